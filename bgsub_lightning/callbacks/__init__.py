@@ -1,0 +1,8 @@
+"""What runs have on the outside: checkpoints, scores, masks, pictures."""
+
+from bgsub_lightning.callbacks.checkpoints import BestCheckpoint, FinishedMarker, LastCheckpoint
+from bgsub_lightning.callbacks.masks import MaskWriter
+from bgsub_lightning.callbacks.pictures import Pictures
+from bgsub_lightning.callbacks.scores import ScoreWriter
+
+__all__ = ["BestCheckpoint", "FinishedMarker", "LastCheckpoint", "MaskWriter", "Pictures", "ScoreWriter"]

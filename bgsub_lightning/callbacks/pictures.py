@@ -1,0 +1,119 @@
+"""Pictures of validation and test, in the logs and in the run directory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import WandbLogger
+from numpy.typing import NDArray
+
+from bgsub_lightning.console import console
+from bgsub_lightning.data import EvaluationBatch
+from bgsub_lightning.frames import write_png
+from bgsub_lightning.metrics import figures
+from bgsub_lightning.modules import BgsModule
+from bgsub_lightning.results import comparison_panel, confusion_image
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """The frame that stands for a scene, the one with the most foreground, and its four images."""
+
+    foreground: int
+    caption: str
+    images: list[NDArray[np.uint8]]
+
+
+class Pictures(Callback):
+    """Draws frame, truth, prediction and coloured confusion, and the background models, of some scenes.
+
+    Args:
+        scenes: Number of scenes that are shown, the first of each category before the second of any; 0: no pictures.
+    """
+
+    def __init__(self, scenes: int = 4) -> None:
+        self.scenes = scenes
+        self.shown: dict[str, _Shown] = {}
+        self.backgrounds: dict[str, list[NDArray[np.uint8]]] = {}
+
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
+        self.shown, self.backgrounds = {}, {}
+
+    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
+        self.shown, self.backgrounds = {}, {}
+
+    def on_validation_batch_end(  # noqa: D102
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        self._look(cast("BgsModule", pl_module), outputs, batch, "validate")
+
+    def on_test_batch_end(  # noqa: D102
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        self._look(cast("BgsModule", pl_module), outputs, batch, "test")
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
+        if not trainer.sanity_checking:
+            self._draw(trainer, "validation")
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
+        if path := self._draw(trainer, "test"):
+            console.print(f"{path} shows frame, truth, prediction and confusion.")
+
+    def _look(self, module: BgsModule, outputs: Any, batch: EvaluationBatch, stage: str) -> None:
+        scene = module.datamodule.frames_of(stage).scenes[batch["scene"]]
+        if scene.key not in self._chosen(module, stage):
+            return
+        if batch["opens"] and (images := module.background_images()):
+            self.backgrounds[scene.key] = images
+        counts = outputs["counts"].cpu()
+        if not len(counts):
+            return
+        best = int((counts[:, 0] + counts[:, 2]).argmax())
+        foreground = int(counts[best, 0] + counts[best, 2])
+        if scene.key in self.shown and foreground <= self.shown[scene.key].foreground:
+            return
+        position = int(batch["scored"].nonzero()[best, 0])
+        prediction = (outputs["probability"][best] > module.threshold).cpu().numpy()
+        truth = batch["truth"][position].cpu().numpy()
+        image = (batch["image"][position] * 255).round().byte().movedim(0, -1).cpu().numpy()
+        colours = confusion_image(prediction, truth, batch["roi"].cpu().numpy())
+        mask = np.where(prediction, np.uint8(255), np.uint8(0))
+        score = figures(counts[best].tolist())["f_measure"]
+        caption = f"{scene.key}, frame {int(batch['number'][position])}: F {score:.3f}"
+        self.shown[scene.key] = _Shown(foreground, caption, [image, truth, mask, colours])
+
+    def _chosen(self, module: BgsModule, stage: str) -> set[str]:
+        """The keys of the scenes that are shown."""
+        seen: dict[str, int] = {}
+        ranked = []
+        for scene in module.datamodule.frames_of(stage).scenes:
+            seen[scene.category] = seen.get(scene.category, 0) + 1
+            ranked.append((seen[scene.category], scene.key))
+        return {key for _, key in sorted(ranked)[: self.scenes]}
+
+    def _draw(self, trainer: Trainer, phase: str) -> Path | None:
+        if not self.shown or not trainer.is_global_zero:
+            return None
+        rows = [(shown.caption, shown.images) for _, shown in sorted(self.shown.items())]
+        titles = ["frame", "truth", "prediction", "TP green, FP red, FN pink, TN black"]
+        path = self._keep(trainer, phase, comparison_panel(rows, titles))
+        if self.backgrounds:
+            rows = sorted(self.backgrounds.items())
+            columns = len(rows[0][1])
+            titles = [f"maps {3 * i + 1} to {3 * i + 3}" for i in range(columns)]
+            self._keep(trainer, f"{phase}_background", comparison_panel(rows, titles))
+        return path
+
+    def _keep(self, trainer: Trainer, name: str, picture: NDArray[np.uint8]) -> Path:
+        step = f"_step{trainer.global_step:07d}" if name.startswith("validation") else ""
+        path = Path(trainer.default_root_dir) / "pictures" / f"{name}{step}.png"
+        write_png(path, picture)
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.log_image(name, [picture])
+        return path

@@ -1,0 +1,130 @@
+"""``scores.json`` and ``frames.csv`` of a test, the leak guard, and the table in the terminal."""
+
+from __future__ import annotations
+
+import csv
+import platform
+import time
+from pathlib import Path
+from typing import Any, cast
+
+import numpy
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer, __version__ as lightning_version
+
+from bgsub_lightning import __version__
+from bgsub_lightning.console import console
+from bgsub_lightning.data import EvaluationBatch
+from bgsub_lightning.errors import UserError
+from bgsub_lightning.metrics import COUNTS, SceneConfusion
+from bgsub_lightning.modules import BgsModule
+from bgsub_lightning.results import TestResult, VideoResult, table
+from bgsub_lightning.sampling.leaks import leakage, trained_frames, worst
+
+
+class ScoreWriter(Callback):
+    """Refuses a test on frames that were trained on, and writes what a test has found."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[str, int, list[int]]] = []
+        self.started = 0.0
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Apply the leak guard.
+
+        Raises:
+            UserError: If test frames were trained on, and that is not allowed by the configuration.
+        """
+        module = cast("BgsModule", pl_module)
+        self.leakage = leakage(module.trained_on, module.datamodule.frames_of("test"))
+        leaking = [key for key, found in self.leakage.items() if found == "includes training frames"]
+        if leaking and not module.datamodule.allow_training_frames:
+            raise UserError(
+                f"The checkpoint was trained on frames that this test would score, of {', '.join(leaking[:5])}"
+                f"{' and others' if len(leaking) > 5 else ''}. Test it on the fold and the seed that it was trained "
+                f"with; or set --data.init_args.allow_training_frames=true, and the table will say so."
+            )
+        self.rows = []
+        self.started = time.perf_counter()
+
+    def on_test_batch_end(  # noqa: D102
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        module, batch = cast("BgsModule", pl_module), cast("EvaluationBatch", batch)
+        key = module.datamodule.frames_of("test").scenes[batch["scene"]].key
+        numbers = batch["number"][batch["scored"]].tolist()
+        self.rows += [(key, number, row) for number, row in zip(numbers, outputs["counts"].tolist(), strict=True)]
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the files, on one process for all."""
+        module = cast("BgsModule", pl_module)
+        seconds = time.perf_counter() - self.started
+        counts = module.confusion.by_scene()
+        of_draws = [cast("SceneConfusion", metric).by_scene() for metric in module.confusion_of_draws]
+        rows = self.rows
+        if trainer.world_size > 1:
+            parts: list[Any] = [None] * trainer.world_size
+            torch.distributed.all_gather_object(parts, self.rows)
+            rows = [row for part in parts for row in part]
+        if not trainer.is_global_zero:
+            return
+        data = module.datamodule
+        folder = Path(trainer.default_root_dir)
+        frames: dict[str, int] = {}
+        for key, _, _ in rows:
+            frames[key] = frames.get(key, 0) + 1
+        result = TestResult(
+            name=folder.name,
+            system=type(module).__name__,
+            dataset=data.reader.name,
+            protocol=repr(data.protocol),
+            fold=data.fold,
+            seed=data.seed,
+            leakage=worst(self.leakage[key] for key in counts),
+            checkpoint=str(trainer.ckpt_path) if trainer.ckpt_path else None,
+            videos={
+                key: VideoResult(
+                    counts=row,
+                    frames=frames[key],
+                    leakage=self.leakage[key],
+                    draws=[draw[key] for draw in of_draws] if module.draws > 1 else [],
+                )
+                for key, row in counts.items()
+            },
+            frames_per_second=len(rows) / seconds,
+            device=_device(module.device),
+            versions={
+                "bgsub_lightning": __version__,
+                "torch": torch.__version__,
+                "lightning": lightning_version,
+                "numpy": numpy.__version__,
+                "python": platform.python_version(),
+            },
+        )
+        result.save(folder / "scores.json")
+        self._write_frames(folder / "frames.csv", rows, module)
+        console.print(table([result]))
+        console.print(f"{folder / 'scores.json'} and frames.csv hold the counts by video and by frame.")
+
+    def _write_frames(self, path: Path, rows: list[tuple[str, int, list[int]]], module: BgsModule) -> None:
+        dataset = module.datamodule.reader.name
+        trained = {key: trained_frames(module.trained_on, dataset, key) for key in {key for key, _, _ in rows}}
+        partial = path.with_name(f".{path.name}.partial")
+        with partial.open("w", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["video", "frame", *COUNTS, "trained_on"])
+            for key, number, counts in sorted(rows):
+                writer.writerow([key, number, *counts, int(number in trained[key])])
+        partial.replace(path)
+
+
+def _device(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type}, {torch.get_num_threads()} threads"

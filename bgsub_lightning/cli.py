@@ -1,0 +1,89 @@
+"""The dispatcher: which command is which function. Only the chosen one is imported, so that help is instant."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from bgsub_lightning import __version__
+from bgsub_lightning.errors import UserError
+
+COMMANDS = {
+    "fit": ("training", "train a system"),
+    "validate": ("training", "score a checkpoint on the validation frames"),
+    "test": ("training", "score a checkpoint on the test frames: scores.json and a table"),
+    "predict": ("training", "write masks in CDnet's results layout"),
+    "report": ("report", "compare the scores of finished tests in one table"),
+    "prepare": ("prepare", "check a dataset, list its videos and problems, fill the frame store"),
+    "synthesize": ("synthesize", "write a synthetic twin of CDnet2014"),
+    "demo": ("demo", "train, test and compare on synthetic scenes in a few minutes"),
+}
+"""Command → module of :mod:`bgsub_lightning.commands`, and its line in the help. A module has a function of the
+command's name, or ``run_trainer`` for those of Lightning."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        arguments: The command and its options; ``None``: those of the process.
+
+    Returns:
+        The exit status: 0, or 2 for what the user can mend.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in {"-h", "--help", "help"}:
+        print(_help())
+        return 0
+    if arguments[0] == "--version":
+        print(f"bgsub_lightning {__version__}")
+        return 0
+    command, *options = arguments
+    if command not in COMMANDS:
+        print(f"error: there is no command {command!r}.\n\n{_help()}", file=sys.stderr)
+        return 2
+    module = importlib.import_module(f"bgsub_lightning.commands.{COMMANDS[command][0]}")
+    try:
+        if COMMANDS[command][0] == "training":
+            module.run_trainer(command, options)
+        else:
+            run_command(command, getattr(module, command), options)
+    except UserError as error:
+        print(f"error: {_message(error)}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def run_command(name: str, function: Callable[..., None], options: Sequence[str]) -> None:
+    """Run a typed function with options from the command line.
+
+    Raises:
+        UserError: If the options do not fit, or the function raises it.
+    """
+    from jsonargparse import auto_cli
+
+    from bgsub_lightning.commands.parser import CommandParser
+
+    auto_cli(function, args=list(options), prog=f"python -m bgsub_lightning {name}", parser_class=CommandParser)
+
+
+def _message(error: UserError) -> str:
+    """Return what is meant for the user; a loader's worker wraps it in its traceback."""
+    return str(error).rpartition(f"{UserError.__module__}.{UserError.__qualname__}: ")[2].strip()
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    lines = "\n".join(f"  {name:{width}}  {purpose}" for name, (_, purpose) in COMMANDS.items())
+    return (
+        "usage: python -m bgsub_lightning COMMAND [OPTIONS]\n\n"
+        "The experiment suite of deep background subtraction.\n\n"
+        f"commands:\n{lines}\n\n"
+        "Each command has its own help: python -m bgsub_lightning COMMAND --help\n"
+        "To start: python -m bgsub_lightning demo\n"
+        "An experiment: python -m bgsub_lightning fit --config experiments/bmn_bsn_fold1.yaml"
+    )

@@ -1,0 +1,85 @@
+"""Experiments that include others.
+
+``config: bmn_bsn.yaml`` at the top of an experiment takes everything from that file, relative to its own folder, and what
+follows changes single values. jsonargparse reads that key as well, but checks each file alone, where an argument without
+its class has no meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bgsub_lightning.errors import UserError
+
+
+def expand(options: Sequence[str]) -> tuple[list[str], str | None]:
+    """Replace each ``--config FILE`` whose file includes others by one configuration.
+
+    Args:
+        options: Options of a command.
+
+    Returns:
+        The options, and the stem of the last configuration file if there is one.
+
+    Raises:
+        UserError: If a file is missing, is no YAML, or includes itself.
+    """
+    expanded: list[str] = []
+    name = None
+    rest = iter(options)
+    for option in rest:
+        key, equals, value = option.partition("=")
+        if key not in {"--config", "-c"}:
+            expanded.append(option)
+            continue
+        file = Path(value if equals else next(rest, ""))
+        if not file.is_file():
+            raise UserError(f"--config: {file}: there is no such file.")
+        content = _read(file)
+        expanded += ["--config", yaml.safe_dump(merged(file)) if "config" in content else str(file)]
+        name = file.stem
+    return expanded, name
+
+
+def merged(file: Path, including: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Return the content of a file over that of the files it includes, with its parts read.
+
+    Raises:
+        UserError: If a file is missing, is no YAML, or includes itself.
+    """
+    if file.resolve() in including:
+        raise UserError(f"{file}: includes itself by its key `config`.")
+    content = _read(file)
+    bases = content.pop("config", [])
+    result: dict[str, Any] = {}
+    for base in [bases] if isinstance(bases, str) else bases:
+        result = _over(result, merged(file.parent / base, (*including, file.resolve())))
+    for key, value in content.items():
+        is_part = isinstance(value, str) and value.endswith((".yaml", ".yml"))
+        result = _over(result, {key: _read(file.parent / value) if is_part else value})
+    return result
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(file.read_text())
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read ({error.strerror}).") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"{file}: is no YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{file}: must hold keys and values, such as `model:` and `data:`.")
+    return content
+
+
+def _over(base: Any, top: Any) -> Any:
+    """Lay one configuration over another; another class starts from its own defaults."""
+    if not isinstance(base, dict) or not isinstance(top, dict):
+        return top
+    if top.get("class_path", base.get("class_path")) != base.get("class_path"):
+        return top
+    return base | {key: _over(base.get(key), value) for key, value in top.items()}

@@ -1,0 +1,202 @@
+"""fit, validate, test, predict."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import uuid
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+
+from bgsub_lightning import callbacks, data, modules, sampling, scenes  # noqa: F401 (short names of classes in YAML)
+from bgsub_lightning.callbacks import BestCheckpoint, FinishedMarker, LastCheckpoint, MaskWriter, Pictures, ScoreWriter
+from bgsub_lightning.commands.includes import expand
+from bgsub_lightning.commands.parser import TrainingParser
+from bgsub_lightning.console import console
+from bgsub_lightning.data import ScenesDataModule
+from bgsub_lightning.errors import UserError
+from bgsub_lightning.modules import BgsModule
+
+
+def run_trainer(command: str, options: Sequence[str]) -> None:
+    """Run one of Lightning's commands.
+
+    Args:
+        command: ``fit``, ``validate``, ``test`` or ``predict``.
+        options: Its options.
+
+    Raises:
+        UserError: If something in the configuration or the data is wrong.
+    """
+    arguments, name = expand(options)
+    for logger in ("lightning.pytorch", "lightning.fabric"):  # hints and the seed; warnings stay
+        logging.getLogger(logger).setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        for message in _EXPECTED_WARNINGS:
+            warnings.filterwarnings("ignore", message=message)
+        TrainingCLI(
+            BgsModule,
+            ScenesDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            auto_configure_optimizers=False,
+            seed_everything_default=0,
+            save_config_callback=SaveConfig,
+            save_config_kwargs={"save_to_log_dir": False},
+            parser_class=TrainingParser,
+            parser_kwargs={"prog": "python -m bgsub_lightning"},
+            args=[command, *(["--name", name] if name else []), *arguments],
+        )
+
+
+_EXPECTED_WARNINGS = (
+    "LightningCLI's args parameter is intended to run from within Python",  # it is: the dispatcher calls it
+    "You're resuming from a checkpoint that ended before the epoch ended",  # our batches are drawn by their number
+    ".*does not have many workers which may be a bottleneck",  # the number is the user's choice
+    ".*compute.*method of metric SceneConfusion was called before the.*update",  # a process without a frame
+    "There is a wandb run already in progress",
+)
+
+
+class SaveConfig(SaveConfigCallback):
+    """Saves the whole configuration in the run directory: ``config.yaml`` of a fit, ``test.yaml`` of a test."""
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: D102
+        path = Path(trainer.default_root_dir) / ("config.yaml" if stage == "fit" else f"{stage}.yaml")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.parser.save(self.config, str(path), skip_none=False, overwrite=True, multifile=False)
+
+
+class TrainingCLI(LightningCLI):
+    """Lightning's command line, with one run directory per run."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:  # noqa: D102
+        parser.add_argument(
+            "--run_dir",
+            type=Path | None,
+            default=None,
+            help="Directory of the run: configuration, checkpoints, logs, pictures, scores. Default: runs/NAME.",
+        )
+        parser.add_argument("--name", type=str, default="unnamed", help="Name of the run. Default: that of --config.")
+        parser.add_argument(
+            "--wandb",
+            type=Literal["offline", "online", "disabled"],
+            default="offline",
+            help="Weights & Biases: offline needs no account and no network; a CSV log is always written as well.",
+        )
+        for callback, key in (
+            (LastCheckpoint, "last"),
+            (BestCheckpoint, "best"),
+            (Pictures, "pictures"),
+            (ScoreWriter, "scores"),
+            (MaskWriter, "masks"),
+            (FinishedMarker, "finished"),
+        ):
+            parser.add_lightning_class_args(callback, key)
+        parser.link_arguments("model.inputs", "data.init_args.inputs", apply_on="instantiate")
+        parser.set_defaults({"trainer.use_distributed_sampler": False})
+
+    def _parse_ckpt_path(self) -> None:
+        """Leave the configuration as it was given.
+
+        Lightning 2.6 lets the hyperparameters of a checkpoint override the command line
+        (https://github.com/Lightning-AI/pytorch-lightning/pull/21455).
+        """
+
+    @property
+    def _given(self) -> Any:
+        return self.config[self.subcommand]
+
+    @property
+    def run_dir(self) -> Path:
+        """The directory of the run."""
+        if self._given.run_dir is not None:
+            return Path(self._given.run_dir)
+        return Path("runs") / self._given.name
+
+    def before_instantiate_classes(self) -> None:
+        """Find the checkpoint, before anything takes time.
+
+        Raises:
+            UserError: If it is not there, or a run would be overwritten.
+        """
+        if self.subcommand == "fit":
+            self._require_free_or_resumed()
+        given = self._given.ckpt_path
+        if given is None and self.subcommand != "fit" and self._is_trained:
+            given = "last"
+        if given in {"last", "best"}:
+            path = self.run_dir / "checkpoints" / f"{given}.ckpt"
+            if not path.is_file() and self.subcommand == "fit":
+                console.print(f"There is no {path} yet: this is the first start.")
+                given = None
+            elif not path.is_file():
+                raise UserError(
+                    f"{path}: there is no such checkpoint. Train first (`fit` with the same --config and --run_dir), "
+                    f"or name a checkpoint by --ckpt_path FILE."
+                )
+            else:
+                given = str(path)
+        elif given is not None and not Path(given).is_file():
+            raise UserError(f"--ckpt_path: {given}: there is no such file. It is a file, or `last` or `best` of the run.")
+        self._given.ckpt_path = given
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Make the trainer, with the run directory and the loggers of ours where the configuration names none."""
+        self.run_dir.mkdir(parents=True, exist_ok=True)
+        if self._given.trainer.logger is None and not self._given.trainer.fast_dev_run:
+            kwargs["logger"] = self._loggers()
+        return super().instantiate_trainer(default_root_dir=str(self.run_dir), **kwargs)
+
+    @property
+    def _is_trained(self) -> bool:
+        """Whether the system has weights; the classical ones have none."""
+        return not self._given.model.class_path.endswith("ClassicalSubtractor")
+
+    def _loggers(self) -> list[Logger]:
+        loggers: list[Logger] = [CSVLogger(self.run_dir, name="csv")]
+        if self._given.wandb != "disabled" and self.subcommand == "fit":
+            os.environ.setdefault("WANDB_SILENT", "true")
+            loggers.append(
+                WandbLogger(
+                    name=self.run_dir.name,
+                    project="bgsub_lightning",
+                    save_dir=self.run_dir,
+                    id=self._run_id(),
+                    resume="allow",
+                    offline=self._given.wandb == "offline",
+                )
+            )
+        return loggers
+
+    def _run_id(self) -> str:
+        """Return the run's id at W&B, the same each time the run is continued."""
+        path = self.run_dir / "run.json"
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps({"wandb_id": uuid.uuid4().hex[:8]}) + "\n")
+        return str(json.loads(path.read_text())["wandb_id"])
+
+    def _require_free_or_resumed(self) -> None:
+        """Never train over a run that is there, and do nothing for one that is finished."""
+        resumed = self._given.ckpt_path is not None
+        if (self.run_dir / "finished.json").is_file():
+            if self._given.ckpt_path == "last":
+                console.print(f"{self.run_dir}: this run is finished; there is nothing to do.")
+                raise SystemExit(0)
+            what = "holds a finished run"
+        elif (self.run_dir / "checkpoints" / "last.ckpt").is_file():
+            what = "holds a run that was begun; continue it with --ckpt_path last"
+        else:
+            return
+        if not resumed:
+            raise UserError(
+                f"{self.run_dir}: {what}. For another run name another directory by --run_dir, or delete this one."
+            )

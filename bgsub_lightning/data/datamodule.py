@@ -1,0 +1,218 @@
+"""The one datamodule: source × protocol × inputs × augmentation."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Sequence
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from bgsub_lightning.console import progress_bar
+from bgsub_lightning.data.augment import A, ClipAugmentation
+from bgsub_lightning.data.dataset import EvaluationDataset, TrainingDataset
+from bgsub_lightning.data.inputs import Input, Stream
+from bgsub_lightning.data.ring import RingLoader
+from bgsub_lightning.errors import UserError
+from bgsub_lightning.frames import FrameStore, SceneFrames, fill
+from bgsub_lightning.sampling import EvaluationBatches, FrameSet, Protocol, Split, TrainingBatches
+from bgsub_lightning.scenes import CDnet2014, Reader, Scene, require_sound
+
+
+class ScenesDataModule(LightningDataModule):
+    """Frames of scenes, for any system under any protocol.
+
+    Args:
+        inputs: What the module needs; the command line takes it from ``model.inputs``.
+        protocol: Which frames train, validate and test.
+        root: The dataset's folder; ``None`` takes it from the reader's environment variable (``CDNET2014_ROOT``).
+        reader: Which dataset it is.
+        store: Folder that keeps decoded frames; what it lacks is written before the run. ``None``: no store.
+        scene: Use only these categories or patterns of ``category/video``; ``None``: all.
+        fold: Which fold is tested, from 1, where the protocol has folds.
+        seed: Seed of the order of frames, of what is random in samples, and of the protocol.
+        size: Width and height of the networks' input in pixels; ``None``: each scene's own (evaluation only).
+        batch_size: Training samples per process and step.
+        eval_batch_size: Frames per process and step in evaluation.
+        num_workers: Worker processes of each loader.
+        augment: An albumentations pipeline, applied alike to all frames of a training sample; ``None``: nothing.
+        flip: Probability that a training sample is mirrored, on the device.
+        allow_training_frames: Test on frames that the checkpoint was trained on, and say so, instead of refusing.
+    """
+
+    def __init__(
+        self,
+        inputs: Sequence[Input],
+        protocol: Protocol,
+        root: Path | None = None,
+        reader: Reader = CDnet2014(),  # noqa: B008 (it has no state)
+        store: Path | None = None,
+        scene: list[str] | None = None,
+        fold: int = 1,
+        seed: int = 0,
+        size: tuple[int, int] | None = (320, 240),
+        batch_size: int = 1,
+        eval_batch_size: int = 8,
+        num_workers: int = 2,
+        augment: A.Compose | None = None,
+        flip: float = 0.0,
+        allow_training_frames: bool = False,
+    ) -> None:
+        super().__init__()
+        for name, value, low in (("batch_size", batch_size, 1), ("eval_batch_size", eval_batch_size, 1)):
+            if value < low:
+                raise UserError(f"data.init_args.{name}: must be at least {low}, got {value}.")
+        if not 0 <= flip <= 1:
+            raise UserError(f"data.init_args.flip: a probability lies in [0, 1], got {flip}.")
+        if size is not None and min(size) < 16:
+            raise UserError(f"data.init_args.size: width and height must be at least 16 pixels, got {list(size)}.")
+        self.inputs = tuple(inputs)
+        self.protocol = protocol
+        self.root = root
+        self.reader = reader
+        self.store = FrameStore(store) if store else None
+        self.scene = scene
+        self.fold = fold
+        self.seed = seed
+        self.size = tuple(size) if size else None
+        self.batch_size = batch_size
+        self.eval_batch_size = eval_batch_size
+        self.num_workers = num_workers
+        self.augment = augment
+        self.flip = flip
+        self.allow_training_frames = allow_training_frames
+
+    @cached_property
+    def split(self) -> Split:
+        """The protocol's split of the dataset's scenes.
+
+        Raises:
+            UserError: If the dataset is not there, or the protocol cannot be applied to it.
+        """
+        scenes = self.reader.scenes(self.reader.locate(self.root), self.scene)
+        return self.protocol.split(scenes, self.fold, self.seed)
+
+    @property
+    def streams(self) -> bool:
+        """Whether the system carries state from frame to frame."""
+        return any(isinstance(entry, Stream) for entry in self.inputs)
+
+    def frames_of(self, stage: str) -> FrameSet:
+        """Return the frames of a stage: ``"fit"``, ``"validate"``, ``"test"`` or ``"predict"``.
+
+        Those of ``"predict"`` are the whole temporal ROI of the test scenes, labelled or not.
+        """
+        if stage == "predict":
+            scenes = self.split.test.scenes
+            return FrameSet.of((scene, [n for n in scene.frames if _is_evaluated(scene, n)]) for scene in scenes)
+        return {"fit": self.split.train, "validate": self.split.validation, "test": self.split.test}[stage]
+
+    def prepare_data(self) -> None:
+        """Check the scenes of the run and write what the store lacks of them.
+
+        Raises:
+            UserError: If a scene cannot be used.
+        """
+        stage = str(self.trainer.state.fn.value) if self.trainer and self.trainer.state.fn else "fit"
+        frames = [self.split.train, self.split.validation] if stage == "fit" else [self.frames_of(stage)]
+        self.check(scene for part in frames for scene in part.scenes)
+        if self.store and self.size:
+            self.fill({scene.key: scene for part in frames for scene in part.scenes}.values())
+
+    def check(self, scenes: Iterable[Scene]) -> None:
+        """Check that scenes are sound and serve the inputs.
+
+        Raises:
+            UserError: If not.
+        """
+        scenes = list(scenes)
+        require_sound(scenes)
+        for scene in scenes:
+            for entry in self.inputs:
+                entry.require(scene)
+
+    def fill(self, scenes: Iterable[Scene]) -> None:
+        """Write what the store lacks of scenes, with a progress bar."""
+        pixels = [SceneFrames(scene, self.size, self.store) for scene in scenes]
+        if total := sum(scene.missing() for scene in pixels):
+            with progress_bar() as bar:
+                task = bar.add_task("Filling the frame store", total=total)
+                fill(pixels, max(2, os.cpu_count() or 2), partial(bar.advance, task))
+
+    def train_dataloader(self) -> RingLoader:
+        """Batches of the contract :class:`TrainingBatch`."""
+        frames = self.split.train
+        if self.size is None:
+            raise UserError("data.init_args.size: training needs one size for all scenes, such as [320, 240].")
+        pixels = [SceneFrames(scene, self.size, self.store) for scene in frames.scenes]
+        images = sum(math.prod(entry.shape((1, 1))[:-3]) for entry in self.inputs)
+        augment = ClipAugmentation(self.augment, images) if self.augment else None
+        return RingLoader(
+            TrainingDataset(pixels, self.inputs, augment, self.flip),
+            TrainingBatches(frames, self.batch_size, self._reached, self.seed, *self._process),
+            batch_bytes=self.batch_size * math.prod(self.size) * (3 * images + 1),
+            num_workers=self.num_workers,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def val_dataloader(self) -> DataLoader[dict[str, Any]]:
+        """Batches of the contract :class:`EvaluationBatch`, and so the two below."""
+        return self._evaluation("validate")
+
+    def test_dataloader(self) -> DataLoader[dict[str, Any]]:  # noqa: D102
+        return self._evaluation("test")
+
+    def predict_dataloader(self) -> DataLoader[dict[str, Any]]:  # noqa: D102
+        return self._evaluation("predict")
+
+    def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
+        """Make of uint8 with channels last what :mod:`bgsub_lightning.data.sample` says, on the device."""
+        flip = batch.get("flip")
+        mirrored = flip.nonzero()[:, 0] if flip is not None and bool(flip.any()) else None
+
+        def mirror(pixels: Tensor, width: int) -> Tensor:
+            return pixels if mirrored is None else pixels.index_copy(0, mirrored, pixels[mirrored].flip(width))
+
+        ready = dict(batch)
+        for entry in self.inputs:
+            if entry.key in batch:
+                ready[entry.key] = mirror(batch[entry.key], -2).movedim(-1, -3).float().div_(255)
+        if "mask" in batch:
+            ready["mask"] = mirror(batch["mask"], -1)
+        return ready
+
+    def _evaluation(self, stage: str) -> DataLoader[dict[str, Any]]:
+        scored = self.frames_of(stage)
+        shown = scored
+        if self.streams:
+            shown = FrameSet.of((scene, [n for n in scene.frames if n <= numbers[-1]]) for scene, numbers in scored)
+        pixels = [SceneFrames(scene, self.size, self.store) for scene in shown.scenes]
+        batches = EvaluationBatches(shown, self.eval_batch_size, *self._process, whole_scenes=self.streams)
+        return DataLoader(
+            EvaluationDataset(pixels, self.inputs, scored, self.seed),
+            batch_size=None,
+            sampler=batches,
+            num_workers=self.num_workers,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def _reached(self) -> tuple[int, int]:
+        if self.trainer is None:
+            return 0, 0
+        progress = self.trainer.fit_loop.epoch_loop.batch_progress
+        return progress.total.ready, progress.current.ready
+
+    @property
+    def _process(self) -> tuple[int, int]:
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+
+
+def _is_evaluated(scene: Scene, number: int) -> bool:
+    first, last = scene.evaluated
+    return first <= number <= last

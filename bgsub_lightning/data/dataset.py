@@ -1,0 +1,103 @@
+"""From draws to batches of uint8 arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from bgsub_lightning.data.augment import ClipAugmentation
+from bgsub_lightning.data.inputs import Input
+from bgsub_lightning.frames import SceneFrames
+from bgsub_lightning.sampling import Draw, FrameSet
+from bgsub_lightning.scenes.labels import UNKNOWN
+
+
+class TrainingDataset(Dataset[dict[str, Any]]):
+    """Samples of training; a batch is built in one piece.
+
+    Args:
+        scenes: Pixels of the scenes that the draws number.
+        inputs: What to build.
+        augment: Applied to all frames of a sample; ``None``: nothing.
+        flip: Probability that a sample is mirrored, which is done on the device.
+    """
+
+    def __init__(
+        self, scenes: Sequence[SceneFrames], inputs: Sequence[Input], augment: ClipAugmentation | None, flip: float
+    ) -> None:
+        self.scenes = scenes
+        self.inputs = inputs
+        self.augment = augment
+        self.flip = flip
+        self.empty: Callable[..., Tensor] = _empty
+
+    def __getitem__(self, draws: Sequence[Draw]) -> dict[str, Any]:
+        size = self.scenes[draws[0].scene].size
+        batch = {entry.key: self.empty(len(draws), *entry.shape(size)) for entry in self.inputs}
+        batch["mask"] = self.empty(len(draws), size[1], size[0])
+        arrays = {key: tensor.numpy() for key, tensor in batch.items()}
+        for row, draw in enumerate(draws):
+            pixels = self.scenes[draw.scene]
+            images: list[NDArray[np.uint8]] = []
+            for entry in self.inputs:
+                places = arrays[entry.key][row].reshape(-1, size[1], size[0], 3)
+                chosen = entry.frames(pixels.scene, draw.number, draw.seed)
+                images += [pixels.image(number, place) for number, place in zip(chosen, places, strict=True)]
+            mask = pixels.mask(draw.number, arrays["mask"][row])
+            if self.augment:
+                self.augment(images, mask, draw.seed)
+        batch["flip"] = torch.tensor([np.random.default_rng((draw.seed, 1)).random() < self.flip for draw in draws])
+        batch["scene"] = torch.tensor([draw.scene for draw in draws])
+        batch["number"] = torch.tensor([draw.number for draw in draws])
+        return batch
+
+
+class EvaluationDataset(Dataset[dict[str, Any]]):
+    """Batches of one scene's frames, with masks at the frames' own size.
+
+    Args:
+        scenes: Pixels of the scenes that the draws number.
+        inputs: What to build.
+        scored: The frames that are evaluated; others are shown to systems that carry state.
+        seed: Seed of what is fixed per scene.
+    """
+
+    def __init__(self, scenes: Sequence[SceneFrames], inputs: Sequence[Input], scored: FrameSet, seed: int) -> None:
+        self.scenes = scenes
+        self.inputs = inputs
+        self.scored = {scene.key: frozenset(numbers) for scene, numbers in scored}
+        self.seed = seed
+
+    def __getitem__(self, draws: Sequence[Draw]) -> dict[str, Any]:
+        frames = self.scenes[draws[0].scene]
+        scored = self.scored.get(frames.scene.key, frozenset())
+        batch: dict[str, Any] = {"image": torch.from_numpy(np.stack([frames.image(draw.number) for draw in draws]))}
+        for entry in self.inputs:
+            if draws[0].opens and (loaded := entry.scene(frames, self.seed)) is not None:
+                batch[entry.key] = torch.from_numpy(loaded)
+        labelled = [draw.number if draw.number in frames.scene.masks else None for draw in draws]
+        batch["mask"] = _masks(frames.mask, labelled, frames.size)
+        same_size = frames.size == frames.scene.size
+        batch["truth"] = batch["mask"] if same_size else _masks(frames.truth, labelled, frames.scene.size)
+        batch["roi"] = torch.from_numpy(frames.roi)
+        batch["scored"] = torch.tensor([draw.number in scored for draw in draws])
+        batch["scene"] = draws[0].scene
+        batch["number"] = torch.tensor([draw.number for draw in draws])
+        batch["opens"] = draws[0].opens
+        return batch
+
+
+def _masks(read: Callable[[int], NDArray[np.uint8]], numbers: Sequence[int | None], size: tuple[int, int]) -> Tensor:
+    unlabelled = np.full(size[::-1], UNKNOWN, np.uint8)
+    return torch.from_numpy(np.stack([unlabelled if number is None else read(number) for number in numbers]))
+
+
+def _empty(*shape: int) -> Tensor:
+    """Memory for a batch, from numpy, which asks for huge pages: page faults would cost more than the copies."""
+    return torch.from_numpy(np.empty(shape, np.uint8))

@@ -1,0 +1,107 @@
+"""How training batches leave their worker: through shared memory that is mapped once.
+
+A DataLoader makes new shared memory for each batch, whose page faults cost several times the copy of a batch that comes
+from the store (``benchmarks/data_pipeline.py`` measures both). Here each worker has a few slots of its own, in which it
+builds its batches in turn, and the main process copies a slot as soon as it is told of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Sampler, get_worker_info
+
+from bgsub_lightning.data.dataset import TrainingDataset
+
+_PREFETCH = 2
+_SLOTS = _PREFETCH + 2  # batches under way, one more that is asked for while the main process still copies, one spare
+
+
+class RingLoader(DataLoader[dict[str, Any]]):
+    """A DataLoader of training batches.
+
+    Args:
+        dataset: Builds batches.
+        sampler: Yields what the dataset takes.
+        batch_bytes: Bytes of the memory that the dataset asks for per batch, at most.
+        num_workers: Worker processes; 0 builds batches in this process.
+        pin_memory: Whether batches are copied to pinned memory.
+    """
+
+    def __init__(
+        self, dataset: TrainingDataset, sampler: Sampler[Any], batch_bytes: int, num_workers: int, pin_memory: bool
+    ) -> None:
+        ring = _Ring(num_workers, batch_bytes)
+        if num_workers:
+            dataset.empty = ring.empty
+        super().__init__(
+            dataset,
+            batch_size=None,
+            sampler=sampler,
+            num_workers=num_workers,
+            collate_fn=ring.hand_over if num_workers else _as_it_is,
+            pin_memory=pin_memory,
+            prefetch_factor=_PREFETCH if num_workers else None,
+            persistent_workers=num_workers > 0,
+        )
+        self._ring = ring
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]
+        return map(self._ring.take, super().__iter__())
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Where a tensor lies in the ring."""
+
+    worker: int
+    slot: int
+    start: int
+    shape: tuple[int, ...]
+
+
+class _Ring:
+    def __init__(self, workers: int, slot_bytes: int) -> None:
+        self.slots = [torch.empty(_SLOTS, slot_bytes, dtype=torch.uint8).share_memory_() for _ in range(workers)]
+        self.slot = 0
+        self.given: dict[int, _Piece] = {}
+
+    def empty(self, *shape: int) -> Tensor:
+        """Return memory of this worker's slot, uint8."""
+        info = get_worker_info()
+        if info is None:
+            raise RuntimeError("slots are filled by the workers of a loader")
+        start = sum(math.prod(piece.shape) for piece in self.given.values())
+        tensor = self.slots[info.id][self.slot][start : start + math.prod(shape)].view(shape)
+        self.given[tensor.data_ptr()] = _Piece(info.id, self.slot, start, shape)
+        return tensor
+
+    def hand_over(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Replace the tensors of the slot by what tells where they lie, and go on to the next slot."""
+
+        def told(value: Any) -> Any:
+            return self.given.get(value.data_ptr(), value) if isinstance(value, Tensor) else value
+
+        message = {key: told(value) for key, value in batch.items()}
+        self.given = {}
+        self.slot = (self.slot + 1) % _SLOTS
+        return message
+
+    def take(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Copy what the slots hold."""
+        return {key: self._copy(value) if isinstance(value, _Piece) else value for key, value in message.items()}
+
+    def _copy(self, piece: _Piece) -> Tensor:
+        copy = np.empty(math.prod(piece.shape), np.uint8)
+        copy[:] = self.slots[piece.worker][piece.slot].numpy()[piece.start : piece.start + copy.size]
+        return torch.from_numpy(copy).view(piece.shape)
+
+
+def _as_it_is(batch: dict[str, Any]) -> dict[str, Any]:
+    return batch

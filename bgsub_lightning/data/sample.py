@@ -1,0 +1,51 @@
+"""The contract of a batch: every key, its shape, type and range, as modules see it on the device.
+
+On their way from the loader to the device images are uint8 with their channels last, as OpenCV and the store have them;
+:meth:`ScenesDataModule.on_after_batch_transfer` makes of them what stands here.
+"""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from torch import Tensor
+
+
+class TrainingBatch(TypedDict, total=False):
+    """Frames of any scenes, all at the input size. Which inputs there are is the module's choice (``inputs``)."""
+
+    image: Tensor
+    """Target frames, shape ``(B, 3, H, W)``, float32, range [0, 1], RGB, in memory format channels-last."""
+    references: Tensor
+    """N frames of each target's unlabelled part, shape ``(B, N, 3, H, W)``, float32, range [0, 1]."""
+    mask: Tensor
+    """Grey levels of the masks, shape ``(B, H, W)``, uint8; a label rule tells what they mean."""
+    scene: Tensor
+    """Positions of the scenes, shape ``(B,)``, int64."""
+    number: Tensor
+    """Frame numbers, shape ``(B,)``, int64."""
+    flip: Tensor
+    """Which samples are mirrored, shape ``(B,)``, bool; done when a module sees the batch."""
+
+
+class EvaluationBatch(TypedDict, total=False):
+    """Frames of one scene, in order. What is loaded once per scene is in its first batch alone."""
+
+    image: Tensor
+    """As in training."""
+    references: Tensor
+    """D draws of N frames of the scene, fixed by (seed, scene): shape ``(D, N, 3, H, W)``; in the first batch alone."""
+    mask: Tensor
+    """As in training; 170 (unknown) all over for frames that are not labelled."""
+    truth: Tensor
+    """The masks at the frames' own size: grey levels, shape ``(B, h, w)``, uint8."""
+    roi: Tensor
+    """The region of interest at the frames' own size, shape ``(h, w)``, bool."""
+    scored: Tensor
+    """Which frames belong to the evaluated set, shape ``(B,)``, bool; systems that carry state see the others too."""
+    scene: int
+    """Position of the scene."""
+    number: Tensor
+    """Frame numbers, shape ``(B,)``, int64."""
+    opens: bool
+    """Whether this is the scene's first batch in this process."""

@@ -1,0 +1,98 @@
+"""Reading and writing single images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from bgsub_lightning.errors import UserError
+from bgsub_lightning.scenes.labels import LEVELS, unexpected_levels
+from bgsub_lightning.scenes.scene import Scene
+
+
+def read_image(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+    """Decode an image.
+
+    Args:
+        path: The file.
+        size: Width and height to resize to (area averaging when it shrinks, bilinear otherwise); ``None``: as it is.
+
+    Returns:
+        RGB image of shape ``(H, W, 3)``, uint8.
+
+    Raises:
+        UserError: If the file cannot be decoded.
+    """
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+    if image is None:
+        raise UserError(f"{path}: cannot be decoded as an image. Fetch the file again, or delete it.")
+    if size is not None and size != (image.shape[1], image.shape[0]):
+        shrinks = size[0] <= image.shape[1] and size[1] <= image.shape[0]
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return image.astype(np.uint8, copy=False)
+
+
+def read_mask(path: Path, expected: tuple[int, int], size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+    """Decode a ground-truth mask.
+
+    Args:
+        path: The file.
+        expected: Width and height of the frame that it belongs to.
+        size: Width and height to resize to (nearest neighbour); ``None``: as it is.
+
+    Returns:
+        Grey levels of shape ``(H, W)``, uint8; see :mod:`bgsub_lightning.scenes.labels`.
+
+    Raises:
+        UserError: If the file cannot be decoded, has another size than its frame, or holds a level that does not exist.
+    """
+    mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if mask is None:
+        raise UserError(f"{path}: cannot be decoded as an image. Fetch the mask again, or delete it.")
+    height, width = mask.shape
+    if (width, height) != expected:
+        raise UserError(
+            f"{path}: the mask is {width}×{height}, its frame {expected[0]}×{expected[1]}. "
+            f"A mask must have its frame's size: fetch both again, or delete the mask to leave the frame unlabelled."
+        )
+    if levels := unexpected_levels(mask.astype(np.uint8, copy=False)):
+        shown = ", ".join(map(str, levels[:8])) + (" …" if len(levels) > 8 else "")
+        raise UserError(
+            f"{path}: the mask holds grey levels that do not exist ({shown}); "
+            f"a mask knows {', '.join(map(str, LEVELS))}. "
+            f"It was probably saved as a JPEG or resized with interpolation: fetch the original PNG."
+        )
+    if size is not None and size != (width, height):
+        mask = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST_EXACT)
+    return mask.astype(np.uint8, copy=False)
+
+
+def read_roi(scene: Scene) -> NDArray[np.bool_]:
+    """Return a scene's region of interest at the frames' size, shape ``(H, W)``, bool.
+
+    Raises:
+        UserError: If its file cannot be decoded.
+    """
+    if scene.roi is None:
+        return np.ones(scene.size[::-1], np.bool_)
+    image = cv2.imread(str(scene.roi), cv2.IMREAD_GRAYSCALE)
+    if image is None:
+        raise UserError(f"{scene.roi}: cannot be decoded as an image. Fetch the file again, or delete it.")
+    return np.asarray(image != 0)
+
+
+def write_png(path: Path, image: NDArray[np.uint8]) -> None:
+    """Write a PNG so that no half-written file ever lies under its name.
+
+    Args:
+        path: The file; its folder is made.
+        image: Grey ``(H, W)`` or RGB ``(H, W, 3)``, uint8.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _, data = cv2.imencode(".png", image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(data.tobytes())
+    partial.replace(path)

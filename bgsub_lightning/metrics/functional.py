@@ -1,0 +1,112 @@
+"""CDnet's counting and its seven figures.
+
+N. Goyette et al., "changedetection.net: a new change detection benchmark dataset", CVPR Workshops 2012.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from bgsub_lightning.scenes.labels import MOVING, SHADOW, UNKNOWN
+
+COUNTS = ("TP", "FP", "FN", "TN", "SE")
+"""What is counted; SE, the shadow errors (shadow taken for foreground), are part of FP and counted besides."""
+
+FIGURES = ("recall", "specificity", "fpr", "fnr", "pwc", "precision", "f_measure")
+"""CDnet's seven figures, in the order of its tables. PWC is in percent, the others lie in [0, 1]."""
+
+
+def confusion_counts(prediction: Tensor, truth: Tensor, roi: Tensor | None = None) -> Tensor:
+    """Count pixels by CDnet's official rule.
+
+    Foreground is 255; background is 0, 50 (shadow) and what is 85 inside the ROI; 170 (unknown) and all that lies
+    outside the ROI is ignored.
+
+    Args:
+        prediction: Whether a pixel was called foreground, shape ``(B, H, W)``, bool. (In a file it is foreground only
+            when it is exactly 255.)
+        truth: Grey levels of the masks, shape ``(B, H, W)``, uint8.
+        roi: Region of interest, shape ``(H, W)`` or ``(B, H, W)``, bool; ``None``: the whole frame.
+
+    Returns:
+        TP, FP, FN, TN and shadow errors of each frame, shape ``(B, 5)``, int64.
+
+    Raises:
+        ValueError: If the shapes or the types do not fit.
+
+    Example:
+        >>> truth = torch.tensor([[[0, 50, 85, 170, 255, 255]]], dtype=torch.uint8)
+        >>> confusion_counts(torch.tensor([[[False, True, False, True, True, False]]]), truth).tolist()
+        [[1, 1, 1, 2, 1]]
+    """
+    if prediction.dtype != torch.bool or prediction.shape != truth.shape or prediction.ndim != 3:
+        raise ValueError(
+            f"Expected a bool prediction and a truth of one shape (B, H, W), "
+            f"got {prediction.dtype} {tuple(prediction.shape)} and {tuple(truth.shape)}."
+        )
+    valid = truth != UNKNOWN
+    if roi is not None:
+        if roi.shape[-2:] != truth.shape[-2:]:
+            raise ValueError(f"The ROI has shape {tuple(roi.shape)}, the truth {tuple(truth.shape)}.")
+        valid &= roi
+    moving = truth == MOVING
+    positive, negative = valid & moving, valid & ~moving
+    counted = (
+        positive & prediction,
+        negative & prediction,
+        positive & ~prediction,
+        negative & ~prediction,
+        valid & (truth == SHADOW) & prediction,
+    )
+    return torch.stack([pixels.sum((1, 2)) for pixels in counted], dim=1)
+
+
+def figures(counts: Sequence[int]) -> dict[str, float]:
+    """Compute the seven figures from counts.
+
+    Where a ratio is 0/0, no error was made that it could tell of: recall, specificity, precision and F-measure are 1,
+    the rates of error 0. The official tool does not define it. :func:`undefined` tells which figures these are.
+
+    Args:
+        counts: TP, FP, FN, TN; what follows is not looked at.
+
+    Returns:
+        The figures by the names of :data:`FIGURES`.
+
+    Example:
+        >>> {name: round(value, 3) for name, value in figures([8, 2, 2, 88]).items() if name in ("f_measure", "pwc")}
+        {'pwc': 4.0, 'f_measure': 0.8}
+    """
+    return {name: (bound if math.isnan(value) else value) for name, value, bound in _ratios(counts)}
+
+
+def undefined(counts: Sequence[int]) -> list[str]:
+    """Return the figures that are 0/0 for these counts.
+
+    Example:
+        >>> undefined([0, 0, 0, 100])
+        ['recall', 'fnr', 'precision', 'f_measure']
+    """
+    return [name for name, value, _ in _ratios(counts) if math.isnan(value)]
+
+
+def _ratios(counts: Sequence[int]) -> list[tuple[str, float, float]]:
+    """Name and value of each figure (NaN where it is 0/0), and what it is then taken to be."""
+    tp, fp, fn, tn = (int(count) for count in counts[:4])
+
+    def ratio(part: int, whole: int) -> float:
+        return part / whole if whole else math.nan
+
+    return [
+        ("recall", ratio(tp, tp + fn), 1.0),
+        ("specificity", ratio(tn, tn + fp), 1.0),
+        ("fpr", ratio(fp, fp + tn), 0.0),
+        ("fnr", ratio(fn, tp + fn), 0.0),
+        ("pwc", 100 * ratio(fn + fp, tp + fp + fn + tn), 0.0),
+        ("precision", ratio(tp, tp + fp), 1.0),
+        ("f_measure", ratio(2 * tp, 2 * tp + fp + fn), 1.0),
+    ]

@@ -1,0 +1,199 @@
+"""What all systems share: one step for validation and test, and the record of what was trained on."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from lightning.pytorch import LightningModule
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bgsub_lightning.data import EvaluationBatch, Input, TrainingBatch
+from bgsub_lightning.errors import UserError
+from bgsub_lightning.metrics import SceneConfusion, confusion_counts, scores
+from bgsub_lightning.sampling import TrainingRecord, training_record
+from bgsub_lightning.scenes.labels import FOREGROUND, IGNORED, LabelRule
+
+if TYPE_CHECKING:
+    from bgsub_lightning.data import ScenesDataModule
+
+
+class BgsModule(LightningModule):
+    """A system of background subtraction.
+
+    A paper adds ``forward``, :meth:`losses` and :meth:`probability`.
+
+    Args:
+        labels: What the grey levels of a mask mean in training.
+        threshold: Probability above which a pixel is called foreground.
+    """
+
+    inputs: tuple[Input, ...]
+
+    def __init__(self, labels: LabelRule = LabelRule.TRAINING, threshold: float = 0.5) -> None:
+        super().__init__()
+        if not 0 <= threshold < 1:
+            raise UserError(f"model.init_args.threshold: a probability in [0, 1) is needed, got {threshold}.")
+        self.labels = labels
+        self.threshold = threshold
+        self.trained_on: TrainingRecord = {}
+        self.register_buffer("_target_of_level", torch.from_numpy(labels.table), persistent=False)
+
+    @abstractmethod
+    def losses(self, batch: TrainingBatch) -> dict[str, Tensor]:
+        """Return the terms of the loss by name, scalars; their sum is minimised."""
+
+    @abstractmethod
+    def probability(self, batch: EvaluationBatch) -> Tensor:
+        """Return the probability of foreground of frames of one scene.
+
+        Returns:
+            Shape ``(D, B, H, W)``, range [0, 1]: D draws of what the system draws at random, 1 for most systems; their
+            mean is the system's answer.
+        """
+
+    def background_images(self) -> list[NDArray[np.uint8]]:
+        """Return the background model of the scene at hand as images of shape ``(H, W, 3)``, uint8, for pictures."""
+        return []
+
+    def target(self, mask: Tensor) -> Tensor:
+        """Return the classes of grey levels, shape ``(B, H, W)``, uint8: 0 background, 1 foreground, 255 ignored."""
+        return cast("Tensor", self._target_of_level)[mask.int()]
+
+    def setup(self, stage: str) -> None:
+        """Make the metric of each evaluation, and one for each draw if there are several."""
+        for name in {"fit": ["validate"], "validate": ["validate"], "test": ["test"]}.get(stage, []):
+            keys = [scene.key for scene in self.datamodule.frames_of(name).scenes]
+            self.confusion = SceneConfusion(keys)
+            self.confusion_of_draws = torch.nn.ModuleList(SceneConfusion(keys) for _ in range(self.draws))
+
+    @property
+    def draws(self) -> int:
+        """Number of draws that :meth:`probability` makes."""
+        return 1
+
+    @property
+    def datamodule(self) -> ScenesDataModule:
+        """The trainer's datamodule."""
+        return cast("ScenesDataModule", self.trainer.datamodule)  # type: ignore[attr-defined]
+
+    def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
+        """Sum the terms of the loss and log each."""
+        self._require(batch, {entry.key for entry in self.inputs})
+        terms = self.losses(batch)
+        loss = torch.stack(list(terms.values())).sum()
+        size = len(batch["number"])
+        for name, term in {**terms, "total": loss}.items():
+            self.log(f"train/loss/{name}", term.detach(), on_step=True, batch_size=size, prog_bar=name == "total")
+        return loss
+
+    def validation_step(self, batch: EvaluationBatch, batch_idx: int) -> dict[str, Tensor]:
+        """Score frames of one scene as :meth:`test_step` does, and log the cross-entropy at their own size."""
+        outputs = self._evaluate(batch)
+        target = self.target(batch["truth"][batch["scored"]])
+        valid = (target != IGNORED).float()
+        chances = outputs["probability"].float().clamp(1e-6, 1 - 1e-6)
+        loss = F.binary_cross_entropy(chances, (target == FOREGROUND).float(), valid, reduction="sum")
+        self.log("val/loss", loss / valid.sum().clamp(min=1), batch_size=len(target), sync_dist=True)
+        return outputs
+
+    def test_step(self, batch: EvaluationBatch, batch_idx: int) -> dict[str, Tensor]:
+        """Score frames of one scene at their own size, by CDnet's official rule.
+
+        Returns:
+            For callbacks: ``probability`` ``(B, h, w)`` and ``counts`` ``(B, 5)`` of the frames that are scored.
+        """
+        return self._evaluate(batch)
+
+    def predict_step(self, batch: EvaluationBatch, batch_idx: int) -> Tensor:
+        """Return the probability of foreground at the frames' own size, shape ``(B, h, w)``, range [0, 1]."""
+        return self._at_own_size(self._probability(batch), batch["roi"].shape).mean(0)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log ``val/f_measure`` and its fellows."""
+        self._log_scores("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log ``test/f_measure`` and its fellows; the counts stay in :attr:`confusion`."""
+        self._log_scores("test")
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add which frames the weights have seen, for the leak guard, and which network they are of."""
+        split = self.datamodule.split
+        checkpoint["trained_on"] = training_record(split.train, split.validation, before=self.trained_on)
+        checkpoint["module"] = type(self).__name__
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Read that record.
+
+        Raises:
+            UserError: If the checkpoint is of another network.
+        """
+        _require_same_network(self, checkpoint)
+        self.trained_on = checkpoint.get("trained_on", {})
+
+    def _evaluate(self, batch: EvaluationBatch) -> dict[str, Tensor]:
+        draws = self._at_own_size(self._probability(batch), batch["roi"].shape)
+        scored = batch["scored"]
+        truth, probability = batch["truth"][scored], draws.mean(0)[scored]
+        counts = confusion_counts(probability > self.threshold, truth, batch["roi"])
+        self.confusion.update(counts, batch["scene"])
+        if len(draws) > 1:
+            for metric, draw in zip(self.confusion_of_draws, draws, strict=True):
+                of_draw = confusion_counts(draw[scored] > self.threshold, truth, batch["roi"])
+                cast("SceneConfusion", metric).update(of_draw, batch["scene"])
+        return {"probability": probability, "counts": counts}
+
+    def _probability(self, batch: EvaluationBatch) -> Tensor:
+        self._require(batch, {"image"})
+        return self.probability(batch)
+
+    @staticmethod
+    def _at_own_size(probability: Tensor, size: torch.Size) -> Tensor:
+        if probability.shape[-2:] == size:
+            return probability
+        return F.interpolate(probability.float(), tuple(size), mode="bilinear", align_corners=False)
+
+    def _log_scores(self, phase: str) -> None:
+        overall = scores(self.confusion.by_scene()).overall
+        for name in ("f_measure", "pwc", "recall", "precision"):
+            self.log(f"{phase}/{name}", torch.tensor(overall.get(name, 0.0)), prog_bar=name == "f_measure")
+        if phase == "val":
+            self.confusion.reset()
+
+    def _require(self, batch: TrainingBatch | EvaluationBatch, keys: set[str]) -> None:
+        if missing := sorted(keys - set(batch)):
+            raise UserError(
+                f"{type(self).__name__} needs {', '.join(missing)} in its batches, which hold {', '.join(batch)}. "
+                f"The datamodule builds what data.init_args.inputs names; the command line takes that from the model."
+            )
+
+
+def _require_same_network(module: BgsModule, checkpoint: dict[str, Any]) -> None:
+    """Compare names and shapes, and the hyperparameters that make the difference."""
+    own = {name: tuple(value.shape) for name, value in module.state_dict().items()}
+    stored = {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}
+    if own == stored:
+        return
+    there, here = checkpoint.get("module", "another module"), type(module).__name__
+    if there != here:
+        raise UserError(
+            f"The checkpoint holds the weights of {there}, this configuration builds {here}. "
+            f"Use the configuration that the checkpoint was trained with: config.yaml in its run directory."
+        )
+    hyperparameters = checkpoint.get("hyper_parameters", {})
+    different = [
+        f"--model.init_args.{name}={hyperparameters[name]}"
+        for name, value in module.hparams.items()
+        if name in hyperparameters and hyperparameters[name] != value
+    ]
+    first = next(name for name in {**own, **stored} if own.get(name) != stored.get(name))
+    raise UserError(
+        f"The checkpoint holds the weights of another {here} than this configuration builds ({first}: "
+        f"{stored.get(first, 'absent')} there, {own.get(first, 'absent')} here). "
+        + (f"It was trained with {' '.join(different)}." if different else "Use the configuration of its run directory.")
+    )

@@ -1,0 +1,102 @@
+"""BMN-BSN.
+
+V. Mondéjar-Guerra, J. Rouco, J. Novo, M. Ortega, "An end-to-end deep learning approach for simultaneous background
+modeling and subtraction", BMVC 2019.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bgsub_lightning.data import EvaluationBatch, Image, References, TrainingBatch
+from bgsub_lightning.losses import masked_cross_entropy
+from bgsub_lightning.modules.base import BgsModule
+from bgsub_lightning.networks import BmnBsnNetwork
+from bgsub_lightning.results import background_panel
+from bgsub_lightning.scenes.labels import LabelRule
+
+
+class BmnBsn(BgsModule):
+    """Background modelling and subtraction by two nested U-Nets, trained end to end by the segmentation loss alone.
+
+    The defaults are the paper's numbers (section 4.1).
+
+    Args:
+        references: Number of reference frames, N.
+        maps: Number of background maps, M.
+        channels: Channels of the first U-Net block, K.
+        depth: Number of times that a U-Net halves the resolution.
+        lr: Learning rate of Adam.
+        decay_steps: Steps over which the rate falls to zero along a cosine; 0: it is constant, as in the paper.
+        class_balanced: Give foreground and background the same share of the loss.
+        reference_draws: Number of draws of reference frames whose probabilities a test averages.
+        labels: What the grey levels of a mask mean in training (section 4: shadow, unknown and non-ROI are ignored).
+        threshold: Probability above which a pixel is called foreground; 0.5 is the argmax.
+    """
+
+    def __init__(
+        self,
+        references: int = 16,
+        maps: int = 12,
+        channels: int = 64,
+        depth: int = 4,
+        lr: float = 1e-5,
+        decay_steps: int = 0,
+        class_balanced: bool = False,
+        reference_draws: int = 1,
+        labels: LabelRule = LabelRule.BMN_BSN,
+        threshold: float = 0.5,
+    ) -> None:
+        super().__init__(labels, threshold)
+        self.save_hyperparameters(ignore=["labels"])
+        self.inputs = (Image(), References(references, reference_draws))
+        network = BmnBsnNetwork(references, maps, channels, depth)
+        self.network = network.to(memory_format=torch.channels_last)  # as the images come; faster on every device
+        self.lr = lr
+        self.decay_steps = decay_steps
+        self.class_balanced = class_balanced
+        self._maps: Tensor | None = None
+
+    @property
+    def draws(self) -> int:  # noqa: D102
+        return self.inputs[1].draws
+
+    def forward(self, references: Tensor, image: Tensor) -> Tensor:
+        """Return logits ``(B, 2, H, W)`` for references ``(B, N, 3, H, W)`` and targets ``(B, 3, H, W)`` in [0, 1]."""
+        return self.network(references, image)  # type: ignore[no-any-return]
+
+    def losses(self, batch: TrainingBatch) -> dict[str, Tensor]:  # noqa: D102
+        logits = self(batch["references"], batch["image"])
+        return {"segmentation": masked_cross_entropy(logits, self.target(batch["mask"]), self.class_balanced)}
+
+    def background(self, batch: EvaluationBatch) -> Tensor:
+        """Return the scene's background maps, shape ``(D, M, H, W)``: modelled once per scene, then kept."""
+        if "references" in batch:
+            self._maps = self.network.background(batch["references"])
+        if self._maps is None:
+            raise RuntimeError("the first batch of a scene must bring its references")
+        return self._maps
+
+    def background_images(self) -> list[NDArray[np.uint8]]:
+        """Return the maps of the first draw, three at a time as RGB (figure 4)."""
+        return [] if self._maps is None else background_panel(self._maps[0].float().cpu().numpy())
+
+    def probability(self, batch: EvaluationBatch) -> Tensor:  # noqa: D102
+        image = batch["image"]
+        draws = [
+            self.network.subtract(maps.expand(len(image), -1, -1, -1), image).softmax(1)[:, 1]
+            for maps in self.background(batch)[:, None]
+        ]
+        return torch.stack(draws)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Adam (section 4.1)."""
+        optimizer = torch.optim.Adam(self.parameters(), lr=self.lr)
+        if not self.decay_steps:
+            return optimizer
+        decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.decay_steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": decay, "interval": "step"}}

@@ -1,0 +1,52 @@
+"""OpenCV's background subtractors under the same protocols and metrics.
+
+Z. Zivkovic, "Improved adaptive Gaussian mixture model for background subtraction", ICPR 2004 (MOG2); Z. Zivkovic,
+F. van der Heijden, "Efficient adaptive density estimation per image pixel", Pattern Recognition Letters 2006 (KNN).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from bgsub_lightning.data import EvaluationBatch, Stream, TrainingBatch
+from bgsub_lightning.errors import UserError
+from bgsub_lightning.modules.base import BgsModule
+
+
+class ClassicalSubtractor(BgsModule):
+    """A subtractor that learns while it watches: it sees every frame of a scene, from the first.
+
+    Args:
+        method: OpenCV's class, with its default parameters; what it takes for shadow is background.
+    """
+
+    def __init__(self, method: Literal["MOG2", "KNN"] = "MOG2") -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.inputs = (Stream(),)
+        self.method = method
+        self._subtractor: Any = None
+
+    def losses(self, batch: TrainingBatch) -> dict[str, Tensor]:  # noqa: D102
+        raise UserError(f"{self.method} learns while it watches: there is nothing to fit. Use `test` or `predict`.")
+
+    def probability(self, batch: EvaluationBatch) -> Tensor:
+        """Return 1 where the subtractor says foreground, else 0: shape ``(1, B, H, W)``."""
+        if batch["opens"]:
+            self._subtractor = getattr(cv2, f"createBackgroundSubtractor{self.method}")()
+        frames = (batch["image"] * 255).round().byte().movedim(-3, -1).flip(-1).cpu().numpy()  # OpenCV's BGR
+        masks = np.stack([self._subtractor.apply(np.ascontiguousarray(frame)) for frame in frames])
+        return torch.from_numpy(masks == 255).float().to(batch["image"].device)[None]
+
+    def configure_optimizers(self) -> None:
+        """There is nothing to optimise.
+
+        Raises:
+            UserError: Always; it is called by ``fit`` alone.
+        """
+        raise UserError(f"{self.method} learns while it watches: there is nothing to fit. Use `test` or `predict`.")

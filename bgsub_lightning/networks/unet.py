@@ -1,0 +1,98 @@
+"""The U-Net.
+
+O. Ronneberger, P. Fischer, T. Brox, "U-Net: convolutional networks for biomedical image segmentation", MICCAI 2015,
+with padded convolutions, as in figure 2 of the BMN-BSN paper.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class DoubleConv(nn.Sequential):
+    """Two 3×3 convolutions, each with a ReLU.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(
+            nn.Conv2d(in_channels, out_channels, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(out_channels, out_channels, 3, padding=1),
+            nn.ReLU(inplace=True),
+        )
+
+
+class Up(nn.Module):
+    """Doubles the resolution, halves the channels and joins the features of the encoder.
+
+    Args:
+        in_channels: Channels of the input; the encoder's features and the output have half of them.
+    """
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__()
+        self.up = nn.ConvTranspose2d(in_channels, in_channels // 2, 2, stride=2)
+        self.conv = DoubleConv(in_channels, in_channels // 2)
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        """Join ``x``, shape ``(B, C, H, W)``, with ``skip``, shape ``(B, C/2, 2H, 2W)``; returns the latter's shape."""
+        return self.conv(torch.cat([skip, self.up(x)], dim=1))  # type: ignore[no-any-return]
+
+
+class UNet(nn.Module):
+    """U-Net with linear outputs and without normalisation.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        channels: Channels of the first block (K in the BMN-BSN paper), doubled by each of the following.
+        depth: Number of times the resolution is halved.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, channels: int = 64, depth: int = 4) -> None:
+        super().__init__()
+        widths = [channels * 2**level for level in range(depth + 1)]
+        self.depth = depth
+        self.down = nn.ModuleList(DoubleConv(i, o) for i, o in zip([in_channels, *widths[:-1]], widths, strict=True))
+        self.up = nn.ModuleList(Up(width) for width in reversed(widths[1:]))
+        self.head = nn.Conv2d(channels, out_channels, 1)
+        self.apply(_init_he)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, in_channels, H, W)`` to ``(B, out_channels, H, W)``.
+
+        Sizes that ``2**depth`` does not divide are padded by repeating the border, and cropped at the end.
+        """
+        height, width = x.shape[-2:]
+        x, left, top = _pad_to_multiple(x, 2**self.depth)
+        skips = []
+        for block in self.down[:-1]:
+            x = block(x)
+            skips.append(x)
+            x = F.max_pool2d(x, 2)
+        x = self.down[-1](x)
+        for block in self.up:
+            x = block(x, skips.pop())
+        return self.head(x)[..., top : top + height, left : left + width]  # type: ignore[no-any-return]
+
+
+def _pad_to_multiple(x: Tensor, unit: int) -> tuple[Tensor, int, int]:
+    """Pad both sides of height and width; returns the left and top padding as well."""
+    width, height = -x.shape[-1] % unit, -x.shape[-2] % unit
+    if width == height == 0:
+        return x, 0, 0
+    left, top = width // 2, height // 2
+    return F.pad(x, (left, width - left, top, height - top), mode="replicate"), left, top
+
+
+def _init_he(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

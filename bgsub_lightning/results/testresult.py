@@ -1,0 +1,102 @@
+"""``scores.json``: what one test found. Counts add up, so that every averaging can be computed from such files."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from bgsub_lightning.errors import UserError
+from bgsub_lightning.metrics import COUNTS, Scores, scores
+from bgsub_lightning.metrics.scenes import Averaging
+from bgsub_lightning.sampling import Leakage
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class VideoResult:
+    """One video's part.
+
+    Attributes:
+        counts: TP, FP, FN, TN and shadow errors over its scored frames.
+        frames: Number of scored frames.
+        leakage: What training has seen of the video.
+        draws: The counts of each single draw, where the system averages several.
+    """
+
+    counts: list[int]
+    frames: int
+    leakage: Leakage
+    draws: list[list[int]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class TestResult:
+    """What one test found.
+
+    Attributes:
+        name: Name of the run.
+        system: Class of the module.
+        dataset: Name of the dataset.
+        protocol: The protocol with its numbers.
+        fold: The fold that was tested.
+        seed: The datamodule's seed.
+        leakage: The least honest of the videos'.
+        checkpoint: File of the weights; ``None`` for a system without any.
+        videos: ``category/name`` → its part.
+        frames_per_second: Frames scored per second, loading and counting included.
+        device: What it ran on.
+        versions: Package → version.
+    """
+
+    __test__ = False  # no test case, whatever pytest thinks of the name
+
+    name: str
+    system: str
+    dataset: str
+    protocol: str
+    fold: int
+    seed: int
+    leakage: Leakage
+    checkpoint: str | None
+    videos: dict[str, VideoResult]
+    frames_per_second: float
+    device: str
+    versions: dict[str, str]
+
+    def scores(self, averaging: Averaging = "video") -> Scores:
+        """Compute the figures."""
+        return scores({key: video.counts for key, video in self.videos.items()}, averaging)
+
+    def scores_of_draws(self) -> list[Scores]:
+        """Compute the figures of each single draw; empty where the system makes one."""
+        count = min((len(video.draws) for video in self.videos.values()), default=0)
+        return [scores({key: video.draws[i] for key, video in self.videos.items()}) for i in range(count)]
+
+    def save(self, path: Path) -> None:
+        """Write the file, under a temporary name first."""
+        content = {"version": VERSION, "counts": COUNTS, **asdict(self), "figures": asdict(self.scores())}
+        partial = path.with_name(f".{path.name}.partial")
+        partial.write_text(json.dumps(content, indent=1) + "\n")
+        partial.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> TestResult:
+        """Read a file, or the ``scores.json`` of a run directory.
+
+        Raises:
+            UserError: If there is none, or it is not one of ours.
+        """
+        file = path / "scores.json" if path.is_dir() else path
+        try:
+            content = json.loads(file.read_text())
+            if content.pop("version") != VERSION:
+                raise UserError(f"{file}: was written by another version of bgsub_lightning. Run the test again.")
+            videos = {key: VideoResult(**video) for key, video in content.pop("videos").items()}
+            del content["counts"], content["figures"]
+            return cls(videos=videos, **content)
+        except FileNotFoundError:
+            raise UserError(f"{file}: there is no such file. Run `test` with --run_dir {path} first.") from None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"{file}: is no scores.json of this tool ({error}). Run the test again.") from error

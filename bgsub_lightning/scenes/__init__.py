@@ -1,0 +1,10 @@
+"""Room 1: datasets as they lie on disk.
+
+A reader turns a dataset's folder into :class:`Scene` objects and says what is wrong with each; no other room knows a
+dataset's layout.
+"""
+
+from bgsub_lightning.scenes.cdnet2014 import CDnet2014
+from bgsub_lightning.scenes.scene import Problem, Reader, Scene, require_sound
+
+__all__ = ["CDnet2014", "Problem", "Reader", "Scene", "require_sound"]

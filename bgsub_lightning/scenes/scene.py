@@ -1,0 +1,169 @@
+"""A scene: one video of a dataset, as paths and numbers."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from bgsub_lightning.errors import UserError
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something about a scene's files that a user should know.
+
+    Attributes:
+        severity: An ``"error"`` keeps the scene from being used; a ``"warning"`` says what was done about it.
+        file: The file or folder.
+        what: What is wrong with it.
+        cure: What to do, or what was done.
+    """
+
+    severity: Literal["error", "warning"]
+    file: Path
+    what: str
+    cure: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.what}. {self.cure}"
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """One video of a dataset.
+
+    Attributes:
+        dataset: Name of the dataset.
+        category: Category of the video.
+        name: Name of the video.
+        size: Width and height of its frames in pixels.
+        frames: Frame number → image file, in ascending order.
+        masks: Frame number → ground-truth file, in ascending order; the *labelled* frames, and no others.
+        evaluated: First and last frame number of the part that a submission must hold masks for (both inclusive).
+        references: Numbers of the frames that come before the labelled part.
+        roi: Image that is not 0 inside the region of interest; ``None``: the whole frame.
+        problems: What was found wrong.
+    """
+
+    dataset: str
+    category: str
+    name: str
+    size: tuple[int, int]
+    frames: Mapping[int, Path]
+    masks: Mapping[int, Path]
+    evaluated: tuple[int, int]
+    references: tuple[int, ...]
+    roi: Path | None = None
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """``category/name``, by which configurations and results call the scene."""
+        return f"{self.category}/{self.name}"
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        """The problems that keep the scene from being used."""
+        return tuple(problem for problem in self.problems if problem.severity == "error")
+
+    def __repr__(self) -> str:
+        return f"Scene({self.dataset}:{self.key}, {len(self.frames)} frames, {len(self.masks)} labelled)"
+
+
+def require_sound(scenes: Iterable[Scene]) -> None:
+    """Check that scenes can be used.
+
+    Raises:
+        UserError: If one has an error; the message lists the first five.
+    """
+    errors = [problem for scene in scenes for problem in scene.errors]
+    if errors:
+        more = f"\n… and {len(errors) - 5} more" if len(errors) > 5 else ""
+        raise UserError("\n".join(str(problem) for problem in errors[:5]) + more)
+
+
+def select(keys: Sequence[str], patterns: Iterable[str], option: str, known: Iterable[str] = ()) -> list[str]:
+    """Choose scenes by patterns.
+
+    Args:
+        keys: The ``category/name`` of every scene.
+        patterns: Shell patterns such as ``baseline/*``; a bare category means all of its scenes.
+        option: Where the patterns come from, for the message.
+        known: Categories that a pattern may name although no scene of them is here.
+
+    Returns:
+        The keys that match a pattern, in the order of ``keys``.
+
+    Raises:
+        UserError: If a pattern matches nothing.
+
+    Example:
+        >>> select(["baseline/highway", "PTZ/zoomInZoomOut"], ["PTZ"], "exclude")
+        ['PTZ/zoomInZoomOut']
+    """
+    chosen: set[str] = set()
+    for pattern in patterns:
+        matched = {key for key in keys if fnmatchcase(key, pattern) or fnmatchcase(key.split("/")[0], pattern)}
+        if not matched and pattern not in known:
+            names = [*keys, *dict.fromkeys(key.split("/")[0] for key in keys)]
+            close = difflib.get_close_matches(pattern, names, n=3, cutoff=0.5)
+            hint = f"Did you mean {' or '.join(close)}?" if close else f"There are: {', '.join(keys)}."
+            raise UserError(f"{option}: {pattern!r} is no video and no category of this dataset. {hint}")
+        chosen |= matched
+    return [key for key in keys if key in chosen]
+
+
+class Reader(ABC):
+    """Reads the scenes of one dataset."""
+
+    name: ClassVar[str]
+    root_variable: ClassVar[str]
+    """The environment variable that names the dataset's folder where the configuration does not."""
+    homepage: ClassVar[str]
+    layout: ClassVar[str]
+    """How the files lie, in a line."""
+    categories: ClassVar[tuple[str, ...]]
+    """The categories of the published dataset."""
+
+    def locate(self, root: Path | None) -> Path:
+        """Return the dataset's folder.
+
+        Args:
+            root: The folder; ``None`` takes it from the environment variable.
+
+        Raises:
+            UserError: If it is not told or is not a folder.
+        """
+        told = root or os.environ.get(self.root_variable) or None
+        how = (
+            f"Tell its folder by --data.init_args.root=FOLDER (--root for `prepare`) or by the environment variable "
+            f"{self.root_variable}. It must look like {self.layout}\n"
+            f"Get it from {self.homepage}\n"
+            f"To start without it: `make demo`, or `python -m bgsub_lightning synthesize --out FOLDER`, "
+            f"which writes a synthetic twin in the same layout."
+        )
+        if told is None:
+            raise UserError(f"The dataset {self.name} is needed, and no folder of it was named.\n{how}")
+        folder = Path(told).expanduser()
+        if not folder.is_dir():
+            raise UserError(f"{folder}: there is no such folder, so {self.name} cannot be read.\n{how}")
+        return folder
+
+    @abstractmethod
+    def scenes(self, root: Path, patterns: Sequence[str] | None = None) -> list[Scene]:
+        """Read the scenes under a folder, in the order of their keys.
+
+        Args:
+            root: The dataset's folder.
+            patterns: Which scenes (see :func:`select`); ``None``: all.
+
+        Raises:
+            UserError: If the folder does not hold the dataset, or a pattern matches nothing. What is wrong with a
+                single scene is told by its ``problems``.
+        """
