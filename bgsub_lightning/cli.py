@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import inspect
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 
 from bgsub_lightning import __version__
 from bgsub_lightning.errors import UserError
@@ -61,6 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run_command(name: str, function: Callable[..., None], options: Sequence[str]) -> None:
     """Run a typed function with options from the command line.
 
+    Words before the first option are its first argument, such as ``report RUN RUN``.
+
     Raises:
         UserError: If the options do not fit, or the function raises it.
     """
@@ -68,7 +73,14 @@ def run_command(name: str, function: Callable[..., None], options: Sequence[str]
 
     from bgsub_lightning.commands.parser import CommandParser
 
-    auto_cli(function, args=list(options), prog=f"python -m bgsub_lightning {name}", parser_class=CommandParser)
+    words = list(takewhile(lambda option: not option.startswith("-"), options))
+    rest = list(options[len(words) :])
+    if words:
+        parameter = next(iter(inspect.signature(function).parameters.values()))
+        value = json.dumps(words) if str(parameter.annotation).startswith("list") else " ".join(words)
+        rest = [f"--{parameter.name}", value, *rest]
+    prog = f"python -m bgsub_lightning {name}"
+    auto_cli(function, args=rest, prog=prog, parser_class=CommandParser, as_positional=False)
 
 
 def _message(error: UserError) -> str:

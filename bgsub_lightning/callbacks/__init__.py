@@ -3,6 +3,7 @@
 from bgsub_lightning.callbacks.checkpoints import BestCheckpoint, FinishedMarker, LastCheckpoint
 from bgsub_lightning.callbacks.masks import MaskWriter
 from bgsub_lightning.callbacks.pictures import Pictures
+from bgsub_lightning.callbacks.progress import ProgressBar
 from bgsub_lightning.callbacks.scores import ScoreWriter
 
-__all__ = ["BestCheckpoint", "FinishedMarker", "LastCheckpoint", "MaskWriter", "Pictures", "ScoreWriter"]
+__all__ = ["BestCheckpoint", "FinishedMarker", "LastCheckpoint", "MaskWriter", "Pictures", "ProgressBar", "ScoreWriter"]

@@ -65,7 +65,7 @@ class FinishedMarker(Callback):
     """Writes ``finished.json`` when a fit has come to its end, so that a chain of jobs knows it is done."""
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
-        if trainer.interrupted or trainer.fast_dev_run or not trainer.is_global_zero:
+        if trainer.interrupted or not trainer.is_global_zero:
             return
         path = Path(trainer.default_root_dir) / "finished.json"
         done: dict[str, Any] = {"steps": trainer.global_step, "epochs": trainer.current_epoch}

@@ -8,9 +8,10 @@ import time
 from pathlib import Path
 from typing import Any, cast
 
+import lightning
 import numpy
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer, __version__ as lightning_version
+from lightning.pytorch import Callback, LightningModule, Trainer
 
 from bgsub_lightning import __version__
 from bgsub_lightning.console import console
@@ -83,7 +84,7 @@ class ScoreWriter(Callback):
             name=folder.name,
             system=type(module).__name__,
             dataset=data.reader.name,
-            protocol=repr(data.protocol),
+            protocol=data.protocol.describe(data.fold),
             fold=data.fold,
             seed=data.seed,
             leakage=worst(self.leakage[key] for key in counts),
@@ -102,7 +103,7 @@ class ScoreWriter(Callback):
             versions={
                 "bgsub_lightning": __version__,
                 "torch": torch.__version__,
-                "lightning": lightning_version,
+                "lightning": lightning.__version__,
                 "numpy": numpy.__version__,
                 "python": platform.python_version(),
             },

@@ -1,8 +1,8 @@
 """Experiments that include others.
 
-``config: bmn_bsn.yaml`` at the top of an experiment takes everything from that file, relative to its own folder, and what
-follows changes single values. jsonargparse reads that key as well, but checks each file alone, where an argument without
-its class has no meaning.
+``config: bmn_bsn.yaml`` at the top of an experiment takes everything from that file, relative to its own folder, and
+what follows changes single values. jsonargparse reads that key as well, but checks each file alone, where an argument
+without its class has no meaning.
 """
 
 from __future__ import annotations

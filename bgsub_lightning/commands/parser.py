@@ -13,7 +13,7 @@ _NOISE = ("Does not validate against", "Subtypes:", "Errors:", "- Expected a <cl
 
 
 class _Plain(ArgumentParser):
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:  # type: ignore[override]
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise what the user can mend.
 
         Raises:

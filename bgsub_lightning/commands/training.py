@@ -15,8 +15,18 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 
+os.environ.setdefault("WANDB_SILENT", "true")  # before it is imported: its hints are not about the user's run
+
 from bgsub_lightning import callbacks, data, modules, sampling, scenes  # noqa: F401 (short names of classes in YAML)
-from bgsub_lightning.callbacks import BestCheckpoint, FinishedMarker, LastCheckpoint, MaskWriter, Pictures, ScoreWriter
+from bgsub_lightning.callbacks import (
+    BestCheckpoint,
+    FinishedMarker,
+    LastCheckpoint,
+    MaskWriter,
+    Pictures,
+    ProgressBar,
+    ScoreWriter,
+)
 from bgsub_lightning.commands.includes import expand
 from bgsub_lightning.commands.parser import TrainingParser
 from bgsub_lightning.console import console
@@ -57,6 +67,7 @@ def run_trainer(command: str, options: Sequence[str]) -> None:
 
 
 _EXPECTED_WARNINGS = (
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning 2.6 with torch 2.13
     "LightningCLI's args parameter is intended to run from within Python",  # it is: the dispatcher calls it
     "You're resuming from a checkpoint that ended before the epoch ended",  # our batches are drawn by their number
     ".*does not have many workers which may be a bottleneck",  # the number is the user's choice
@@ -117,9 +128,7 @@ class TrainingCLI(LightningCLI):
     @property
     def run_dir(self) -> Path:
         """The directory of the run."""
-        if self._given.run_dir is not None:
-            return Path(self._given.run_dir)
-        return Path("runs") / self._given.name
+        return Path(self._given.run_dir or Path("runs") / self._given.name)
 
     def before_instantiate_classes(self) -> None:
         """Find the checkpoint, before anything takes time.
@@ -145,14 +154,20 @@ class TrainingCLI(LightningCLI):
             else:
                 given = str(path)
         elif given is not None and not Path(given).is_file():
-            raise UserError(f"--ckpt_path: {given}: there is no such file. It is a file, or `last` or `best` of the run.")
+            raise UserError(f"--ckpt_path: {given}: no such file. Name a file, or `last` or `best` of the run.")
         self._given.ckpt_path = given
+        if self.subcommand in {"validate", "test"}:
+            self._given.verbose = False  # the table is ours
+        if self.subcommand == "predict":
+            self._given.return_predictions = False  # they are written as they come, and do not fit into memory
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Make the trainer, with the run directory and the loggers of ours where the configuration names none."""
         self.run_dir.mkdir(parents=True, exist_ok=True)
         if self._given.trainer.logger is None and not self._given.trainer.fast_dev_run:
             kwargs["logger"] = self._loggers()
+        if self._given.trainer.enable_progress_bar is not False:
+            self.trainer_defaults["callbacks"] = [ProgressBar()]
         return super().instantiate_trainer(default_root_dir=str(self.run_dir), **kwargs)
 
     @property
@@ -163,7 +178,6 @@ class TrainingCLI(LightningCLI):
     def _loggers(self) -> list[Logger]:
         loggers: list[Logger] = [CSVLogger(self.run_dir, name="csv")]
         if self._given.wandb != "disabled" and self.subcommand == "fit":
-            os.environ.setdefault("WANDB_SILENT", "true")
             loggers.append(
                 WandbLogger(
                     name=self.run_dir.name,

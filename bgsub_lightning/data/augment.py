@@ -14,6 +14,8 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # no look at the network
 
 import albumentations as A
 
+__all__ = ["A", "ClipAugmentation"]
+
 
 class ClipAugmentation:
     """Applies an albumentations pipeline to all frames of a sample and its mask, with one set of parameters.

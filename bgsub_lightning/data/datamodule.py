@@ -80,7 +80,7 @@ class ScenesDataModule(LightningDataModule):
         self.scene = scene
         self.fold = fold
         self.seed = seed
-        self.size = tuple(size) if size else None
+        self.size = (size[0], size[1]) if size else None
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.num_workers = num_workers

@@ -45,7 +45,7 @@ class RingLoader(DataLoader[dict[str, Any]]):
             batch_size=None,
             sampler=sampler,
             num_workers=num_workers,
-            collate_fn=ring.hand_over if num_workers else _as_it_is,
+            collate_fn=ring.hand_over if num_workers else _as_it_is,  # type: ignore[arg-type]
             pin_memory=pin_memory,
             prefetch_factor=_PREFETCH if num_workers else None,
             persistent_workers=num_workers > 0,
@@ -68,7 +68,10 @@ class _Piece:
 
 class _Ring:
     def __init__(self, workers: int, slot_bytes: int) -> None:
-        self.slots = [torch.empty(_SLOTS, slot_bytes, dtype=torch.uint8).share_memory_() for _ in range(workers)]
+        self.slots: list[Tensor] = [
+            torch.empty(_SLOTS, slot_bytes, dtype=torch.uint8).share_memory_()  # type: ignore[no-untyped-call]
+            for _ in range(workers)
+        ]
         self.slot = 0
         self.given: dict[int, _Piece] = {}
 
@@ -78,7 +81,7 @@ class _Ring:
         if info is None:
             raise RuntimeError("slots are filled by the workers of a loader")
         start = sum(math.prod(piece.shape) for piece in self.given.values())
-        tensor = self.slots[info.id][self.slot][start : start + math.prod(shape)].view(shape)
+        tensor: Tensor = self.slots[info.id][self.slot][start : start + math.prod(shape)].view(shape)
         self.given[tensor.data_ptr()] = _Piece(info.id, self.slot, start, shape)
         return tensor
 

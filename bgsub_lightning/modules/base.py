@@ -195,5 +195,9 @@ def _require_same_network(module: BgsModule, checkpoint: dict[str, Any]) -> None
     raise UserError(
         f"The checkpoint holds the weights of another {here} than this configuration builds ({first}: "
         f"{stored.get(first, 'absent')} there, {own.get(first, 'absent')} here). "
-        + (f"It was trained with {' '.join(different)}." if different else "Use the configuration of its run directory.")
+        + (
+            f"It was trained with {' '.join(different)}."
+            if different
+            else "Use the configuration of its run directory."
+        )
     )

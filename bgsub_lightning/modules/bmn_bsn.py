@@ -54,8 +54,10 @@ class BmnBsn(BgsModule):
         super().__init__(labels, threshold)
         self.save_hyperparameters(ignore=["labels"])
         self.inputs = (Image(), References(references, reference_draws))
+        self.reference_draws = reference_draws
         network = BmnBsnNetwork(references, maps, channels, depth)
-        self.network = network.to(memory_format=torch.channels_last)  # as the images come; faster on every device
+        # as the images come; faster on every device
+        self.network: BmnBsnNetwork = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.lr = lr
         self.decay_steps = decay_steps
         self.class_balanced = class_balanced
@@ -63,7 +65,7 @@ class BmnBsn(BgsModule):
 
     @property
     def draws(self) -> int:  # noqa: D102
-        return self.inputs[1].draws
+        return self.reference_draws
 
     def forward(self, references: Tensor, image: Tensor) -> Tensor:
         """Return logits ``(B, 2, H, W)`` for references ``(B, N, 3, H, W)`` and targets ``(B, 3, H, W)`` in [0, 1]."""

@@ -37,7 +37,9 @@ def confusion_image(
     return image
 
 
-def comparison_panel(rows: Sequence[tuple[str, Sequence[NDArray[np.uint8]]]], titles: Sequence[str]) -> NDArray[np.uint8]:
+def comparison_panel(
+    rows: Sequence[tuple[str, Sequence[NDArray[np.uint8]]]], titles: Sequence[str]
+) -> NDArray[np.uint8]:
     """Lay out images in rows with a caption each, under column titles.
 
     Args:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
+from rich import box
 from rich.table import Table
 
 from bgsub_lightning.results.testresult import TestResult
@@ -23,9 +24,11 @@ def table(results: Sequence[TestResult], by_video: bool = False) -> Table:
     scores = first.scores()
     other_scores = [result.scores() for result in others]
     shown = Table(
-        title=f"{first.system} ({first.name}) on {first.dataset}, fold {first.fold}: {first.leakage}",
+        title=f"{first.name} on {first.dataset}, {first.protocol}: {first.leakage}",
         title_justify="left",
         title_style="bold",
+        box=box.SIMPLE,
+        pad_edge=False,
     )
     shown.add_column("category")
     shown.add_column("videos", justify="right")
@@ -34,19 +37,21 @@ def table(results: Sequence[TestResult], by_video: bool = False) -> Table:
     for other in others:
         shown.add_column(f"F of {other.name}", justify="right")
 
-    def row(name: str, videos: str, figures: dict[str, float], rest: Sequence[dict[str, float]], mark: str = "") -> None:
+    def row(name: str, videos: str, figures: dict[str, float], rest: Sequence[dict[str, float]]) -> None:
         cells = [f"{figures[key]:.{digits}f}" for key, _, digits in _SHOWN]
         beside = [f"{other['f_measure']:.4f}" if other else "–" for other in rest]
-        shown.add_row(name + mark, videos, *cells, *beside)
+        shown.add_row(name, videos, *cells, *beside)
 
     for category, figures in scores.categories.items():
         members = [key for key in scores.videos if key.split("/")[0] == category]
         mark = " *" if any(key in scores.undefined for key in members) else ""
-        row(category, str(len(members)), figures, [other.categories.get(category, {}) for other in other_scores], mark)
+        beside = [other.categories.get(category, {}) for other in other_scores]
+        row(category + mark, str(len(members)), figures, beside)
         if by_video:
             for key in members:
                 beside = [other.videos.get(key, {}) for other in other_scores]
-                row(f"  {key.split('/')[1]}", "", scores.videos[key], beside, " *" if key in scores.undefined else "")
+                mark = " *" if key in scores.undefined else ""
+                row(f"  {key.split('/')[1]}{mark}", "", scores.videos[key], beside)
     shown.add_section()
     row("overall", str(len(scores.videos)), scores.overall, [other.overall for other in other_scores])
     notes = ["Figures by video, averaged by category, then over the categories (CDnet's averaging)."]
@@ -55,7 +60,8 @@ def table(results: Sequence[TestResult], by_video: bool = False) -> Table:
     draws = [draw.overall["f_measure"] for draw in first.scores_of_draws()]
     if len(draws) > 1:
         spread = statistics.stdev(draws)
-        notes.append(f"{len(draws)} draws of references averaged; single: F {min(draws):.4f}–{max(draws):.4f}, σ {spread:.4f}.")
+        single = f"single draws: F {min(draws):.4f} to {max(draws):.4f}, standard deviation {spread:.4f}"
+        notes.append(f"{len(draws)} draws of references averaged; {single}.")
     shown.caption = "\n".join(notes)
     shown.caption_justify = "left"
     return shown

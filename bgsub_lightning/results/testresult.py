@@ -39,7 +39,7 @@ class TestResult:
         name: Name of the run.
         system: Class of the module.
         dataset: Name of the dataset.
-        protocol: The protocol with its numbers.
+        protocol: What the protocol tests, in words.
         fold: The fold that was tested.
         seed: The datamodule's seed.
         leakage: The least honest of the videos'.

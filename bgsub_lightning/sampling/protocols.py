@@ -41,6 +41,10 @@ class Protocol(ABC):
             seed: Seed of what is random in the protocol.
         """
 
+    @abstractmethod
+    def describe(self, fold: int) -> str:
+        """Say in a few words which part is tested, for tables."""
+
     def split(self, scenes: Sequence[Scene], fold: int, seed: int) -> Split:
         """Split scenes; the arguments are those of :meth:`assign`.
 
@@ -84,6 +88,9 @@ class SceneWise(Protocol):
         self.folds = folds
         self.exclude = tuple(exclude)
 
+    def describe(self, fold: int) -> str:  # noqa: D102
+        return f"fold {fold} of {self.folds}" + (f", without {', '.join(self.exclude)}" if self.exclude else "")
+
     def assign(self, scenes: Sequence[Scene], fold: int, seed: int) -> tuple[FrameSet, FrameSet]:  # noqa: D102
         if not 1 <= fold <= self.folds:
             raise UserError(f"data.init_args.fold: {fold} is not among the folds 1 to {self.folds}.")
@@ -118,6 +125,9 @@ class Subset(Protocol):
         super().__init__(val_scenes, val_frames)
         self.train = tuple(train)
         self.test = tuple(test)
+
+    def describe(self, fold: int) -> str:  # noqa: D102
+        return f"trained on {', '.join(self.train)}, tested on {', '.join(self.test)}"
 
     def assign(self, scenes: Sequence[Scene], fold: int, seed: int) -> tuple[FrameSet, FrameSet]:  # noqa: D102
         keys = [scene.key for scene in scenes]

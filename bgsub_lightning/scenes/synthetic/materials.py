@@ -36,9 +36,9 @@ def grass(colour: Colour = (48, 118, 92), dry: Colour = (92, 150, 158)) -> Mater
     """Return a lawn with drier patches."""
 
     def material(t: Texels) -> FloatArray:
-        patches = np.clip(0.25 + 0.4 * t.fractal(4.0, 3), 0, 0.8)
-        lawn = mix(toned(colour, 1 + 0.12 * t.fractal(1.1) + 0.16 * t.fractal(0.12, 3)), dry, patches)
-        return toned((1, 1, 1), 1 + 0.08 * t.fractal(0.3, 3)) * lawn
+        patches = np.clip(0.2 + 0.22 * t.fractal(5.0, 4), 0, 0.7)
+        lawn = mix(toned(colour, 1 + 0.06 * t.fractal(1.4, 3)), dry, patches)
+        return toned((1, 1, 1), 1 + 0.1 * t.fractal(0.24, 3) + 0.16 * t.fractal(0.05, 2, stretch=0.6)) * lawn
 
     return material
 
@@ -109,9 +109,9 @@ def water(colour: Colour = (122, 106, 74), gleam: Colour = (205, 198, 182)) -> M
     """Return water with elongated ripples that reflect the sky."""
 
     def material(t: Texels) -> FloatArray:
-        ripple = t.fractal(1.6, 4, stretch=3.0)
+        ripple = t.fractal(0.9, 4, stretch=3.0)
         far = np.clip(t.v / 60, 0, 0.5)
-        base = mix(toned(colour, 1 + 0.14 * ripple), gleam, np.clip(0.12 + far + 0.16 * ripple, 0, 0.8))
+        base = mix(toned(colour, 1 + 0.06 * ripple), gleam, np.clip(0.1 + far + 0.05 * ripple, 0, 0.8))
         return np.asarray(base)
 
     return material

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bgsub_lightning.scenes.synthetic.geometry import FloatArray
 from bgsub_lightning.scenes.synthetic.materials import Colour
@@ -60,11 +61,32 @@ class Model:
     lamps: tuple[Lamp, ...] = ()
     afloat: bool = False
     resting: FloatArray = field(init=False, repr=False)
+    radii: FloatArray = field(init=False, repr=False)
+    counts: NDArray[np.int64] = field(init=False, repr=False)
+    starts: NDArray[np.int64] = field(init=False, repr=False)
+    spans: tuple[slice, ...] = field(init=False, repr=False)
     normals: FloatArray = field(init=False, repr=False)
+    colours: FloatArray = field(init=False, repr=False)
+    heats: FloatArray = field(init=False, repr=False)
+    lifts: FloatArray = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "resting", np.array([p for part in self.parts for p in part.points], np.float64))
-        object.__setattr__(self, "normals", np.array([part.normal for part in self.parts], np.float64))
+        parts = self.parts
+        counts = np.array([len(part.points) for part in parts])
+        ends = np.cumsum(counts)
+        arrays = {
+            "resting": np.array([p for part in parts for p in part.points], np.float64),
+            "radii": np.concatenate([part.radii or [0.0] * len(part.points) for part in parts]),
+            "counts": counts,
+            "starts": ends - counts,
+            "spans": tuple(slice(int(end - count), int(end)) for end, count in zip(ends, counts, strict=True)),
+            "normals": np.array([part.normal for part in parts], np.float64),
+            "colours": np.array([part.colour for part in parts], np.float64),
+            "heats": np.array([part.heat for part in parts], np.float64),
+            "lifts": np.array([part.lift for part in parts], np.float64),
+        }
+        for name, array in arrays.items():
+            object.__setattr__(self, name, array)
 
     def points(self, distance: float) -> FloatArray:
         """Return the points after a covered distance in metres."""
@@ -81,7 +103,9 @@ def face(points: Sequence[Point], colour: Colour, centre: Point, heat: float = 0
     return Part(points, colour, normal=(normal[0], normal[1], normal[2]), heat=heat, lift=lift)
 
 
-def box(x: tuple[float, float], y: tuple[float, float], z: tuple[float, float], colour: Colour, **extra: float) -> list[Part]:
+def box(
+    x: tuple[float, float], y: tuple[float, float], z: tuple[float, float], colour: Colour, **extra: float
+) -> list[Part]:
     """Return the five visible faces of a box."""
     centre = (sum(x) / 2, sum(y) / 2, sum(z) / 2)
     sides = [[(a, y[0], z[0]), (a, y[1], z[0]), (a, y[1], z[1]), (a, y[0], z[1])] for a in x]
@@ -118,7 +142,16 @@ class _Body:
 
 BODIES = {
     "sedan": _Body(
-        ((-2.2, 0.34), (-2.24, 0.86), (-1.62, 0.97), (-1.0, 1.41), (0.25, 1.44), (1.0, 0.97), (2.05, 0.82), (2.2, 0.34)),
+        (
+            (-2.2, 0.34),
+            (-2.24, 0.86),
+            (-1.62, 0.97),
+            (-1.0, 1.41),
+            (0.25, 1.44),
+            (1.0, 0.97),
+            (2.05, 0.82),
+            (2.2, 0.34),
+        ),
         0.95,
         (2, 4),
     ),
@@ -200,17 +233,29 @@ def _sides(body: _Body, paint: Colour) -> list[Part]:
     cabin = [(z, y) for z, y in body.outline if y >= body.belt - 0.02]
     z0, z1 = cabin[0][0], cabin[-1][0]
     mid_z, mid_y = (z0 + z1) / 2, (body.belt + max(y for _, y in cabin)) / 2
-    sill = [(body.outline[0][0], 0.34), (body.outline[0][0], 0.5), (body.outline[-1][0], 0.5), (body.outline[-1][0], 0.34)]
+    sill = [
+        (body.outline[0][0], 0.34),
+        (body.outline[0][0], 0.5),
+        (body.outline[-1][0], 0.5),
+        (body.outline[-1][0], 0.34),
+    ]
     for side in (-1, 1):
         inner = (0.0, 0.7, 0.0)
         flank = [(side * body.half, y, z) for z, y in lower]
         parts.append(face(flank, paint, inner, heat=0.42))
         parts.append(face([(side * body.half, y, z) for z, y in sill], _dim(paint, 0.66), inner, lift=0.02))
-        parts.append(face([(side * _half(body, y), y, z) for z, y in cabin], paint, inner, heat=0.42))
+        # Sunk a little into the flank, lest the ground shine through the seam.
+        upper = [(z0, body.belt - 0.06), *cabin, (z1, body.belt - 0.06)]
+        parts.append(face([(side * _half(body, y), y, z) for z, y in upper], paint, inner, heat=0.42))
         panes = [(mid_z + 0.84 * (z - mid_z), mid_y + 0.72 * (y - mid_y)) for z, y in cabin]
         parts.append(face([(side * _half(body, y), y, z) for z, y in panes], (66, 58, 50), inner, 0.2, lift=0.06))
         pillar = mid_z - 0.1
-        post = [(pillar - 0.05, body.belt), (pillar - 0.05, mid_y + 0.2), (pillar + 0.05, mid_y + 0.2), (pillar + 0.05, body.belt)]
+        post = [
+            (pillar - 0.05, body.belt),
+            (pillar - 0.05, mid_y + 0.2),
+            (pillar + 0.05, mid_y + 0.2),
+            (pillar + 0.05, body.belt),
+        ]
         parts.append(face([(side * _half(body, y), y, z) for z, y in post], _dim(paint, 0.8), inner, lift=0.1))
         mirror = (side * (body.half + 0.1), body.belt + 0.06, z1 - 0.25)
         parts.append(Part((mirror,), _dim(paint, 0.85), (0.1,), heat=0.4))
@@ -222,7 +267,11 @@ def _wheels(body: _Body) -> list[Part]:
     angles = np.linspace(0, 2 * np.pi, 16, endpoint=False)
     for side in (-1, 1):
         for z in body.wheels:
-            for radius, colour, heat, lift in ((0.41, (20, 20, 20), 0.3, 0.1), (0.33, (34, 34, 34), 0.75, 0.2), (0.19, (142, 144, 146), 0.6, 0.3)):
+            for radius, colour, heat, lift in (
+                (0.41, (20, 20, 20), 0.3, 0.1),
+                (0.33, (34, 34, 34), 0.75, 0.2),
+                (0.19, (142, 144, 146), 0.6, 0.3),
+            ):
                 rim = [(side * (body.half + 0.02), 0.33 + radius * np.sin(a), z + radius * np.cos(a)) for a in angles]
                 parts.append(face(rim, colour, (0.0, 0.33, z), heat, lift))
     return parts
@@ -235,7 +284,14 @@ def _ends(body: _Body) -> list[Part]:
     for z, lamp, sign in ends:
         inner = (0.0, 0.7, 0.0)
 
-        def rect(x: tuple[float, float], y: tuple[float, float], colour: Colour, lift: float, z: float = z, inner: Point = inner) -> None:
+        def rect(
+            x: tuple[float, float],
+            y: tuple[float, float],
+            colour: Colour,
+            lift: float,
+            z: float = z,
+            inner: Point = inner,
+        ) -> None:
             quad = [(x[0], y[0], z), (x[1], y[0], z), (x[1], y[1], z), (x[0], y[1], z)]
             parts.append(face(quad, colour, inner, 0.5, lift))
 
@@ -275,7 +331,7 @@ class _Build:
         )  # fmt: skip
 
 
-_STRIDE = 1.5
+_STRIDE = 1.45
 """Metres that a person walks in two steps."""
 
 
@@ -292,11 +348,11 @@ def _walk(distance: float) -> dict[str, Point]:
     for name, side in (("left", -1), ("right", 1)):
         swing = float(np.sin(phase)) * side
         bend = max(0.0, -float(np.cos(phase)) * side)
-        thigh, shin = 0.48 * swing, 0.48 * swing - 0.95 * bend - 0.08
+        thigh, shin = 0.4 * swing + 0.05, 0.4 * swing - 0.8 * bend - 0.05
         knee = (side * 0.1, 0.93 + bob - 0.44 * np.cos(thigh), 0.44 * np.sin(thigh))
         ankle = (side * 0.1, knee[1] - 0.43 * np.cos(shin), knee[2] + 0.43 * np.sin(shin))
         ankle = (ankle[0], max(float(ankle[1]), 0.06), ankle[2])
-        arm = -0.42 * swing
+        arm = -0.36 * swing
         elbow = (side * 0.27, 1.4 + bob - 0.28 * np.cos(arm), 0.28 * np.sin(arm))
         hand = (side * 0.27, elbow[1] - 0.25 * np.cos(arm + 0.3), elbow[2] + 0.25 * np.sin(arm + 0.3))
         joints |= {f"{name} hip": (side * 0.09, 0.93 + bob, 0.0), f"{name} knee": knee, f"{name} ankle": ankle}
@@ -344,7 +400,15 @@ def _person_parts(b: _Build, j: dict[str, Point]) -> list[Part]:
         y, z = 0.6 * chest[1] + 0.4 * hip[1], 0.6 * chest[2] + 0.4 * hip[2]
         parts.append(limb((-0.1, y, z), (0.1, y, z), b.stripe, (0.07, 0.07), 0.78, 0.2))
     if b.bag:
-        parts.append(limb((0.0, chest[1] - 0.22, chest[2] - 0.2), (0.0, chest[1] + 0.08, chest[2] - 0.2), b.bag, (0.13, 0.12), 0.45))
+        parts.append(
+            limb(
+                (0.0, chest[1] - 0.22, chest[2] - 0.2),
+                (0.0, chest[1] + 0.08, chest[2] - 0.2),
+                b.bag,
+                (0.13, 0.12),
+                0.45,
+            )
+        )
     back = (head[0], head[1] + 0.035, head[2] - 0.035)
     parts += [limb(neck, head, b.skin, (0.06, 0.1), 1.0, 0.05), Part((back,), b.hair, (0.108,), heat=0.85, lift=0.02)]
     return parts
@@ -384,7 +448,11 @@ def cyclist(rng: np.random.Generator) -> Model:
             rim = [(0.0, 0.34 + 0.32 * float(np.sin(a)), z + 0.32 * float(np.cos(a))) for a in angles]
             parts += [limb(a, b, (36, 36, 36), (0.025, 0.025), 0.5) for a, b in zip(rim[:-1], rim[1:], strict=True)]
         bars = [((0, 0.34, -0.52), (0, 0.36, 0.0)), ((0, 0.36, 0.0), (0, 0.86, -0.2)), ((0, 0.36, 0.0), (0, 0.8, 0.36))]
-        bars += [((0, 0.8, -0.16), (0, 0.84, 0.36)), ((0, 0.34, 0.54), (0, 1.0, 0.34)), ((-0.2, 1.0, 0.4), (0.2, 1.0, 0.4))]
+        bars += [
+            ((0, 0.8, -0.16), (0, 0.84, 0.36)),
+            ((0, 0.34, 0.54), (0, 1.0, 0.34)),
+            ((-0.2, 1.0, 0.4), (0.2, 1.0, 0.4)),
+        ]
         return parts + [limb(a, b, frame, (0.03, 0.03), 0.4) for a, b in bars]
 
     static = bicycle()
@@ -415,7 +483,14 @@ def dog(rng: np.random.Generator) -> Model:
 def boat(rng: np.random.Generator) -> Model:
     """Return a canoe with two or three paddlers."""
     hull, crew = _choose(rng, PAINTS[3:]), int(rng.integers(2, 4))
-    stations = [(-2.4, 0.03, 0.62), (-2.0, 0.3, 0.44), (-0.8, 0.46, 0.36), (0.8, 0.46, 0.36), (2.0, 0.3, 0.44), (2.4, 0.03, 0.62)]
+    stations = [
+        (-2.4, 0.03, 0.62),
+        (-2.0, 0.3, 0.44),
+        (-0.8, 0.46, 0.36),
+        (0.8, 0.46, 0.36),
+        (2.0, 0.3, 0.44),
+        (2.4, 0.03, 0.62),
+    ]
     sides: list[Part] = []
     for (z0, w0, y0), (z1, w1, y1) in zip(stations[:-1], stations[1:], strict=True):
         for side in (-1, 1):
@@ -498,9 +573,13 @@ def furniture(rng: np.random.Generator, kind: str) -> Model:
     """Return a desk with a screen, a cabinet, a shelf of books, or a basin of a fountain."""
     wood = _choose(rng, ((70, 106, 146), (104, 140, 176), (150, 154, 156), (60, 74, 92)))
     if kind == "desk":
-        parts = box((-0.9, 0.9), (0.7, 0.76), (-0.4, 0.4), wood) + box((-0.88, -0.5), (0, 0.7), (-0.38, 0.36), _dim(wood, 0.8))
+        parts = box((-0.9, 0.9), (0.7, 0.76), (-0.4, 0.4), wood) + box(
+            (-0.88, -0.5), (0, 0.7), (-0.38, 0.36), _dim(wood, 0.8)
+        )
         parts += box((0.8, 0.88), (0, 0.7), (-0.38, 0.36), _dim(wood, 0.7))
-        parts += box((-0.1, 0.5), (0.9, 1.3), (0.05, 0.1), (46, 44, 44)) + box((0.15, 0.25), (0.76, 0.9), (0.05, 0.1), (60, 60, 60))
+        parts += box((-0.1, 0.5), (0.9, 1.3), (0.05, 0.1), (46, 44, 44)) + box(
+            (0.15, 0.25), (0.76, 0.9), (0.05, 0.1), (60, 60, 60)
+        )
         parts += box((-0.07, 0.47), (0.93, 1.27), (0.04, 0.06), (150, 120, 84), lift=0.05)
         return Model(tuple(parts + box((-0.6, -0.3), (0.76, 0.8), (-0.2, 0.1), (214, 222, 224))))
     if kind == "shelf":

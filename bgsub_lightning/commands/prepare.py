@@ -1,0 +1,86 @@
+"""Check a dataset and fill the frame store."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from rich import box
+from rich.table import Table
+
+from bgsub_lightning.console import console, progress_bar
+from bgsub_lightning.errors import UserError
+from bgsub_lightning.frames import FrameStore, SceneFrames, fill
+from bgsub_lightning.scenes import CDnet2014, Scene
+
+
+def prepare(
+    root: Path | None = None,
+    store: Path | None = None,
+    scene: list[str] | None = None,
+    width: int = 320,
+    height: int = 240,
+    workers: int | None = None,
+) -> None:
+    """Check a dataset in CDnet2014's layout, list its videos and problems, and fill the frame store.
+
+    Args:
+        root: The dataset's folder. Default: the environment variable CDNET2014_ROOT.
+        store: Folder to keep decoded frames in. Default: check only.
+        scene: Only these categories or patterns of category/video, such as '[baseline, shadow/c*]'.
+        width: Width of the stored frames in pixels; that of the experiments.
+        height: Their height.
+        workers: Threads that decode. Default: one for each processor.
+
+    Raises:
+        UserError: If the dataset is not there, a video cannot be used, or the store cannot be written.
+    """
+    reader = CDnet2014()
+    scenes = reader.scenes(reader.locate(root), scene)
+    console.print(_videos(scenes))
+    problems = [problem for each in scenes for problem in each.problems]
+    for problem in problems:
+        style = "red" if problem.severity == "error" else "yellow"
+        console.print(f"[{style}]{problem.severity}[/] {problem}", soft_wrap=True)
+    errors = sum(problem.severity == "error" for problem in problems)
+    console.print(f"{len(scenes)} videos, {errors} errors, {len(problems) - errors} warnings.")
+    if store is not None:
+        _fill([SceneFrames(each, (width, height), FrameStore(store)) for each in scenes if not each.errors], workers)
+        console.print(f"The store {store} is complete for {width}×{height}.")
+    if errors:
+        raise UserError(f"{errors} errors keep videos from being used; they are named above.")
+
+
+def _fill(scenes: list[SceneFrames], workers: int | None) -> None:
+    total = sum(scene.missing() for scene in scenes)
+    size = sum(len(scene.scene.frames) * 3 + len(scene.scene.masks) for scene in scenes)
+    if scenes and total:
+        console.print(f"Up to {size * scenes[0].size[0] * scenes[0].size[1] / 2**30:.1f} GiB will be written.")
+    with progress_bar() as bar:
+        task = bar.add_task("Filling the frame store", total=total)
+        fill(scenes, workers or os.cpu_count() or 2, lambda: bar.advance(task))
+
+
+def _videos(scenes: list[Scene]) -> Table:
+    shown = Table(title="Videos", title_justify="left", title_style="bold", box=box.SIMPLE, pad_edge=False)
+    shown.add_column("video", overflow="fold")
+    for heading in ("size", "frames", "refs", "labels", "evaluated", "ROI", "!"):
+        shown.add_column(heading, justify="right", no_wrap=True)
+    for scene in scenes:
+        first, last = scene.evaluated
+        shown.add_row(
+            scene.key,
+            f"{scene.size[0]}×{scene.size[1]}",
+            str(len(scene.frames)),
+            str(len(scene.references)),
+            str(len(scene.masks)),
+            f"{first}–{last}" if first <= last else "?",
+            "file" if scene.roi else "all",
+            str(len(scene.problems) or ""),
+        )
+    shown.caption = "refs: frames before the temporal ROI, to draw references from; labels: frames with a mask; !: problems."
+    shown.caption_justify = "left"
+    shown.add_section()
+    totals = (sum(len(scene.frames) for scene in scenes), sum(len(scene.masks) for scene in scenes))
+    shown.add_row("in all", "", str(totals[0]), "", str(totals[1]), "", "", "")
+    return shown

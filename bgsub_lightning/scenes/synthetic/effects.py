@@ -1,0 +1,394 @@
+"""What makes each category hard: moving backgrounds, lights at night, moving cameras, weather and hot air."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from bgsub_lightning.scenes.synthetic.actors import Actor
+from bgsub_lightning.scenes.synthetic.drawing import Light, Place, draw, stamp
+from bgsub_lightning.scenes.synthetic.geometry import ByteArray, FloatArray, Format
+from bgsub_lightning.scenes.synthetic.models import Model, limb
+from bgsub_lightning.scenes.synthetic.themes import Scene
+
+
+@dataclass
+class Shot:
+    """A frame in the making.
+
+    Attributes:
+        image: BGR ``(H, W, 3)``, uint8 or float32, in 0…255.
+        cover: How much of each pixel is foreground, ``(H, W)``, uint8.
+        shade: How much of each pixel lies in a labelled shadow, ``(H, W)``, uint8.
+        cast: Who is in it, and where.
+    """
+
+    image: NDArray[np.generic]
+    cover: ByteArray
+    shade: ByteArray
+    cast: list[tuple[Actor, Place]]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What an effect is made for: the scene on its canvas, the number of frames, and random numbers of its own."""
+
+    scene: Scene
+    format: Format
+    unlabelled: int
+    labelled: int
+    index: int
+    rng: np.random.Generator
+
+
+Effect = Callable[[Shot, int], None]
+EffectFactory = Callable[[Stage], Effect]
+Camera = Callable[[int], FloatArray]
+CameraFactory = Callable[[Stage], Camera]
+
+
+class _Flow:
+    """Smooth random displacements ``(H, W, 2)`` in pixels that change smoothly with time."""
+
+    def __init__(
+        self, rng: np.random.Generator, size: tuple[int, int], cells: int, amplitude: float, speed: float
+    ) -> None:
+        self.size, self.amplitude = size, amplitude
+        shape = (4, cells, round(cells * size[0] / size[1]), 2)
+        self.fields = rng.standard_normal(shape).astype(np.float32)
+        self.rates = rng.uniform(0.6, 1.4, 4) * speed
+        self.phases = rng.uniform(0, 2 * np.pi, 4)
+        x, y = np.meshgrid(np.arange(size[0], dtype=np.float32), np.arange(size[1], dtype=np.float32))
+        self.grid = np.stack([x, y], 2)
+
+    def __call__(self, frame: int, weight: FloatArray | float = 1.0) -> NDArray[np.float32]:
+        """Return the positions to look up, ``(H, W, 2)``."""
+        waves = np.sin(self.phases + self.rates * frame).astype(np.float32)
+        coarse = np.tensordot(waves, self.fields, 1) * np.float32(self.amplitude / np.sqrt(2))
+        fine = np.asarray(cv2.resize(coarse, self.size, interpolation=cv2.INTER_CUBIC))
+        return np.asarray(
+            self.grid + fine * (weight[..., None] if isinstance(weight, np.ndarray) else weight), np.float32
+        )
+
+
+def wind(stage: Stage) -> Effect:
+    """Trees and bushes sway."""
+    foliage = np.asarray(cv2.GaussianBlur(stage.scene.painting.foliage, (0, 0), 1.0))
+    height = stage.format.size[1] * stage.format.density
+    gusts = _Flow(stage.rng, stage.format.canvas, 14, 0.011 * height, 0.35)
+    rustle = _Flow(stage.rng, stage.format.canvas, 44, 0.004 * height, 0.9)
+
+    def effect(shot: Shot, frame: int) -> None:
+        where = gusts(frame, foliage) + (rustle(frame, foliage) - rustle.grid)
+        shot.image = cv2.remap(shot.image, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+    return effect
+
+
+def ripples(strength: float) -> EffectFactory:
+    """Return an effect by which the water of a scene ripples."""
+
+    def factory(stage: Stage) -> Effect:
+        scene, view = stage.scene, stage.scene.view
+        width, height = view.canvas
+        y = np.arange(height, dtype=np.float32)[:, None] + 0.5 - view.horizon
+        z = np.broadcast_to(np.where(y > 0.5, view.focal * view.altitude / np.maximum(y, 0.5), 1e4), (height, width))
+        wet = (z < scene.water) & np.isinf(scene.painting.occluder)
+        x = (np.arange(width, dtype=np.float32)[None] - view.centre) * z / view.focal
+        rows = np.flatnonzero(wet.any(1))
+        if not rows.size:
+            return lambda shot, frame: None
+        band = slice(int(rows[0]), int(rows[-1]) + 1)
+        x, z, weight = x[band], z[band], np.where(wet[band], strength, 0.0)
+        fade = np.clip(view.focal * 3.0 / z / (0.25 * height), 0.25, 1.0).astype(np.float32)
+        weight = (weight * fade).astype(np.float32)[..., None]
+
+        def effect(shot: Shot, frame: int) -> None:
+            swell = scene.noise.sample(x / 0.9 + 0.05 * frame, z / 0.6 - 0.16 * frame)
+            chop = scene.noise.sample(x / 0.3 - 0.09 * frame, z / 0.2 + 0.13 * frame)
+            glints = np.maximum(0.7 * swell + chop - 1.2, 0) * 2.2
+            change = (0.5 * swell + 0.6 * chop + glints)[..., None] * weight
+            shot.image[band] = np.clip(shot.image[band] + change, 0, 255).astype(np.uint8)  # type: ignore[call-overload]
+
+        return effect
+
+    return factory
+
+
+def fountain(stage: Stage) -> Effect:
+    """Jets of water rise from a basin and fall back, where the scene has a place for it."""
+    if stage.scene.fountain is None:
+        return lambda shot, frame: None
+    x, z = stage.scene.fountain
+    view, count = stage.scene.view, 420
+    rim = [(2.0 * np.cos(a), 0.35, 2.0 * np.sin(a)) for a in np.linspace(0, 2 * np.pi, 25)]
+    walls = [limb(a, b, (150, 158, 162), (0.16, 0.16)) for a, b in zip(rim[:-1], rim[1:], strict=True)]
+    pool = limb((-0.9, 0.2, 0), (0.9, 0.2, 0), (156, 140, 108), (0.3, 0.3), lift=-2.0)
+    if patch := draw(view, Model((*walls, pool)), Place(x, z), Light()):
+        stamp(stage.scene.painting, patch, z)
+    rng = stage.rng
+    start, angle = rng.random(count), rng.uniform(0, 2 * np.pi, count)
+    reach = np.where(rng.random(count) < 0.5, rng.uniform(0.0, 0.35, count), rng.uniform(0.9, 1.5, count))
+    top = np.where(reach < 0.5, rng.uniform(2.2, 2.9, count), rng.uniform(1.1, 1.5, count))
+    radius = max(1, round(0.05 * view.focal / z))
+    near = view.project(np.array([[x - 2.2, 3.4, z], [x + 2.2, 0.0, z]]))[0]
+    (left, upper), (right, lower) = np.clip(near, 0, view.canvas).astype(int)
+
+    def effect(shot: Shot, frame: int) -> None:
+        if right <= left or lower <= upper:
+            return
+        time = np.mod(start + frame * 0.043, 1)
+        drops = np.stack(
+            [x + reach * time * np.cos(angle), 0.3 + 4 * top * time * (1 - time), z + reach * time * np.sin(angle)], 1
+        )
+        spray = np.zeros((lower - upper, right - left), np.uint8)
+        for px, py in np.round(view.project(drops)[0] - (left, upper)).astype(int):
+            cv2.line(spray, (int(px), int(py)), (int(px), int(py) + radius), (255,), radius)
+        alpha = cv2.GaussianBlur(spray, (0, 0), 0.5 + 0.4 * radius).astype(np.float32)[..., None] / 255 * 0.85
+        area = shot.image[upper:lower, left:right]
+        area[:] = (area + (np.float32(240) - area) * alpha).astype(np.uint8)  # type: ignore[operator]
+
+    return effect
+
+
+def night(stage: Stage) -> Effect:
+    """Street lamps light pools of the ground; vehicles have glaring lamps that light the road ahead."""
+    view, scale = stage.scene.view, 4
+    width, height = view.canvas
+    small = (width // scale, height // scale)
+    pools = np.zeros((small[1], small[0], 3), np.float32)
+    for x, z, tall in sorted(stage.scene.lamps, key=lambda lamp: -lamp[1]):
+        _pool(pools, view.project(np.array([[x, 0, z], [x, tall, z]])), scale, tall)
+    spread = np.asarray(cv2.GaussianBlur(pools, (0, 0), small[1] * 0.05))
+    ambient = np.array([0.2, 0.17, 0.15], np.float32)
+    lit = np.asarray(cv2.resize(ambient + spread * np.array([0.3, 0.46, 0.56], np.float32), (width, height)))
+
+    def effect(shot: Shot, frame: int) -> None:
+        beams = np.zeros((small[1], small[0], 3), np.float32)
+        glare = np.zeros_like(beams)
+        for actor, place in shot.cast:
+            _headlights(beams, glare, stage, actor, place, scale)
+        beams = np.asarray(cv2.GaussianBlur(beams, (0, 0), small[1] * 0.022))
+        halo = 0.55 * cv2.GaussianBlur(glare, (0, 0), small[1] * 0.012) + 1.1 * cv2.GaussianBlur(
+            glare, (0, 0), small[1] * 0.06
+        )
+        image = shot.image * (lit + cv2.resize(beams, (width, height))) + cv2.resize(halo, (width, height))
+        _bulbs(image, shot, stage)
+        shot.image = np.asarray(np.clip(image, 0, 255), np.float32)
+
+    return effect
+
+
+def _pool(pools: FloatArray, projected: tuple[FloatArray, FloatArray], scale: int, tall: float) -> None:
+    (foot, _), (metre, _) = projected
+    centre = (round(float(foot[0]) / scale), round(float(foot[1]) / scale))
+    axes = (max(1, round(0.8 * tall * float(metre) / scale)), max(1, round(0.22 * tall * float(metre) / scale)))
+    cv2.ellipse(pools, centre, axes, 0, 0, 360, (1.0, 1.0, 1.0), -1)
+
+
+def _headlights(beams: FloatArray, glare: FloatArray, stage: Stage, actor: Actor, place: Place, scale: int) -> None:
+    view = stage.scene.view
+    for lamp in actor.model.lamps:
+        ahead = 1.0 if lamp.ahead else -1.0
+        x, y, z = lamp.place
+        points = np.array(
+            [
+                (x, y, z),
+                (x - 0.4, 0, z + ahead),
+                (x + 0.4, 0, z + ahead),
+                (1.9 * x + 1.2, 0, z + 11 * ahead),
+                (1.9 * x - 1.2, 0, z + 11 * ahead),
+            ]
+        )
+        world = place.put(points)
+        xy, metre = view.project(world)
+        if lamp.ahead and world[:, 2].min() > 0.6:
+            beam = np.zeros(beams.shape[:2], np.float32)
+            cv2.fillConvexPoly(beam, np.round(xy[1:] / scale).astype(np.int32), (1.0,))
+            beams += beam[..., None] * np.array([0.2, 0.26, 0.28], np.float32)
+        facing = _facing(view.altitude, world[0], place.heading, ahead)
+        if facing > 0 and world[0, 2] > 0.6:
+            strength = facing**2 * (1.0 if lamp.ahead else 0.3)
+            radius = max(1, round((0.16 + 0.1 * facing) * float(metre[0]) / scale))
+            spot = np.zeros_like(glare)
+            centre = (round(float(xy[0, 0]) / scale), round(float(xy[0, 1]) / scale))
+            blue, green, red = (strength * c for c in lamp.colour)
+            cv2.circle(spot, centre, radius, (blue, green, red), -1)
+            glare += spot
+
+
+def _facing(altitude: float, lamp: FloatArray, heading: float, ahead: float) -> float:
+    to_camera = np.array([0.0, altitude, 0.0]) - lamp
+    beam = np.array([np.sin(heading), 0.0, np.cos(heading)]) * ahead
+    return float(beam @ to_camera / np.linalg.norm(to_camera))
+
+
+def _bulbs(image: FloatArray, shot: Shot, stage: Stage) -> None:
+    view = stage.scene.view
+    for actor, place in shot.cast:
+        for lamp in actor.model.lamps:
+            world = place.put(np.array([lamp.place]))
+            ahead = 1.0 if lamp.ahead else -1.0
+            if _facing(view.altitude, world[0], place.heading, ahead) > 0.05 and world[0, 2] > 0.6:
+                xy, metre = view.project(world)
+                centre = (round(float(xy[0, 0]) * 16), round(float(xy[0, 1]) * 16))
+                blue, green, red = (min(255.0, 1.1 * c) for c in lamp.colour)
+                radius = max(8, round(0.11 * float(metre[0]) * 16))
+                cv2.circle(image, centre, radius, (blue, green, red), -1, cv2.LINE_8, 4)
+
+
+def still(stage: Stage) -> Camera:
+    """Return a camera that never moves."""
+    return lambda frame: _look(stage.format, (0.0, 0.0), 1.0, 0.0)
+
+
+def shaken(stage: Stage) -> Camera:
+    """Return a camera on a mast that shakes in the wind."""
+    total = stage.unlabelled + stage.labelled + 1
+    moves = np.zeros((total, 3))
+    for frame in range(1, total):
+        moves[frame] = 0.62 * moves[frame - 1] + stage.rng.normal(0, (0.011, 0.009, 0.0035))
+    return lambda frame: _look(
+        stage.format,
+        (np.clip(moves[frame, 0], -0.05, 0.05), np.clip(moves[frame, 1], -0.05, 0.05)),
+        1.0,
+        np.clip(moves[frame, 2], -0.01, 0.01),
+    )
+
+
+def steered(stage: Stage) -> Camera:
+    """Return a camera that pans and tilts, zooms in and out, or goes to and fro between two views, by turns."""
+    total = stage.unlabelled + stage.labelled
+    period = 0.9 * total
+    phase = stage.rng.uniform(0, 1)
+
+    def camera(frame: int) -> FloatArray:
+        turn = 2 * np.pi * (frame / period + phase)
+        if stage.index % 3 == 0:
+            return _look(stage.format, (0.38 * np.sin(turn), 0.07 * np.sin(2 * turn)), 1.0, 0.0)
+        if stage.index % 3 == 1:
+            return _look(stage.format, (0.1 * np.sin(turn / 2), 0.0), float(1.1 - 0.35 * np.cos(turn)), 0.0)
+        return _look(stage.format, (0.36 * np.tanh(3.5 * np.sin(1.5 * turn)), 0.03), 1.0, 0.0)
+
+    return camera
+
+
+def _look(format_: Format, aim: tuple[float, float], zoom: float, angle: float) -> FloatArray:
+    """Return the map from canvas to frame, ``(2, 3)``; the aim is in frame sizes from the canvas' centre."""
+    width, height = format_.size
+    scale = zoom / format_.density
+    middle = np.array([s / 2 for s in format_.canvas]) + np.multiply(aim, (width, height)) * format_.density
+    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    # Pixel centres lie at half-integers of the geometry but at integers of OpenCV's warp.
+    offset = np.array([width / 2, height / 2]) - turn @ middle + (turn @ np.array([0.5, 0.5])) - 0.5
+    return np.concatenate([turn, offset[:, None]], 1)
+
+
+def hot_air(stage: Stage) -> Effect:
+    """Rising hot air distorts the whole picture."""
+    height = stage.format.size[1]
+    slow = _Flow(stage.rng, stage.format.size, 9, 0.0042 * height, 0.4)
+    fast = _Flow(stage.rng, stage.format.size, 26, 0.0028 * height, 1.1)
+
+    def effect(shot: Shot, frame: int) -> None:
+        where = slow(frame) + (fast(frame) - fast.grid)
+        shot.image, shot.cover, shot.shade = (
+            np.asarray(cv2.remap(c, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+            for c in (shot.image, shot.cover, shot.shade)
+        )
+
+    return effect
+
+
+def snowfall(stage: Stage) -> Effect:
+    """Snow falls near and far."""
+    width, height = stage.format.size
+    rng = stage.rng
+    layers = [(260, 0.0022, 0.018, 0.45), (110, 0.0042, 0.035, 0.6), (26, 0.0085, 0.075, 0.5)]
+    drift = rng.uniform(-0.6, 0.6)
+    flakes = [(rng.random((count, 2)), *layer) for count, *layer in layers]
+
+    def effect(shot: Shot, frame: int) -> None:
+        image = shot.image.astype(np.float32)
+        for places, radius, speed, alpha in flakes:
+            sway = 0.012 * np.sin(0.3 * frame + 40 * places[:, 0])
+            x = np.mod(places[:, 0] + drift * speed * frame + sway, 1.0) * width
+            y = (np.mod(places[:, 1] + speed * frame * (0.8 + 0.4 * places[:, 0]), 1.1) - 0.05) * height
+            layer = np.zeros((height, width), np.uint8)
+            length = 0.5 * speed * height
+            ends = np.stack([x, y, x + drift * length, y + length], 1)
+            thickness = max(1, round(2 * radius * height))
+            for x0, y0, x1, y1 in np.round(ends * 16).astype(int).tolist():
+                cv2.line(layer, (x0, y0), (x1, y1), (255,), thickness, cv2.LINE_8, 4)
+            soft = np.asarray(cv2.GaussianBlur(layer, (0, 0), 0.3 + radius * height * 0.7), np.float32)
+            image += (238 - image) * (soft * np.float32(alpha / 255))[..., None]
+        shot.image = image
+
+    return effect
+
+
+def thermal(stage: Stage) -> Effect:
+    """Grey, blurred, with the stripes of an uncooled sensor."""
+    width, height = stage.format.size
+    stripes = stage.rng.normal(0, 1.1, (1, width)).astype(np.float32)
+
+    def effect(shot: Shot, frame: int) -> None:
+        grey = np.asarray(shot.image[..., 1], np.float32)
+        grey = np.asarray(cv2.GaussianBlur(grey, (0, 0), 0.0042 * height)) + stripes
+        shot.image = np.repeat(grey[..., None], 3, 2)
+
+    return effect
+
+
+def steps(stage: Stage) -> Effect:
+    """The light changes from one frame to another, as it does when frames are far apart in time."""
+    total = stage.unlabelled + stage.labelled + 1
+    level = np.ones(total)
+    for frame in range(1, total):
+        level[frame] = stage.rng.uniform(0.86, 1.12) if stage.rng.random() < 0.12 else level[frame - 1]
+
+    def effect(shot: Shot, frame: int) -> None:
+        shot.image = shot.image.astype(np.float32) * np.float32(level[frame])
+
+    return effect
+
+
+def sensor(noise: float, blur: float) -> EffectFactory:
+    """Return a camera sensor.
+
+    Args:
+        noise: Standard deviation of its noise in grey levels.
+        blur: Blur of the lens, as a fraction of the frame's height.
+    """
+
+    def factory(stage: Stage) -> Effect:
+        width, height = stage.format.size
+        rng = stage.rng
+        bank = rng.standard_normal((height + 64, width + 64, 3), np.float32)
+        bank = (0.75 * bank.mean(2, keepdims=True) * np.sqrt(3) + 0.66 * bank) * np.float32(noise)
+        tint = rng.uniform(0.97, 1.03, 3).astype(np.float32)
+        phase, period = rng.uniform(0, 2 * np.pi), rng.uniform(50, 120)
+
+        def effect(shot: Shot, frame: int) -> None:
+            gain = tint if shot.image.ndim == 3 and not _grey(shot) else np.ones(3, np.float32)
+            drift = np.float32(1 + 0.012 * np.sin(phase + 2 * np.pi * frame / period))
+            image = np.asarray(cv2.GaussianBlur(shot.image.astype(np.float32), (0, 0), max(blur * height, 0.3)))
+            top, left = rng.integers(0, 64, 2)
+            grain = bank[top : top + height, left : left + width]
+            if _grey(shot):
+                grain = np.repeat(grain[..., :1], 3, 2)
+            if rng.random() < 0.5:
+                grain = grain[:, ::-1]
+            shot.image = np.clip(image * (gain * drift) + grain, 0, 255).astype(np.uint8)
+
+        return effect
+
+    return factory
+
+
+def _grey(shot: Shot) -> bool:
+    return bool((shot.image[0, :, 0] == shot.image[0, :, 2]).all())

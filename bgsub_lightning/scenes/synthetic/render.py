@@ -1,0 +1,420 @@
+"""Renders the videos of the synthetic twin of CDnet2014, category by category."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import shutil
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from bgsub_lightning.errors import UserError
+from bgsub_lightning.scenes.labels import MOVING, OUTSIDE_ROI, SHADOW, UNKNOWN
+from bgsub_lightning.scenes.synthetic import effects
+from bgsub_lightning.scenes.synthetic.actors import Actor, company
+from bgsub_lightning.scenes.synthetic.drawing import Light, Patch, Place, cast, draw, mirror
+from bgsub_lightning.scenes.synthetic.effects import CameraFactory, Effect, EffectFactory, Shot, Stage
+from bgsub_lightning.scenes.synthetic.geometry import ByteArray, Format
+from bgsub_lightning.scenes.synthetic.themes import THEMES, Scene, Set
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a category is made of.
+
+    Attributes:
+        themes: Its scenes, by turns.
+        light: How they are lit.
+        before: Effects on the background, before the actors enter.
+        lights: Effects on the lit scene with its actors.
+        camera: How the camera moves.
+        margin: Size of the painted canvas in frames, for a camera that moves.
+        density: Canvas pixels per frame pixel, for a camera that zooms.
+        after: Effects on the picture.
+        noise: Standard deviation of the sensor's noise in grey levels.
+        blur: Blur of the lens, as a fraction of the frame's height.
+        pace: Factor on the actors' speed.
+        gap: Factor on the time between two actors.
+        stops: Whether actors stop for long.
+        haze: Sight in metres.
+        snow: Whether the ground is covered with snow.
+        whole: Whether the region of interest is always the whole frame.
+    """
+
+    themes: tuple[str, ...]
+    light: Light = Light()
+    before: tuple[EffectFactory, ...] = ()
+    lights: tuple[EffectFactory, ...] = ()
+    camera: CameraFactory | None = None
+    margin: tuple[float, float] = (1.0, 1.0)
+    density: float = 1.0
+    after: tuple[EffectFactory, ...] = ()
+    noise: float = 1.8
+    blur: float = 0.0019
+    pace: float = 1.0
+    gap: float = 1.0
+    stops: bool = False
+    haze: float = 900.0
+    snow: bool = False
+    whole: bool = False
+
+
+_SUN = Light((0.62, 0.6, 0.5), (-1.0, -0.45), shadow=0.52, softness=0.03, hard=True)
+
+RECIPES: dict[str, Recipe] = {
+    "baseline": Recipe(("highway", "park", "office")),
+    "cameraJitter": Recipe(("street", "highway", "plaza"), camera=effects.shaken, margin=(1.16, 1.16)),
+    "dynamicBackground": Recipe(("lake", "park", "plaza"), before=(effects.wind, effects.fountain)),
+    "intermittentObjectMotion": Recipe(("parking", "street", "office"), stops=True, gap=1.8),
+    "shadow": Recipe(("plaza", "street", "park"), _SUN),
+    "thermal": Recipe(
+        ("park", "corridor", "parking"), Light(shadow=0.06, thermal=True), after=(effects.thermal,), noise=2.4
+    ),
+    "badWeather": Recipe(
+        ("street", "highway", "park"), Light(shadow=0.15, softness=0.4), after=(effects.snowfall,), haze=75.0, snow=True
+    ),
+    "lowFramerate": Recipe(("highway", "lake", "plaza"), after=(effects.steps,), pace=7.0, gap=0.9),
+    "nightVideos": Recipe(
+        ("street", "highway", "parking"), Light(shadow=0.1), lights=(effects.night,), noise=5.5, blur=0.0026
+    ),
+    "PTZ": Recipe(("plaza", "parking", "street"), camera=effects.steered, margin=(1.85, 1.3), density=1.25, whole=True),
+    "turbulence": Recipe(("airfield",), after=(effects.hot_air,), haze=380.0, blur=0.003, noise=2.6),
+}
+
+CATEGORIES: tuple[str, ...] = tuple(RECIPES)
+"""The eleven categories of CDnet2014."""
+
+_SMALLEST = (64, 48)
+_HAZE = np.array([206, 204, 202], np.float32)
+
+
+@dataclass(frozen=True)
+class VideoPlan:
+    """One video of the twin.
+
+    Attributes:
+        category: Its category.
+        index: Its number in the category, from 0.
+        seed: The twin's seed.
+    """
+
+    category: str
+    index: int
+    seed: int = 0
+
+    @property
+    def theme(self) -> str:
+        """The place that it shows."""
+        themes = RECIPES[self.category].themes
+        return themes[self.index % len(themes)]
+
+    @property
+    def name(self) -> str:
+        """Its folder's name, unlike that of any other video of any seed."""
+        number = self.index * len(CATEGORIES) + CATEGORIES.index(self.category)
+        return f"{self.theme}_{number}_s{self.seed}"
+
+    def rng(self) -> np.random.Generator:
+        """Return its own random numbers, whatever else is rendered."""
+        digest = hashlib.sha256(f"{self.seed}/{self.category}/{self.index}".encode()).digest()
+        return np.random.default_rng(int.from_bytes(digest[:16], "big"))
+
+
+def plan(videos_per_category: int = 3, categories: Sequence[str] | None = None, seed: int = 0) -> list[VideoPlan]:
+    """List the videos of a twin.
+
+    Args:
+        videos_per_category: How many videos each category has.
+        categories: Categories to render; all eleven by default.
+        seed: Another seed gives other scenes, with other names.
+
+    Raises:
+        UserError: If a category is unknown, or no video is asked for.
+    """
+    if videos_per_category < 1:
+        raise UserError(f"--videos_per_category must be 1 or more, not {videos_per_category}.")
+    chosen = CATEGORIES if categories is None else tuple(dict.fromkeys(categories))
+    if unknown := [category for category in chosen if category not in RECIPES]:
+        raise UserError(f"--categories: unknown {', '.join(unknown)}; choose among {', '.join(CATEGORIES)}.")
+    return [VideoPlan(category, index, seed) for category in chosen for index in range(videos_per_category)]
+
+
+def synthesize(
+    root: Path,
+    *,
+    videos_per_category: int = 3,
+    categories: Sequence[str] | None = None,
+    size: tuple[int, int] = (320, 240),
+    unlabelled: int = 60,
+    labelled: int = 60,
+    seed: int = 0,
+    workers: int = 1,
+) -> Iterator[Path]:
+    """Render a synthetic twin of CDnet2014 in its layout on disk; videos that are there already are left alone.
+
+    Args:
+        root: Folder of the categories; created if need be.
+        videos_per_category: How many videos each category has.
+        categories: Categories to render; all eleven by default.
+        size: Width and height of the frames.
+        unlabelled: Number of frames before the temporal region of interest.
+        labelled: Number of frames inside the temporal region of interest.
+        seed: The same seed gives the same bytes, whatever the number of workers and the categories asked for.
+        workers: Number of processes.
+
+    Returns:
+        An iterator that renders, and yields the folder of each finished video in the order of :func:`plan`.
+
+    Raises:
+        UserError: If an option makes no sense; before anything is rendered.
+    """
+    videos = plan(videos_per_category, categories, seed)
+    _check(size, unlabelled, labelled)
+    if workers < 1:
+        raise UserError(f"--workers must be 1 or more, not {workers}.")
+    if root.exists() and not root.is_dir():
+        raise UserError(f"--out: {root} is a file; give a folder that holds the twin, or is to be created.")
+    job = partial(_render_below, root, size=size, unlabelled=unlabelled, labelled=labelled)
+    return map(job, videos) if workers == 1 else _in_processes(job, videos, workers)
+
+
+def _check(size: tuple[int, int], unlabelled: int, labelled: int) -> None:
+    if size[0] < _SMALLEST[0] or size[1] < _SMALLEST[1]:
+        raise UserError(
+            f"--width and --height (--size) must be at least {_SMALLEST[0]}×{_SMALLEST[1]}, not {size[0]}×{size[1]}."
+        )
+    for option, count in (("--unlabelled", unlabelled), ("--labelled", labelled)):
+        if count < 1:
+            raise UserError(f"{option} must be 1 or more frames, not {count}.")
+
+
+def _render_below(root: Path, video: VideoPlan, *, size: tuple[int, int], unlabelled: int, labelled: int) -> Path:
+    folder = root / video.category / video.name
+    render_video(video, folder, size=size, unlabelled=unlabelled, labelled=labelled)
+    return folder
+
+
+def _in_processes(job: partial[Path], videos: list[VideoPlan], workers: int) -> Iterator[Path]:
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, context, initializer=cv2.setNumThreads, initargs=(1,))
+    try:
+        yield from pool.map(job, videos)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def render_video(
+    video: VideoPlan, folder: Path, *, size: tuple[int, int] = (320, 240), unlabelled: int = 60, labelled: int = 60
+) -> None:
+    """Render one video; it appears under its name when it is complete, and is left alone if it is there already.
+
+    Args:
+        video: Which video.
+        folder: Its folder.
+        size: Width and height of the frames.
+        unlabelled: Number of frames before the temporal region of interest.
+        labelled: Number of frames inside the temporal region of interest.
+
+    Raises:
+        UserError: If an option makes no sense.
+    """
+    _check(size, unlabelled, labelled)
+    if folder.exists():
+        return
+    partial_folder = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial_folder, ignore_errors=True)
+    for name in ("input", "groundtruth"):
+        (partial_folder / name).mkdir(parents=True)
+    try:
+        _write(_Renderer.of(video, size, unlabelled, labelled), partial_folder)
+        partial_folder.rename(folder)
+    except BaseException:
+        shutil.rmtree(partial_folder, ignore_errors=True)
+        raise
+
+
+def _write(renderer: _Renderer, folder: Path) -> None:
+    first, last = renderer.stage.unlabelled + 1, renderer.stage.unlabelled + renderer.stage.labelled
+    roi = renderer.roi
+    blank = np.full(roi.shape, OUTSIDE_ROI, np.uint8)
+    image = np.zeros((*roi.shape, 3), np.uint8)
+    for frame in range(1, last + 1):
+        image, mask = renderer.frame(frame)
+        _save(folder / "input" / f"in{frame:06d}.jpg", image, (cv2.IMWRITE_JPEG_QUALITY, 93))
+        mask = np.where(roi > 0, mask, OUTSIDE_ROI).astype(np.uint8) if frame >= first else blank
+        _save(folder / "groundtruth" / f"gt{frame:06d}.png", mask, (cv2.IMWRITE_PNG_COMPRESSION, 3))
+    _save(folder / "ROI.bmp", roi)
+    outline, _ = cv2.findContours(roi, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    _save(folder / "ROI.jpg", np.asarray(cv2.drawContours(image.copy(), outline, -1, (0, 0, 255), 2), np.uint8))
+    (folder / "temporalROI.txt").write_text(f"{first} {last}", encoding="ascii")
+
+
+def _save(path: Path, image: ByteArray, options: tuple[int, ...] = ()) -> None:
+    # Not imwrite, which returns False instead of telling why it failed, and cannot write all names on all systems.
+    done, data = cv2.imencode(path.suffix, image, options)
+    if not done:
+        raise OSError(f"OpenCV cannot encode {path}.")
+    path.write_bytes(data.tobytes())
+
+
+@dataclass
+class _Renderer:
+    """All that a video's frames are made of."""
+
+    stage: Stage
+    light: Light
+    haze: float
+    backdrop: ByteArray
+    actors: list[Actor]
+    before: list[Effect]
+    lights: list[Effect]
+    camera: effects.Camera | None
+    after: list[Effect]
+    roi: ByteArray
+
+    @classmethod
+    def of(cls, video: VideoPlan, size: tuple[int, int], unlabelled: int, labelled: int) -> _Renderer:
+        """Build the scene, choose its actors and set up the effects."""
+        recipe = RECIPES[video.category]
+        scenery, extras, *streams = video.rng().spawn(20)
+        format_ = Format(size, recipe.margin, recipe.density)
+        light = _varied(recipe.light, scenery)
+        prop_light = Light(light.direction)
+        scene = THEMES[video.theme](Set(scenery, format_, prop_light, recipe.snow))
+        numbers = iter(streams)
+
+        def make(factories: Sequence[EffectFactory]) -> list[Effect]:
+            return [f(Stage(scene, format_, unlabelled, labelled, video.index, next(numbers))) for f in factories]
+
+        waves = (effects.ripples(26.0 if effects.wind in recipe.before else 15.0),) if scene.water else ()
+        before, lights = make((*recipe.before, *waves)), make(recipe.lights)
+        after = make((*recipe.after, effects.sensor(recipe.noise, recipe.blur)))
+        stage = Stage(scene, format_, unlabelled, labelled, video.index, next(numbers))
+        camera = recipe.camera(stage) if recipe.camera else None
+        actors = company(scene, extras, unlabelled, labelled, recipe.pace, recipe.gap, recipe.stops)
+        roi = _roi(size, 0 if recipe.whole else video.index + CATEGORIES.index(video.category))
+        backdrop = _backdrop(scene, recipe)
+        return cls(stage, light, recipe.haze, backdrop, actors, before, lights, camera, after, roi)
+
+    def frame(self, frame: int) -> tuple[ByteArray, ByteArray]:
+        """Return the picture and the mask of a frame; frames must be asked for in order."""
+        places = [(actor, place) for actor in self.actors if (place := actor.place(frame))]
+        places.sort(key=lambda pair: -pair[1].z)
+        blank = np.zeros(self.backdrop.shape[:2], np.uint8)
+        shot = Shot(self.backdrop.copy(), blank, blank.copy(), places)
+        for effect in self.before:
+            effect(shot, frame)
+        self._shadows(shot, frame)
+        for actor, place in places:
+            self._enter(shot, actor, place, frame)
+        for effect in self.lights:
+            effect(shot, frame)
+        if self.camera:
+            self._look(shot, frame)
+        for effect in self.after:
+            effect(shot, frame)
+        return np.asarray(shot.image, np.uint8), _mask(shot)
+
+    def _shadows(self, shot: Shot, frame: int) -> None:
+        shadows = np.zeros_like(shot.cover)
+        box: list[Patch] = []
+        for actor, place in shot.cast:
+            if actor.model.afloat or (patch := cast(self.stage.scene.view, actor.model, place, self.light)) is None:
+                continue
+            np.maximum(shadows[patch.box], patch.pixels, out=shadows[patch.box])
+            if self.light.hard and frame >= actor.labelled_from:
+                np.maximum(shot.shade[patch.box], patch.pixels, out=shot.shade[patch.box])
+            box.append(patch)
+        for patch in box:
+            area = shadows[patch.box]
+            dark = area.astype(np.float32)[..., None] * np.float32(self.light.shadow / 255)
+            image = shot.image[patch.box]
+            image[:] = (image * (1 - dark)).astype(np.uint8)
+            area[:] = 0
+
+    def _enter(self, shot: Shot, actor: Actor, place: Place, frame: int) -> None:
+        view, painting = self.stage.scene.view, self.stage.scene.painting
+        if actor.model.afloat and (reflection := mirror(view, actor.model, place, self.light)):
+            _lay(
+                shot.image[reflection.box],
+                reflection.pixels[..., :3],
+                reflection.pixels[..., 3:].astype(np.float32) / 255,
+            )
+        if (patch := draw(view, actor.model, place, self.light)) is None:
+            return
+        alpha = patch.pixels[..., 3:].astype(np.float32) / 255
+        seen = painting.occluder[patch.box][..., None] > place.z
+        veil = np.float32(1 - np.exp(-place.z / self.haze))
+        colours = patch.pixels[..., :3] * (1 - veil) + _HAZE * veil * alpha
+        _lay(shot.image[patch.box], colours * seen, alpha * seen)
+        label = np.float32(255 if frame >= actor.labelled_from else 0)
+        _lay(shot.cover[patch.box][..., None], label * alpha * seen, alpha * seen)
+
+    def _look(self, shot: Shot, frame: int) -> None:
+        assert self.camera is not None
+        matrix, size = self.camera(frame), self.stage.format.size
+        shot.image, shot.cover, shot.shade = (
+            np.asarray(cv2.warpAffine(c, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT))
+            for c in (shot.image, shot.cover, shot.shade)
+        )
+
+
+def _lay(below: np.ndarray, above: np.ndarray, alpha: np.ndarray) -> None:
+    below[:] = (below * (1 - alpha) + above + 0.5).clip(0, 255).astype(np.uint8)
+
+
+def _varied(light: Light, rng: np.random.Generator) -> Light:
+    """Turn the light to either side, and the sun higher or lower."""
+    side = float(rng.choice([-1, 1]))
+    (x, y, z), (fall_x, fall_z) = light.direction, light.fall
+    stretch = rng.uniform(0.7, 1.15)
+    return Light(
+        (side * x, y, z),
+        (side * stretch * fall_x, stretch * fall_z),
+        light.shadow,
+        light.softness,
+        light.hard,
+        light.thermal,
+    )
+
+
+def _backdrop(scene: Scene, recipe: Recipe) -> ByteArray:
+    """Return the background as the camera sees it, in haze, or by its heat."""
+    depth = scene.painting.depth
+    # The sky has its own haze, unless the weather is bad.
+    veil = np.where(depth < 9e3, 1 - np.exp(-depth / recipe.haze), np.exp(-recipe.haze / 100))[..., None]
+    image = scene.painting.image
+    if recipe.light.thermal:
+        grey = image @ np.array([0.2, 0.5, 0.3]) * 0.28 + 34
+        return np.repeat(np.clip(grey, 0, 255).astype(np.uint8)[..., None], 3, 2)
+    if not scene.indoor:
+        image = image + (_HAZE - image) * veil
+    return np.asarray(np.clip(image, 0, 255), np.uint8)
+
+
+def _roi(size: tuple[int, int], kind: int) -> ByteArray:
+    """Return a region of interest: the whole frame, all but the top, or all but a corner."""
+    width, height = size
+    roi = np.full((height, width), 255, np.uint8)
+    if kind % 3 == 1:
+        roi[: round(0.12 * height)] = 0
+    elif kind % 3 == 2:
+        corner = np.array([(0, 0), (round(0.3 * width), 0), (0, round(0.28 * height))], np.int32)
+        cv2.fillPoly(roi, [corner], (0,))
+    return roi
+
+
+def _mask(shot: Shot) -> ByteArray:
+    kernel = np.ones((3, 3), np.uint8)
+    mask = np.zeros(shot.cover.shape, np.uint8)
+    for coverage, level, sure in ((shot.shade, SHADOW, 160), (shot.cover, MOVING, 225)):
+        inside = (coverage >= 128).astype(np.uint8)
+        mask[np.asarray(cv2.dilate(inside, kernel)) > 0] = UNKNOWN
+        mask[(inside > 0) & (coverage >= sure)] = level
+    return mask
