@@ -56,6 +56,7 @@ class BestCheckpoint(_RunCheckpoint):
             monitor=monitor,
             mode=mode,
             save_top_k=1,
+            save_on_train_epoch_end=False,  # when there has been a validation, and at no other time
             enable_version_counter=False,
             auto_insert_metric_name=False,
         )

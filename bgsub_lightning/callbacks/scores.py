@@ -24,9 +24,14 @@ from bgsub_lightning.sampling.leaks import leakage, trained_frames, worst
 
 
 class ScoreWriter(Callback):
-    """Refuses a test on frames that were trained on, and writes what a test has found."""
+    """Refuses a test on frames that were trained on, and writes what a test has found.
 
-    def __init__(self) -> None:
+    Args:
+        show: Print the table.
+    """
+
+    def __init__(self, show: bool = True) -> None:
+        self.show = show
         self.rows: list[tuple[str, int, list[int]]] = []
         self.started = 0.0
 
@@ -110,7 +115,8 @@ class ScoreWriter(Callback):
         )
         result.save(folder / "scores.json")
         self._write_frames(folder / "frames.csv", rows, module)
-        console.print(table([result]))
+        if self.show:
+            console.print(table([result]))
         console.print(f"{folder / 'scores.json'} and frames.csv hold the counts by video and by frame.")
 
     def _write_frames(self, path: Path, rows: list[tuple[str, int, list[int]]], module: BgsModule) -> None:

@@ -35,9 +35,9 @@ def demo(out: Path = Path("demo"), steps: int = 500, seed: int = 0) -> None:
         length = [f"--trainer.max_steps={steps}", f"--model.init_args.decay_steps={steps}"]
         run_trainer("fit", [*ours, *length, f"--seed_everything={seed}", "--ckpt_path=last"])
     console.rule("3. Test: the third fold, whose scenes were never seen")
-    run_trainer("test", ours)
+    run_trainer("test", [*ours, "--scores.show=false"])
     mog2 = ["--config", str(experiments / "mog2.yaml"), f"--run_dir={out / 'mog2'}", *data]
-    run_trainer("test", mog2)
+    run_trainer("test", [*mog2, "--scores.show=false"])
     console.rule("Result")
     console.print(table([TestResult.load(out / "bmn_bsn"), TestResult.load(out / "mog2")]))
     console.print(

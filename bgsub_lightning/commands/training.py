@@ -7,6 +7,7 @@ import logging
 import os
 import uuid
 import warnings
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -35,12 +36,16 @@ from bgsub_lightning.errors import UserError
 from bgsub_lightning.modules import BgsModule
 
 
-def run_trainer(command: str, options: Sequence[str]) -> None:
+def run_trainer(command: str, options: Sequence[str], cli: type[TrainingCLI] | None = None) -> TrainingCLI:
     """Run one of Lightning's commands.
 
     Args:
         command: ``fit``, ``validate``, ``test`` or ``predict``.
         options: Its options.
+        cli: The class that runs it; ``None``: :class:`TrainingCLI`.
+
+    Returns:
+        What was run, with its trainer, model and datamodule.
 
     Raises:
         UserError: If something in the configuration or the data is wrong.
@@ -50,8 +55,8 @@ def run_trainer(command: str, options: Sequence[str]) -> None:
         logging.getLogger(logger).setLevel(logging.WARNING)
     with warnings.catch_warnings():
         for message in _EXPECTED_WARNINGS:
-            warnings.filterwarnings("ignore", message=message)
-        TrainingCLI(
+            warnings.filterwarnings("ignore", message=rf"\s*{message}")
+        return (cli or TrainingCLI)(
             BgsModule,
             ScenesDataModule,
             subclass_mode_model=True,
@@ -67,6 +72,8 @@ def run_trainer(command: str, options: Sequence[str]) -> None:
 
 
 _EXPECTED_WARNINGS = (
+    "By default only one JsonargparseDeprecationWarning",  # Lightning's own calls
+    ".*was deprecated in v4",  # Lightning's own calls of jsonargparse
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning 2.6 with torch 2.13
     "LightningCLI's args parameter is intended to run from within Python",  # it is: the dispatcher calls it
     "You're resuming from a checkpoint that ended before the epoch ended",  # our batches are drawn by their number
@@ -153,13 +160,31 @@ class TrainingCLI(LightningCLI):
                 )
             else:
                 given = str(path)
-        elif given is not None and not Path(given).is_file():
+        if given is not None and not Path(given).is_file():
             raise UserError(f"--ckpt_path: {given}: no such file. Name a file, or `last` or `best` of the run.")
+        if given is not None and not zipfile.is_zipfile(given):
+            raise UserError(f"{given}: is no checkpoint, or one that was cut off. Name another by --ckpt_path FILE.")
         self._given.ckpt_path = given
         if self.subcommand in {"validate", "test"}:
             self._given.verbose = False  # the table is ours
         if self.subcommand == "predict":
             self._given.return_predictions = False  # they are written as they come, and do not fit into memory
+
+    def instantiate_classes(self) -> None:
+        """Make the module and the datamodule.
+
+        Raises:
+            UserError: If one of them does not take its arguments.
+        """
+        try:
+            super().instantiate_classes()
+        except ValueError as error:  # jsonargparse wraps what a class has raised
+            cause: BaseException | None = error
+            while cause is not None and not isinstance(cause, UserError):
+                cause = cause.__cause__ or cause.__context__
+            if cause is None:
+                raise
+            raise cause from None
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Make the trainer, with the run directory and the loggers of ours where the configuration names none."""

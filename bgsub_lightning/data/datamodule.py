@@ -22,7 +22,7 @@ from bgsub_lightning.data.ring import RingLoader
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import FrameStore, SceneFrames, fill
 from bgsub_lightning.sampling import EvaluationBatches, FrameSet, Protocol, Split, TrainingBatches
-from bgsub_lightning.scenes import CDnet2014, Reader, Scene, require_sound
+from bgsub_lightning.scenes import CDnet2014, Reader, Scene
 
 
 class ScenesDataModule(LightningDataModule):
@@ -126,13 +126,11 @@ class ScenesDataModule(LightningDataModule):
             self.fill({scene.key: scene for part in frames for scene in part.scenes}.values())
 
     def check(self, scenes: Iterable[Scene]) -> None:
-        """Check that scenes are sound and serve the inputs.
+        """Check that scenes serve the inputs.
 
         Raises:
             UserError: If not.
         """
-        scenes = list(scenes)
-        require_sound(scenes)
         for scene in scenes:
             for entry in self.inputs:
                 entry.require(scene)

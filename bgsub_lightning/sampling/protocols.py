@@ -11,7 +11,7 @@ from bgsub_lightning.errors import UserError
 from bgsub_lightning.sampling.folds import scene_folds
 from bgsub_lightning.sampling.frameset import FrameSet, Split
 from bgsub_lightning.scenes.cdnet2014 import CDnet2014
-from bgsub_lightning.scenes.scene import Scene, select
+from bgsub_lightning.scenes.scene import Scene, require_sound, select
 
 _OPTION = "data.init_args.protocol.init_args"
 
@@ -49,7 +49,7 @@ class Protocol(ABC):
         """Split scenes; the arguments are those of :meth:`assign`.
 
         Raises:
-            UserError: If the protocol cannot be applied to these scenes.
+            UserError: If the protocol cannot be applied to these scenes, or one that takes part has an error.
         """
         train, test = self.assign(scenes, fold, seed)
         if self.val_scenes == 0:
@@ -98,6 +98,7 @@ class SceneWise(Protocol):
             [scene.key for scene in scenes], self.exclude, f"{_OPTION}.exclude", known=CDnet2014.categories
         )
         taking_part = [scene for scene in scenes if scene.key not in excluded]
+        require_sound(taking_part)
         folds = scene_folds({scene.key: len(scene.masks) for scene in taking_part}, self.folds)
         train = FrameSet.labelled(scene for scene in taking_part if folds[scene.key] != fold)
         test = FrameSet.labelled(scene for scene in taking_part if folds[scene.key] == fold)
@@ -135,6 +136,7 @@ class Subset(Protocol):
         test = select(keys, self.test, f"{_OPTION}.test")
         if both := sorted(set(train) & set(test)):
             raise UserError(f"{_OPTION}: {', '.join(both)} would be trained on and tested. Take it out of one list.")
+        require_sound(scene for scene in scenes if scene.key in {*train, *test})
         return (
             FrameSet.labelled(scene for scene in scenes if scene.key in train),
             FrameSet.labelled(scene for scene in scenes if scene.key in test),

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
+from bgsub_lightning.errors import UserError
 from bgsub_lightning.sampling import Draw, EvaluationBatches, FrameSet, TrainingBatches
 from bgsub_lightning.scenes import Scene
 
@@ -125,9 +126,9 @@ def test_a_resume_on_two_processes_goes_on_where_both_were(frames: FrameSet) -> 
 
 @pytest.mark.xfail(raises=ZeroDivisionError, reason="an epoch without a batch is not refused", strict=True)
 @pytest.mark.parametrize("world_size", [1, 24])
-def test_too_few_frames_make_no_batch(frames: FrameSet, world_size: int) -> None:
-    chosen = frames if world_size > 1 else FrameSet()
-    assert list(TrainingBatches(chosen, 1, world_size=world_size)) == []
+def test_too_few_frames_for_a_batch_are_refused(frames: FrameSet, world_size: int) -> None:
+    with pytest.raises(UserError, match="frames"):
+        list(TrainingBatches(frames if world_size > 1 else FrameSet(), 1, world_size=world_size))
 
 
 @pytest.mark.parametrize("whole_scenes", [False, True])

@@ -77,7 +77,9 @@ def test_balanced_folds_hold_for_any_dataset(seed: int, k: int) -> None:
     assert folds.keys() == labelled.keys()  # covering, and disjoint as it is a mapping
     assert set(folds.values()) <= set(range(1, k + 1))
     for category in {key.split("/")[0] for key in labelled}:
-        videos = [sum(key.startswith(f"{category}/") and folds[key] == fold for key in folds) for fold in range(1, k + 1)]
+        videos = [
+            sum(key.startswith(f"{category}/") and folds[key] == fold for key in folds) for fold in range(1, k + 1)
+        ]
         assert max(videos) - min(videos) <= 1
     shuffled = list(labelled.items())
     random.Random(seed).shuffle(shuffled)

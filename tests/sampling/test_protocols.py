@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 
@@ -138,7 +139,7 @@ def test_validation_frames_are_spread_over_scenes_and_within_them(
         assert len(set(chosen)) == len(chosen)
         if len(chosen) > 1:
             assert (chosen[0], chosen[-1]) == (21, 60)
-            steps = [b - a for a, b in zip(chosen, chosen[1:], strict=False)]
+            steps = [b - a for a, b in pairwise(chosen)]
             assert max(steps) - min(steps) <= 1
 
 
@@ -188,7 +189,9 @@ def test_what_cannot_be_split_says_why(scenes: list[Scene], protocol: Protocol, 
 
 
 @pytest.mark.xfail(reason="Subset does not look whether a part has a labelled frame", strict=True)
-@pytest.mark.parametrize(("train", "test"), [([], ["a/y"]), (["a/x"], []), (["a/none"], ["a/y"]), (["a/x"], ["a/none"])])
+@pytest.mark.parametrize(
+    ("train", "test"), [([], ["a/y"]), (["a/x"], []), (["a/none"], ["a/y"]), (["a/x"], ["a/none"])]
+)
 def test_a_subset_without_labelled_frames_is_refused(
     make_scene: Callable[..., Scene], train: list[str], test: list[str]
 ) -> None:

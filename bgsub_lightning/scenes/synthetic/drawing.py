@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -86,8 +87,8 @@ class _Outline:
     factor: int
 
     @classmethod
-    def of(cls, view: View, points: FloatArray, radii: FloatArray, grow: int = 1) -> _Outline | None:
-        """Fit a patch around points; None if it lies outside the canvas."""
+    def of(cls, view: View, points: FloatArray, radii: FloatArray, grow: int = 1, factor: int = 0) -> _Outline | None:
+        """Fit a patch around points, finer if it is small; None if it lies outside the canvas."""
         xy, scale = view.project(points)
         radii = radii * scale
         low = np.maximum(np.floor((xy - radii[:, None]).min(0)).astype(int) - grow, 0)
@@ -95,8 +96,10 @@ class _Outline:
         width, height = int(high[0] - low[0]), int(high[1] - low[1])
         if width <= 0 or height <= 0:
             return None
-        factor = 4 if width * height < 2500 else 3
-        return cls((xy - low) * factor, radii * factor, int(low[0]), int(low[1]), (width * factor, height * factor), factor)
+        factor = factor or (4 if width * height < 2500 else 3)
+        return cls(
+            (xy - low) * factor, radii * factor, int(low[0]), int(low[1]), (width * factor, height * factor), factor
+        )
 
     def corners(self) -> Corners:
         """Return the points in the fixed-point coordinates of :func:`cv2.fillPoly`, ``(N, 2)``."""
@@ -114,11 +117,36 @@ class _Outline:
 
 
 def _fixed(xy: FloatArray) -> Corners:
-    return np.rint((xy - 0.5) * 2**_SHIFT).astype(np.int32)
+    return np.asarray(np.rint((xy - 0.5) * 2**_SHIFT), np.int32)
 
 
 def _hull(balls: Corners) -> Corners:
     return balls[0] if len(balls) == 1 else np.asarray(cv2.convexHull(balls.reshape(-1, 2)), np.int32)
+
+
+@dataclass(frozen=True)
+class _Palette:
+    """A model's normals and the colours of its parts under a light: of polygons, and of balls in shade and light."""
+
+    normals: FloatArray
+    flat: list[list[float]]
+    dark: list[list[float]]
+    bright: list[list[float]]
+
+    @classmethod
+    @lru_cache(maxsize=64)
+    def of(cls, model: Model, heading: float, light: Light) -> _Palette:
+        """Shade the colours."""
+        normals = model.normals @ _turn(heading)
+        tones = 0.62 + 0.46 * np.clip(normals @ np.asarray(light.direction), 0, 1) + 0.1 * normals[:, 1]
+        colours, shade = model.colours, 0.8
+        if light.thermal:
+            colours, tones, shade = (44 + 150 * model.heats[:, None]) * np.ones(3), 0.85 + 0.15 * tones, 0.95
+        flat, dark, bright = (
+            np.clip(np.column_stack([colours * tone, np.full(len(colours), 255.0)]), 0, 255).tolist()
+            for tone in (tones[:, None], shade, 1.0)
+        )
+        return cls(normals, flat, dark, bright)
 
 
 def draw(view: View, model: Model, place: Place, light: Light) -> Patch | None:
@@ -127,28 +155,23 @@ def draw(view: View, model: Model, place: Place, light: Light) -> Patch | None:
     outline = _Outline.of(view, points, model.radii)
     if outline is None:
         return None
-    normals = model.normals @ _turn(place.heading)
+    palette = _Palette.of(model, place.heading, light)
     middles = np.add.reduceat(points, model.starts) / model.counts[:, None]
     to_eye = np.array([0.0, view.altitude, 0.0]) - middles
-    hidden = (to_eye * normals).sum(1) < -1e-9
-    tones = 0.62 + 0.46 * np.clip(normals @ np.asarray(light.direction), 0, 1) + 0.1 * normals[:, 1]
-    colours = (48 + 205 * model.heats[:, None] * (1, 1, 1)) if light.thermal else model.colours
-    tones = 0.85 + 0.15 * tones if light.thermal else tones
+    hidden = (to_eye * palette.normals).sum(1) < -1e-9
     corners, balls = outline.corners(), outline.balls()
     lit = outline.balls(0.66, (0.3 * light.direction[0], -0.22)) if outline.size[1] > 40 * outline.factor else None
-    flat = np.clip(colours * tones[:, None], 0, 255).tolist()
-    dark, bright = np.clip(colours * (0.95 if light.thermal else 0.8), 0, 255).tolist(), np.clip(colours, 0, 255).tolist()
     pixels = np.zeros((outline.size[1], outline.size[0], 4), np.uint8)
     for index in np.argsort(model.lifts - np.linalg.norm(to_eye, axis=1), kind="stable").tolist():
         part = model.spans[index]
         if not model.parts[index].radii:
             if not hidden[index]:
-                cv2.fillPoly(pixels, [corners[part]], (*flat[index], 255), shift=_SHIFT)
+                cv2.fillPoly(pixels, [corners[part]], palette.flat[index], shift=_SHIFT)
         elif lit is None:
-            cv2.fillPoly(pixels, [_hull(balls[part])], (*flat[index], 255), shift=_SHIFT)
+            cv2.fillPoly(pixels, [_hull(balls[part])], palette.flat[index], shift=_SHIFT)
         else:
-            cv2.fillPoly(pixels, [_hull(balls[part])], (*dark[index], 255), shift=_SHIFT)
-            cv2.fillPoly(pixels, [_hull(lit[part])], (*bright[index], 255), shift=_SHIFT)
+            cv2.fillPoly(pixels, [_hull(balls[part])], palette.dark[index], shift=_SHIFT)
+            cv2.fillPoly(pixels, [_hull(lit[part])], palette.bright[index], shift=_SHIFT)
     return outline.patch(pixels)
 
 
@@ -158,18 +181,19 @@ def cast(view: View, model: Model, place: Place, light: Light) -> Patch | None:
     fallen = points + points[:, 1:2] * np.array([light.fall[0], -1.0, light.fall[1]])
     fallen[:, 2] = np.maximum(fallen[:, 2], 0.5)
     soft = light.softness * view.focal / place.z if place.z > 0.5 else 0.0
-    outline = _Outline.of(view, fallen, model.radii, 2 + int(2 * soft))
+    outline = _Outline.of(view, fallen, model.radii, 2 + int(2 * soft), factor=0 if light.hard else 1)
     if outline is None:
         return None
     pixels = np.zeros((outline.size[1], outline.size[0]), np.uint8)
-    corners, balls = outline.corners(), outline.balls()
+    corners = outline.corners()
     if light.hard:
+        balls = outline.balls()
         for part, span in zip(model.parts, model.spans, strict=True):
             cv2.fillPoly(pixels, [_hull(balls[span]) if part.radii else corners[span]], (255,), shift=_SHIFT)
     else:
         cv2.fillPoly(pixels, [_hull(corners[:, None])], (255,), shift=_SHIFT)
     patch = outline.patch(pixels)
-    if soft < 0.3:
+    if soft < 0.5:
         return patch
     # A box blur twice is as good as a Gaussian here, and does not slow down with its width.
     window = (1 + 2 * round(soft), 1 + 2 * round(soft))
@@ -209,7 +233,7 @@ def tree(rng: np.random.Generator, height: int, colour: Colour, trunk: float = 0
     pixels = np.zeros((side, width, 4), np.uint8)
     bark = tuple(float(c) for c in np.array([46, 62, 78]) * rng.uniform(0.7, 1.2))
     _branches(
-        pixels, rng, (width / 2, side), side * (0.34 if bare else trunk + 0.2), -np.pi / 2, bark, 6 if bare else 2
+        pixels, rng, (width / 2, side), side * (0.3 if bare else trunk + 0.14), -np.pi / 2, bark, 6 if bare else 1
     )
     if not bare:
         _leaves(pixels, rng, colour, trunk)
@@ -253,11 +277,10 @@ def _leaves(pixels: ByteArray, rng: np.random.Generator, colour: Colour, trunk: 
     light = light * np.where(np.arange(count) < count // 3, 0.55, 1.0)
     hue = np.asarray(colour) * rng.uniform(0.85, 1.15, (count, 3))
     sizes = rng.uniform(0.008, 0.03, count) * side
-    for (x, y), tone, size, leaf in zip(dabs, np.clip(light, 0.15, 1.4), sizes, hue, strict=True):
-        blue, green, red = np.clip(leaf * tone, 0, 255)
-        cv2.circle(
-            pixels, (round(x), round(y)), max(1, round(size)), (float(blue), float(green), float(red), 255.0), -1
-        )
+    colours = np.clip(hue * np.clip(light, 0.15, 1.4)[:, None], 0, 255).tolist()
+    radii = np.maximum(np.rint(sizes), 1).astype(int).tolist()
+    for centre, radius, leaf in zip(np.rint(dabs).astype(int).tolist(), radii, colours, strict=True):
+        cv2.circle(pixels, centre, radius, (*leaf, 255.0), -1)
 
 
 def stamp(painting: Painting, patch: Patch, depth: float, sway: FloatArray | None = None) -> None:

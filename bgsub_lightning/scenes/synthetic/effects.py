@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import cv2
 import numpy as np
@@ -27,7 +29,7 @@ class Shot:
         cast: Who is in it, and where.
     """
 
-    image: NDArray[np.generic]
+    image: NDArray[Any]
     cover: ByteArray
     shade: ByteArray
     cast: list[tuple[Actor, Place]]
@@ -75,16 +77,21 @@ class _Flow:
         )
 
 
+def _looked_up(image: NDArray[Any], where: NDArray[np.float32]) -> NDArray[Any]:
+    maps = where[..., 0], where[..., 1]
+    return np.asarray(cv2.remap(image, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+
+
 def wind(stage: Stage) -> Effect:
     """Trees and bushes sway."""
-    foliage = np.asarray(cv2.GaussianBlur(stage.scene.painting.foliage, (0, 0), 1.0))
+    foliage = np.asarray(cv2.GaussianBlur(stage.scene.painting.foliage, (0, 0), 1.0), np.float32)
     height = stage.format.size[1] * stage.format.density
     gusts = _Flow(stage.rng, stage.format.canvas, 14, 0.011 * height, 0.35)
     rustle = _Flow(stage.rng, stage.format.canvas, 44, 0.004 * height, 0.9)
 
     def effect(shot: Shot, frame: int) -> None:
         where = gusts(frame, foliage) + (rustle(frame, foliage) - rustle.grid)
-        shot.image = cv2.remap(shot.image, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        shot.image = _looked_up(shot.image, where)
 
     return effect
 
@@ -112,7 +119,7 @@ def ripples(strength: float) -> EffectFactory:
             chop = scene.noise.sample(x / 0.3 - 0.09 * frame, z / 0.2 + 0.13 * frame)
             glints = np.maximum(0.7 * swell + chop - 1.2, 0) * 2.2
             change = (0.5 * swell + 0.6 * chop + glints)[..., None] * weight
-            shot.image[band] = np.clip(shot.image[band] + change, 0, 255).astype(np.uint8)  # type: ignore[call-overload]
+            shot.image[band] = np.clip(shot.image[band] + change, 0, 255).astype(np.uint8)
 
         return effect
 
@@ -126,7 +133,7 @@ def fountain(stage: Stage) -> Effect:
     x, z = stage.scene.fountain
     view, count = stage.scene.view, 420
     rim = [(2.0 * np.cos(a), 0.35, 2.0 * np.sin(a)) for a in np.linspace(0, 2 * np.pi, 25)]
-    walls = [limb(a, b, (150, 158, 162), (0.16, 0.16)) for a, b in zip(rim[:-1], rim[1:], strict=True)]
+    walls = [limb(a, b, (150, 158, 162), (0.16, 0.16)) for a, b in pairwise(rim)]
     pool = limb((-0.9, 0.2, 0), (0.9, 0.2, 0), (156, 140, 108), (0.3, 0.3), lift=-2.0)
     if patch := draw(view, Model((*walls, pool)), Place(x, z), Light()):
         stamp(stage.scene.painting, patch, z)
@@ -150,7 +157,7 @@ def fountain(stage: Stage) -> Effect:
             cv2.line(spray, (int(px), int(py)), (int(px), int(py) + radius), (255,), radius)
         alpha = cv2.GaussianBlur(spray, (0, 0), 0.5 + 0.4 * radius).astype(np.float32)[..., None] / 255 * 0.85
         area = shot.image[upper:lower, left:right]
-        area[:] = (area + (np.float32(240) - area) * alpha).astype(np.uint8)  # type: ignore[operator]
+        area[:] = (area + (np.float32(240) - area) * alpha).astype(np.uint8)
 
     return effect
 
@@ -164,8 +171,10 @@ def night(stage: Stage) -> Effect:
     for x, z, tall in sorted(stage.scene.lamps, key=lambda lamp: -lamp[1]):
         _pool(pools, view.project(np.array([[x, 0, z], [x, tall, z]])), scale, tall)
     spread = np.asarray(cv2.GaussianBlur(pools, (0, 0), small[1] * 0.05))
-    ambient = np.array([0.2, 0.17, 0.15], np.float32)
+    ambient = np.array([0.25, 0.21, 0.185], np.float32)
+    windows = np.clip(stage.scene.painting.image.max(2, keepdims=True) / 255 - 1.05, 0, 1)
     lit = np.asarray(cv2.resize(ambient + spread * np.array([0.3, 0.46, 0.56], np.float32), (width, height)))
+    lit = np.maximum(lit, windows * np.array([0.34, 0.62, 0.78])).astype(np.float32)
 
     def effect(shot: Shot, frame: int) -> None:
         beams = np.zeros((small[1], small[0], 3), np.float32)
@@ -209,7 +218,7 @@ def _headlights(beams: FloatArray, glare: FloatArray, stage: Stage, actor: Actor
         if lamp.ahead and world[:, 2].min() > 0.6:
             beam = np.zeros(beams.shape[:2], np.float32)
             cv2.fillConvexPoly(beam, np.round(xy[1:] / scale).astype(np.int32), (1.0,))
-            beams += beam[..., None] * np.array([0.2, 0.26, 0.28], np.float32)
+            beams += beam[..., None] * np.array([0.34, 0.42, 0.44], np.float32)
         facing = _facing(view.altitude, world[0], place.heading, ahead)
         if facing > 0 and world[0, 2] > 0.6:
             strength = facing**2 * (1.0 if lamp.ahead else 0.3)
@@ -296,10 +305,7 @@ def hot_air(stage: Stage) -> Effect:
 
     def effect(shot: Shot, frame: int) -> None:
         where = slow(frame) + (fast(frame) - fast.grid)
-        shot.image, shot.cover, shot.shade = (
-            np.asarray(cv2.remap(c, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
-            for c in (shot.image, shot.cover, shot.shade)
-        )
+        shot.image, shot.cover, shot.shade = (_looked_up(c, where) for c in (shot.image, shot.cover, shot.shade))
 
     return effect
 
@@ -308,9 +314,13 @@ def snowfall(stage: Stage) -> Effect:
     """Snow falls near and far."""
     width, height = stage.format.size
     rng = stage.rng
-    layers = [(260, 0.0022, 0.018, 0.45), (110, 0.0042, 0.035, 0.6), (26, 0.0085, 0.075, 0.5)]
+    layers: list[tuple[int, float, float, float]] = [
+        (260, 0.0022, 0.018, 0.45),
+        (110, 0.0042, 0.035, 0.6),
+        (26, 0.0085, 0.075, 0.5),
+    ]
     drift = rng.uniform(-0.6, 0.6)
-    flakes = [(rng.random((count, 2)), *layer) for count, *layer in layers]
+    flakes = [(rng.random((count, 2)), radius, speed, alpha) for count, radius, speed, alpha in layers]
 
     def effect(shot: Shot, frame: int) -> None:
         image = shot.image.astype(np.float32)
@@ -370,7 +380,7 @@ def sensor(noise: float, blur: float) -> EffectFactory:
         rng = stage.rng
         bank = rng.standard_normal((height + 64, width + 64, 3), np.float32)
         bank = (0.75 * bank.mean(2, keepdims=True) * np.sqrt(3) + 0.66 * bank) * np.float32(noise)
-        tint = rng.uniform(0.97, 1.03, 3).astype(np.float32)
+        tint = rng.uniform(0.985, 1.015, 3).astype(np.float32)
         phase, period = rng.uniform(0, 2 * np.pi), rng.uniform(50, 120)
 
         def effect(shot: Shot, frame: int) -> None:

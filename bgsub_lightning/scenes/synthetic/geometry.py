@@ -105,7 +105,8 @@ class Noise:
 
     def sample(self, u: FloatArray, v: FloatArray) -> NDArray[np.float32]:
         """Interpolate the tile, wrapped around, at positions ``(H, W)``."""
-        u, v = (np.mod(c, 256).astype(np.float32) for c in (u, v))
+        # np.mod takes ten times as long.
+        u, v = (np.asarray(c - 256 * np.floor(c * (1 / 256)), np.float32) for c in (u, v))
         return np.asarray(cv2.remap(self.tile, u, v, cv2.INTER_CUBIC, borderMode=cv2.BORDER_WRAP), np.float32)
 
 
@@ -147,7 +148,7 @@ class Texels:
     def cells(self, across: float, up: float) -> FloatArray:
         """Return one random number 0…1 for each cell of a grid."""
         i, j = (np.floor(c / s).astype(np.int64) % 64 for c, s in ((self.u, across), (self.v, up)))
-        return self.noise.table[j, i]
+        return np.asarray(self.noise.table[j, i])
 
 
 Material = Callable[[Texels], FloatArray]
@@ -211,7 +212,8 @@ def paint(view: View, planes: Sequence[Plane], sky: Material, noise: Noise, over
     for plane in planes:
         _cast(image, depth, plane, (x, y), view.altitude, focal, noise)
     size = view.canvas
-    return Painting(cv2.resize(image, size, interpolation=cv2.INTER_AREA), cv2.resize(depth, size))
+    small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32)
+    return Painting(small, np.asarray(cv2.resize(depth, size, interpolation=cv2.INTER_NEAREST), np.float32))
 
 
 def _cast(

@@ -18,6 +18,11 @@ def mix(base: FloatArray, colour: Colour | FloatArray, weight: FloatArray) -> Fl
     return np.asarray(base + (np.asarray(colour) - base) * weight[..., None])
 
 
+def dimmed(colour: Colour, factor: float) -> Colour:
+    """Return a darker colour."""
+    return (colour[0] * factor, colour[1] * factor, colour[2] * factor)
+
+
 def toned(colour: Colour, tone: FloatArray) -> FloatArray:
     """Return a colour scaled by a tone ``(H, W)`` around 1."""
     return np.asarray(np.asarray(colour) * np.clip(tone, 0.05, 2.5)[..., None])
@@ -67,25 +72,38 @@ def bricks(colour: Colour) -> Material:
     return material
 
 
-def facade(wall: Material, frame: Colour, bay: float = 2.6, storey: float = 3.1, ground_floor: bool = True) -> Material:
-    """Return a house front: a wall with rows of framed windows, and doors or shop windows below."""
+def facade(
+    wall: Material, frame: Colour, bay: float = 2.6, storey: float = 3.1, doors: bool = True, lit: bool = False
+) -> Material:
+    """Return a house front: a wall with rows of framed windows.
+
+    Args:
+        wall: What it is made of.
+        frame: Colour of the window frames.
+        bay: Distance between windows.
+        storey: Height of a storey.
+        doors: Whether the openings of the ground floor reach down to the ground.
+        lit: Whether some windows are lit: their colour is then beyond 255, which :func:`effects.night` looks for.
+    """
 
     def material(t: Texels) -> FloatArray:
         image = wall(t)
         image = mix(image, (88, 92, 96), 0.6 * t.inside("v", 0, 0.55))
         u, v = np.mod(t.u, bay), np.mod(t.v, storey)
         local = Texels(u, v, t.du, t.dv, t.noise)
-        low = np.where(t.v < storey, 0.25, 0.95) if ground_floor else np.full_like(v, 0.95)
+        low = np.where(t.v < storey, 0.25, 0.95) if doors else np.full_like(v, 0.95)
         opening = local.inside("u", 0.62, bay - 0.62) * np.clip((v - low) / t.dv + 0.5, 0, 1)
         opening = opening * np.clip((2.5 - v) / t.dv + 0.5, 0, 1)
         pane = local.inside("u", 0.72, bay - 0.72) * np.clip((v - low - 0.1) / t.dv + 0.5, 0, 1)
         pane = pane * np.clip((2.4 - v) / t.dv + 0.5, 0, 1) * (1 - local.lines("u", bay, 0.06, bay / 2))
         curtain = t.cells(bay, storey)
         glass = toned((92, 82, 70), 0.55 + 0.9 * curtain * (v / storey) + 0.15 * t.fractal(1.0))
-        glass = mix(glass, (168, 186, 190), np.where(curtain > 0.72, 0.55, 0.0))
+        glass = mix(
+            glass, (600, 800, 900) if lit else (168, 186, 190), np.where(curtain > 0.72, 1.0 if lit else 0.55, 0.0)
+        )
         sill = local.inside("u", 0.5, bay - 0.5) * local.inside("v", 0.82, 0.95) * (t.v > storey)
         cornice = t.lines("v", storey, 0.16)
-        image = mix(image, tuple(0.8 * c for c in frame), 0.5 * cornice)
+        image = mix(image, dimmed(frame, 0.8), 0.5 * cornice)
         image = mix(mix(mix(image, frame, sill), frame, opening), glass, pane)
         under_sill = local.inside("v", 0.62, 0.82) * local.inside("u", 0.5, bay - 0.5) * (t.v > storey)
         return np.asarray(image * (1 - 0.18 * under_sill[..., None]))
@@ -98,7 +116,7 @@ def panelled(wall: Material, height: float, lower: Colour) -> Material:
 
     def material(t: Texels) -> FloatArray:
         image = mix(wall(t), lower, 0.75 * t.inside("v", -1, height))
-        image = mix(image, tuple(0.6 * c for c in lower), t.inside("v", height - 0.04, height + 0.04))
+        image = mix(image, dimmed(lower, 0.6), t.inside("v", height - 0.04, height + 0.04))
         shade = 1 - 0.16 * np.exp(-np.abs(t.v) / 0.5)
         return np.asarray(mix(image, (58, 62, 66), t.inside("v", -1, 0.12)) * shade[..., None])
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bgsub_lightning.scenes.synthetic.geometry import FloatArray
-from bgsub_lightning.scenes.synthetic.materials import Colour
+from bgsub_lightning.scenes.synthetic.materials import Colour, dimmed
 
 Point = tuple[float, float, float]
 Pose = Callable[[float], FloatArray]
@@ -45,7 +47,7 @@ class Lamp:
     ahead: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Model:
     """Parts, and where their points are in each phase of the motion.
 
@@ -117,10 +119,6 @@ def box(
 def limb(a: Point, b: Point, colour: Colour, radii: tuple[float, float], heat: float = 0.7, lift: float = 0.0) -> Part:
     """Return a tapered capsule."""
     return Part((a, b), colour, radii, heat=heat, lift=lift)
-
-
-def _dim(colour: Colour, factor: float) -> Colour:
-    return (colour[0] * factor, colour[1] * factor, colour[2] * factor)
 
 
 def _scaled(point: Point, centre: FloatArray, factor: float) -> Point:
@@ -199,8 +197,8 @@ def _choose(rng: np.random.Generator, colours: Sequence[Colour], spread: float =
 def vehicle(rng: np.random.Generator, kind: str | None = None) -> Model:
     """Return a car or a van: an extruded outline with windows, wheels, lamps and bumpers."""
     body = BODIES[kind or str(rng.choice(["sedan", "sedan", "hatchback", "hatchback", "wagon", "van"]))]
-    paint = _choose(rng, PAINTS, 0.06)
-    parts = [*_shell(body, paint), *_sides(body, paint), *_wheels(body), *_ends(body)]
+    paint = _choose(rng, PAINTS, 0.025)
+    parts = [*_core(body, paint), *_shell(body, paint), *_sides(body, paint), *_wheels(body), *_ends(body)]
     front, rear = body.outline[-1][0], body.outline[0][0]
     x = body.half - 0.24
     lamps = [Lamp((side * x, 0.66, front), (205, 232, 250), True) for side in (-1, 1)]
@@ -213,10 +211,21 @@ def _half(body: _Body, y: float) -> float:
     return body.half - body.inset * min(max((y - body.belt) / (top - body.belt), 0.0), 1.0)
 
 
+def _core(body: _Body, paint: Colour) -> list[Part]:
+    """What fills the vehicle, lest the ground shine through the seams of its shell."""
+    lower = [(z, min(y, body.belt)) for z, y in body.outline]
+    upper = [(z, y) for z, y in body.outline if y >= body.belt - 0.1]
+    parts = []
+    for outline in (lower, upper):
+        corners = [(side * (_half(body, y) - 0.02), y - 0.01, z) for z, y in outline for side in (-1, 1)]
+        parts.append(Part(corners, dimmed(paint, 0.85), [0.005] * len(corners), heat=0.42, lift=-4.0))
+    return parts
+
+
 def _shell(body: _Body, paint: Colour) -> list[Part]:
     """The bands across the vehicle: boot lid, roof, bonnet; windscreens are inset panes."""
     parts, centre = [], (0.0, body.belt * 0.8, 0.0)
-    for index, ((z0, y0), (z1, y1)) in enumerate(zip(body.outline[:-1], body.outline[1:], strict=True)):
+    for index, ((z0, y0), (z1, y1)) in enumerate(pairwise(body.outline)):
         a, b = _half(body, y0), _half(body, y1)
         quad = [(-a, y0, z0), (a, y0, z0), (b, y1, z1), (-b, y1, z1)]
         parts.append(face(quad, paint, centre, heat=0.55 if z0 > 0.6 else 0.42))
@@ -243,7 +252,7 @@ def _sides(body: _Body, paint: Colour) -> list[Part]:
         inner = (0.0, 0.7, 0.0)
         flank = [(side * body.half, y, z) for z, y in lower]
         parts.append(face(flank, paint, inner, heat=0.42))
-        parts.append(face([(side * body.half, y, z) for z, y in sill], _dim(paint, 0.66), inner, lift=0.02))
+        parts.append(face([(side * body.half, y, z) for z, y in sill], dimmed(paint, 0.66), inner, lift=0.02))
         # Sunk a little into the flank, lest the ground shine through the seam.
         upper = [(z0, body.belt - 0.06), *cabin, (z1, body.belt - 0.06)]
         parts.append(face([(side * _half(body, y), y, z) for z, y in upper], paint, inner, heat=0.42))
@@ -256,9 +265,9 @@ def _sides(body: _Body, paint: Colour) -> list[Part]:
             (pillar + 0.05, mid_y + 0.2),
             (pillar + 0.05, body.belt),
         ]
-        parts.append(face([(side * _half(body, y), y, z) for z, y in post], _dim(paint, 0.8), inner, lift=0.1))
+        parts.append(face([(side * _half(body, y), y, z) for z, y in post], dimmed(paint, 0.8), inner, lift=0.1))
         mirror = (side * (body.half + 0.1), body.belt + 0.06, z1 - 0.25)
-        parts.append(Part((mirror,), _dim(paint, 0.85), (0.1,), heat=0.4))
+        parts.append(Part((mirror,), dimmed(paint, 0.85), (0.1,), heat=0.4))
     return parts
 
 
@@ -324,11 +333,18 @@ class _Build:
         skin, shirt = _choose(rng, SKINS), _choose(rng, CLOTHES)
         stripe = _choose(rng, CLOTHES) if rng.random() < 0.45 else None
         bag = _choose(rng, CLOTHES) if rng.random() < 0.35 else None
-        sleeves = skin if rng.random() < 0.35 else _dim(shirt, 0.92)
+        sleeves = skin if rng.random() < 0.35 else dimmed(shirt, 0.92)
         return cls(
-            float(rng.uniform(1.6, 1.86)), skin, _choose(rng, HAIRS), shirt, sleeves, _choose(rng, TROUSERS), stripe, bag,
-            bool(rng.random() < 0.25),
-        )  # fmt: skip
+            height=float(rng.uniform(1.6, 1.86)),
+            skin=skin,
+            hair=_choose(rng, HAIRS),
+            shirt=shirt,
+            sleeves=sleeves,
+            trousers=_choose(rng, TROUSERS),
+            stripe=stripe,
+            bag=bag,
+            coat=bool(rng.random() < 0.25),
+        )
 
 
 _STRIDE = 1.45
@@ -414,20 +430,19 @@ def _person_parts(b: _Build, j: dict[str, Point]) -> list[Part]:
     return parts
 
 
-def _articulate(parts: Callable[[float], list[Part]], height: float = 1.75, **extra: bool) -> Model:
+def _articulate(parts: Callable[[float], list[Part]], height: float = 1.75, afloat: bool = False) -> Model:
     factor = height / 1.75
 
-    def scaled(distance: float) -> tuple[Part, ...]:
-        return tuple(
-            Part([(factor * x, factor * y, factor * z) for x, y, z in p.points], p.colour, [factor * r for r in p.radii],
-                 p.normal, p.heat, p.lift)
-            for p in parts(distance / factor)
-        )  # fmt: skip
+    def scaled(part: Part) -> Part:
+        points = [(factor * x, factor * y, factor * z) for x, y, z in part.points]
+        return replace(part, points=points, radii=[factor * radius for radius in part.radii])
 
+    # A frame asks twice for the same pose: for the shadow, and for the model.
+    @lru_cache(maxsize=2)
     def pose(distance: float) -> FloatArray:
         return np.array([p for part in parts(distance / factor) for p in part.points], np.float64) * factor
 
-    return Model(scaled(0.0), pose, **extra)
+    return Model(tuple(scaled(part) for part in parts(0.0)), pose, afloat=afloat)
 
 
 def person(rng: np.random.Generator) -> Model:
@@ -446,8 +461,12 @@ def cyclist(rng: np.random.Generator) -> Model:
         parts = []
         for z in (-0.52, 0.54):
             rim = [(0.0, 0.34 + 0.32 * float(np.sin(a)), z + 0.32 * float(np.cos(a))) for a in angles]
-            parts += [limb(a, b, (36, 36, 36), (0.025, 0.025), 0.5) for a, b in zip(rim[:-1], rim[1:], strict=True)]
-        bars = [((0, 0.34, -0.52), (0, 0.36, 0.0)), ((0, 0.36, 0.0), (0, 0.86, -0.2)), ((0, 0.36, 0.0), (0, 0.8, 0.36))]
+            parts += [limb(a, b, (36, 36, 36), (0.025, 0.025), 0.5) for a, b in pairwise(rim)]
+        bars: list[tuple[Point, Point]] = [
+            ((0, 0.34, -0.52), (0, 0.36, 0.0)),
+            ((0, 0.36, 0.0), (0, 0.86, -0.2)),
+            ((0, 0.36, 0.0), (0, 0.8, 0.36)),
+        ]
         bars += [
             ((0, 0.8, -0.16), (0, 0.84, 0.36)),
             ((0, 0.34, 0.54), (0, 1.0, 0.34)),
@@ -461,7 +480,7 @@ def cyclist(rng: np.random.Generator) -> Model:
 
 def dog(rng: np.random.Generator) -> Model:
     """Return a trotting dog."""
-    coat = _choose(rng, HAIRS, 0.2)
+    coat = _choose(rng, HAIRS, 0.05)
 
     def parts(distance: float) -> list[Part]:
         phase = 2 * np.pi * distance / 0.7
@@ -474,7 +493,7 @@ def dog(rng: np.random.Generator) -> Model:
         ]
         for x, z, lag in ((-0.08, 0.24, 0.0), (0.08, 0.24, np.pi), (-0.08, -0.24, np.pi), (0.08, -0.24, 0.0)):
             swing = 0.14 * float(np.sin(phase + lag))
-            body.append(limb((x, 0.36, z), (x, 0.03, z + swing), _dim(coat, 0.85), (0.055, 0.035), 0.8))
+            body.append(limb((x, 0.36, z), (x, 0.03, z + swing), dimmed(coat, 0.85), (0.055, 0.035), 0.8))
         return body
 
     return _articulate(parts)
@@ -492,14 +511,14 @@ def boat(rng: np.random.Generator) -> Model:
         (2.4, 0.03, 0.62),
     ]
     sides: list[Part] = []
-    for (z0, w0, y0), (z1, w1, y1) in zip(stations[:-1], stations[1:], strict=True):
+    for (z0, w0, y0), (z1, w1, y1) in pairwise(stations):
         for side in (-1, 1):
             rail = [(side * w0, y0, z0), (side * w1, y1, z1)]
             quad = [*rail, (side * w1 * 0.6, -0.02, z1 * 0.94), (side * w0 * 0.6, -0.02, z0 * 0.94)]
             sides.append(face(quad, hull, (0.0, 0.1, 0.0), 0.45, lift=0.25))
-            sides.append(limb(rail[0], rail[1], _dim(hull, 0.6), (0.025, 0.025), 0.4, 0.3))
+            sides.append(limb(rail[0], rail[1], dimmed(hull, 0.6), (0.025, 0.025), 0.4, 0.3))
     deck = [(w, y - 0.04, z) for z, w, y in stations] + [(-w, y - 0.04, z) for z, w, y in reversed(stations)]
-    sides.append(Part(deck, _dim(hull, 0.4), heat=0.4, lift=-0.3))
+    sides.append(Part(deck, dimmed(hull, 0.4), heat=0.4, lift=-0.3))
     builds = [(_Build.of(rng), z) for z in np.linspace(-1.4, 1.4, crew)]
 
     def parts(distance: float) -> list[Part]:
@@ -530,7 +549,7 @@ def bag(rng: np.random.Generator) -> Model:
     colour = _choose(rng, CLOTHES)
     x, z = (0.28, 0.72), (-0.14, 0.14)
     parts = box(x, (0.04, 0.66), z, colour, heat=0.4)
-    parts += box((0.3, 0.7), (0.3, 0.36), (-0.15, 0.15), _dim(colour, 0.6), heat=0.4, lift=0.05)
+    parts += box((0.3, 0.7), (0.3, 0.36), (-0.15, 0.15), dimmed(colour, 0.6), heat=0.4, lift=0.05)
     parts.append(limb((0.4, 0.78, 0.0), (0.6, 0.78, 0.0), (40, 40, 40), (0.02, 0.02)))
     return Model(tuple(parts))
 
@@ -569,14 +588,33 @@ def fence(length: float, height: float = 1.0, colour: Colour = (74, 92, 82)) -> 
     return Model(tuple(parts))
 
 
+def shed(rng: np.random.Generator, colour: Colour) -> Model:
+    """Return a hangar with a pitched roof, a gate and a few windows."""
+    half, height = float(rng.uniform(4, 7)), float(rng.uniform(3, 4.2))
+    parts = box((-half, half), (0, height), (-3, 3), colour)
+    roof = [
+        (-half - 0.3, height, -3.2),
+        (half + 0.3, height, -3.2),
+        (half - 0.4, height + 1.6, 0.0),
+        (0.4 - half, height + 1.6, 0.0),
+    ]
+    parts.append(Part(roof, dimmed(colour, 0.6), lift=0.5))
+    gate = float(rng.uniform(-half + 2, half - 2))
+    parts += box((gate - 1.3, gate + 1.3), (0, 0.75 * height), (-3.05, -3), dimmed(colour, 0.45), lift=0.4)
+    for x in np.arange(-half + 0.6, half - 1, 1.9):
+        if abs(x + 0.5 - gate) > 2:
+            parts += box((float(x), float(x) + 0.9), (0.5 * height, 0.75 * height), (-3.05, -3), (86, 78, 70), lift=0.4)
+    return Model(tuple(parts))
+
+
 def furniture(rng: np.random.Generator, kind: str) -> Model:
     """Return a desk with a screen, a cabinet, a shelf of books, or a basin of a fountain."""
     wood = _choose(rng, ((70, 106, 146), (104, 140, 176), (150, 154, 156), (60, 74, 92)))
     if kind == "desk":
         parts = box((-0.9, 0.9), (0.7, 0.76), (-0.4, 0.4), wood) + box(
-            (-0.88, -0.5), (0, 0.7), (-0.38, 0.36), _dim(wood, 0.8)
+            (-0.88, -0.5), (0, 0.7), (-0.38, 0.36), dimmed(wood, 0.8)
         )
-        parts += box((0.8, 0.88), (0, 0.7), (-0.38, 0.36), _dim(wood, 0.7))
+        parts += box((0.8, 0.88), (0, 0.7), (-0.38, 0.36), dimmed(wood, 0.7))
         parts += box((-0.1, 0.5), (0.9, 1.3), (0.05, 0.1), (46, 44, 44)) + box(
             (0.15, 0.25), (0.76, 0.9), (0.05, 0.1), (60, 60, 60)
         )
@@ -585,7 +623,7 @@ def furniture(rng: np.random.Generator, kind: str) -> Model:
     if kind == "shelf":
         parts = box((-0.6, 0.6), (0, 2.0), (-0.2, 0.2), wood)
         for y in (0.1, 0.48, 0.86, 1.24, 1.62):
-            parts += box((-0.55, 0.55), (y, y + 0.33), (-0.22, -0.2), _dim(wood, 0.4), lift=0.1)
+            parts += box((-0.55, 0.55), (y, y + 0.33), (-0.22, -0.2), dimmed(wood, 0.4), lift=0.1)
             for x in np.arange(-0.52, 0.5, 0.07):
                 if rng.random() < 0.8:
                     top = y + float(rng.uniform(0.2, 0.3))
@@ -593,6 +631,6 @@ def furniture(rng: np.random.Generator, kind: str) -> Model:
         return Model(tuple(parts))
     parts = box((-0.5, 0.5), (0, 1.1), (-0.25, 0.25), wood)
     for y in (0.06, 0.4, 0.74):
-        parts += box((-0.45, 0.45), (y, y + 0.3), (-0.27, -0.25), _dim(wood, 1.12), lift=0.1)
+        parts += box((-0.45, 0.45), (y, y + 0.3), (-0.27, -0.25), dimmed(wood, 1.12), lift=0.1)
         parts += box((-0.08, 0.08), (y + 0.14, y + 0.17), (-0.29, -0.27), (60, 60, 60), lift=0.2)
     return Model(tuple(parts))

@@ -10,9 +10,11 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.scenes.labels import MOVING, OUTSIDE_ROI, SHADOW, UNKNOWN
@@ -20,8 +22,11 @@ from bgsub_lightning.scenes.synthetic import effects
 from bgsub_lightning.scenes.synthetic.actors import Actor, company
 from bgsub_lightning.scenes.synthetic.drawing import Light, Patch, Place, cast, draw, mirror
 from bgsub_lightning.scenes.synthetic.effects import CameraFactory, Effect, EffectFactory, Shot, Stage
-from bgsub_lightning.scenes.synthetic.geometry import ByteArray, Format
+from bgsub_lightning.scenes.synthetic.geometry import ByteArray, FloatArray, Format
 from bgsub_lightning.scenes.synthetic.themes import THEMES, Scene, Set
+
+_DAY = Light()
+_SUN = Light((0.62, 0.6, 0.5), (-1.0, -0.45), shadow=0.52, softness=0.03, hard=True)
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ class Recipe:
     """
 
     themes: tuple[str, ...]
-    light: Light = Light()
+    light: Light = _DAY
     before: tuple[EffectFactory, ...] = ()
     lights: tuple[EffectFactory, ...] = ()
     camera: CameraFactory | None = None
@@ -58,20 +63,18 @@ class Recipe:
     noise: float = 1.8
     blur: float = 0.0019
     pace: float = 1.0
-    gap: float = 1.0
+    gap: float = 0.8
     stops: bool = False
     haze: float = 900.0
     snow: bool = False
     whole: bool = False
 
 
-_SUN = Light((0.62, 0.6, 0.5), (-1.0, -0.45), shadow=0.52, softness=0.03, hard=True)
-
 RECIPES: dict[str, Recipe] = {
     "baseline": Recipe(("highway", "park", "office")),
     "cameraJitter": Recipe(("street", "highway", "plaza"), camera=effects.shaken, margin=(1.16, 1.16)),
     "dynamicBackground": Recipe(("lake", "park", "plaza"), before=(effects.wind, effects.fountain)),
-    "intermittentObjectMotion": Recipe(("parking", "street", "office"), stops=True, gap=1.8),
+    "intermittentObjectMotion": Recipe(("parking", "street", "office"), stops=True, gap=1.5),
     "shadow": Recipe(("plaza", "street", "park"), _SUN),
     "thermal": Recipe(
         ("park", "corridor", "parking"), Light(shadow=0.06, thermal=True), after=(effects.thermal,), noise=2.4
@@ -79,7 +82,7 @@ RECIPES: dict[str, Recipe] = {
     "badWeather": Recipe(
         ("street", "highway", "park"), Light(shadow=0.15, softness=0.4), after=(effects.snowfall,), haze=75.0, snow=True
     ),
-    "lowFramerate": Recipe(("highway", "lake", "plaza"), after=(effects.steps,), pace=7.0, gap=0.9),
+    "lowFramerate": Recipe(("highway", "lake", "plaza"), after=(effects.steps,), pace=7.0),
     "nightVideos": Recipe(
         ("street", "highway", "parking"), Light(shadow=0.1), lights=(effects.night,), noise=5.5, blur=0.0026
     ),
@@ -285,8 +288,9 @@ class _Renderer:
         scenery, extras, *streams = video.rng().spawn(20)
         format_ = Format(size, recipe.margin, recipe.density)
         light = _varied(recipe.light, scenery)
-        prop_light = Light(light.direction)
-        scene = THEMES[video.theme](Set(scenery, format_, prop_light, recipe.snow))
+        scene = THEMES[video.theme](
+            Set(scenery, format_, Light(light.direction), recipe.snow, effects.night in recipe.lights)
+        )
         numbers = iter(streams)
 
         def make(factories: Sequence[EffectFactory]) -> list[Effect]:
@@ -304,7 +308,10 @@ class _Renderer:
 
     def frame(self, frame: int) -> tuple[ByteArray, ByteArray]:
         """Return the picture and the mask of a frame; frames must be asked for in order."""
-        places = [(actor, place) for actor in self.actors if (place := actor.place(frame))]
+        matrix = self.camera(frame) if self.camera else None
+        left, right = self._borders(matrix)
+        found = ((actor, place) for actor in self.actors if (place := actor.place(frame)))
+        places = [(actor, place) for actor, place in found if self._near(actor, place, left, right)]
         places.sort(key=lambda pair: -pair[1].z)
         blank = np.zeros(self.backdrop.shape[:2], np.uint8)
         shot = Shot(self.backdrop.copy(), blank, blank.copy(), places)
@@ -315,11 +322,27 @@ class _Renderer:
             self._enter(shot, actor, place, frame)
         for effect in self.lights:
             effect(shot, frame)
-        if self.camera:
-            self._look(shot, frame)
+        if matrix is not None:
+            self._look(shot, matrix)
         for effect in self.after:
             effect(shot, frame)
         return np.asarray(shot.image, np.uint8), _mask(shot)
+
+    def _borders(self, matrix: FloatArray | None) -> tuple[float, float]:
+        """Return the columns of the canvas between which the camera looks."""
+        if matrix is None:
+            return 0.0, float(self.backdrop.shape[1])
+        width, height = self.stage.format.size
+        corners = np.array([[0, 0, width, width], [0, height, 0, height]]) - matrix[:, 2:]
+        x = np.linalg.solve(matrix[:, :2], corners)[0]
+        return float(x.min()), float(x.max())
+
+    def _near(self, actor: Actor, place: Place, left: float, right: float) -> bool:
+        """Tell whether an actor, its shadow or its headlights may be seen."""
+        view = self.stage.scene.view
+        scale = view.focal / max(place.z, 0.4)
+        x, reach = view.centre + place.x * scale, (14.0 if actor.model.lamps and self.lights else 4.5) * scale
+        return left - reach < x < right + reach
 
     def _shadows(self, shot: Shot, frame: int) -> None:
         shadows = np.zeros_like(shot.cover)
@@ -356,16 +379,20 @@ class _Renderer:
         label = np.float32(255 if frame >= actor.labelled_from else 0)
         _lay(shot.cover[patch.box][..., None], label * alpha * seen, alpha * seen)
 
-    def _look(self, shot: Shot, frame: int) -> None:
-        assert self.camera is not None
-        matrix, size = self.camera(frame), self.stage.format.size
-        shot.image, shot.cover, shot.shade = (
-            np.asarray(cv2.warpAffine(c, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT))
-            for c in (shot.image, shot.cover, shot.shade)
+    def _look(self, shot: Shot, matrix: FloatArray) -> None:
+        warped = partial(
+            cv2.warpAffine,
+            M=matrix,
+            dsize=self.stage.format.size,
+            flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REFLECT,
         )
+        shot.image = np.asarray(warped(shot.image))
+        shot.cover, shot.shade = (np.asarray(warped(c), np.uint8) for c in (shot.cover, shot.shade))
 
 
-def _lay(below: np.ndarray, above: np.ndarray, alpha: np.ndarray) -> None:
+def _lay(below: NDArray[Any], above: NDArray[Any], alpha: NDArray[Any]) -> None:
+    """Composite premultiplied colours over uint8 ones, in place."""
     below[:] = (below * (1 - alpha) + above + 0.5).clip(0, 255).astype(np.uint8)
 
 
@@ -391,7 +418,7 @@ def _backdrop(scene: Scene, recipe: Recipe) -> ByteArray:
     veil = np.where(depth < 9e3, 1 - np.exp(-depth / recipe.haze), np.exp(-recipe.haze / 100))[..., None]
     image = scene.painting.image
     if recipe.light.thermal:
-        grey = image @ np.array([0.2, 0.5, 0.3]) * 0.28 + 34
+        grey = image @ np.array([0.2, 0.5, 0.3]) * 0.3 + 40
         return np.repeat(np.clip(grey, 0, 255).astype(np.uint8)[..., None], 3, 2)
     if not scene.indoor:
         image = image + (_HAZE - image) * veil

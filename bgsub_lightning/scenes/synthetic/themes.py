@@ -9,12 +9,24 @@ import numpy as np
 
 from bgsub_lightning.scenes.synthetic import models
 from bgsub_lightning.scenes.synthetic.drawing import Light, Place, draw, plant, stamp, tree
-from bgsub_lightning.scenes.synthetic.geometry import Format, Lens, Material, Noise, Painting, Plane, View, paint
+from bgsub_lightning.scenes.synthetic.geometry import (
+    FloatArray,
+    Format,
+    Lens,
+    Material,
+    Noise,
+    Painting,
+    Plane,
+    Texels,
+    View,
+    paint,
+)
 from bgsub_lightning.scenes.synthetic.materials import (
     Colour,
     bricks,
     facade,
     grass,
+    mix,
     panelled,
     plain,
     shaded,
@@ -72,31 +84,34 @@ class Set:
         format: The canvas.
         light: The light on props.
         snow: Whether the ground is covered with snow.
+        night: Whether windows are lit.
     """
 
     rng: np.random.Generator
     format: Format
     light: Light
     snow: bool = False
+    night: bool = False
     noise: Noise = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "noise", Noise.of(self.rng))
 
-    def pick(self, *colours: Colour, spread: float = 0.08) -> Colour:
-        """Draw one of some colours, varied a little."""
-        chosen = np.asarray(colours[int(self.rng.integers(len(colours)))]) * self.rng.uniform(1 - spread, 1 + spread, 3)
+    def pick(self, *colours: Colour, spread: float = 0.015) -> Colour:
+        """Draw one of some colours, varied a little in hue and more in brightness."""
+        hue = self.rng.uniform(1 - spread, 1 + spread, 3) * self.rng.uniform(0.9, 1.08)
+        chosen = np.asarray(colours[int(self.rng.integers(len(colours)))]) * hue
         return float(chosen[0]), float(chosen[1]), float(chosen[2])
 
-    def ground(self, material: Material, cover: float = 0.75) -> Material:
+    def ground(self, material: Material, cover: float = 0.88) -> Material:
         """Return a ground, under snow in winter."""
         if not self.snow:
             return material
         white = plain((232, 228, 224), 2.0, 0.05, 0.03)
 
-        def snowy(t):  # type: ignore[no-untyped-def]
-            patches = np.clip(cover + 0.35 * t.fractal(2.5), 0, 1)
-            return material(t) + (white(t) - material(t)) * patches[..., None]
+        def snowy(t: Texels) -> FloatArray:
+            patches = np.clip(cover + 0.28 * t.fractal(2.5), 0, 1)
+            return mix(material(t), white(t), patches)
 
         return snowy
 
@@ -116,10 +131,13 @@ class Set:
         self, painting: Painting, view: View, trees: Sequence[tuple[float, float, float]], trunk: float = 0.28
     ) -> None:
         """Plant trees (x, z, height), farthest first."""
+        tallest = max((height * view.focal / z for _, z, height in trees), default=0.0)
+        pixels = int(np.clip(tallest, 12, 1.2 * view.canvas[1]))
+        kinds = [tree(self.rng, pixels, self.leaves(), trunk, bare=self.snow and trunk > 0.1) for _ in range(5)]
         for x, z, height in sorted(trees, key=lambda t: -t[1]):
-            pixels = int(np.clip(height * view.focal / z, 12, 1.2 * view.canvas[1]))
-            sprite = tree(self.rng, pixels, self.leaves(), trunk, bare=self.snow and trunk > 0.1)
-            plant(painting, view, sprite, x, z, height)
+            sprite = kinds[int(self.rng.integers(len(kinds)))][:, :: int(self.rng.choice([-1, 1]))]
+            tone = self.rng.uniform(0.8, 1.1, 4) * (1, 1, 1, 0) + (0, 0, 0, 1)
+            plant(painting, view, np.clip(sprite * tone, 0, 255).astype(np.uint8), x, z, height)
 
     def erect(self, painting: Painting, view: View, props: Sequence[tuple[models.Model, Place]]) -> None:
         """Put up models that never move, farthest first."""
@@ -215,7 +233,7 @@ def street(s: Set) -> Scene:
     edge = left
     while edge < right:
         width, height = 2.6 * int(rng.integers(3, 6)), 3.1 * int(rng.integers(2, 5)) + 0.5
-        house = facade(wall(), s.pick((224, 226, 226), (60, 66, 72), (150, 190, 200)))
+        house = facade(wall(), s.pick((224, 226, 226), (60, 66, 72), (150, 190, 200)), lit=s.night)
         planes.append(Plane("z", 18.5 + rng.uniform(0, 0.3), _from(house, edge), u=(edge, edge + width), v=(0, height)))
         edge += width
     painting = paint(view, planes, s.sky(), s.noise)
@@ -243,7 +261,7 @@ def street(s: Set) -> Scene:
             rng.uniform(0.08, 0.1),
             rng.uniform(55, 75),
         ),
-        Lane(("vehicle",), _across(view, 12.6, 4, True), rng.uniform(0.4, 0.52), rng.uniform(60, 85)),
+        Lane(("vehicle",), _across(view, 11.8, 4, True), rng.uniform(0.4, 0.52), rng.uniform(60, 85)),
         Lane(
             ("person",), _across(view, 16.6, 1, bool(rng.random() < 0.5)), rng.uniform(0.08, 0.1), rng.uniform(60, 90)
         ),
@@ -251,7 +269,7 @@ def street(s: Set) -> Scene:
     bays = tuple(
         Bay(
             "vehicle",
-            (*_across(view, 12.8, 5)[:1], (x - 5, 12.8), (x, 13.2), (x + 5, 12.6), *_across(view, 12.6, 5)[1:]),
+            (*_across(view, 11.9, 5)[1:], (x + 5, 11.9), (x, 13.4), (x - 5, 11.9), *_across(view, 11.9, 5)[:1]),
             2,
             0.35,
         )
@@ -280,13 +298,11 @@ def plaza(s: Set) -> Scene:
         (11.9, paving),
         (22.0, s.ground(grass())),
     ]
-    front = facade(
-        plain(s.pick((150, 176, 200), (178, 186, 190), (128, 146, 170)), 4.0, 0.05),
-        s.pick((70, 74, 78), (214, 216, 216)),
-        3.2,
-        3.4,
-    )
-    planes = [Plane("y", 0, strips("v", bands), v=(0.3, 120)), Plane("z", 27.0, front, v=(0, 10.6))]
+    wall = plain(s.pick((150, 176, 200), (178, 186, 190), (128, 146, 170)), 4.0, 0.05)
+    wall = bricks(s.pick((96, 110, 156), (132, 148, 168))) if rng.random() < 0.4 else wall
+    bay, storey = float(rng.choice([2.6, 3.2, 4.0])), float(rng.choice([3.2, 3.6]))
+    front = facade(wall, s.pick((70, 74, 78), (214, 216, 216)), bay, storey, lit=s.night)
+    planes = [Plane("y", 0, strips("v", bands), v=(0.3, 120)), Plane("z", 27.0, front, v=(0, 3 * storey + 0.6))]
     painting = paint(view, planes, s.sky(), s.noise)
     s.plant(painting, view, _row(rng, view, 24.0, 6.5, (4.0, 6.0)), 0.3)
     s.plant(painting, view, _row(rng, view, 22.6, 1.3, (0.8, 1.2)), 0.02)
@@ -332,7 +348,7 @@ def park(s: Set) -> Scene:
     """A path through a lawn with trees."""
     rng = s.rng
     view = s.format.view(
-        Lens(rng.uniform(1.0, 1.2), rng.uniform(0.3, 0.38), rng.uniform(2.5, 2.9), rng.uniform(0.4, 0.6))
+        Lens(rng.uniform(1.15, 1.3), rng.uniform(0.3, 0.36), rng.uniform(2.5, 2.8), rng.uniform(0.4, 0.6))
     )
     lawn = s.ground(shaded(grass(s.pick((52, 124, 96), (60, 140, 118), (44, 104, 84))), 0.25, 4.0))
     gravel = s.ground(plain(s.pick((150, 172, 186), (168, 178, 184), (132, 152, 170)), 1.2, 0.06, 0.08), 0.5)
@@ -351,16 +367,16 @@ def park(s: Set) -> Scene:
             ("person", "person", "cyclist", "dog"),
             _across(view, 7.4, 1, bool(rng.random() < 0.5), 0.3),
             rng.uniform(0.09, 0.12),
-            rng.uniform(44, 58),
+            rng.uniform(34, 46),
         ),
         Lane(
             ("person", "cyclist"),
             _across(view, 8.6, 1, bool(rng.random() < 0.5), 0.3),
             rng.uniform(0.1, 0.13),
-            rng.uniform(50, 70),
+            rng.uniform(36, 52),
         ),
         Lane(
-            ("person",), _across(view, 16.8, 1, bool(rng.random() < 0.5)), rng.uniform(0.09, 0.12), rng.uniform(60, 90)
+            ("person",), _across(view, 16.8, 1, bool(rng.random() < 0.5)), rng.uniform(0.09, 0.12), rng.uniform(50, 75)
         ),
     )
     bays = (
@@ -438,8 +454,8 @@ def office(s: Set) -> Scene:
         ),
     )
     bays = (
-        Bay("person", (*_across(view, 4.3, 0.5)[:1], (-0.5, 4.5), *_across(view, 4.6, 0.5)[1:]), 1, 0.08),
-        Bay("bag", (*_across(view, 4.9, 0.5)[1:], (0.9, 4.8), *_across(view, 5.2, 0.5)[:1]), 1, 0.08),
+        Bay("person", (*_across(view, 3.9, 0.5)[:1], (-0.4, 4.0), *_across(view, 4.0, 0.5)[1:]), 1, 0.08),
+        Bay("bag", (*_across(view, 5.3, 0.5)[1:], (1.0, 5.4), *_across(view, 5.5, 0.5)[1:]), 1, 0.08),
     )
     return Scene(view, painting, lanes, bays, s.noise, indoor=True)
 
@@ -506,13 +522,13 @@ def lake(s: Set) -> Scene:
             ("boat",),
             _across(view, 11.5, 3.5, bool(rng.random() < 0.5), 0.4),
             rng.uniform(0.12, 0.16),
-            rng.uniform(85, 110),
+            rng.uniform(66, 84),
         ),
         Lane(
             ("boat",),
             _across(view, 19.0, 3.5, bool(rng.random() < 0.5), -0.5),
             rng.uniform(0.14, 0.18),
-            rng.uniform(95, 120),
+            rng.uniform(80, 100),
         ),
         Lane(
             ("boat",), _across(view, 29.0, 3.5, bool(rng.random() < 0.5)), rng.uniform(0.16, 0.2), rng.uniform(100, 140)
@@ -537,7 +553,7 @@ def parking(s: Set) -> Scene:
         (19.6, s.ground(plain((170, 174, 176)), 0.6)),
         (20.0, s.ground(grass(), 0.7)),
     ]
-    front = facade(bricks(s.pick((92, 104, 158), (120, 140, 170))), (220, 222, 222), 3.0, 3.2, False)
+    front = facade(bricks(s.pick((92, 104, 158), (120, 140, 170))), (220, 222, 222), 3.0, 3.2, False, s.night)
     planes = [Plane("y", 0, strips("v", bands), v=(0.3, 120)), Plane("z", 30.0, front, v=(0, 6.8))]
     painting = paint(view, planes, s.sky(), s.noise)
     s.plant(painting, view, _row(rng, view, 25.0, 5.5, (3.5, 5.5)), 0.25)
@@ -608,13 +624,15 @@ def airfield(s: Set) -> Scene:
         Lens(rng.uniform(6.5, 8.0), rng.uniform(0.3, 0.4), rng.uniform(5.5, 6.5), rng.uniform(0.4, 0.6))
     )
     soil = plain(s.pick((116, 146, 166), (128, 150, 160), (110, 130, 140)), 6.0, 0.12, 0.06)
+    green = s.pick((70, 120, 112), (96, 136, 146), (60, 112, 92))
+    dry = s.pick((110, 150, 160), (130, 164, 180))
     tar = plain((128, 130, 132), 5.0, 0.05, 0.03)
     bands = [
-        (0.0, shaded(grass((70, 120, 112), (110, 150, 160)), 0.2, 12.0)),
+        (0.0, shaded(grass(green, dry), 0.2, 12.0)),
         (88.0, soil),
         (96.0, tar),
         (112.0, soil),
-        (124.0, grass((70, 116, 106), (120, 156, 164))),
+        (124.0, grass(green, dry)),
         (180.0, soil),
     ]
     painting = paint(
@@ -623,12 +641,17 @@ def airfield(s: Set) -> Scene:
     far = _row(rng, view, 420.0, 5.0, (9, 15)) + _row(rng, view, 300.0, 22.0, (6, 9))
     s.plant(painting, view, far, 0.1)
     sheds = [
-        models.Model(
-            tuple(models.box((-6, 6), (0, 4), (-3, 3), s.pick((150, 160, 170), (110, 120, 160), (170, 170, 166))))
-        )
-        for _ in range(3)
+        models.shed(rng, s.pick((150, 160, 170), (110, 120, 160), (170, 170, 166), (140, 120, 96))) for _ in range(3)
     ]
-    s.erect(painting, view, [(shed, Place(float(rng.uniform(*view.span(230.0))), 230.0)) for shed in sheds])
+    left, right = view.span(230.0)
+    s.erect(
+        painting,
+        view,
+        [
+            (shed, Place(left + (right - left) * k, 230.0))
+            for shed, k in zip(sheds, rng.uniform((0, 0.35, 0.7), (0.3, 0.65, 1)), strict=True)
+        ],
+    )
     s.erect(painting, view, [(models.post(3.0), Place(float(x), 114.0)) for x in np.arange(*view.span(114.0), 6.0)])
     lanes = (
         Lane(("vehicle",), _across(view, 100.0, 4), rng.uniform(0.26, 0.34), rng.uniform(45, 60)),

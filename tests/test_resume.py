@@ -1,0 +1,77 @@
+"""A run that is killed and continued ends as one that never was: bit for bit."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+CONFIG = """
+trainer: {{accelerator: cpu, max_epochs: 3, val_check_interval: 4, num_sanity_val_steps: 0, use_distributed_sampler: false,
+  enable_progress_bar: false, enable_model_summary: false, log_every_n_steps: 1}}
+model:
+  class_path: bgsub_lightning.modules.BmnBsn
+  init_args: {{references: 3, maps: 2, channels: 2, depth: 2, lr: 1.0e-3, decay_steps: 30}}
+data:
+  class_path: bgsub_lightning.data.ScenesDataModule
+  init_args:
+    root: {root}
+    store: {store}
+    size: [32, 24]
+    batch_size: 2
+    num_workers: 2
+    flip: 0.5
+    augment:
+      class_path: albumentations.Compose
+      init_args:
+        transforms:
+          - class_path: albumentations.RandomBrightnessContrast
+            init_args: {{p: 1.0}}
+    protocol:
+      class_path: bgsub_lightning.sampling.Subset
+      init_args: {{train: [baseline], test: [shadow], val_frames: 4}}
+last: {{every_n_train_steps: 1}}
+"""
+
+
+def start(folder: Path, config: Path, *more: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "bgsub_lightning", "fit", "--config", str(config), "--run_dir", str(folder)]
+    return subprocess.Popen([*command, "--wandb=disabled", *more], env=os.environ | {"OMP_NUM_THREADS": "1"})
+
+
+def state(folder: Path) -> dict[str, object]:
+    return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+
+
+@pytest.mark.slow
+def test_killed_and_resumed_equals_uninterrupted(tmp_path: Path, make_video: Callable[..., Path]) -> None:
+    for name in ("a", "b"):
+        make_video(tmp_path / "data", "baseline", name)
+    make_video(tmp_path / "data", "shadow", "c")
+    config = tmp_path / "tiny.yaml"
+    config.write_text(CONFIG.format(root=tmp_path / "data", store=tmp_path / "store"))
+
+    assert start(tmp_path / "whole", config).wait() == 0
+
+    killed = start(tmp_path / "killed", config)
+    last = tmp_path / "killed" / "checkpoints" / "last.ckpt"
+    while not (last.exists() and 3 <= state(tmp_path / "killed")["global_step"] < 15):  # inside an epoch of 6 steps
+        assert killed.poll() is None, "it ended before it could be killed"
+        time.sleep(0.02)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    assert not (tmp_path / "killed" / "finished.json").exists()
+    assert start(tmp_path / "killed", config, "--ckpt_path=last").wait() == 0
+
+    whole, resumed = state(tmp_path / "whole"), state(tmp_path / "killed")
+    assert whole["global_step"] == resumed["global_step"] == 18
+    assert all(torch.equal(value, resumed["state_dict"][name]) for name, value in whole["state_dict"].items())
+    optimizers = [content["optimizer_states"][0]["state"] for content in (whole, resumed)]
+    assert all(torch.equal(optimizers[0][i][k], optimizers[1][i][k]) for i in optimizers[0] for k in optimizers[0][i])
