@@ -14,8 +14,8 @@ import pytest
 import torch
 
 CONFIG = """
-trainer: {{accelerator: cpu, max_epochs: 3, val_check_interval: 4, num_sanity_val_steps: 0, use_distributed_sampler: false,
-  enable_progress_bar: false, enable_model_summary: false, log_every_n_steps: 1}}
+trainer: {{accelerator: cpu, max_epochs: 3, val_check_interval: 4, num_sanity_val_steps: 0, log_every_n_steps: 1,
+  use_distributed_sampler: false, enable_progress_bar: false, enable_model_summary: false}}
 model:
   class_path: bgsub_lightning.modules.BmnBsn
   init_args: {{references: 3, maps: 2, channels: 2, depth: 2, lr: 1.0e-3, decay_steps: 30}}

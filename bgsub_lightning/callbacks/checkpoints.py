@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint, Timer
 
 
 class _RunCheckpoint(ModelCheckpoint):
@@ -66,7 +66,9 @@ class FinishedMarker(Callback):
     """Writes ``finished.json`` when a fit has come to its end, so that a chain of jobs knows it is done."""
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
-        if trainer.interrupted or not trainer.is_global_zero:
+        timers = [each for each in trainer.callbacks if isinstance(each, Timer)]  # type: ignore[attr-defined]
+        out_of_time = any((timer.time_remaining() or 0) <= 0 for timer in timers)
+        if trainer.interrupted or out_of_time or not trainer.is_global_zero:
             return
         path = Path(trainer.default_root_dir) / "finished.json"
         done: dict[str, Any] = {"steps": trainer.global_step, "epochs": trainer.current_epoch}

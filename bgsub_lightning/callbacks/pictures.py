@@ -16,7 +16,7 @@ from bgsub_lightning.data import EvaluationBatch
 from bgsub_lightning.frames import write_png
 from bgsub_lightning.metrics import figures
 from bgsub_lightning.modules import BgsModule
-from bgsub_lightning.results import comparison_panel, confusion_image
+from bgsub_lightning.results import background_panel, comparison_panel, confusion_image
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,8 @@ class Pictures(Callback):
         scene = module.datamodule.frames_of(stage).scenes[batch["scene"]]
         if scene.key not in self._chosen(module, stage):
             return
-        if batch["opens"] and (images := module.background_images()):
-            self.backgrounds[scene.key] = images
+        if batch["opens"] and (maps := module.background_maps()) is not None:
+            self.backgrounds[scene.key] = background_panel(maps.float().cpu().numpy())
         counts = outputs["counts"].cpu()
         if not len(counts):
             return
@@ -127,5 +127,5 @@ class Pictures(Callback):
         write_png(path, picture)
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
-                logger.log_image(name, [picture])
+                logger.log_image(name, [picture], step=trainer.global_step)
         return path

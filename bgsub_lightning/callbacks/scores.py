@@ -99,7 +99,7 @@ class ScoreWriter(Callback):
                     counts=row,
                     frames=frames[key],
                     leakage=self.leakage[key],
-                    draws=[draw[key] for draw in of_draws] if module.draws > 1 else [],
+                    draws=[draw[key] for draw in of_draws],
                 )
                 for key, row in counts.items()
             },

@@ -78,7 +78,7 @@ def _videos(scenes: list[Scene]) -> Table:
             "file" if scene.roi else "all",
             str(len(scene.problems) or ""),
         )
-    shown.caption = "refs: frames before the temporal ROI, to draw references from; labels: frames with a mask; !: problems."
+    shown.caption = "refs: frames before the temporal ROI; labels: frames with a mask; !: problems, told below."
     shown.caption_justify = "left"
     shown.add_section()
     totals = (sum(len(scene.frames) for scene in scenes), sum(len(scene.masks) for scene in scenes))

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 
 os.environ.setdefault("WANDB_SILENT", "true")  # before it is imported: its hints are not about the user's run
 
-from bgsub_lightning import callbacks, data, modules, sampling, scenes  # noqa: F401 (short names of classes in YAML)
+from bgsub_lightning import data, modules, sampling, scenes  # noqa: F401 (short names of classes in YAML)
 from bgsub_lightning.callbacks import (
     BestCheckpoint,
     FinishedMarker,
@@ -191,9 +191,12 @@ class TrainingCLI(LightningCLI):
         self.run_dir.mkdir(parents=True, exist_ok=True)
         if self._given.trainer.logger is None and not self._given.trainer.fast_dev_run:
             kwargs["logger"] = self._loggers()
-        if self._given.trainer.enable_progress_bar is not False:
-            self.trainer_defaults["callbacks"] = [ProgressBar()]
         return super().instantiate_trainer(default_root_dir=str(self.run_dir), **kwargs)
+
+    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
+        if config["enable_progress_bar"] is not False:
+            callbacks = [ProgressBar(), *callbacks]  # the first, so that it has ended when others print
+        return super()._instantiate_trainer(config, callbacks)
 
     @property
     def _is_trained(self) -> bool:

@@ -31,13 +31,13 @@ class RingLoader(DataLoader[dict[str, Any]]):
         sampler: Yields what the dataset takes.
         batch_bytes: Bytes of the memory that the dataset asks for per batch, at most.
         num_workers: Worker processes; 0 builds batches in this process.
-        pin_memory: Whether batches are copied to pinned memory.
+        pin_memory: Whether workers' batches are copied to pinned memory.
     """
 
     def __init__(
         self, dataset: TrainingDataset, sampler: Sampler[Any], batch_bytes: int, num_workers: int, pin_memory: bool
     ) -> None:
-        ring = _Ring(num_workers, batch_bytes)
+        ring = _Ring(num_workers, batch_bytes, pin_memory)
         if num_workers:
             dataset.empty = ring.empty
         super().__init__(
@@ -46,7 +46,6 @@ class RingLoader(DataLoader[dict[str, Any]]):
             sampler=sampler,
             num_workers=num_workers,
             collate_fn=ring.hand_over if num_workers else _as_it_is,  # type: ignore[arg-type]
-            pin_memory=pin_memory,
             prefetch_factor=_PREFETCH if num_workers else None,
             persistent_workers=num_workers > 0,
         )
@@ -67,7 +66,8 @@ class _Piece:
 
 
 class _Ring:
-    def __init__(self, workers: int, slot_bytes: int) -> None:
+    def __init__(self, workers: int, slot_bytes: int, pinned: bool) -> None:
+        self.pinned = pinned
         self.slots: list[Tensor] = [
             torch.empty(_SLOTS, slot_bytes, dtype=torch.uint8).share_memory_()  # type: ignore[no-untyped-call]
             for _ in range(workers)
@@ -101,9 +101,12 @@ class _Ring:
         return {key: self._copy(value) if isinstance(value, _Piece) else value for key, value in message.items()}
 
     def _copy(self, piece: _Piece) -> Tensor:
-        copy = np.empty(math.prod(piece.shape), np.uint8)
-        copy[:] = self.slots[piece.worker][piece.slot].numpy()[piece.start : piece.start + copy.size]
-        return torch.from_numpy(copy).view(piece.shape)
+        size = math.prod(piece.shape)
+        source = self.slots[piece.worker][piece.slot][piece.start : piece.start + size]
+        if self.pinned:
+            return torch.empty(size, dtype=torch.uint8, pin_memory=True).copy_(source).view(piece.shape)
+        copy = torch.from_numpy(np.empty(size, np.uint8))  # numpy asks for huge pages
+        return copy.copy_(source).view(piece.shape)
 
 
 def _as_it_is(batch: dict[str, Any]) -> dict[str, Any]:

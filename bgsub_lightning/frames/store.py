@@ -28,10 +28,17 @@ VERSION = 1
 
 
 def fingerprint(files: Iterable[Path]) -> str:
-    """Digest of the files' names, sizes and times of change."""
+    """Digest of the files' names, sizes and times of change.
+
+    Raises:
+        UserError: If one has vanished.
+    """
     digest = hashlib.sha256()
     for path in files:
-        status = path.stat()
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            raise UserError(f"{path}: has vanished since the dataset was read. Run the command again.") from None
         digest.update(f"{path.name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 

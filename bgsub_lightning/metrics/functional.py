@@ -50,8 +50,8 @@ def confusion_counts(prediction: Tensor, truth: Tensor, roi: Tensor | None = Non
         )
     valid = truth != UNKNOWN
     if roi is not None:
-        if roi.shape[-2:] != truth.shape[-2:]:
-            raise ValueError(f"The ROI has shape {tuple(roi.shape)}, the truth {tuple(truth.shape)}.")
+        if roi.dtype != torch.bool or roi.shape not in (truth.shape, truth.shape[1:]):
+            raise ValueError(f"Expected a bool ROI for {tuple(truth.shape)}, got {roi.dtype} {tuple(roi.shape)}.")
         valid &= roi
     moving = truth == MOVING
     positive, negative = valid & moving, valid & ~moving

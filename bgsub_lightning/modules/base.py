@@ -5,11 +5,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from lightning.pytorch import LightningModule
-from numpy.typing import NDArray
 from torch import Tensor
 
 from bgsub_lightning.data import EvaluationBatch, Input, TrainingBatch
@@ -56,9 +54,9 @@ class BgsModule(LightningModule):
             mean is the system's answer.
         """
 
-    def background_images(self) -> list[NDArray[np.uint8]]:
-        """Return the background model of the scene at hand as images of shape ``(H, W, 3)``, uint8, for pictures."""
-        return []
+    def background_maps(self) -> Tensor | None:
+        """Return the background model of the scene at hand, for pictures: shape ``(M, H, W)``, or ``None``."""
+        return None
 
     def target(self, mask: Tensor) -> Tensor:
         """Return the classes of grey levels, shape ``(B, H, W)``, uint8: 0 background, 1 foreground, 255 ignored."""
@@ -69,7 +67,9 @@ class BgsModule(LightningModule):
         for name in {"fit": ["validate"], "validate": ["validate"], "test": ["test"]}.get(stage, []):
             keys = [scene.key for scene in self.datamodule.frames_of(name).scenes]
             self.confusion = SceneConfusion(keys)
-            self.confusion_of_draws = torch.nn.ModuleList(SceneConfusion(keys) for _ in range(self.draws))
+            self.confusion_of_draws = torch.nn.ModuleList(
+                SceneConfusion(keys) for _ in range(self.draws) if self.draws > 1
+            )
 
     @property
     def draws(self) -> int:
@@ -142,10 +142,9 @@ class BgsModule(LightningModule):
         truth, probability = batch["truth"][scored], draws.mean(0)[scored]
         counts = confusion_counts(probability > self.threshold, truth, batch["roi"])
         self.confusion.update(counts, batch["scene"])
-        if len(draws) > 1:
-            for metric, draw in zip(self.confusion_of_draws, draws, strict=True):
-                of_draw = confusion_counts(draw[scored] > self.threshold, truth, batch["roi"])
-                cast("SceneConfusion", metric).update(of_draw, batch["scene"])
+        for metric, draw in zip(self.confusion_of_draws, draws, strict=False):
+            of_draw = confusion_counts(draw[scored] > self.threshold, truth, batch["roi"])
+            cast("SceneConfusion", metric).update(of_draw, batch["scene"])
         return {"probability": probability, "counts": counts}
 
     def _probability(self, batch: EvaluationBatch) -> Tensor:

@@ -6,17 +6,14 @@ modeling and subtraction", BMVC 2019.
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from numpy.typing import NDArray
 from torch import Tensor
 
 from bgsub_lightning.data import EvaluationBatch, Image, References, TrainingBatch
 from bgsub_lightning.losses import masked_cross_entropy
 from bgsub_lightning.modules.base import BgsModule
 from bgsub_lightning.networks import BmnBsnNetwork
-from bgsub_lightning.results import background_panel
 from bgsub_lightning.scenes.labels import LabelRule
 
 
@@ -83,9 +80,9 @@ class BmnBsn(BgsModule):
             raise RuntimeError("the first batch of a scene must bring its references")
         return self._maps
 
-    def background_images(self) -> list[NDArray[np.uint8]]:
-        """Return the maps of the first draw, three at a time as RGB (figure 4)."""
-        return [] if self._maps is None else background_panel(self._maps[0].float().cpu().numpy())
+    def background_maps(self) -> Tensor | None:
+        """Return the maps of the first draw (figure 4)."""
+        return None if self._maps is None else self._maps[0]
 
     def probability(self, batch: EvaluationBatch) -> Tensor:  # noqa: D102
         image = batch["image"]

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from torch.utils.data import Sampler
 
+from bgsub_lightning.errors import UserError
 from bgsub_lightning.sampling.frameset import FrameSet
 
 
@@ -41,6 +42,9 @@ class TrainingBatches(Sampler[list[Draw]]):
         seed: Seed of the order.
         rank: This process.
         world_size: All processes. A last batch that would leave one of them without a sample is left out.
+
+    Raises:
+        UserError: If there are fewer frames than processes.
     """
 
     def __init__(
@@ -52,6 +56,8 @@ class TrainingBatches(Sampler[list[Draw]]):
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
+        if len(frames) < world_size:
+            raise UserError(f"{len(frames)} frames to train on are too few for {world_size} processes.")
         self.frames = frames
         self.batch_size = batch_size
         self.reached = reached

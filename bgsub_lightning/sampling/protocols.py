@@ -52,6 +52,12 @@ class Protocol(ABC):
             UserError: If the protocol cannot be applied to these scenes, or one that takes part has an error.
         """
         train, test = self.assign(scenes, fold, seed)
+        for part, frames in (("train on", train), ("test", test)):
+            if not len(frames):
+                raise UserError(
+                    f"{_OPTION}: there is no labelled frame to {part} ({self.describe(fold)}; {len(scenes)} scenes). "
+                    f"Choose the scenes of both parts by name with bgsub_lightning.sampling.Subset."
+                )
         if self.val_scenes == 0:
             return Split(train, _spread(train, self.val_frames), "training frames", test)
         if self.val_scenes >= len(train.scenes):
@@ -102,13 +108,6 @@ class SceneWise(Protocol):
         folds = scene_folds({scene.key: len(scene.masks) for scene in taking_part}, self.folds)
         train = FrameSet.labelled(scene for scene in taking_part if folds[scene.key] != fold)
         test = FrameSet.labelled(scene for scene in taking_part if folds[scene.key] == fold)
-        for part, frames in (("to train on", train), ("to test", test)):
-            if not len(frames):
-                raise UserError(
-                    f"data.init_args.fold: fold {fold} of {self.folds} leaves no labelled frame {part}, of "
-                    f"{len(taking_part)} scenes. Take another fold, or a protocol of two lists "
-                    f"(bgsub_lightning.sampling.Subset)."
-                )
         return train, test
 
 
@@ -147,8 +146,12 @@ def _spread(frames: FrameSet, count: int) -> FrameSet:
     """Take ``count`` frames, evenly over the scenes and within each; 0 takes all."""
     if not count or count >= len(frames):
         return frames
-    shares = [count // len(frames.scenes) + (i < count % len(frames.scenes)) for i in range(len(frames.scenes))]
+    shares = [0] * len(frames.scenes)
+    while left := count - sum(shares):  # what a short scene cannot give is asked of the others
+        able = [i for i, numbers in enumerate(frames.numbers) if shares[i] < len(numbers)]
+        for rank, i in enumerate(able):
+            shares[i] = min(shares[i] + left // len(able) + (rank < left % len(able)), len(frames.numbers[i]))
     return FrameSet.of(
-        (scene, [numbers[i] for i in np.linspace(0, len(numbers) - 1, min(share, len(numbers)), dtype=int)])
+        (scene, [numbers[i] for i in np.linspace(0, len(numbers) - 1, share, dtype=int)])
         for (scene, numbers), share in zip(frames, shares, strict=True)
     )

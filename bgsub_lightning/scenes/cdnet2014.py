@@ -121,8 +121,9 @@ class _Draft:
     def temporal_roi(self) -> tuple[int, int]:
         path = self.folder / "temporalROI.txt"
         cure = "It must hold the first and the last frame number of the evaluated part, such as '470 1700'."
+        words: list[str] = []
         try:
-            words = path.read_text().split()
+            words = path.read_text(errors="replace").split()
             first, last = (int(word) for word in words)
         except OSError:
             self.note("error", path, "is missing", cure)

@@ -86,7 +86,7 @@ def test_counting_leaves_its_arguments_alone() -> None:
         (torch.zeros(2, 4, 5), None, r"bool prediction .* got torch\.float32 \(2, 4, 5\) and \(2, 4, 5\)"),
         (torch.zeros(2, 4, 6, dtype=torch.bool), None, r"one shape .* \(2, 4, 6\) and \(2, 4, 5\)"),
         (torch.zeros(1, 4, 5, dtype=torch.bool), None, r"\(1, 4, 5\) and \(2, 4, 5\)"),
-        (torch.zeros(2, 4, 5, dtype=torch.bool), torch.ones(5, 4, dtype=torch.bool), r"ROI has shape \(5, 4\)"),
+        (torch.zeros(2, 4, 5, dtype=torch.bool), torch.ones(5, 4, dtype=torch.bool), r"ROI .*\(5, 4\)"),
     ],
 )
 def test_shapes_and_types_that_do_not_fit_raise(prediction: Tensor, roi: Tensor | None, message: str) -> None:
@@ -99,7 +99,6 @@ def test_frames_without_batch_dimension_raise() -> None:
         confusion_counts(torch.zeros(4, 5, dtype=torch.bool), torch.zeros(4, 5, dtype=torch.uint8))
 
 
-@pytest.mark.xfail(raises=RuntimeError, reason="only height and width of the ROI are checked", strict=True)
 @pytest.mark.parametrize("roi", [torch.ones(4, 5, dtype=torch.uint8), torch.ones(3, 4, 5, dtype=torch.bool)])
 def test_an_roi_of_another_type_or_batch_raises(roi: Tensor) -> None:
     with pytest.raises(ValueError, match="ROI"):

@@ -107,8 +107,8 @@ def test_it_learns_to_subtract(tmp_path: Path, cdnet: Path) -> None:
     """On squares in front of textures, an unseen texture is subtracted nearly without error."""
     config = tmp_path / "learn.yaml"
     config.write_text(f"""
-trainer: {{accelerator: cpu, max_epochs: -1, max_steps: 150, log_every_n_steps: 5, num_sanity_val_steps: 0, limit_val_batches: 0,
-  use_distributed_sampler: false, enable_progress_bar: false, enable_model_summary: false}}
+trainer: {{accelerator: cpu, max_epochs: -1, max_steps: 150, log_every_n_steps: 5, limit_val_batches: 0,
+  num_sanity_val_steps: 0, use_distributed_sampler: false, enable_progress_bar: false, enable_model_summary: false}}
 model:
   class_path: bgsub_lightning.modules.BmnBsn
   init_args: {{references: 4, maps: 4, channels: 8, depth: 2, lr: 5.0e-3, decay_steps: 150, class_balanced: true}}

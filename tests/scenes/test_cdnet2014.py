@@ -126,9 +126,6 @@ def test_temporal_roi_that_cannot_be_used(video: Path, text: str | None, what: s
         require_sound([scene])
 
 
-@pytest.mark.xfail(
-    raises=UnboundLocalError, reason="undecodable text is a ValueError before there are words", strict=True
-)
 def test_temporal_roi_that_is_no_utf_8(video: Path) -> None:
     (video / "temporalROI.txt").write_bytes("21 26".encode("utf-16"))
     (problem,) = read(video).errors
