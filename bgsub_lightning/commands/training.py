@@ -198,6 +198,20 @@ class TrainingCLI(LightningCLI):
             callbacks = [ProgressBar(), *callbacks]  # the first, so that it has ended when others print
         return super()._instantiate_trainer(config, callbacks)
 
+    def before_fit(self) -> None:
+        """Say what is about to be trained, and note in the logs what validation looks at."""
+        split = self.datamodule.split
+        for logger in self.trainer.loggers:
+            logger.log_hyperparams({"validation": split.validation_kind})
+        if self.trainer.is_global_zero:
+            parameters = sum(parameter.numel() for parameter in self.model.parameters())
+            console.print(
+                f"{type(self.model).__name__}, {parameters:,} parameters, on {self.trainer.strategy.root_device}: trains "
+                f"on {len(split.train):,} frames of {len(split.train.scenes)} scenes; validation looks at "
+                f"{len(split.validation)} frames ({split.validation_kind}). Run directory: {self.run_dir}",
+                soft_wrap=True,
+            )
+
     @property
     def _is_trained(self) -> bool:
         """Whether the system has weights; the classical ones have none."""
