@@ -165,7 +165,7 @@ class TrainingCLI(LightningCLI):
         if given is not None and not zipfile.is_zipfile(given):
             raise UserError(f"{given}: is no checkpoint, or one that was cut off. Name another by --ckpt_path FILE.")
         self._given.ckpt_path = given
-        if self.subcommand in {"validate", "test"}:
+        if self.subcommand == "test":
             self._given.verbose = False  # the table is ours
         if self.subcommand == "predict":
             self._given.return_predictions = False  # they are written as they come, and do not fit into memory
@@ -206,8 +206,8 @@ class TrainingCLI(LightningCLI):
         if self.trainer.is_global_zero:
             parameters = sum(parameter.numel() for parameter in self.model.parameters())
             console.print(
-                f"{type(self.model).__name__}, {parameters:,} parameters, on {self.trainer.strategy.root_device}: trains "
-                f"on {len(split.train):,} frames of {len(split.train.scenes)} scenes; validation looks at "
+                f"{type(self.model).__name__}, {parameters:,} parameters, on {self.trainer.strategy.root_device}: "
+                f"trains on {len(split.train):,} frames of {len(split.train.scenes)} scenes; validation looks at "
                 f"{len(split.validation)} frames ({split.validation_kind}). Run directory: {self.run_dir}",
                 soft_wrap=True,
             )
