@@ -73,7 +73,7 @@ def main() -> None:
     options = parser.parse_args()
     scenes = CDnet2014().scenes(options.root)
     store = FrameStore(options.store)
-    fill([SceneFrames(scene, SIZE, store) for scene in scenes], 2, lambda: None)
+    fill([SceneFrames(scene, SIZE, store) for scene in scenes])
     frames = FrameSet.labelled(scenes)
     stored = sum(path.stat().st_size for path in options.store.rglob("*.npy")) / 2**20
     console.print(

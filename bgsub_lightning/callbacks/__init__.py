@@ -1,9 +1,18 @@
 """What runs have on the outside: checkpoints, scores, masks, pictures."""
 
-from bgsub_lightning.callbacks.checkpoints import BestCheckpoint, FinishedMarker, LastCheckpoint
+from bgsub_lightning.callbacks.checkpoints import AtomicCheckpointIO, BestCheckpoint, FinishedMarker, LastCheckpoint
 from bgsub_lightning.callbacks.masks import MaskWriter
 from bgsub_lightning.callbacks.pictures import Pictures
 from bgsub_lightning.callbacks.progress import ProgressBar
 from bgsub_lightning.callbacks.scores import ScoreWriter
 
-__all__ = ["BestCheckpoint", "FinishedMarker", "LastCheckpoint", "MaskWriter", "Pictures", "ProgressBar", "ScoreWriter"]
+__all__ = [
+    "AtomicCheckpointIO",
+    "BestCheckpoint",
+    "FinishedMarker",
+    "LastCheckpoint",
+    "MaskWriter",
+    "Pictures",
+    "ProgressBar",
+    "ScoreWriter",
+]

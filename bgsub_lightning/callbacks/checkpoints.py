@@ -3,15 +3,36 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, Timer
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+from lightning.pytorch.trainer.states import TrainerFn
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint beside and renames it, so that no kill leaves half of one.
+
+    Lightning's own writes to the system's temporary folder, and moving from there is a copy where that is another disk.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:  # noqa: D102
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.partial")
+        with partial.open("wb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
 
 
 class _RunCheckpoint(ModelCheckpoint):
-    """A checkpoint under one name in the run directory. Lightning writes it beside and renames it."""
+    """A checkpoint under one name in the run directory."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if self.dirpath is None:
@@ -35,10 +56,20 @@ class LastCheckpoint(_RunCheckpoint):
             auto_insert_metric_name=False,
         )
 
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep what a validation has found, the best score above all; the one before was saved without it."""
+        super().on_validation_end(trainer, pl_module)
+        if trainer.state.fn == TrainerFn.FITTING:
+            self._save(trainer)
+
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep the end of the run, which need not be at a multiple of the interval."""
         super().on_train_end(trainer, pl_module)
         if trainer.global_step != self._last_global_step_saved:
+            self._save(trainer)
+
+    def _save(self, trainer: Trainer) -> None:
+        if not (trainer.fast_dev_run or trainer.sanity_checking):  # type: ignore[attr-defined]
             self._save_none_monitor_checkpoint(trainer, self._monitor_candidates(trainer))
 
 
@@ -68,7 +99,7 @@ class FinishedMarker(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
         timers = [each for each in trainer.callbacks if isinstance(each, Timer)]  # type: ignore[attr-defined]
         out_of_time = any((timer.time_remaining() or 0) <= 0 for timer in timers)
-        if trainer.interrupted or out_of_time or not trainer.is_global_zero:
+        if trainer.fast_dev_run or trainer.interrupted or out_of_time or not trainer.is_global_zero:  # type: ignore[attr-defined]
             return
         path = Path(trainer.default_root_dir) / "finished.json"
         done: dict[str, Any] = {"steps": trainer.global_step, "epochs": trainer.current_epoch}

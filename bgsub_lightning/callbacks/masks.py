@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
@@ -45,8 +46,9 @@ class MaskWriter(Callback):
                 self.written += 1
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
+        written = trainer.strategy.reduce(torch.tensor(self.written, device=pl_module.device), reduce_op="sum")
         if trainer.is_global_zero:
-            console.print(f"{self.written} masks in {self._folder(trainer)}")
+            console.print(f"{int(written)} masks in {self._folder(trainer)}")
 
     def _folder(self, trainer: Trainer) -> Path:
         return self.folder or Path(trainer.default_root_dir) / "results"

@@ -25,23 +25,24 @@ def demo(out: Path = Path("demo"), steps: int = 500, seed: int = 0) -> None:
     experiments = Path(__file__).parents[2] / "experiments"
     if not experiments.is_dir():
         raise UserError(f"{experiments}: the demo needs the experiments of the repository; run it in a clone.")
-    root = out / "CDnet2014"
+    root = out / f"scenes_seed{seed}"
+    run, mog2_run = out / f"bmn_bsn_seed{seed}_steps{steps}", out / f"mog2_seed{seed}"
     console.rule("1. Scenes: a synthetic twin of CDnet2014")
     synthesize(root, width=160, height=120, unlabelled=40, labelled=40, seed=seed)
     data = [f"--data.init_args.root={root}", f"--data.init_args.seed={seed}"]
-    ours = ["--config", str(experiments / "demo.yaml"), f"--run_dir={out / 'bmn_bsn'}", *data]
+    ours = ["--config", str(experiments / "demo.yaml"), f"--run_dir={run}", *data]
     console.rule("2. Training: BMN-BSN on two of three folds")
-    if not (out / "bmn_bsn" / "finished.json").is_file():
+    if not (run / "finished.json").is_file():
         length = [f"--trainer.max_steps={steps}", f"--model.init_args.decay_steps={steps}"]
         run_trainer("fit", [*ours, *length, f"--seed_everything={seed}", "--ckpt_path=last"])
     console.rule("3. Test: the third fold, whose scenes were never seen")
     run_trainer("test", [*ours, "--scores.show=false"])
-    mog2 = ["--config", str(experiments / "mog2.yaml"), f"--run_dir={out / 'mog2'}", *data]
+    mog2 = ["--config", str(experiments / "mog2.yaml"), f"--run_dir={mog2_run}", *data]
     run_trainer("test", [*mog2, "--scores.show=false"])
     console.rule("Result")
-    console.print(table([TestResult.load(out / "bmn_bsn"), TestResult.load(out / "mog2")]))
+    console.print(table([TestResult.load(run), TestResult.load(mog2_run)]))
     console.print(
-        f"Picture of frames, truth, predictions and confusions: {out / 'bmn_bsn' / 'pictures' / 'test.png'}\n"
+        f"Picture of frames, truth, predictions and confusions: {run / 'pictures' / 'test.png'}\n"
         "With footage of your own in CDnet2014's layout (see README), or with CDnet2014 itself:\n"
         "  .venv/bin/python -m bgsub_lightning fit --config experiments/bmn_bsn_small.yaml "
         "--data.init_args.root FOLDER",

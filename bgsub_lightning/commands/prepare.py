@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from rich import box
@@ -10,8 +11,8 @@ from rich.table import Table
 
 from bgsub_lightning.console import console, progress_bar
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.frames import FrameStore, SceneFrames, fill
-from bgsub_lightning.scenes import CDnet2014, Scene
+from bgsub_lightning.frames import FrameStore, SceneFrames, fill, read_mask
+from bgsub_lightning.scenes import CDnet2014, Problem, Scene
 
 
 def prepare(
@@ -38,27 +39,35 @@ def prepare(
     reader = CDnet2014()
     scenes = reader.scenes(reader.locate(root), scene)
     console.print(_videos(scenes))
-    problems = [problem for each in scenes for problem in each.problems]
+    problems = [problem for each in scenes for problem in each.problems] + _spoiled_masks(scenes)
     for problem in problems:
         style = "red" if problem.severity == "error" else "yellow"
         console.print(f"[{style}]{problem.severity}[/] {problem}", soft_wrap=True)
     errors = sum(problem.severity == "error" for problem in problems)
     console.print(f"{len(scenes)} videos, {errors} errors, {len(problems) - errors} warnings.")
-    if store is not None:
-        _fill([SceneFrames(each, (width, height), FrameStore(store)) for each in scenes if not each.errors], workers)
-        console.print(f"The store {store} is complete for {width}×{height}.")
     if errors:
         raise UserError(f"{errors} errors keep videos from being used; they are named above.")
+    if store is not None:
+        fill([SceneFrames(each, (width, height), FrameStore(store)) for each in scenes], workers)
+        console.print(f"The store {store} is complete for {width}×{height}.")
 
 
-def _fill(scenes: list[SceneFrames], workers: int | None) -> None:
-    total = sum(scene.missing() for scene in scenes)
-    size = sum(len(scene.scene.frames) * 3 + len(scene.scene.masks) for scene in scenes)
-    if scenes and total:
-        console.print(f"Up to {size * scenes[0].size[0] * scenes[0].size[1] / 2**30:.1f} GiB will be written.")
-    with progress_bar() as bar:
-        task = bar.add_task("Filling the frame store", total=total)
-        fill(scenes, workers or os.cpu_count() or 2, lambda: bar.advance(task))
+def _spoiled_masks(scenes: list[Scene]) -> list[Problem]:
+    """Decode every mask and look at its size and its grey levels."""
+    files = [(path, scene.size) for scene in scenes if not scene.errors for path in scene.masks.values()]
+    with progress_bar() as bar, ThreadPoolExecutor(os.cpu_count() or 2) as pool:
+        task = bar.add_task("Checking the masks", total=len(files))
+
+        def check(item: tuple[Path, tuple[int, int]]) -> Problem | None:
+            bar.advance(task)
+            try:
+                read_mask(*item)
+            except UserError as error:
+                what, _, cure = str(error).removeprefix(f"{item[0]}: ").partition(". ")
+                return Problem("error", item[0], what, cure)
+            return None
+
+        return [problem for problem in pool.map(check, files) if problem]
 
 
 def _videos(scenes: list[Scene]) -> Table:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from bgsub_lightning.console import console
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.results import TestResult, table
 
 
-def report(runs: list[Path], by_video: bool = False) -> None:
+def report(runs: list[Path], by_video: bool = False, averaging: Literal["video", "pooled"] = "video") -> None:
     """Compare the scores of finished tests in one table: the first by category, the F-measures of the others beside it.
 
     Args:
         runs: Run directories with a scores.json, or such files: RUN [RUN ...].
         by_video: Show each video as well.
+        averaging: How a category's figures come about: as the mean over its videos, which is CDnet's way, or from the
+            counts of all its frames together.
 
     Raises:
         UserError: If there is none, or they were not tested on the same frames.
@@ -31,4 +34,4 @@ def report(runs: list[Path], by_video: bool = False) -> None:
                 f"{results[0].name} and {other.name} were not tested on the same frames ({', '.join(different[:5])}), "
                 f"so their figures cannot be compared."
             )
-    console.print(table(results, by_video))
+    console.print(table(results, by_video, averaging))

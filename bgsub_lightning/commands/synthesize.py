@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
+from bgsub_lightning.console import console, progress_bar
 from bgsub_lightning.scenes import synthetic
 
 
@@ -48,15 +46,11 @@ def synthesize(
         seed=seed,
         workers=min(os.cpu_count() or 1, total) if workers is None else workers,
     )
-    console = Console()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
+    with progress_bar() as progress:
         task = progress.add_task("Rendering", total=total)
         for folder in folders:
             progress.update(task, advance=1, description=f"{folder.parent.name}/{folder.name}")
         progress.update(task, description="Rendered")
     frames = total * (unlabelled + labelled)
-    console.print(f"{total} videos with {frames} frames are in {out}.", highlight=False, soft_wrap=True)
-    console.print(
-        f"Next: python -m bgsub_lightning prepare --root {out}", highlight=False, markup=False, soft_wrap=True
-    )
+    console.print(f"{total} videos with {frames} frames are in {out}.", soft_wrap=True)
+    console.print(f"Next: python -m bgsub_lightning prepare --root {out}", markup=False, soft_wrap=True)

@@ -20,6 +20,7 @@ os.environ.setdefault("WANDB_SILENT", "true")  # before it is imported: its hint
 
 from bgsub_lightning import data, modules, sampling, scenes  # noqa: F401 (short names of classes in YAML)
 from bgsub_lightning.callbacks import (
+    AtomicCheckpointIO,
     BestCheckpoint,
     FinishedMarker,
     LastCheckpoint,
@@ -89,7 +90,9 @@ class SaveConfig(SaveConfigCallback):
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: D102
         path = Path(trainer.default_root_dir) / ("config.yaml" if stage == "fit" else f"{stage}.yaml")
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.parser.save(self.config, str(path), skip_none=False, overwrite=True, multifile=False)
+        config = self.config.clone()
+        config.ckpt_path = None  # where this start began from is no part of the experiment
+        self.parser.save(config, str(path), skip_none=False, overwrite=True, multifile=False)
 
 
 class TrainingCLI(LightningCLI):
@@ -110,8 +113,8 @@ class TrainingCLI(LightningCLI):
             help="Weights & Biases: offline needs no account and no network; a CSV log is always written as well.",
         )
         for callback, key in (
-            (LastCheckpoint, "last"),
             (BestCheckpoint, "best"),
+            (LastCheckpoint, "last"),  # after the best, whose score it holds
             (Pictures, "pictures"),
             (ScoreWriter, "scores"),
             (MaskWriter, "masks"),
@@ -162,7 +165,7 @@ class TrainingCLI(LightningCLI):
                 given = str(path)
         if given is not None and not Path(given).is_file():
             raise UserError(f"--ckpt_path: {given}: no such file. Name a file, or `last` or `best` of the run.")
-        if given is not None and not zipfile.is_zipfile(given):
+        if given is not None and not _is_torch_file(Path(given)):
             raise UserError(f"{given}: is no checkpoint, or one that was cut off. Name another by --ckpt_path FILE.")
         self._given.ckpt_path = given
         if self.subcommand == "test":
@@ -191,6 +194,8 @@ class TrainingCLI(LightningCLI):
         self.run_dir.mkdir(parents=True, exist_ok=True)
         if self._given.trainer.logger is None and not self._given.trainer.fast_dev_run:
             kwargs["logger"] = self._loggers()
+        if self._given.trainer.plugins is None:
+            kwargs["plugins"] = [AtomicCheckpointIO()]
         return super().instantiate_trainer(default_root_dir=str(self.run_dir), **kwargs)
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
@@ -208,9 +213,15 @@ class TrainingCLI(LightningCLI):
             console.print(
                 f"{type(self.model).__name__}, {parameters:,} parameters, on {self.trainer.strategy.root_device}: "
                 f"trains on {len(split.train):,} frames of {len(split.train.scenes)} scenes; validation looks at "
-                f"{len(split.validation)} frames ({split.validation_kind}). Run directory: {self.run_dir}",
+                f"{len(split.validation)} frames ({split.validation_kind}); "
+                f"{self._samples_per_step} samples per step. Run directory: {self.run_dir}",
                 soft_wrap=True,
             )
+
+    @property
+    def _samples_per_step(self) -> int:
+        """Samples of all processes; the batch size of the configuration is one process's."""
+        return int(self.datamodule.batch_size * self.trainer.world_size * self.trainer.accumulate_grad_batches)
 
     @property
     def _is_trained(self) -> bool:
@@ -242,17 +253,36 @@ class TrainingCLI(LightningCLI):
 
     def _require_free_or_resumed(self) -> None:
         """Never train over a run that is there, and do nothing for one that is finished."""
-        resumed = self._given.ckpt_path is not None
-        if (self.run_dir / "finished.json").is_file():
-            if self._given.ckpt_path == "last":
-                console.print(f"{self.run_dir}: this run is finished; there is nothing to do.")
-                raise SystemExit(0)
-            what = "holds a finished run"
-        elif (self.run_dir / "checkpoints" / "last.ckpt").is_file():
-            what = "holds a run that was begun; continue it with --ckpt_path last"
-        else:
+        finished, last = self.run_dir / "finished.json", self.run_dir / "checkpoints" / "last.ckpt"
+        if not finished.is_file() and not last.is_file():
             return
-        if not resumed:
-            raise UserError(
-                f"{self.run_dir}: {what}. For another run name another directory by --run_dir, or delete this one."
-            )
+        given = self._given.ckpt_path
+        if given in {"last", "best"} or (given and Path(given).resolve().parent == last.parent.resolve()):
+            if not finished.is_file():
+                return
+            done = json.loads(finished.read_text())
+            if self._goes_beyond(done["steps"], done["epochs"]):
+                finished.unlink()
+                return
+            console.print(f"{self.run_dir}: this run is finished; there is nothing to do.")
+            raise SystemExit(0)
+        what = "a finished run" if finished.is_file() else "a run that was begun; continue it with --ckpt_path last"
+        raise UserError(
+            f"{self.run_dir}: holds {what}. For another run name another directory by --run_dir, or delete this one."
+        )
+
+    def _goes_beyond(self, steps: int, epochs: int) -> bool:
+        """Whether the configuration asks for a longer run than one that has ended."""
+        trainer = self._given.trainer
+        if trainer.max_steps > 0:
+            return bool(trainer.max_steps > steps)
+        return bool(trainer.max_epochs is not None and trainer.max_epochs > epochs)
+
+
+def _is_torch_file(path: Path) -> bool:
+    """Whether a file is one of torch.save's, and whole."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("data.pkl") for name in archive.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return False

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Iterable, Sequence
-from functools import cached_property, partial
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from bgsub_lightning.console import progress_bar
+from bgsub_lightning.console import console
 from bgsub_lightning.data.augment import A, ClipAugmentation
 from bgsub_lightning.data.dataset import EvaluationDataset, TrainingDataset
 from bgsub_lightning.data.inputs import Input, Stream
@@ -22,7 +21,9 @@ from bgsub_lightning.data.ring import RingLoader
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import FrameStore, SceneFrames, fill
 from bgsub_lightning.sampling import EvaluationBatches, FrameSet, Protocol, Split, TrainingBatches
-from bgsub_lightning.scenes import CDnet2014, Reader, Scene
+from bgsub_lightning.scenes import CDnet2014, Reader
+
+_PURPOSE = {"fit": "train on", "validate": "validate", "test": "test", "predict": "predict"}
 
 
 class ScenesDataModule(LightningDataModule):
@@ -87,6 +88,7 @@ class ScenesDataModule(LightningDataModule):
         self.augment = augment
         self.flip = flip
         self.allow_training_frames = allow_training_frames
+        self._frames: dict[str, FrameSet] = {}
 
     @cached_property
     def split(self) -> Split:
@@ -107,45 +109,46 @@ class ScenesDataModule(LightningDataModule):
         """Return the frames of a stage: ``"fit"``, ``"validate"``, ``"test"`` or ``"predict"``.
 
         Those of ``"predict"`` are the whole temporal ROI of the test scenes, labelled or not.
+
+        Raises:
+            UserError: If there are none.
         """
-        if stage == "predict":
-            scenes = self.split.test.scenes
-            return FrameSet.of((scene, [n for n in scene.frames if _is_evaluated(scene, n)]) for scene in scenes)
-        return {"fit": self.split.train, "validate": self.split.validation, "test": self.split.test}[stage]
+        if stage not in self._frames:
+            split = self.split
+            if stage == "predict":
+                frames = FrameSet.of((scene, filter(scene.is_evaluated, scene.frames)) for scene in split.test_scenes)
+            else:
+                frames = {"fit": split.train, "validate": split.validation, "test": split.test}[stage]
+            if not len(frames):
+                raise UserError(
+                    f"data.init_args.protocol: there is no {'' if stage == 'predict' else 'labelled '}frame to "
+                    f"{_PURPOSE[stage]} ({self.protocol.describe(self.fold)}). Choose scenes that have some, by name "
+                    f"with bgsub_lightning.sampling.Subset."
+                )
+            self._frames[stage] = frames
+        return self._frames[stage]
 
     def prepare_data(self) -> None:
-        """Check the scenes of the run and write what the store lacks of them.
+        """Check the scenes of the run, say what is odd about them, and write what the store lacks of them.
 
         Raises:
             UserError: If a scene cannot be used.
         """
         stage = str(self.trainer.state.fn.value) if self.trainer and self.trainer.state.fn else "fit"
-        frames = [self.split.train, self.split.validation] if stage == "fit" else [self.frames_of(stage)]
-        self.check(scene for part in frames for scene in part.scenes)
-        if self.store and self.size:
-            self.fill({scene.key: scene for part in frames for scene in part.scenes}.values())
-
-    def check(self, scenes: Iterable[Scene]) -> None:
-        """Check that scenes serve the inputs.
-
-        Raises:
-            UserError: If not.
-        """
+        parts = [self.frames_of(part) for part in (("fit", "validate") if stage == "fit" else (stage,))]
+        scenes = list({scene.key: scene for part in parts for scene in part.scenes}.values())
         for scene in scenes:
             for entry in self.inputs:
                 entry.require(scene)
-
-    def fill(self, scenes: Iterable[Scene]) -> None:
-        """Write what the store lacks of scenes, with a progress bar."""
-        pixels = [SceneFrames(scene, self.size, self.store) for scene in scenes]
-        if total := sum(scene.missing() for scene in pixels):
-            with progress_bar() as bar:
-                task = bar.add_task("Filling the frame store", total=total)
-                fill(pixels, max(2, os.cpu_count() or 2), partial(bar.advance, task))
+        if warnings := [problem for scene in scenes for problem in scene.problems]:
+            more = f" ({len(warnings) - 1} more such; `prepare` lists them)" if len(warnings) > 1 else ""
+            console.print(f"[yellow]warning[/] {warnings[0]}{more}", soft_wrap=True)
+        if self.store and self.size:
+            fill([SceneFrames(scene, self.size, self.store) for scene in scenes])
 
     def train_dataloader(self) -> RingLoader:
         """Batches of the contract :class:`TrainingBatch`."""
-        frames = self.split.train
+        frames = self.frames_of("fit")
         if self.size is None:
             raise UserError("data.init_args.size: training needs one size for all scenes, such as [320, 240].")
         pixels = [SceneFrames(scene, self.size, self.store) for scene in frames.scenes]
@@ -180,7 +183,7 @@ class ScenesDataModule(LightningDataModule):
         ready = dict(batch)
         for entry in self.inputs:
             if entry.key in batch:
-                ready[entry.key] = mirror(batch[entry.key], -2).movedim(-1, -3).float().div_(255)
+                ready[entry.key] = mirror(batch[entry.key], -2).movedim(-1, -3).to(self._dtype).div_(255)
         if "mask" in batch:
             ready["mask"] = mirror(batch["mask"], -1)
         return ready
@@ -193,7 +196,7 @@ class ScenesDataModule(LightningDataModule):
         pixels = [SceneFrames(scene, self.size, self.store) for scene in shown.scenes]
         batches = EvaluationBatches(shown, self.eval_batch_size, *self._process, whole_scenes=self.streams)
         return DataLoader(
-            EvaluationDataset(pixels, self.inputs, scored, self.seed),
+            EvaluationDataset(pixels, self.inputs, scored, self.seed, with_truth=stage != "predict"),
             batch_size=None,
             sampler=batches,
             num_workers=self.num_workers,
@@ -207,10 +210,10 @@ class ScenesDataModule(LightningDataModule):
         return progress.total.ready, progress.current.ready
 
     @property
+    def _dtype(self) -> torch.dtype:
+        """The type of the module's weights, which a `-true` precision of the trainer changes."""
+        return self.trainer.lightning_module.dtype if self.trainer else torch.float32  # type: ignore[return-value]
+
+    @property
     def _process(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-
-
-def _is_evaluated(scene: Scene, number: int) -> bool:
-    first, last = scene.evaluated
-    return first <= number <= last

@@ -66,13 +66,22 @@ class EvaluationDataset(Dataset[dict[str, Any]]):
         inputs: What to build.
         scored: The frames that are evaluated; others are shown to systems that carry state.
         seed: Seed of what is fixed per scene.
+        with_truth: Whether to load the masks.
     """
 
-    def __init__(self, scenes: Sequence[SceneFrames], inputs: Sequence[Input], scored: FrameSet, seed: int) -> None:
+    def __init__(
+        self,
+        scenes: Sequence[SceneFrames],
+        inputs: Sequence[Input],
+        scored: FrameSet,
+        seed: int,
+        with_truth: bool = True,
+    ) -> None:
         self.scenes = scenes
         self.inputs = inputs
         self.scored = {scene.key: frozenset(numbers) for scene, numbers in scored}
         self.seed = seed
+        self.with_truth = with_truth
 
     def __getitem__(self, draws: Sequence[Draw]) -> dict[str, Any]:
         frames = self.scenes[draws[0].scene]
@@ -81,10 +90,8 @@ class EvaluationDataset(Dataset[dict[str, Any]]):
         for entry in self.inputs:
             if draws[0].opens and (loaded := entry.scene(frames, self.seed)) is not None:
                 batch[entry.key] = torch.from_numpy(loaded)
-        labelled = [draw.number if draw.number in frames.scene.masks else None for draw in draws]
-        batch["mask"] = _masks(frames.mask, labelled, frames.size)
-        same_size = frames.size == frames.scene.size
-        batch["truth"] = batch["mask"] if same_size else _masks(frames.truth, labelled, frames.scene.size)
+        if self.with_truth:
+            batch["truth"] = torch.from_numpy(np.stack([_truth(frames, draw.number) for draw in draws]))
         batch["roi"] = torch.from_numpy(frames.roi)
         batch["scored"] = torch.tensor([draw.number in scored for draw in draws])
         batch["scene"] = draws[0].scene
@@ -93,9 +100,11 @@ class EvaluationDataset(Dataset[dict[str, Any]]):
         return batch
 
 
-def _masks(read: Callable[[int], NDArray[np.uint8]], numbers: Sequence[int | None], size: tuple[int, int]) -> Tensor:
-    unlabelled = np.full(size[::-1], UNKNOWN, np.uint8)
-    return torch.from_numpy(np.stack([unlabelled if number is None else read(number) for number in numbers]))
+def _truth(frames: SceneFrames, number: int) -> NDArray[np.uint8]:
+    """A mask at the frames' own size; unknown all over where there is none."""
+    if number in frames.scene.masks:
+        return frames.truth(number)
+    return np.full(frames.scene.size[::-1], UNKNOWN, np.uint8)
 
 
 def _empty(*shape: int) -> Tensor:

@@ -35,10 +35,9 @@ class EvaluationBatch(TypedDict, total=False):
     """As in training."""
     references: Tensor
     """D draws of N frames of the scene, fixed by (seed, scene): shape ``(D, N, 3, H, W)``; in the first batch alone."""
-    mask: Tensor
-    """As in training; 170 (unknown) all over for frames that are not labelled."""
     truth: Tensor
-    """The masks at the frames' own size: grey levels, shape ``(B, h, w)``, uint8."""
+    """The masks at the frames' own size: grey levels, shape ``(B, h, w)``, uint8; 170 (unknown) all over for frames
+    that are not labelled. Absent in prediction."""
     roi: Tensor
     """The region of interest at the frames' own size, shape ``(h, w)``, bool."""
     scored: Tensor

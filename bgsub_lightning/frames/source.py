@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -11,6 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bgsub_lightning.console import console, progress_bar
+from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames.images import read_image, read_mask, read_roi
 from bgsub_lightning.frames.store import FrameStore, StoredArray, fingerprint
 from bgsub_lightning.scenes.scene import Scene
@@ -71,8 +76,8 @@ class SceneFrames:
         Raises:
             UserError: If a file cannot be used or the store cannot be written.
         """
-        for kind in (self._images, self._masks):
-            if self.store and kind.files and self._open(kind) is None:
+        for kind in self._lacking():
+            if self.store:
                 yield from self.store.write(
                     self._key,
                     kind.name,
@@ -84,7 +89,14 @@ class SceneFrames:
 
     def missing(self) -> int:
         """Number of frames and masks that :meth:`fill` would write."""
-        return sum(len(kind.files) for kind in (self._images, self._masks) if self.store and self._open(kind) is None)
+        return sum(len(kind.files) for kind in self._lacking())
+
+    def missing_bytes(self) -> int:
+        """Bytes that :meth:`fill` would write."""
+        return sum(len(kind.files) * math.prod(kind.shape) for kind in self._lacking())
+
+    def _lacking(self) -> list[_Kind]:
+        return [k for k in (self._images, self._masks) if self.store and k.files and self._open(k) is None]
 
     # Opened where they are used, not before: a worker process maps the files itself.
     @cached_property
@@ -126,27 +138,45 @@ class SceneFrames:
         return read_mask(path, self.scene.size, self.size)
 
 
-def fill(scenes: Sequence[SceneFrames], workers: int, advance: Callable[[], None]) -> None:
-    """Fill the store for several scenes at once.
+def fill(scenes: Sequence[SceneFrames], workers: int | None = None) -> None:
+    """Write what the store lacks of several scenes, with a progress bar.
 
     Args:
-        scenes: The scenes.
-        workers: Threads; OpenCV decodes outside Python's lock.
-        advance: Called for each frame or mask that was written.
+        scenes: The scenes, all of one store.
+        workers: Threads; OpenCV decodes outside Python's lock. ``None``: one for each processor.
 
     Raises:
-        UserError: If a file cannot be used or the store cannot be written; scenes that had begun are finished first.
+        UserError: If there is not enough room on the disk, a file cannot be used or the store cannot be written; scenes
+            that had begun are finished first.
     """
+    missing = [scene for scene in scenes if scene.missing()]
+    if not missing:
+        return
+    _require_room(missing)
+    with progress_bar() as bar, ThreadPoolExecutor(workers or max(2, os.cpu_count() or 2)) as pool:
+        task = bar.add_task("Filling the frame store", total=sum(scene.missing() for scene in missing))
 
-    def fill_one(scene: SceneFrames) -> None:
-        for _ in scene.fill():
-            advance()
+        def fill_one(scene: SceneFrames) -> None:
+            for _ in scene.fill():
+                bar.advance(task)
 
-    with ThreadPoolExecutor(max(1, workers)) as pool:
-        tasks = [pool.submit(fill_one, scene) for scene in scenes]
+        jobs = [pool.submit(fill_one, scene) for scene in missing]
         try:
-            for task in as_completed(tasks):
-                task.result()
+            for job in as_completed(jobs):
+                job.result()
         finally:
-            for task in tasks:
-                task.cancel()
+            for job in jobs:
+                job.cancel()
+
+
+def _require_room(scenes: Sequence[SceneFrames]) -> None:
+    needed = sum(scene.missing_bytes() for scene in scenes)
+    store = next(scene.store for scene in scenes if scene.store)
+    store.root.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(store.root).free
+    if needed > free:
+        raise UserError(
+            f"{store.root}: the frame store needs {needed / 2**30:.1f} GiB and the disk has {free / 2**30:.1f} GiB "
+            f"free. Name another folder by --data.init_args.store (--store for `prepare`), or set it to null."
+        )
+    console.print(f"The frame store {store.root} takes {needed / 2**30:.1f} GiB, of {free / 2**30:.0f} GiB free.")

@@ -95,10 +95,11 @@ class BgsModule(LightningModule):
         """Score frames of one scene as :meth:`test_step` does, and log the cross-entropy at their own size."""
         outputs = self._evaluate(batch)
         target = self.target(batch["truth"][batch["scored"]])
-        valid = (target != IGNORED).float()
-        chances = outputs["probability"].float().clamp(1e-6, 1 - 1e-6)
-        loss = F.binary_cross_entropy(chances, (target == FOREGROUND).float(), valid, reduction="sum")
-        self.log("val/loss", loss / valid.sum().clamp(min=1), batch_size=len(target), sync_dist=True)
+        valid = target != IGNORED
+        foreground = outputs["probability"].float()  # autocast forbids F.binary_cross_entropy
+        chances = torch.where(target == FOREGROUND, foreground, 1 - foreground).clamp(min=1e-6)
+        loss = -(chances.log() * valid).sum() / valid.sum().clamp(min=1)
+        self.log("val/loss", loss, batch_size=len(target), sync_dist=True)
         return outputs
 
     def test_step(self, batch: EvaluationBatch, batch_idx: int) -> dict[str, Tensor]:
@@ -121,20 +122,29 @@ class BgsModule(LightningModule):
         """Log ``test/f_measure`` and its fellows; the counts stay in :attr:`confusion`."""
         self._log_scores("test")
 
+    def on_fit_start(self) -> None:
+        """Note which frames the weights are about to see."""
+        split = self.datamodule.split
+        self.trained_on = training_record(split.train, split.validation, before=self.trained_on)
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add which frames the weights have seen, for the leak guard, and which network they are of."""
-        split = self.datamodule.split
-        checkpoint["trained_on"] = training_record(split.train, split.validation, before=self.trained_on)
+        checkpoint["trained_on"] = self.trained_on
         checkpoint["module"] = type(self).__name__
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Read that record.
 
         Raises:
-            UserError: If the checkpoint is of another network.
+            UserError: If the checkpoint is of another network, or does not tell what it was trained on.
         """
+        if not {"state_dict", "trained_on"} <= checkpoint.keys():
+            raise UserError(
+                "The checkpoint does not tell what it was trained on, so that no test of it can be trusted: it was not "
+                "written by `fit` of bgsub_lightning. Name another by --ckpt_path FILE."
+            )
         _require_same_network(self, checkpoint)
-        self.trained_on = checkpoint.get("trained_on", {})
+        self.trained_on = checkpoint["trained_on"]
 
     def _evaluate(self, batch: EvaluationBatch) -> dict[str, Tensor]:
         draws = self._at_own_size(self._probability(batch), batch["roi"].shape)

@@ -6,9 +6,12 @@ modeling and subtraction", BMVC 2019.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
 
 from bgsub_lightning.data import EvaluationBatch, Image, References, TrainingBatch
 from bgsub_lightning.losses import masked_cross_entropy
@@ -28,7 +31,8 @@ class BmnBsn(BgsModule):
         channels: Channels of the first U-Net block, K.
         depth: Number of times that a U-Net halves the resolution.
         lr: Learning rate of Adam.
-        decay_steps: Steps over which the rate falls to zero along a cosine; 0: it is constant, as in the paper.
+        decay_steps: Steps over which the rate falls to zero along a cosine, where it stays: the length of the run.
+            0: the rate is constant, as in the paper.
         class_balanced: Give foreground and background the same share of the loss.
         reference_draws: Number of draws of reference frames whose probabilities a test averages.
         labels: What the grey levels of a mask mean in training (section 4: shadow, unknown and non-ROI are ignored).
@@ -97,5 +101,6 @@ class BmnBsn(BgsModule):
         optimizer = torch.optim.Adam(self.parameters(), lr=self.lr)
         if not self.decay_steps:
             return optimizer
-        decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.decay_steps)
+        end = self.decay_steps
+        decay = LambdaLR(optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * min(step / end, 1))))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": decay, "interval": "step"}}

@@ -8,21 +8,27 @@ from collections.abc import Sequence
 from rich import box
 from rich.table import Table
 
+from bgsub_lightning.metrics.scenes import Averaging
 from bgsub_lightning.results.testresult import TestResult
 
+_AVERAGING: dict[Averaging, str] = {
+    "video": "Figures by video, averaged by category, then over the categories (CDnet's averaging).",
+    "pooled": "Counts of all frames of a category together, then averaged over the categories (pooled).",
+}
 _SHOWN = (("recall", "Recall", 4), ("precision", "Precision", 4), ("f_measure", "F-measure", 4), ("pwc", "PWC", 3))
 
 
-def table(results: Sequence[TestResult], by_video: bool = False) -> Table:
+def table(results: Sequence[TestResult], by_video: bool = False, averaging: Averaging = "video") -> Table:
     """Lay out the first result by category (or by video), with the F-measures of the others beside it.
 
     Args:
         results: What tests found, on the same videos.
         by_video: A row for each video as well.
+        averaging: How a category's figures come about.
     """
     first, *others = results
-    scores = first.scores()
-    other_scores = [result.scores() for result in others]
+    scores = first.scores(averaging)
+    other_scores = [result.scores(averaging) for result in others]
     shown = Table(
         title=f"{first.name} on {first.dataset}, {first.protocol}: {first.leakage}",
         title_justify="left",
@@ -35,7 +41,8 @@ def table(results: Sequence[TestResult], by_video: bool = False) -> Table:
     for _, heading, _ in _SHOWN:
         shown.add_column(heading, justify="right")
     for other in others:
-        shown.add_column(f"F of {other.name}", justify="right")
+        mark = "" if other.leakage == "unseen scenes" else f" ({other.leakage})"
+        shown.add_column(f"F of {other.name}{mark}", justify="right")
 
     def row(name: str, videos: str, figures: dict[str, float], rest: Sequence[dict[str, float]]) -> None:
         cells = [f"{figures[key]:.{digits}f}" for key, _, digits in _SHOWN]
@@ -54,9 +61,11 @@ def table(results: Sequence[TestResult], by_video: bool = False) -> Table:
                 row(f"  {key.split('/')[1]}{mark}", "", scores.videos[key], beside)
     shown.add_section()
     row("overall", str(len(scores.videos)), scores.overall, [other.overall for other in other_scores])
-    notes = ["Figures by video, averaged by category, then over the categories (CDnet's averaging)."]
+    notes = [_AVERAGING[averaging]]
     if scores.undefined:
-        notes.append("* 0/0 in a video, which counts as no error made.")
+        notes.append(
+            "* a figure is 0/0 in a video: there is nothing that it could count, and it is taken to be without error."
+        )
     draws = [draw.overall["f_measure"] for draw in first.scores_of_draws()]
     if len(draws) > 1:
         spread = statistics.stdev(draws)

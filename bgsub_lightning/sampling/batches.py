@@ -103,6 +103,8 @@ class EvaluationBatches(Sampler[list[Draw]]):
     def __init__(
         self, frames: FrameSet, batch_size: int, rank: int = 0, world_size: int = 1, whole_scenes: bool = False
     ) -> None:
+        if world_size > 1 and len(frames) < world_size:
+            raise UserError(f"{len(frames)} frames to evaluate are too few for {world_size} processes.")
         self.batches: list[list[Draw]] = []
         begin, end = (len(frames) * part // world_size for part in (rank, rank + 1))
         position = 0

@@ -47,6 +47,11 @@ class FrameSet:
     def __iter__(self) -> Iterator[tuple[Scene, tuple[int, ...]]]:
         return zip(self.scenes, self.numbers, strict=True)
 
+    def isdisjoint(self, other: FrameSet) -> bool:
+        """Whether no frame is in both sets."""
+        mine = {scene.key: set(numbers) for scene, numbers in self}
+        return all(mine.get(scene.key, set()).isdisjoint(numbers) for scene, numbers in other)
+
     def without(self, other: FrameSet) -> FrameSet:
         """The frames of this set that are not in another."""
         taken = {scene.key: set(numbers) for scene, numbers in other}
@@ -67,9 +72,11 @@ class Split:
         validation_kind: What is special about the validation frames: whole scenes held out of training, frames held
             out of it, or frames that are trained on as well (the papers' configurations hold nothing out).
         test: Frames to score.
+        test_scenes: The scenes of the test part, those without a labelled frame as well, which can only be predicted.
     """
 
     train: FrameSet
     validation: FrameSet
     validation_kind: Literal["held-out scenes", "held-out frames", "training frames"]
     test: FrameSet
+    test_scenes: tuple[Scene, ...]

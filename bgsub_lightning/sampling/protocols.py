@@ -32,8 +32,8 @@ class Protocol(ABC):
         self.val_frames = val_frames
 
     @abstractmethod
-    def assign(self, scenes: Sequence[Scene], fold: int, seed: int) -> tuple[FrameSet, FrameSet]:
-        """Return the training part, of which validation will be taken, and the test part.
+    def assign(self, scenes: Sequence[Scene], fold: int, seed: int) -> tuple[FrameSet, FrameSet, tuple[Scene, ...]]:
+        """Return the training part, of which validation will be taken, the test part, and the scenes of the latter.
 
         Args:
             scenes: The scenes of the dataset.
@@ -51,15 +51,11 @@ class Protocol(ABC):
         Raises:
             UserError: If the protocol cannot be applied to these scenes, or one that takes part has an error.
         """
-        train, test = self.assign(scenes, fold, seed)
-        for part, frames in (("train on", train), ("test", test)):
-            if not len(frames):
-                raise UserError(
-                    f"{_OPTION}: there is no labelled frame to {part} ({self.describe(fold)}; {len(scenes)} scenes). "
-                    f"Choose the scenes of both parts by name with bgsub_lightning.sampling.Subset."
-                )
+        train, test, test_scenes = self.assign(scenes, fold, seed)
+        if not train.isdisjoint(test):
+            raise ValueError(f"{type(self).__name__} would test frames that it trains on")
         if self.val_scenes == 0:
-            return Split(train, _spread(train, self.val_frames), "training frames", test)
+            return Split(train, _spread(train, self.val_frames), "training frames", test, test_scenes)
         if self.val_scenes >= len(train.scenes):
             raise UserError(
                 f"{_OPTION}.val_scenes: {self.val_scenes} scenes were to be held out for validation, "
@@ -69,7 +65,7 @@ class Protocol(ABC):
         held_out = {train.scenes[i].key for i in order[: self.val_scenes]}
         validation = FrameSet.of((scene, numbers) for scene, numbers in train if scene.key in held_out)
         train = train.without(validation)
-        return Split(train, _spread(validation, self.val_frames), "held-out scenes", test)
+        return Split(train, _spread(validation, self.val_frames), "held-out scenes", test, test_scenes)
 
 
 class SceneWise(Protocol):
@@ -97,7 +93,9 @@ class SceneWise(Protocol):
     def describe(self, fold: int) -> str:  # noqa: D102
         return f"fold {fold} of {self.folds}" + (f", without {', '.join(self.exclude)}" if self.exclude else "")
 
-    def assign(self, scenes: Sequence[Scene], fold: int, seed: int) -> tuple[FrameSet, FrameSet]:  # noqa: D102
+    def assign(  # noqa: D102
+        self, scenes: Sequence[Scene], fold: int, seed: int
+    ) -> tuple[FrameSet, FrameSet, tuple[Scene, ...]]:
         if not 1 <= fold <= self.folds:
             raise UserError(f"data.init_args.fold: {fold} is not among the folds 1 to {self.folds}.")
         excluded = select(
@@ -106,40 +104,47 @@ class SceneWise(Protocol):
         taking_part = [scene for scene in scenes if scene.key not in excluded]
         require_sound(taking_part)
         folds = scene_folds({scene.key: len(scene.masks) for scene in taking_part}, self.folds)
-        train = FrameSet.labelled(scene for scene in taking_part if folds[scene.key] != fold)
-        test = FrameSet.labelled(scene for scene in taking_part if folds[scene.key] == fold)
-        return train, test
+        return _by_scene(taking_part, {key for key, of_scene in folds.items() if of_scene == fold})
 
 
 class Subset(Protocol):
     """Train on some scenes, test on others, both told by name.
 
     Args:
-        train: Categories, or patterns of ``category/video``, whose labelled frames are trained on.
-        test: Those whose labelled frames are tested.
+        train: Categories, or patterns of ``category/video``, whose labelled frames are trained on; none are needed to
+            test or predict with a checkpoint.
+        test: Those whose labelled frames are tested, and that are predicted.
         val_scenes: See :class:`Protocol`.
         val_frames: See :class:`Protocol`.
     """
 
-    def __init__(self, train: Sequence[str], test: Sequence[str], val_scenes: int = 0, val_frames: int = 96) -> None:
+    def __init__(
+        self, train: Sequence[str] = (), test: Sequence[str] = (), val_scenes: int = 0, val_frames: int = 96
+    ) -> None:
         super().__init__(val_scenes, val_frames)
         self.train = tuple(train)
         self.test = tuple(test)
 
     def describe(self, fold: int) -> str:  # noqa: D102
-        return f"trained on {', '.join(self.train)}, tested on {', '.join(self.test)}"
+        return f"{', '.join(self.train) or 'none'} for training, {', '.join(self.test) or 'none'} for test"
 
-    def assign(self, scenes: Sequence[Scene], fold: int, seed: int) -> tuple[FrameSet, FrameSet]:  # noqa: D102
+    def assign(  # noqa: D102
+        self, scenes: Sequence[Scene], fold: int, seed: int
+    ) -> tuple[FrameSet, FrameSet, tuple[Scene, ...]]:
         keys = [scene.key for scene in scenes]
         train = select(keys, self.train, f"{_OPTION}.train")
         test = select(keys, self.test, f"{_OPTION}.test")
         if both := sorted(set(train) & set(test)):
             raise UserError(f"{_OPTION}: {', '.join(both)} would be trained on and tested. Take it out of one list.")
-        require_sound(scene for scene in scenes if scene.key in {*train, *test})
-        return (
-            FrameSet.labelled(scene for scene in scenes if scene.key in train),
-            FrameSet.labelled(scene for scene in scenes if scene.key in test),
-        )
+        taking_part = [scene for scene in scenes if scene.key in {*train, *test}]
+        require_sound(taking_part)
+        return _by_scene(taking_part, set(test))
+
+
+def _by_scene(scenes: Sequence[Scene], tested: set[str]) -> tuple[FrameSet, FrameSet, tuple[Scene, ...]]:
+    test_scenes = tuple(sorted((scene for scene in scenes if scene.key in tested), key=lambda scene: scene.key))
+    train = FrameSet.labelled(scene for scene in scenes if scene.key not in tested)
+    return train, FrameSet.labelled(test_scenes), test_scenes
 
 
 def _spread(frames: FrameSet, count: int) -> FrameSet:

@@ -72,6 +72,10 @@ class Scene:
         """The problems that keep the scene from being used."""
         return tuple(problem for problem in self.problems if problem.severity == "error")
 
+    def is_evaluated(self, number: int) -> bool:
+        """Whether a frame belongs to the part that a submission must hold masks for."""
+        return self.evaluated[0] <= number <= self.evaluated[1]
+
     def __repr__(self) -> str:
         return f"Scene({self.dataset}:{self.key}, {len(self.frames)} frames, {len(self.masks)} labelled)"
 

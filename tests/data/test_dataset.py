@@ -137,7 +137,7 @@ def test_a_store_changes_nothing(tmp_path: Path, frames: FrameSet, workers: int,
         return ClipAugmentation(A.Compose([A.Affine(rotate=(-9, 9), p=1)]), 4) if augmented else None
 
     store = FrameStore(tmp_path / "store")
-    fill(pixels_of(frames, (32, 24), store), 1, lambda: None)
+    fill(pixels_of(frames, (32, 24), store), 1)
     decoded = list(Epochs(frames, training(frames, augment=augment()), 0))
     for scene in frames.scenes:
         for path in scene.frames.values():
@@ -216,7 +216,6 @@ def test_an_evaluation_batch(frames: FrameSet, size: tuple[int, int] | None) -> 
     assert shapes == {
         "image": (3, height, width, 3),
         "references": (2, 3, height, width, 3),
-        "mask": (3, height, width),
         "truth": (3, 48, 64),
         "roi": (48, 64),
         "scored": (3,),
@@ -227,7 +226,6 @@ def test_an_evaluation_batch(frames: FrameSet, size: tuple[int, int] | None) -> 
     assert batch["number"].tolist() == [9, 10, 17]
     for row, number in enumerate((9, 10, 17)):
         np.testing.assert_array_equal(batch["image"][row], pixels.image(number))
-        np.testing.assert_array_equal(batch["mask"][row], pixels.mask(number))
         truth = cv2.imread(str(frames.scenes[0].masks[number]), cv2.IMREAD_GRAYSCALE)
         np.testing.assert_array_equal(batch["truth"][row], truth)
     np.testing.assert_array_equal(batch["references"], References(3, draws=2).scene(pixels, 1))
@@ -249,7 +247,6 @@ def test_frames_without_a_mask_are_unknown_and_only_the_set_is_scored(frames: Fr
     dataset = EvaluationDataset(pixels_of(frames, (32, 24)), (Image(),), scored, seed=0)
     batch = dataset[[Draw(0, number, 0) for number in (8, 9, 10, 11)]]
     assert batch["scored"].tolist() == [False, True, False, True]
-    for key in ("mask", "truth"):
-        assert (batch[key][0] == 170).all()
-        assert not (batch[key][1] == 170).all()
+    assert (batch["truth"][0] == 170).all()
+    assert not (batch["truth"][1] == 170).all()
     assert dataset[[Draw(1, 6, 0)]]["scored"].tolist() == [False]

@@ -4,7 +4,6 @@ import errno
 import json
 import os
 import pickle
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -409,23 +408,27 @@ def test_scene_frames_can_be_pickled_when_they_are_open(tmp_path: Path, scene: S
     np.testing.assert_array_equal(first.image(2), expected[0])
 
 
-@pytest.mark.parametrize("workers", [0, 1, 3])
-def test_fill_counts_what_it_writes(tmp_path: Path, cdnet: Path, workers: int) -> None:
+@pytest.mark.parametrize("workers", [None, 1, 3])
+def test_fill_writes_what_is_missing(
+    tmp_path: Path, cdnet: Path, workers: int | None, capfd: pytest.CaptureFixture[str]
+) -> None:
     frames = FrameStore(tmp_path / "store")
     pixels = [SceneFrames(scene, (32, 24), frames) for scene in CDnet2014().scenes(cdnet)]
-    lock, count = threading.Lock(), 0
-
-    def advance() -> None:
-        nonlocal count
-        with lock:
-            count += 1
-
     list(pixels[0].fill())
-    total = sum(scene.missing() for scene in pixels)
-    assert total == 5 * (26 + 6)
-    fill(pixels, workers, advance)
-    assert count == total
+    assert sum(scene.missing() for scene in pixels) == 5 * (26 + 6)
+    assert sum(scene.missing_bytes() for scene in pixels) == 5 * (26 * 3 + 6) * 32 * 24
+    fill(pixels, workers)
     assert not any(scene.missing() for scene in pixels)
+    assert "160/160" in capfd.readouterr().out
+    fill(pixels, workers)
+    assert capfd.readouterr().out == ""
+
+
+def test_fill_needs_room_on_the_disk(tmp_path: Path, cdnet: Path) -> None:
+    scene = CDnet2014().scenes(cdnet)[0]
+    huge = SceneFrames(scene, (2_000_000, 1_000_000), FrameStore(tmp_path / "store"))
+    with pytest.raises(UserError, match=r"store needs .* GiB and the disk has .* --data\.init_args\.store"):
+        fill([huge])
 
 
 def test_fill_tells_of_a_file_that_cannot_be_used(tmp_path: Path, cdnet: Path) -> None:
@@ -434,7 +437,7 @@ def test_fill_tells_of_a_file_that_cannot_be_used(tmp_path: Path, cdnet: Path) -
     frames = FrameStore(tmp_path / "store")
     pixels = [SceneFrames(scene, None, frames) for scene in CDnet2014().scenes(cdnet)]
     with pytest.raises(UserError, match=rf"{bad}: .*\(99\)"):
-        fill(pixels, 1, lambda: None)
+        fill(pixels, 1)
     missing = {scene.scene.key: scene.missing() for scene in pixels}
     assert missing["baseline/office"] == 6
     assert missing["baseline/highway"] == 0

@@ -1,0 +1,78 @@
+"""The datamodule's choices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bgsub_lightning.data import Image, References, ScenesDataModule, Stream
+from bgsub_lightning.errors import UserError
+from bgsub_lightning.sampling import SceneWise, Subset
+
+
+def module(root: Path, protocol: Any = None, **settings: Any) -> ScenesDataModule:
+    settings = {"size": (32, 24), "num_workers": 0, **settings}
+    inputs = settings.pop("inputs", (Image(), References(3)))
+    return ScenesDataModule(inputs, protocol or SceneWise(), root=root, **settings)
+
+
+def test_frames_of_each_stage(cdnet: Path) -> None:
+    data = module(cdnet, eval_batch_size=4)
+    assert {scene.key for scene in data.frames_of("test").scenes} == {"baseline/highway", "shadow/bungalows"}
+    assert data.frames_of("test").numbers == (tuple(range(21, 27)),) * 2
+    assert data.frames_of("fit").isdisjoint(data.frames_of("test"))
+    assert len(data.frames_of("fit")) == 18
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "stage", "purpose"),
+    [
+        (["baseline"], ["thermal/unlabelled"], "test", "labelled frame to test"),
+        (["thermal/unlabelled"], ["baseline"], "fit", "labelled frame to train on"),
+        ([], ["baseline"], "fit", "labelled frame to train on"),
+        ([], ["baseline"], "validate", "labelled frame to validate"),
+        (["baseline"], [], "predict", "no frame to predict"),
+    ],
+)
+def test_stage_without_frames_says_so(
+    cdnet: Path, make_video: Callable[..., Path], train: list[str], test: list[str], stage: str, purpose: str
+) -> None:
+    make_video(cdnet, "thermal", "unlabelled", labelled=0, withheld=3)
+    with pytest.raises(UserError, match=rf"data\.init_args\.protocol: there is .*{purpose}"):
+        module(cdnet, Subset(train, test)).frames_of(stage)
+
+
+def test_footage_without_masks_can_be_predicted(cdnet: Path, make_video: Callable[..., Path]) -> None:
+    video = make_video(cdnet, "thermal", "unlabelled", labelled=0, withheld=3)
+    for mask in (video / "groundtruth").iterdir():
+        mask.unlink()
+    data = module(cdnet, Subset(test=["thermal/unlabelled"]))
+    assert data.frames_of("predict").numbers == ((21, 22, 23),)
+    batch = next(iter(data.predict_dataloader()))
+    assert batch["number"].tolist() == [21, 22, 23]
+    assert "truth" not in batch
+
+
+def test_stream_begins_at_the_first_frame_and_scores_the_labelled(cdnet: Path) -> None:
+    batches = list(module(cdnet, inputs=(Stream(),), eval_batch_size=7).test_dataloader())
+    first = [batch for batch in batches if batch["scene"] == 0]
+    assert [number for batch in first for number in batch["number"].tolist()] == list(range(1, 27))
+    scored = [number for batch in first for number in batch["number"][batch["scored"]].tolist()]
+    assert scored == list(range(21, 27))
+    assert [batch["opens"] for batch in first] == [True, False, False, False]
+
+
+def test_evaluation_hands_over_references_once_per_scene(cdnet: Path) -> None:
+    batches = list(module(cdnet, inputs=(Image(), References(3, 2)), eval_batch_size=4).test_dataloader())
+    assert ["references" in batch for batch in batches] == [True, False, True, False]
+    assert batches[0]["references"].shape == (2, 3, 24, 32, 3)
+    assert batches[0]["truth"].shape == (4, 48, 64)
+    assert batches[0]["roi"].shape == (48, 64)
+
+
+def test_scenes_can_be_chosen(cdnet: Path) -> None:
+    data = module(cdnet, scene=["baseline"], fold=2)
+    assert {scene.key for scene in data.frames_of("fit").scenes} == {"baseline/highway", "baseline/PETS2006"}
