@@ -1,5 +1,6 @@
 # `make demo`: the main job on synthetic scenes. `make test`: all checks. Both make what they need first.
 PYTHON ?= python3
+PIP ?= # more options of pip install
 VENV ?= .venv
 BIN = $(VENV)/bin
 
@@ -19,11 +20,11 @@ install-test: $(VENV)/.installed-test
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	$(BIN)/python -m pip install --quiet $(PIP) --constraint constraints.txt --editable .
 	touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	$(BIN)/python -m pip install --quiet $(PIP) --constraint constraints.txt --editable '.[test]'
 	touch $@
 
 clean:

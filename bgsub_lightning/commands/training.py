@@ -81,6 +81,7 @@ _EXPECTED_WARNINGS = (
     ".*does not have many workers which may be a bottleneck",  # the number is the user's choice
     ".*compute.*method of metric SceneConfusion was called before the.*update",  # a process without a frame
     "There is a wandb run already in progress",
+    "Checkpoint directory .* exists and is not empty",  # a run that is continued
 )
 
 
@@ -192,8 +193,8 @@ class TrainingCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Make the trainer, with the run directory and the loggers of ours where the configuration names none."""
         self.run_dir.mkdir(parents=True, exist_ok=True)
-        if self._given.trainer.logger is None and not self._given.trainer.fast_dev_run:
-            kwargs["logger"] = self._loggers()
+        if self._given.trainer.logger is None:
+            kwargs["logger"] = False if self._given.trainer.fast_dev_run else self._loggers()
         if self._given.trainer.plugins is None:
             kwargs["plugins"] = [AtomicCheckpointIO()]
         return super().instantiate_trainer(default_root_dir=str(self.run_dir), **kwargs)

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from bgsub_lightning.cli import main
 
@@ -117,7 +118,7 @@ def test_dataset_files(
     assert len(message) > len(f"error: {file}: ") + 30  # what is wrong, and what to do
 
 
-@pytest.mark.parametrize("spoil", [*SPOILS[:3], empty_category])
+@pytest.mark.parametrize("spoil", SPOILS)
 def test_prepare_tells_them_too(
     fails: Fails, cdnet: Path, capfd: pytest.CaptureFixture[str], spoil: Callable[[Path], Path]
 ) -> None:
@@ -146,6 +147,22 @@ class TestRuns:
     def test_begun_run_is_not_trained_over(self, run: Run, fails: Fails, tmp_path: Path) -> None:
         (tmp_path / "run/finished.json").unlink()
         assert "--ckpt_path last" in fails(run("fit"))
+
+    def test_weights_of_another_run_do_not_lift_the_guard(self, run: Run, fails: Fails, tmp_path: Path) -> None:
+        assert run("fit", "--trainer.max_steps=1", run_dir=tmp_path / "other") == 0
+        checkpoint = tmp_path / "other/checkpoints/last.ckpt"
+        assert "finished run" in fails(run("fit", f"--ckpt_path={checkpoint}"))
+
+    def test_checkpoint_without_a_record(self, run: Run, fails: Fails, tmp_path: Path) -> None:
+        content = torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)
+        del content["trained_on"]
+        torch.save(content, tmp_path / "bare.ckpt")
+        assert "does not tell what it was trained on" in fails(run("test", f"--ckpt_path={tmp_path / 'bare.ckpt'}"))
+
+    def test_checkpoint_that_was_cut_off(self, run: Run, fails: Fails, tmp_path: Path) -> None:
+        whole = (tmp_path / "run/checkpoints/last.ckpt").read_bytes()
+        (tmp_path / "run/checkpoints/last.ckpt").write_bytes(whole[: len(whole) // 2])
+        assert "run/checkpoints/last.ckpt" in fails(run("test"))
 
     def test_run_that_was_never_trained_cannot_be_tested(self, run: Run, fails: Fails, tmp_path: Path) -> None:
         message = fails(run("test", run_dir=tmp_path / "other"))

@@ -139,6 +139,26 @@ def test_finished_run_started_again_does_nothing(run: Run, trained: Path, capfd:
     assert (trained / "checkpoints/last.ckpt").read_bytes() == before
 
 
+def test_finished_run_goes_on_when_more_is_asked(run: Run, trained: Path) -> None:
+    assert run("fit", "--ckpt_path=last", "--trainer.max_epochs=3") == 0
+    assert json.loads((trained / "finished.json").read_text()) == {"steps": 27, "epochs": 3}
+    assert yaml.safe_load((trained / "config.yaml").read_text())["ckpt_path"] is None
+    assert torch.load(trained / "checkpoints/last.ckpt", weights_only=True)["global_step"] == 27
+
+
+def test_dry_run_leaves_the_directory_free(run: Run, tmp_path: Path) -> None:
+    assert run("fit", "--trainer.fast_dev_run=true") == 0
+    assert not list(tmp_path.rglob("*.ckpt"))
+    assert run("fit", "--trainer.max_steps=1") == 0
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])
+def test_lower_precision(run: Run, tmp_path: Path, precision: str) -> None:
+    assert run("fit", f"--trainer.precision={precision}") == 0
+    assert run("test", f"--trainer.precision={precision}") == 0
+    assert set(scores(tmp_path / "run")["videos"]) == {"baseline/highway", "shadow/bungalows"}
+
+
 def test_same_seed_same_weights_other_seed_others(run: Run, tmp_path: Path) -> None:
     def weights(name: str, *options: str) -> dict[str, torch.Tensor]:
         assert run("fit", *options, run_dir=tmp_path / name) == 0
