@@ -23,7 +23,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--real-data") is None:
-        skip = pytest.mark.skip(reason="needs the real sequences: --real-data PATH, the folder that holds CDnet2014/")
+        skip = pytest.mark.skip(reason="needs the real sequences: --real-data=PATH, the folder that holds CDnet2014/")
         for item in items:
             if item.get_closest_marker("real_data"):
                 item.add_marker(skip)
