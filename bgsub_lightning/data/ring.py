@@ -101,12 +101,13 @@ class _Ring:
         return {key: self._copy(value) if isinstance(value, _Piece) else value for key, value in message.items()}
 
     def _copy(self, piece: _Piece) -> Tensor:
-        size = math.prod(piece.shape)
-        source = self.slots[piece.worker][piece.slot][piece.start : piece.start + size]
+        source = self.slots[piece.worker][piece.slot][piece.start : piece.start + math.prod(piece.shape)]
         if self.pinned:
-            return torch.empty(size, dtype=torch.uint8, pin_memory=True).copy_(source).view(piece.shape)
-        copy = torch.from_numpy(np.empty(size, np.uint8))  # numpy asks for huge pages
-        return copy.copy_(source).view(piece.shape)
+            copy = torch.empty(len(source), dtype=torch.uint8, pin_memory=True)
+        else:
+            copy = torch.from_numpy(np.empty(len(source), np.uint8))  # numpy asks for huge pages
+        copy.numpy()[:] = source.numpy()  # not copy_(): its threads would take the workers' processors
+        return copy.view(piece.shape)
 
 
 def _as_it_is(batch: dict[str, Any]) -> dict[str, Any]:
