@@ -78,7 +78,7 @@ def test_experiment_can_be_fitted_and_tested(name: str, tmp_path: Path) -> None:
     options += ["--data.init_args.size=[48, 32]", "--model.init_args.channels=4", "--wandb=disabled"]
     if "small" in name or "subset" in name:
         options += [f"--data.init_args.store={tmp_path / 'store'}"]
-    steps = ["--trainer.max_steps=2", "--trainer.val_check_interval=2"]
+    steps = ["--trainer.max_steps=2", "--trainer.val_check_interval=2", "--trainer.log_every_n_steps=1"]
     assert main(["fit", *options, *steps]) == 0
     assert main(["test", *options]) == 0
     assert (tmp_path / "run/scores.json").is_file()
