@@ -11,7 +11,7 @@ from bgsub_lightning.errors import UserError
 from bgsub_lightning.results import TestResult, table
 
 
-def demo(out: Path = Path("demo"), steps: int = 500, seed: int = 0) -> None:
+def demo(out: Path = Path("demo"), steps: int = 800, seed: int = 0) -> None:
     """Train BMN-BSN on synthetic scenes, test it on scenes that it has not seen, and compare it with MOG2.
 
     Args:
