@@ -213,9 +213,9 @@ class TrainingCLI(LightningCLI):
             parameters = sum(parameter.numel() for parameter in self.model.parameters())
             console.print(
                 f"{type(self.model).__name__}, {parameters:,} parameters, on {self.trainer.strategy.root_device}: "
-                f"trains on {len(split.train):,} frames of {len(split.train.scenes)} scenes; validation looks at "
-                f"{len(split.validation)} frames ({split.validation_kind}); "
-                f"{self._samples_per_step} samples per step. Run directory: {self.run_dir}",
+                f"{len(split.train):,} frames of {len(split.train.scenes)} scenes to train on, "
+                f"{self._samples_per_step} at each step; validation looks at {len(split.validation)} frames "
+                f"({split.validation_kind}). Run directory: {self.run_dir}",
                 soft_wrap=True,
             )
 
