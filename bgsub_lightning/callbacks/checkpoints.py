@@ -13,6 +13,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint, Timer
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.trainer.states import TrainerFn
 
+from bgsub_lightning.files import whole_file
+
 
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes a checkpoint beside and renames it, so that no kill leaves half of one.
@@ -21,14 +23,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:  # noqa: D102
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.partial")
-        with partial.open("wb") as file:
+        with whole_file(Path(path)) as partial, partial.open("wb") as file:
             torch.save(checkpoint, file)
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(path)
 
 
 class _RunCheckpoint(ModelCheckpoint):
@@ -103,6 +101,5 @@ class FinishedMarker(Callback):
             return
         path = Path(trainer.default_root_dir) / "finished.json"
         done: dict[str, Any] = {"steps": trainer.global_step, "epochs": trainer.current_epoch}
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_text(json.dumps(done) + "\n")
-        partial.replace(path)
+        with whole_file(path) as partial:
+            partial.write_text(json.dumps(done) + "\n")

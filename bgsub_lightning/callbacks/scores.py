@@ -17,6 +17,7 @@ from bgsub_lightning import __version__
 from bgsub_lightning.console import console
 from bgsub_lightning.data import EvaluationBatch
 from bgsub_lightning.errors import UserError
+from bgsub_lightning.files import whole_file
 from bgsub_lightning.metrics import COUNTS, SceneConfusion
 from bgsub_lightning.modules import BgsModule
 from bgsub_lightning.results import TestResult, VideoResult, table
@@ -122,13 +123,11 @@ class ScoreWriter(Callback):
     def _write_frames(self, path: Path, rows: list[tuple[str, int, list[int]]], module: BgsModule) -> None:
         dataset = module.datamodule.reader.name
         trained = {key: trained_frames(module.trained_on, dataset, key) for key in {key for key, _, _ in rows}}
-        partial = path.with_name(f".{path.name}.partial")
-        with partial.open("w", newline="") as file:
+        with whole_file(path) as partial, partial.open("w", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(["video", "frame", *COUNTS, "trained_on"])
             for key, number, counts in sorted(rows):
                 writer.writerow([key, number, *counts, int(number in trained[key])])
-        partial.replace(path)
 
 
 def _device(device: torch.device) -> str:

@@ -34,6 +34,7 @@ from bgsub_lightning.commands.parser import TrainingParser
 from bgsub_lightning.console import console
 from bgsub_lightning.data import ScenesDataModule
 from bgsub_lightning.errors import UserError
+from bgsub_lightning.files import whole_file
 from bgsub_lightning.modules import BgsModule
 
 
@@ -248,8 +249,8 @@ class TrainingCLI(LightningCLI):
         """Return the run's id at W&B, the same each time the run is continued."""
         path = self.run_dir / "run.json"
         if not path.is_file():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps({"wandb_id": uuid.uuid4().hex[:8]}) + "\n")
+            with whole_file(path) as partial:
+                partial.write_text(json.dumps({"wandb_id": uuid.uuid4().hex[:8]}) + "\n")
         return str(json.loads(path.read_text())["wandb_id"])
 
     def _require_free_or_resumed(self) -> None:

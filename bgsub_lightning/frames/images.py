@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bgsub_lightning.errors import UserError
+from bgsub_lightning.files import whole_file
 from bgsub_lightning.scenes.labels import LEVELS, unexpected_levels
 from bgsub_lightning.scenes.scene import Scene
 
@@ -91,8 +92,6 @@ def write_png(path: Path, image: NDArray[np.uint8]) -> None:
         path: The file; its folder is made.
         image: Grey ``(H, W)`` or RGB ``(H, W, 3)``, uint8.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     _, data = cv2.imencode(".png", image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(data.tobytes())
-    partial.replace(path)
+    with whole_file(path) as partial:
+        partial.write_bytes(data.tobytes())

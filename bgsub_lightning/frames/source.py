@@ -98,7 +98,7 @@ class SceneFrames:
     def _lacking(self) -> list[_Kind]:
         return [k for k in (self._images, self._masks) if self.store and k.files and self._open(k) is None]
 
-    # Opened where they are used, not before: a worker process maps the files itself.
+    # Opened where they are used, not before: each worker process opens the files itself.
     @cached_property
     def _stored_images(self) -> StoredArray | None:
         return self._open(self._images)
@@ -124,7 +124,7 @@ class SceneFrames:
         return self.store.open(self._key, kind.name, fingerprint(kind.files.values()))
 
     def __getstate__(self) -> dict[str, object]:
-        """Leave the opened arrays behind: pickled, a memory map becomes a copy of all it maps."""
+        """Leave the opened arrays behind: a file descriptor means nothing in another process."""
         return {name: value for name, value in vars(self).items() if not name.startswith("_stored")}
 
     @property

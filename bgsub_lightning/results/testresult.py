@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from bgsub_lightning.errors import UserError
+from bgsub_lightning.files import whole_file
 from bgsub_lightning.metrics import COUNTS, Scores, scores
 from bgsub_lightning.metrics.scenes import Averaging
 from bgsub_lightning.sampling import Leakage
@@ -77,9 +78,8 @@ class TestResult:
     def save(self, path: Path) -> None:
         """Write the file, under a temporary name first."""
         content = {"version": VERSION, "counts": COUNTS, **asdict(self), "figures": asdict(self.scores())}
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_text(json.dumps(content, indent=1) + "\n")
-        partial.replace(path)
+        with whole_file(path) as partial:
+            partial.write_text(json.dumps(content, indent=1) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> TestResult:
