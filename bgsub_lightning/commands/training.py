@@ -83,6 +83,7 @@ _EXPECTED_WARNINGS = (
     ".*compute.*method of metric SceneConfusion was called before the.*update",  # a process without a frame
     "There is a wandb run already in progress",
     "Checkpoint directory .* exists and is not empty",  # a run that is continued
+    "The dirpath has changed from",  # weights of another run are used
 )
 
 
