@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Literal
 
 from rich import box
 from rich.table import Table
@@ -12,7 +13,9 @@ from rich.table import Table
 from bgsub_lightning.console import console, progress_bar
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import FrameStore, SceneFrames, fill, read_mask
-from bgsub_lightning.scenes import CDnet2014, Problem, Scene
+from bgsub_lightning.scenes import CDnet2014, Problem, Reader, Scene, Wallflower
+
+_READERS: dict[str, type[Reader]] = {reader.name: reader for reader in (CDnet2014, Wallflower)}
 
 
 def prepare(
@@ -22,21 +25,23 @@ def prepare(
     width: int = 320,
     height: int = 240,
     workers: int | None = None,
+    dataset: Literal["CDnet2014", "Wallflower"] = "CDnet2014",
 ) -> None:
-    """Check a dataset in CDnet2014's layout, list its videos and problems, and fill the frame store.
+    """Check a dataset, list its videos and problems, and fill the frame store.
 
     Args:
-        root: The dataset's folder. Default: the environment variable CDNET2014_ROOT.
+        root: The dataset's folder. Default: the environment variable CDNET2014_ROOT or WALLFLOWER_ROOT.
         store: Folder to keep decoded frames in. Default: check only.
-        scene: Only these categories or patterns of category/video, such as '[baseline, shadow/c*]'.
+        scene: Only these categories, videos or patterns of category/video, such as '[baseline, shadow/c*]'.
         width: Width of the stored frames in pixels; that of the experiments.
         height: Their height.
         workers: Threads that decode. Default: one for each processor.
+        dataset: The dataset, in whose layout the folder is.
 
     Raises:
         UserError: If the dataset is not there, a video cannot be used, or the store cannot be written.
     """
-    reader = CDnet2014()
+    reader = _READERS[dataset]()
     scenes = reader.scenes(reader.locate(root), scene)
     console.print(_videos(scenes))
     problems = [problem for each in scenes for problem in each.problems] + _spoiled_masks(scenes)
@@ -54,17 +59,18 @@ def prepare(
 
 def _spoiled_masks(scenes: list[Scene]) -> list[Problem]:
     """Decode every mask and look at its size and its grey levels."""
-    files = [(path, scene.size) for scene in scenes if not scene.errors for path in scene.masks.values()]
+    files = [(path, scene) for scene in scenes if not scene.errors for path in scene.masks.values()]
     with progress_bar() as bar, ThreadPoolExecutor(os.cpu_count() or 2) as pool:
         task = bar.add_task("Checking the masks", total=len(files))
 
-        def check(item: tuple[Path, tuple[int, int]]) -> Problem | None:
+        def check(item: tuple[Path, Scene]) -> Problem | None:
             bar.advance(task)
+            path, scene = item
             try:
-                read_mask(*item)
+                read_mask(path, scene.size, code=scene.mask_code)
             except UserError as error:
-                what, _, cure = str(error).removeprefix(f"{item[0]}: ").partition(". ")
-                return Problem("error", item[0], what, cure)
+                what, _, cure = str(error).removeprefix(f"{path}: ").partition(". ")
+                return Problem("error", path, what, cure)
             return None
 
         return [problem for problem in pool.map(check, files) if problem]
@@ -87,7 +93,7 @@ def _videos(scenes: list[Scene]) -> Table:
             "file" if scene.roi else "all",
             str(len(scene.problems) or ""),
         )
-    shown.caption = "refs: frames before the temporal ROI; labels: frames with a mask; !: problems, told below."
+    shown.caption = "refs: frames before the labelled part; labels: frames with a mask; !: problems, told below."
     shown.caption_justify = "left"
     shown.add_section()
     totals = (sum(len(scene.frames) for scene in scenes), sum(len(scene.masks) for scene in scenes))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import whole_file
-from bgsub_lightning.scenes.labels import LEVELS, unexpected_levels
+from bgsub_lightning.scenes.labels import LEVELS, MaskCode, unexpected_levels
 from bgsub_lightning.scenes.scene import Scene
 
 
@@ -36,16 +36,19 @@ def read_image(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.ui
     return image.astype(np.uint8, copy=False)
 
 
-def read_mask(path: Path, expected: tuple[int, int], size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+def read_mask(
+    path: Path, expected: tuple[int, int], size: tuple[int, int] | None = None, code: MaskCode = MaskCode.CDNET
+) -> NDArray[np.uint8]:
     """Decode a ground-truth mask.
 
     Args:
         path: The file.
         expected: Width and height of the frame that it belongs to.
         size: Width and height to resize to (nearest neighbour); ``None``: as it is.
+        code: How the mask is written.
 
     Returns:
-        Grey levels of shape ``(H, W)``, uint8; see :mod:`bgsub_lightning.scenes.labels`.
+        CDnet2014's grey levels of shape ``(H, W)``, uint8; see :mod:`bgsub_lightning.scenes.labels`.
 
     Raises:
         UserError: If the file cannot be decoded, has another size than its frame, or holds a level that does not exist.
@@ -59,7 +62,8 @@ def read_mask(path: Path, expected: tuple[int, int], size: tuple[int, int] | Non
             f"{path}: the mask is {width}×{height}, its frame {expected[0]}×{expected[1]}. "
             f"A mask must have its frame's size: fetch both again, or delete the mask to leave the frame unlabelled."
         )
-    if levels := unexpected_levels(mask.astype(np.uint8, copy=False)):
+    mask = code.levels(mask.astype(np.uint8, copy=False))
+    if levels := unexpected_levels(mask):
         shown = ", ".join(map(str, levels[:8])) + (" …" if len(levels) > 8 else "")
         raise UserError(
             f"{path}: the mask holds grey levels that do not exist ({shown}); "

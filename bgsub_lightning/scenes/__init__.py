@@ -6,5 +6,6 @@ dataset's layout.
 
 from bgsub_lightning.scenes.cdnet2014 import CDnet2014
 from bgsub_lightning.scenes.scene import Problem, Reader, Scene, require_sound
+from bgsub_lightning.scenes.wallflower import Wallflower
 
-__all__ = ["CDnet2014", "Problem", "Reader", "Scene", "require_sound"]
+__all__ = ["CDnet2014", "Problem", "Reader", "Scene", "Wallflower", "require_sound"]

@@ -7,22 +7,20 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import cv2
 import numpy as np
 
 from bgsub_lightning.errors import UserError
+from bgsub_lightning.scenes.checks import THREADS, Draft, each, folders, numbered, some
 from bgsub_lightning.scenes.labels import OUTSIDE_ROI
-from bgsub_lightning.scenes.scene import Problem, Reader, Scene, select
+from bgsub_lightning.scenes.scene import Reader, Scene, select
 
 _FRAME = re.compile(r"in(\d+)\.(?:jpe?g|png|bmp)", re.IGNORECASE)
 _MASK = re.compile(r"gt(\d+)\.png", re.IGNORECASE)
-_THREADS = 16  # the checks wait for the disk, not for the processor
 
 
 class CDnet2014(Reader):
@@ -54,8 +52,8 @@ class CDnet2014(Reader):
     def scenes(self, root: Path, patterns: Sequence[str] | None = None) -> list[Scene]:  # noqa: D102
         videos: dict[str, Path] = {}
         empty = []
-        for category in _folders(root):
-            found = [video for video in _folders(category) if (video / "input").is_dir()]
+        for category in folders(root):
+            found = [video for video in folders(category) if (video / "input").is_dir()]
             videos |= {f"{category.name}/{video.name}": video for video in found}
             if not found and category.name in self.categories:
                 empty.append(category)
@@ -71,15 +69,15 @@ class CDnet2014(Reader):
         keys = list(videos)
         if patterns is not None:
             keys = select(keys, patterns, "data.init_args.scene")
-        with ThreadPoolExecutor(_THREADS) as pool:
+        with ThreadPoolExecutor(THREADS) as pool:
             return [self._scene(videos[key], pool) for key in keys]
 
     def _scene(self, folder: Path, pool: ThreadPoolExecutor) -> Scene:
-        draft = _Draft(folder)
-        frames = draft.sound_frames(_numbered(folder / "input", _FRAME), pool)
+        draft = _Draft(folder / "input", "in%06d.jpg")
+        frames = draft.sound_frames(numbered(draft.frames_folder, _FRAME), 1, pool)
         first, last = draft.temporal_roi()
         size = draft.frame_size(frames)
-        masks = draft.labelled(_numbered(folder / "groundtruth", _MASK), frames, range(first, last + 1), size, pool)
+        masks = draft.labelled(numbered(folder / "groundtruth", _MASK), frames, range(first, last + 1), size, pool)
         return Scene(
             dataset=self.name,
             category=folder.parent.name,
@@ -94,29 +92,13 @@ class CDnet2014(Reader):
         )
 
 
-@dataclass
-class _Draft:
-    """One video's folder while it is read: each method reads one thing and notes what is wrong with it."""
+class _Draft(Draft):
+    """A video of CDnet2014 while it is read."""
 
-    folder: Path
-    problems: list[Problem] = field(default_factory=list)
-
-    def note(self, severity: Literal["error", "warning"], file: Path, what: str, cure: str) -> None:
-        self.problems.append(Problem(severity, file, what, cure))
-
-    def sound_frames(self, frames: Mapping[int, Path], pool: ThreadPoolExecutor) -> dict[int, Path]:
-        """Leave out what was cut off in a download, and count the gaps."""
-        sound = dict(zip(frames, _each(_is_whole, frames.values(), pool), strict=True))
-        damaged = [frames[number] for number, whole in sound.items() if not whole]
-        if damaged:
-            what = f"{_some(len(damaged), 'frame')} of this video {'is' if len(damaged) == 1 else 'are'} truncated"
-            self.note("warning", damaged[0], what, "Left out; fetch the file again to have it back.")
-        missing = (max(frames) - len(frames)) if frames else 0
-        if missing > 0:
-            gap = next(number for number in range(1, max(frames) + 1) if number not in frames)
-            what = f"{_some(missing, 'frame number')} missing before the last frame (the first is {gap})"
-            self.note("warning", self.folder / "input", what, "Worked with the frames that are there.")
-        return {number: path for number, path in frames.items() if sound[number]}
+    @property
+    def folder(self) -> Path:
+        """The video's folder."""
+        return self.frames_folder.parent
 
     def temporal_roi(self) -> tuple[int, int]:
         path = self.folder / "temporalROI.txt"
@@ -136,16 +118,6 @@ class _Draft:
             return 1, 0
         return first, last
 
-    def frame_size(self, frames: Mapping[int, Path]) -> tuple[int, int]:
-        for path in frames.values():
-            image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-            if image is None:
-                self.note("error", path, "cannot be decoded as an image", "Fetch the file again, or delete it.")
-                return 0, 0
-            return image.shape[1], image.shape[0]
-        self.note("error", self.folder / "input", "holds no frame", "Its files must be named in%06d.jpg.")
-        return 0, 0
-
     def labelled(
         self,
         masks: Mapping[int, Path],
@@ -156,14 +128,14 @@ class _Draft:
     ) -> dict[int, Path]:
         present = [number for number in evaluated if number in frames]
         if evaluated and len(present) < len(evaluated):
-            what = f"{_some(len(evaluated) - len(present), 'frame')} of the temporal ROI missing"
-            self.note("warning", self.folder / "input", what, "Worked with the frames that are there.")
+            what = f"{some(len(evaluated) - len(present), 'frame')} of the temporal ROI missing"
+            self.note("warning", self.frames_folder, what, "Worked with the frames that are there.")
         inside = {number: masks[number] for number in present if number in masks}
-        withheld = dict(zip(inside, _each(lambda path: _is_withheld(path, size), inside.values(), pool), strict=True))
+        withheld = dict(zip(inside, each(lambda path: _is_withheld(path, size), inside.values(), pool), strict=True))
         labelled = {number: path for number, path in inside.items() if not withheld[number]}
         for count, why in ((len(present) - len(inside), "no mask"), (sum(withheld.values()), "a mask of 85 alone")):
             if count:
-                what = f"{_some(count, 'frame')} of the temporal ROI with {why}"
+                what = f"{some(count, 'frame')} of the temporal ROI with {why}"
                 self.note("warning", self.folder / "groundtruth", what, "Taken as unlabelled, never as background.")
         if evaluated and not labelled:
             self.note("warning", self.folder / "groundtruth", "no labelled frame", "It can be predicted, not scored.")
@@ -188,35 +160,6 @@ class _Draft:
         return None if uniform else path
 
 
-def _folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-
-
-def _numbered(folder: Path, pattern: re.Pattern[str]) -> dict[int, Path]:
-    """Files by the number in their names, ascending."""
-    if not folder.is_dir():
-        return {}
-    with os.scandir(folder) as entries:
-        matches = ((pattern.fullmatch(entry.name), entry.path) for entry in entries)
-        return dict(sorted((int(match[1]), Path(path)) for match, path in matches if match))
-
-
-def _each(check: Callable[[Path], bool], paths: Iterable[Path], pool: ThreadPoolExecutor) -> list[bool]:
-    """Check files in parallel, a slice of them per task: a task of its own costs more than a check."""
-    files = list(paths)
-    step = max(1, -(-len(files) // _THREADS))
-    slices = [files[i : i + step] for i in range(0, len(files), step)]
-    return [found for part in pool.map(lambda part: [check(path) for path in part], slices) for found in part]
-
-
-def _is_whole(path: Path) -> bool:
-    """Whether a JPEG has its end marker: OpenCV fills what is cut off with grey, and says nothing to the caller."""
-    with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - 1024))
-        return (b"\xff\xd9" in file.read()) if path.suffix.lower() in {".jpg", ".jpeg"} else size > 0
-
-
 def _is_withheld(path: Path, size: tuple[int, int]) -> bool:
     """Whether a mask is uniformly 85.
 
@@ -230,7 +173,3 @@ def _is_withheld(path: Path, size: tuple[int, int]) -> bool:
         return False
     mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     return mask is not None and bool(np.all(mask == OUTSIDE_ROI))
-
-
-def _some(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -16,6 +16,24 @@ BACKGROUND, FOREGROUND, IGNORED = 0, 1, 255
 """The classes of a training target."""
 
 
+class MaskCode(Enum):
+    """How a dataset writes its masks, and what that is in CDnet2014's grey levels."""
+
+    CDNET = "cdnet"
+    """CDnet2014's levels as they are."""
+    BINARY = "binary"
+    """Foreground from 128 on and background below: grey is but the soft edge of a drawing, as in Wallflower."""
+
+    def levels(self, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Translate a decoded mask, grey, any shape, uint8, to CDnet2014's levels.
+
+        Example:
+            >>> MaskCode.BINARY.levels(np.array([0, 127, 128, 250], np.uint8)).tolist()
+            [0, 0, 255, 255]
+        """
+        return mask if self is MaskCode.CDNET else np.where(mask >= 128, MOVING, STATIC).astype(np.uint8)
+
+
 class LabelRule(Enum):
     """Which grey levels are foreground, which are background; all others are ignored.
 

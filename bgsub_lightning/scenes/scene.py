@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from bgsub_lightning.errors import UserError
+from bgsub_lightning.scenes.labels import MaskCode
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Scene:
         references: Numbers of the frames that come before the labelled part.
         roi: Image that is not 0 inside the region of interest; ``None``: the whole frame.
         problems: What was found wrong.
+        mask_code: How its masks are written.
     """
 
     dataset: str
@@ -61,6 +63,7 @@ class Scene:
     references: tuple[int, ...]
     roi: Path | None = None
     problems: tuple[Problem, ...] = ()
+    mask_code: MaskCode = MaskCode.CDNET
 
     @property
     def key(self) -> str:
@@ -97,7 +100,8 @@ def select(keys: Sequence[str], patterns: Iterable[str], option: str, known: Ite
 
     Args:
         keys: The ``category/name`` of every scene.
-        patterns: Shell patterns such as ``baseline/*``; a bare category means all of its scenes.
+        patterns: Shell patterns such as ``baseline/*``; a bare category means all of its scenes, any other bare name
+            the scenes of that name.
         option: Where the patterns come from, for the message.
         known: Categories that a pattern may name although no scene of them is here.
 
@@ -110,12 +114,17 @@ def select(keys: Sequence[str], patterns: Iterable[str], option: str, known: Ite
     Example:
         >>> select(["baseline/highway", "PTZ/zoomInZoomOut"], ["PTZ"], "exclude")
         ['PTZ/zoomInZoomOut']
+        >>> select(["baseline/highway", "PTZ/zoomInZoomOut"], ["high*"], "exclude")
+        ['baseline/highway']
     """
+    parts = {key: key.split("/") for key in keys}
     chosen: set[str] = set()
     for pattern in patterns:
-        matched = {key for key in keys if fnmatchcase(key, pattern) or fnmatchcase(key.split("/")[0], pattern)}
+        matched = {key for key in keys if fnmatchcase(key, pattern) or fnmatchcase(parts[key][0], pattern)}
         if not matched and pattern not in known:
-            names = [*keys, *dict.fromkeys(key.split("/")[0] for key in keys)]
+            matched = {key for key in keys if fnmatchcase(parts[key][-1], pattern)}
+        if not matched and pattern not in known:
+            names = [*keys, *dict.fromkeys(name for key in keys for name in parts[key])]
             close = difflib.get_close_matches(pattern, names, n=3, cutoff=0.5)
             hint = f"Did you mean {' or '.join(close)}?" if close else f"There are: {', '.join(keys)}."
             raise UserError(f"{option}: {pattern!r} is no video and no category of this dataset. {hint}")
@@ -149,8 +158,8 @@ class Reader(ABC):
             f"Tell its folder by --data.init_args.root=FOLDER (--root for `prepare`) or by the environment variable "
             f"{self.root_variable}. It must look like {self.layout}\n"
             f"Get it from {self.homepage}\n"
-            f"To start without it: `make demo`, or `python -m bgsub_lightning synthesize --out FOLDER`, "
-            f"which writes a synthetic twin in the same layout."
+            f"To start without it: `make demo`, or `python -m bgsub_lightning synthesize --out FOLDER "
+            f"--layout {self.name}`, which writes a synthetic twin in the same layout."
         )
         if told is None:
             raise UserError(f"The dataset {self.name} is needed, and no folder of it was named.\n{how}")

@@ -162,6 +162,43 @@ def fountain(stage: Stage) -> Effect:
     return effect
 
 
+SCREEN = ((96.0, 84.0, 72.0), (190.0, 176.0, 160.0))
+"""The darkest and the brightest colour of a screen, blue, green, red."""
+
+
+def bars(stage: Stage) -> Effect:
+    """Bars roll over a large screen behind the actors."""
+    width, height = stage.format.canvas
+    box = np.s_[round(0.08 * height) : round(0.82 * height), round(0.2 * width) : round(0.8 * width)]
+    rows = np.arange(box[0].stop - box[0].start)[:, None, None] / height
+    dark, bright = np.asarray(SCREEN)
+
+    def effect(shot: Shot, frame: int) -> None:
+        shot.image[box] = dark + (bright - dark) * (0.5 + 0.5 * np.sin(30 * rows - 0.7 * frame))
+
+    return effect
+
+
+def switched(stage: Stage) -> Effect:
+    """The light goes off, and on again a little before the labelled part."""
+    off = range(round(0.35 * stage.unlabelled), round(0.9 * stage.unlabelled))
+
+    def effect(shot: Shot, frame: int) -> None:
+        shot.image = shot.image.astype(np.float32) * np.float32(0.25 if frame in off else 1.0)
+
+    return effect
+
+
+def dawn(stage: Stage) -> Effect:
+    """It grows light, from a fifth in the first frame to all of it in the last."""
+    total = stage.unlabelled + stage.labelled
+
+    def effect(shot: Shot, frame: int) -> None:
+        shot.image = shot.image.astype(np.float32) * np.float32(0.2 + 0.8 * frame / total)
+
+    return effect
+
+
 def night(stage: Stage) -> Effect:
     """Street lamps light pools of the ground; vehicles have glaring lamps that light the road ahead."""
     view, scale = stage.scene.view, 4

@@ -1,11 +1,12 @@
-"""Renders the videos of the synthetic twin of CDnet2014, category by category."""
+"""Renders the videos of synthetic twins; CDnet2014's, category by category."""
 
 from __future__ import annotations
 
 import hashlib
 import multiprocessing
 import shutil
-from collections.abc import Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -29,6 +30,10 @@ _DAY = Light()
 _SUN = Light((0.62, 0.6, 0.5), (-1.0, -0.45), shadow=0.52, softness=0.03, hard=True)
 
 
+Casting = Callable[[Scene, np.random.Generator, int], list[Actor]]
+"""Chooses who appears in a scene that has so many frames before the labelled part, with random numbers of its own."""
+
+
 @dataclass(frozen=True)
 class Recipe:
     """What a category is made of.
@@ -50,6 +55,7 @@ class Recipe:
         haze: Sight in metres.
         snow: Whether the ground is covered with snow.
         whole: Whether the region of interest is always the whole frame.
+        casting: Who appears, where pace, gap and stops do not say it.
     """
 
     themes: tuple[str, ...]
@@ -68,6 +74,7 @@ class Recipe:
     haze: float = 900.0
     snow: bool = False
     whole: bool = False
+    casting: Casting | None = None
 
 
 RECIPES: dict[str, Recipe] = {
@@ -97,9 +104,45 @@ _SMALLEST = (64, 48)
 _HAZE = np.array([206, 204, 202], np.float32)
 
 
+class Plan(ABC):
+    """One video of a twin, and how it lies on disk."""
+
+    index: int
+    seed: int
+
+    @property
+    @abstractmethod
+    def recipe(self) -> Recipe:
+        """What it is made of."""
+
+    @property
+    def theme(self) -> str:
+        """The place that it shows."""
+        return self.recipe.themes[self.index % len(self.recipe.themes)]
+
+    @property
+    @abstractmethod
+    def key(self) -> str:
+        """Its folder below the twin's."""
+
+    @property
+    @abstractmethod
+    def lot(self) -> str:
+        """What its random numbers hang on besides the seed."""
+
+    def rng(self) -> np.random.Generator:
+        """Return its own random numbers, whatever else is rendered."""
+        digest = hashlib.sha256(f"{self.seed}/{self.lot}".encode()).digest()
+        return np.random.default_rng(int.from_bytes(digest[:16], "big"))
+
+    @abstractmethod
+    def write(self, renderer: Renderer, folder: Path) -> None:
+        """Render all frames into a folder that is there."""
+
+
 @dataclass(frozen=True)
-class VideoPlan:
-    """One video of the twin.
+class VideoPlan(Plan):
+    """One video of CDnet2014's twin.
 
     Attributes:
         category: Its category.
@@ -112,10 +155,9 @@ class VideoPlan:
     seed: int = 0
 
     @property
-    def theme(self) -> str:
-        """The place that it shows."""
-        themes = RECIPES[self.category].themes
-        return themes[self.index % len(themes)]
+    def recipe(self) -> Recipe:
+        """What its category is made of."""
+        return RECIPES[self.category]
 
     @property
     def name(self) -> str:
@@ -123,10 +165,35 @@ class VideoPlan:
         number = self.index * len(CATEGORIES) + CATEGORIES.index(self.category)
         return f"{self.theme}_{number}_s{self.seed}"
 
-    def rng(self) -> np.random.Generator:
-        """Return its own random numbers, whatever else is rendered."""
-        digest = hashlib.sha256(f"{self.seed}/{self.category}/{self.index}".encode()).digest()
-        return np.random.default_rng(int.from_bytes(digest[:16], "big"))
+    @property
+    def key(self) -> str:
+        """Its folder below the twin's: ``category/name``."""
+        return f"{self.category}/{self.name}"
+
+    @property
+    def lot(self) -> str:
+        """What its random numbers hang on besides the seed."""
+        return f"{self.category}/{self.index}"
+
+    def write(self, renderer: Renderer, folder: Path) -> None:
+        """Render all frames in CDnet2014's layout."""
+        for name in ("input", "groundtruth"):
+            (folder / name).mkdir()
+        stage = renderer.stage
+        first, last = stage.unlabelled + 1, stage.unlabelled + stage.labelled
+        roi = _roi(stage.format.size, 0 if self.recipe.whole else self.index + CATEGORIES.index(self.category))
+        blank = np.full(roi.shape, OUTSIDE_ROI, np.uint8)
+        image = np.zeros((*roi.shape, 3), np.uint8)
+        for frame in range(1, last + 1):
+            shot = renderer.shot(frame)
+            image = shot.image
+            save(folder / "input" / f"in{frame:06d}.jpg", image, (cv2.IMWRITE_JPEG_QUALITY, 93))
+            mask = np.where(roi > 0, _mask(shot), OUTSIDE_ROI).astype(np.uint8) if frame >= first else blank
+            save(folder / "groundtruth" / f"gt{frame:06d}.png", mask, (cv2.IMWRITE_PNG_COMPRESSION, 3))
+        save(folder / "ROI.bmp", roi)
+        outline, _ = cv2.findContours(roi, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        save(folder / "ROI.jpg", np.asarray(cv2.drawContours(image.copy(), outline, -1, (0, 0, 255), 2), np.uint8))
+        (folder / "temporalROI.txt").write_text(f"{first} {last}", encoding="ascii")
 
 
 def plan(videos_per_category: int = 3, categories: Sequence[str] | None = None, seed: int = 0) -> list[VideoPlan]:
@@ -177,7 +244,17 @@ def synthesize(
     Raises:
         UserError: If an option makes no sense; before anything is rendered.
     """
-    videos = plan(videos_per_category, categories, seed)
+    return render_all(root, plan(videos_per_category, categories, seed), size, unlabelled, labelled, workers)
+
+
+def render_all(
+    root: Path, videos: Sequence[Plan], size: tuple[int, int], unlabelled: int, labelled: int, workers: int
+) -> Iterator[Path]:
+    """Return an iterator that renders videos below a folder, and yields the folder of each finished one, in order.
+
+    Raises:
+        UserError: If an option makes no sense; before anything is rendered.
+    """
     _check(size, unlabelled, labelled)
     if workers < 1:
         raise UserError(f"--workers must be 1 or more, not {workers}.")
@@ -197,13 +274,13 @@ def _check(size: tuple[int, int], unlabelled: int, labelled: int) -> None:
             raise UserError(f"{option} must be 1 or more frames, not {count}.")
 
 
-def _render_below(root: Path, video: VideoPlan, *, size: tuple[int, int], unlabelled: int, labelled: int) -> Path:
-    folder = root / video.category / video.name
+def _render_below(root: Path, video: Plan, *, size: tuple[int, int], unlabelled: int, labelled: int) -> Path:
+    folder = root / video.key
     render_video(video, folder, size=size, unlabelled=unlabelled, labelled=labelled)
     return folder
 
 
-def _in_processes(job: partial[Path], videos: list[VideoPlan], workers: int) -> Iterator[Path]:
+def _in_processes(job: partial[Path], videos: Sequence[Plan], workers: int) -> Iterator[Path]:
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, context, initializer=cv2.setNumThreads, initargs=(1,))
     try:
@@ -213,7 +290,7 @@ def _in_processes(job: partial[Path], videos: list[VideoPlan], workers: int) -> 
 
 
 def render_video(
-    video: VideoPlan, folder: Path, *, size: tuple[int, int] = (320, 240), unlabelled: int = 60, labelled: int = 60
+    video: Plan, folder: Path, *, size: tuple[int, int] = (320, 240), unlabelled: int = 60, labelled: int = 60
 ) -> None:
     """Render one video; it appears under its name when it is complete, and is left alone if it is there already.
 
@@ -232,33 +309,17 @@ def render_video(
         return
     partial_folder = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial_folder, ignore_errors=True)
-    for name in ("input", "groundtruth"):
-        (partial_folder / name).mkdir(parents=True)
+    partial_folder.mkdir(parents=True)
     try:
-        _write(_Renderer.of(video, size, unlabelled, labelled), partial_folder)
+        video.write(Renderer.of(video, size, unlabelled, labelled), partial_folder)
         partial_folder.rename(folder)
     except BaseException:
         shutil.rmtree(partial_folder, ignore_errors=True)
         raise
 
 
-def _write(renderer: _Renderer, folder: Path) -> None:
-    first, last = renderer.stage.unlabelled + 1, renderer.stage.unlabelled + renderer.stage.labelled
-    roi = renderer.roi
-    blank = np.full(roi.shape, OUTSIDE_ROI, np.uint8)
-    image = np.zeros((*roi.shape, 3), np.uint8)
-    for frame in range(1, last + 1):
-        image, mask = renderer.frame(frame)
-        _save(folder / "input" / f"in{frame:06d}.jpg", image, (cv2.IMWRITE_JPEG_QUALITY, 93))
-        mask = np.where(roi > 0, mask, OUTSIDE_ROI).astype(np.uint8) if frame >= first else blank
-        _save(folder / "groundtruth" / f"gt{frame:06d}.png", mask, (cv2.IMWRITE_PNG_COMPRESSION, 3))
-    _save(folder / "ROI.bmp", roi)
-    outline, _ = cv2.findContours(roi, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    _save(folder / "ROI.jpg", np.asarray(cv2.drawContours(image.copy(), outline, -1, (0, 0, 255), 2), np.uint8))
-    (folder / "temporalROI.txt").write_text(f"{first} {last}", encoding="ascii")
-
-
-def _save(path: Path, image: ByteArray, options: tuple[int, ...] = ()) -> None:
+def save(path: Path, image: NDArray[Any], options: tuple[int, ...] = ()) -> None:
+    """Write an image, encoded as its name says."""
     # Not imwrite, which returns False instead of telling why it failed, and cannot write all names on all systems.
     done, data = cv2.imencode(path.suffix, image, options)
     if not done:
@@ -267,7 +328,7 @@ def _save(path: Path, image: ByteArray, options: tuple[int, ...] = ()) -> None:
 
 
 @dataclass
-class _Renderer:
+class Renderer:
     """All that a video's frames are made of."""
 
     stage: Stage
@@ -279,12 +340,11 @@ class _Renderer:
     lights: list[Effect]
     camera: effects.Camera | None
     after: list[Effect]
-    roi: ByteArray
 
     @classmethod
-    def of(cls, video: VideoPlan, size: tuple[int, int], unlabelled: int, labelled: int) -> _Renderer:
+    def of(cls, video: Plan, size: tuple[int, int], unlabelled: int, labelled: int) -> Renderer:
         """Build the scene, choose its actors and set up the effects."""
-        recipe = RECIPES[video.category]
+        recipe = video.recipe
         scenery, extras, *streams = video.rng().spawn(20)
         format_ = Format(size, recipe.margin, recipe.density)
         light = _varied(recipe.light, scenery)
@@ -301,13 +361,15 @@ class _Renderer:
         after = make((*recipe.after, effects.sensor(recipe.noise, recipe.blur)))
         stage = Stage(scene, format_, unlabelled, labelled, video.index, next(numbers))
         camera = recipe.camera(stage) if recipe.camera else None
-        actors = company(scene, extras, unlabelled, labelled, recipe.pace, recipe.gap, recipe.stops)
-        roi = _roi(size, 0 if recipe.whole else video.index + CATEGORIES.index(video.category))
+        if recipe.casting:
+            actors = recipe.casting(scene, extras, unlabelled)
+        else:
+            actors = company(scene, extras, unlabelled, labelled, recipe.pace, recipe.gap, recipe.stops)
         backdrop = _backdrop(scene, recipe)
-        return cls(stage, light, recipe.haze, backdrop, actors, before, lights, camera, after, roi)
+        return cls(stage, light, recipe.haze, backdrop, actors, before, lights, camera, after)
 
-    def frame(self, frame: int) -> tuple[ByteArray, ByteArray]:
-        """Return the picture and the mask of a frame; frames must be asked for in order."""
+    def shot(self, frame: int) -> Shot:
+        """Return a frame, its image in uint8; frames must be asked for in order."""
         matrix = self.camera(frame) if self.camera else None
         left, right = self._borders(matrix)
         found = ((actor, place) for actor in self.actors if (place := actor.place(frame)))
@@ -326,7 +388,8 @@ class _Renderer:
             self._look(shot, matrix)
         for effect in self.after:
             effect(shot, frame)
-        return np.asarray(shot.image, np.uint8), _mask(shot)
+        shot.image = np.asarray(shot.image, np.uint8)
+        return shot
 
     def _borders(self, matrix: FloatArray | None) -> tuple[float, float]:
         """Return the columns of the canvas between which the camera looks."""

@@ -1,0 +1,103 @@
+"""What readers share: finding the files of a scene, and noting what is wrong with them."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import cv2
+
+from bgsub_lightning.scenes.scene import Problem
+
+THREADS = 16  # the checks wait for the disk, not for the processor
+
+
+@dataclass
+class Draft:
+    """One scene's files while they are read: each method reads one thing and notes what is wrong with it.
+
+    Attributes:
+        frames_folder: The folder that holds the frames.
+        frame_name: How they are named, such as ``in%06d.jpg``.
+        problems: What was found wrong so far.
+    """
+
+    frames_folder: Path
+    frame_name: str
+    problems: list[Problem] = field(default_factory=list)
+
+    def note(self, severity: Literal["error", "warning"], file: Path, what: str, cure: str) -> None:
+        """Add a problem (see :class:`Problem`)."""
+        self.problems.append(Problem(severity, file, what, cure))
+
+    def sound_frames(self, frames: Mapping[int, Path], start: int, pool: ThreadPoolExecutor) -> dict[int, Path]:
+        """Leave out what was cut off in a download, and count the gaps from the number ``start`` on."""
+        sound = dict(zip(frames, each(is_whole, frames.values(), pool), strict=True))
+        damaged = [frames[number] for number, whole in sound.items() if not whole]
+        if damaged:
+            what = f"{some(len(damaged), 'frame')} of this video {'is' if len(damaged) == 1 else 'are'} truncated"
+            self.note("warning", damaged[0], what, "Left out; fetch the file again to have it back.")
+        last = max(frames, default=start)
+        missing = last - start - sum(start <= number < last for number in frames)
+        if missing > 0:
+            gap = next(number for number in range(start, last) if number not in frames)
+            what = f"{some(missing, 'frame number')} missing before the last frame (the first is {gap})"
+            self.note("warning", self.frames_folder, what, "Worked with the frames that are there.")
+        return {number: path for number, path in frames.items() if sound[number]}
+
+    def frame_size(self, frames: Mapping[int, Path]) -> tuple[int, int]:
+        """Return width and height of the first frame, (0, 0) if there is none that can be decoded."""
+        for path in frames.values():
+            image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+            if image is None:
+                self.note("error", path, "cannot be decoded as an image", "Fetch the file again, or delete it.")
+                return 0, 0
+            return image.shape[1], image.shape[0]
+        self.note("error", self.frames_folder, "holds no frame", f"Its files must be named {self.frame_name}.")
+        return 0, 0
+
+
+def folders(folder: Path) -> list[Path]:
+    """Return the folders inside a folder in order of their names, without hidden ones."""
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def numbered(folder: Path, pattern: re.Pattern[str]) -> dict[int, Path]:
+    """Return the files of a folder by the number in their names (the pattern's first group), ascending."""
+    if not folder.is_dir():
+        return {}
+    with os.scandir(folder) as entries:
+        matches = ((pattern.fullmatch(entry.name), entry.path) for entry in entries)
+        return dict(sorted((int(match[1]), Path(path)) for match, path in matches if match))
+
+
+def each(check: Callable[[Path], bool], paths: Iterable[Path], pool: ThreadPoolExecutor) -> list[bool]:
+    """Check files in parallel, a slice of them per task: a task of its own costs more than a check."""
+    files = list(paths)
+    step = max(1, -(-len(files) // THREADS))
+    slices = [files[i : i + step] for i in range(0, len(files), step)]
+    return [found for part in pool.map(lambda part: [check(path) for path in part], slices) for found in part]
+
+
+def is_whole(path: Path) -> bool:
+    """Whether an image was not cut off: OpenCV fills what is cut off with grey, and says nothing to the caller.
+
+    A JPEG must have its end marker, a BMP the size that its header tells.
+    """
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        if path.suffix.lower() == ".bmp":
+            file.seek(2)
+            return size >= max(14, int.from_bytes(file.read(4), "little"))
+        file.seek(max(0, size - 1024))
+        return (b"\xff\xd9" in file.read()) if path.suffix.lower() in {".jpg", ".jpeg"} else size > 0
+
+
+def some(count: int, noun: str) -> str:
+    """Return a count with its noun, such as ``2 frames``."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"

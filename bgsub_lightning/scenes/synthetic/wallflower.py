@@ -1,0 +1,140 @@
+"""A synthetic twin of Wallflower: its seven sequences, each with the difficulty that the original is named after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from bgsub_lightning.scenes.synthetic import effects
+from bgsub_lightning.scenes.synthetic.actors import Actor, Track, company, left_behind
+from bgsub_lightning.scenes.synthetic.models import Model, box, person
+from bgsub_lightning.scenes.synthetic.render import Casting, Plan, Recipe, Renderer, save
+from bgsub_lightning.scenes.synthetic.themes import Scene
+
+
+def _closely(model: Callable[[np.random.Generator], Model], speed: float = 0.2) -> Casting:
+    """Return a casting of one who passes close to the camera, half way at the frame with the mask.
+
+    Args:
+        model: Who.
+        speed: Metres per frame: those who are fast enter shortly before that frame, as in the original.
+    """
+
+    def casting(scene: Scene, rng: np.random.Generator, unlabelled: int) -> list[Actor]:
+        z = 0.9 * scene.view.nearest()
+        left, right = scene.view.span(z, 1.0)
+        track = Track.of(((left, z), (right, z))[:: int(rng.choice([-1, 1]))])
+        duration = track.length / speed
+        start = unlabelled + 1 - duration * rng.uniform(0.45, 0.55)
+        return [Actor(model(rng), track, (start, start + duration), (0.0, track.length))]
+
+    return casting
+
+
+def _crowd(scene: Scene, rng: np.random.Generator, unlabelled: int) -> list[Actor]:
+    """People pass from the first frame to the last."""
+    return company(scene, rng, unlabelled, 1, 1.0, 0.35, False) + _closely(person)(scene, rng, unlabelled)
+
+
+def _left(scene: Scene, rng: np.random.Generator, unlabelled: int) -> list[Actor]:
+    """A person leaves a suitcase and is gone before the mask; there the suitcase counts as background."""
+    bay = next(bay for bay in scene.bays if bay.kind == "bag")
+    track = Track.of(bay.route)
+    way_out = track.length - float(track.knots[bay.stop])
+    brisk = replace(bay, speed=way_out / (0.4 * unlabelled))
+    return [replace(actor, labelled_from=np.inf) for actor in left_behind(brisk, rng, 0, unlabelled)]
+
+
+def _dull(rng: np.random.Generator) -> Model:
+    """Return a person in the colours of the screen behind."""
+    model, screen = person(rng), np.mean(effects.SCREEN, 0)
+
+    def dulled(colour: tuple[float, float, float]) -> tuple[float, float, float]:
+        blue, green, red = 0.3 * np.asarray(colour) + 0.7 * screen
+        return float(blue), float(green), float(red)
+
+    return replace(model, parts=tuple(replace(part, colour=dulled(part.colour)) for part in model.parts))
+
+
+def _crate(rng: np.random.Generator) -> Model:
+    """Return something large of one colour."""
+    blue, green, red = rng.uniform(40, 200, 3)
+    return Model(tuple(box((-0.4, 0.4), (0.0, 1.9), (-0.8, 0.8), (float(blue), float(green), float(red)))))
+
+
+SEQUENCES: dict[str, tuple[str, Recipe]] = {
+    "Bootstrap": ("People pass from the first frame on", Recipe(("plaza",), casting=_crowd)),
+    "Camouflage": (
+        "A person in the colours of a flickering screen",
+        Recipe(("office",), before=(effects.bars,), casting=_closely(_dull)),
+    ),
+    "ForegroundAperture": (
+        "The inside of a large plain object does not change while it moves",
+        Recipe(("office",), casting=_closely(_crate, 0.1)),
+    ),
+    "LightSwitch": (
+        "The light goes off, and on again before a person enters",
+        Recipe(("office",), after=(effects.switched,), casting=_closely(person)),
+    ),
+    "MovedObject": ("A person leaves a suitcase, which becomes background", Recipe(("office",), casting=_left)),
+    "TimeOfDay": (
+        "It grows light, and a person enters",
+        Recipe(("corridor",), after=(effects.dawn,), casting=_closely(person)),
+    ),
+    "WavingTrees": (
+        "A person passes in front of swaying trees",
+        Recipe(("park",), before=(effects.wind,), casting=_closely(person)),
+    ),
+}
+"""Sequence → what happens in it, and what it is made of."""
+
+
+@dataclass(frozen=True)
+class SequencePlan(Plan):
+    """One sequence of Wallflower's twin.
+
+    Attributes:
+        name: Its name.
+        seed: The twin's seed.
+    """
+
+    name: str
+    seed: int = 0
+    index: int = 0
+
+    @property
+    def recipe(self) -> Recipe:
+        """What it is made of."""
+        return SEQUENCES[self.name][1]
+
+    @property
+    def key(self) -> str:
+        """Its folder below the twin's: its name."""
+        return self.name
+
+    @property
+    def lot(self) -> str:
+        """What its random numbers hang on besides the seed."""
+        return f"Wallflower/{self.name}"
+
+    def write(self, renderer: Renderer, folder: Path) -> None:
+        """Render all frames in Wallflower's layout: numbered from 0, a mask with soft edges for the last."""
+        last = renderer.stage.unlabelled
+        for number in range(last + 1):
+            shot = renderer.shot(number + 1)
+            save(folder / f"b{number:05d}.bmp", shot.image)
+        save(folder / f"hand_segmented_{last:05d}.BMP", np.repeat(shot.cover[..., None], 3, 2))
+        text = f"{SEQUENCES[self.name][0]}\n\nTesting\n00000 - {last - 1:05d} Train\n{last:05d} Evaluate\n"
+        (folder / "script.txt").write_text(text, encoding="ascii")
+
+
+def plan(seed: int = 0) -> list[SequencePlan]:
+    """List the sequences of a twin; rendered with one labelled frame each.
+
+    Args:
+        seed: Another seed gives other scenes, under the same names.
+    """
+    return [SequencePlan(name, seed) for name in SEQUENCES]
