@@ -6,7 +6,7 @@ import csv
 import platform
 import time
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import lightning
 import numpy
@@ -22,6 +22,25 @@ from bgsub_lightning.metrics import COUNTS, SceneConfusion
 from bgsub_lightning.modules import BgsModule
 from bgsub_lightning.results import TestResult, VideoResult, table
 from bgsub_lightning.sampling.leaks import leakage, trained_frames, worst
+from bgsub_lightning.scenes.labels import UNKNOWN, MaskCode
+
+
+class Row(NamedTuple):
+    """What was found in one frame.
+
+    Attributes:
+        video: ``category/name``.
+        number: Frame number.
+        counts: TP, FP, FN, TN and shadow errors.
+        headline: Whether it is a test frame; other frames are of the training part, and scored besides.
+        unknown: Whether its mask has a pixel that is unknown (170).
+    """
+
+    video: str
+    number: int
+    counts: list[int]
+    headline: bool
+    unknown: bool
 
 
 class ScoreWriter(Callback):
@@ -33,7 +52,7 @@ class ScoreWriter(Callback):
 
     def __init__(self, show: bool = True) -> None:
         self.show = show
-        self.rows: list[tuple[str, int, list[int]]] = []
+        self.rows: list[Row] = []
         self.started = 0.0
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -65,14 +84,16 @@ class ScoreWriter(Callback):
     ) -> None:
         module, batch = cast("BgsModule", pl_module), cast("EvaluationBatch", batch)
         key = module.datamodule.frames_of("test").scenes[batch["scene"]].key
-        numbers = batch["number"][batch["scored"]].tolist()
-        self.rows += [(key, number, row) for number, row in zip(numbers, outputs["counts"].tolist(), strict=True)]
+        scored = batch["scored"]
+        unknown = (batch["truth"][scored] == UNKNOWN).flatten(1).any(1)
+        columns = (batch["number"][scored], outputs["counts"], outputs["headline"], unknown)
+        self.rows += [Row(key, *row) for row in zip(*(column.tolist() for column in columns), strict=True)]
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the files, on one process for all."""
         module = cast("BgsModule", pl_module)
         seconds = time.perf_counter() - self.started
-        counts = module.confusion.by_scene()
+        counts = module.confusion.by_scene()  # a sum over all processes, and so are the next
         of_draws = [cast("SceneConfusion", metric).by_scene() for metric in module.confusion_of_draws]
         rows = self.rows
         if trainer.world_size > 1:
@@ -82,10 +103,8 @@ class ScoreWriter(Callback):
         if not trainer.is_global_zero:
             return
         data = module.datamodule
+        codes = {scene.key: scene.mask_code for scene in data.frames_of("test").scenes}
         folder = Path(trainer.default_root_dir)
-        frames: dict[str, int] = {}
-        for key, _, _ in rows:
-            frames[key] = frames.get(key, 0) + 1
         result = TestResult(
             name=folder.name,
             system=type(module).__name__,
@@ -97,12 +116,12 @@ class ScoreWriter(Callback):
             checkpoint=str(trainer.ckpt_path) if trainer.ckpt_path else None,
             videos={
                 key: VideoResult(
-                    counts=row,
-                    frames=frames[key],
+                    counts=of_video,
                     leakage=self.leakage[key],
                     draws=[draw[key] for draw in of_draws],
+                    **_of_frames([row for row in rows if row.video == key], codes[key]),
                 )
-                for key, row in counts.items()
+                for key, of_video in counts.items()
             },
             frames_per_second=len(rows) / seconds,
             device=_device(module.device),
@@ -120,14 +139,27 @@ class ScoreWriter(Callback):
             console.print(table([result]))
         console.print(f"{folder / 'scores.json'} and frames.csv hold the counts by video and by frame.")
 
-    def _write_frames(self, path: Path, rows: list[tuple[str, int, list[int]]], module: BgsModule) -> None:
+    def _write_frames(self, path: Path, rows: list[Row], module: BgsModule) -> None:
         dataset = module.datamodule.reader.name
-        trained = {key: trained_frames(module.trained_on, dataset, key) for key in {key for key, _, _ in rows}}
+        trained = {key: trained_frames(module.trained_on, dataset, key) for key in {row.video for row in rows}}
         with whole_file(path) as partial, partial.open("w", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["video", "frame", *COUNTS, "trained_on"])
-            for key, number, counts in sorted(rows):
-                writer.writerow([key, number, *counts, int(number in trained[key])])
+            writer.writerow(["video", "frame", *COUNTS, "trained_on", "headline"])
+            for row in sorted(rows):
+                seen = row.number in trained[row.video]
+                writer.writerow([row.video, row.number, *row.counts, int(seen), int(row.headline)])
+
+
+def _of_frames(rows: list[Row], code: MaskCode) -> dict[str, Any]:
+    """What the rows of a video tell beside the counts of its headline."""
+    headline = [row for row in rows if row.headline]
+    has_foreground = any(tp + fn for tp, _, fn, *_ in (row.counts for row in headline))
+    lacks_unknown = code is MaskCode.CDNET and not any(row.unknown for row in headline)
+    found: dict[str, Any] = {"frames": len(headline), "binary_truth": has_foreground and lacks_unknown}
+    if len(rows) > len(headline):
+        found["counts_with_training"] = [sum(column) for column in zip(*(row.counts for row in rows), strict=True)]
+        found["frames_with_training"] = len(rows)
+    return found
 
 
 def _device(device: torch.device) -> str:

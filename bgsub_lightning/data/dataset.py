@@ -33,6 +33,7 @@ class TrainingDataset(Dataset[dict[str, Any]]):
     ) -> None:
         self.scenes = scenes
         self.inputs = inputs
+        self.labelled = all(entry.labelled for entry in inputs)
         self.augment = augment
         self.flip = flip
         self.empty: Callable[..., Tensor] = _empty
@@ -40,19 +41,21 @@ class TrainingDataset(Dataset[dict[str, Any]]):
     def __getitem__(self, draws: Sequence[Draw]) -> dict[str, Any]:
         size = self.scenes[draws[0].scene].size
         batch = {entry.key: self.empty(len(draws), *entry.shape(size)) for entry in self.inputs}
-        batch["mask"] = self.empty(len(draws), size[1], size[0])
+        if self.labelled:
+            batch["mask"] = self.empty(len(draws), size[1], size[0])
         arrays = {key: tensor.numpy() for key, tensor in batch.items()}
         for row, draw in enumerate(draws):
             pixels = self.scenes[draw.scene]
-            images: list[NDArray[np.uint8]] = []
             for entry in self.inputs:
-                places = arrays[entry.key][row].reshape(-1, size[1], size[0], 3)
-                chosen = entry.frames(pixels.scene, draw.number, draw.seed)
-                images += [pixels.image(number, place) for number, place in zip(chosen, places, strict=True)]
-            mask = pixels.mask(draw.number, arrays["mask"][row])
-            if self.augment:
-                self.augment(images, mask, draw.seed)
-        batch["flip"] = torch.tensor([np.random.default_rng((draw.seed, 1)).random() < self.flip for draw in draws])
+                entry.load(pixels, draw.number, draw.seed, arrays[entry.key][row])
+            if self.labelled:
+                mask = pixels.mask(draw.number, arrays["mask"][row])
+                if self.augment:
+                    parts = [arrays[entry.key][row].reshape(-1, size[1], size[0], 3) for entry in self.inputs]
+                    self.augment([image for part in parts for image in part], mask, draw.seed)
+        if self.labelled:
+            chances = [np.random.default_rng((draw.seed, 1)).random() for draw in draws]
+            batch["flip"] = torch.tensor([chance < self.flip for chance in chances])
         batch["scene"] = torch.tensor([draw.scene for draw in draws])
         batch["number"] = torch.tensor([draw.number for draw in draws])
         return batch
@@ -67,6 +70,7 @@ class EvaluationDataset(Dataset[dict[str, Any]]):
         scored: The frames that are evaluated; others are shown to systems that carry state.
         seed: Seed of what is fixed per scene.
         with_truth: Whether to load the masks.
+        besides: Those of the scored frames that do not count for the headline; ``None``: no such key in the batches.
     """
 
     def __init__(
@@ -76,10 +80,12 @@ class EvaluationDataset(Dataset[dict[str, Any]]):
         scored: FrameSet,
         seed: int,
         with_truth: bool = True,
+        besides: FrameSet | None = None,
     ) -> None:
         self.scenes = scenes
         self.inputs = inputs
-        self.scored = {scene.key: frozenset(numbers) for scene, numbers in scored}
+        self.scored = _by_key(scored)
+        self.besides = None if besides is None else _by_key(besides)
         self.seed = seed
         self.with_truth = with_truth
 
@@ -94,10 +100,17 @@ class EvaluationDataset(Dataset[dict[str, Any]]):
             batch["truth"] = torch.from_numpy(np.stack([_truth(frames, draw.number) for draw in draws]))
         batch["roi"] = torch.from_numpy(frames.roi)
         batch["scored"] = torch.tensor([draw.number in scored for draw in draws])
+        if self.besides is not None:
+            besides = self.besides.get(frames.scene.key, frozenset())
+            batch["besides"] = torch.tensor([draw.number in besides for draw in draws])
         batch["scene"] = draws[0].scene
         batch["number"] = torch.tensor([draw.number for draw in draws])
         batch["opens"] = draws[0].opens
         return batch
+
+
+def _by_key(frames: FrameSet) -> dict[str, frozenset[int]]:
+    return {scene.key: frozenset(numbers) for scene, numbers in frames}
 
 
 def _truth(frames: SceneFrames, number: int) -> NDArray[np.uint8]:

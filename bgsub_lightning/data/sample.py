@@ -18,6 +18,11 @@ class TrainingBatch(TypedDict, total=False):
     """Target frames, shape ``(B, 3, H, W)``, float32, range [0, 1], RGB, in memory format channels-last."""
     references: Tensor
     """N frames of each target's unlabelled part, shape ``(B, N, 3, H, W)``, float32, range [0, 1]."""
+    background: Tensor
+    """The background of each target frame, as ``image``."""
+    history: Tensor
+    """Histories of P pixels of one window of frames, oldest first: shape ``(B, T, 3, P)``, float32, range [0, 1]; a
+    batch of them has neither mask nor flip."""
     mask: Tensor
     """Grey levels of the masks, shape ``(B, H, W)``, uint8; a label rule tells what they mean."""
     scene: Tensor
@@ -42,6 +47,9 @@ class EvaluationBatch(TypedDict, total=False):
     """The region of interest at the frames' own size, shape ``(h, w)``, bool."""
     scored: Tensor
     """Which frames belong to the evaluated set, shape ``(B,)``, bool; systems that carry state see the others too."""
+    besides: Tensor
+    """Which of these are of the training part, and scored beside the test frames because the papers of the protocol do
+    so: shape ``(B,)``, bool. In tests alone."""
     scene: int
     """Position of the scene."""
     number: Tensor

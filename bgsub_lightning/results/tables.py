@@ -45,20 +45,23 @@ def table(results: Sequence[TestResult], by_video: bool = False, averaging: Aver
         shown.add_column(f"F of {other.name}{mark}", justify="right")
 
     def row(name: str, videos: str, figures: dict[str, float], rest: Sequence[dict[str, float]]) -> None:
-        cells = [f"{figures[key]:.{digits}f}" for key, _, digits in _SHOWN]
+        cells = [f"{figures[key]:.{digits}f}" if figures else "–" for key, _, digits in _SHOWN]
         beside = [f"{other['f_measure']:.4f}" if other else "–" for other in rest]
         shown.add_row(name, videos, *cells, *beside)
 
+    def marks(keys: Sequence[str]) -> str:
+        undefined = any(key in scores.undefined for key in keys)
+        return (" *" if undefined else "") + (" †" if any(first.videos[key].binary_truth for key in keys) else "")
+
     for category, figures in scores.categories.items():
         members = [key for key in scores.videos if key.split("/")[0] == category]
-        mark = " *" if any(key in scores.undefined for key in members) else ""
+        mark = marks(members)
         beside = [other.categories.get(category, {}) for other in other_scores]
         row(category + mark, str(len(members)), figures, beside)
         if by_video:
             for key in members:
                 beside = [other.videos.get(key, {}) for other in other_scores]
-                mark = " *" if key in scores.undefined else ""
-                row(f"  {key.split('/')[1]}{mark}", "", scores.videos[key], beside)
+                row(f"  {key.split('/')[1]}{marks([key])}", "", scores.videos[key], beside)
     shown.add_section()
     row("overall", str(len(scores.videos)), scores.overall, [other.overall for other in other_scores])
     notes = [_AVERAGING[averaging]]
@@ -66,6 +69,12 @@ def table(results: Sequence[TestResult], by_video: bool = False, averaging: Aver
         notes.append(
             "* a figure is 0/0 in a video: there is nothing that it could count, and it is taken to be without error."
         )
+    if any(video.binary_truth for video in first.videos.values()):
+        notes.append("† masks without an unknown band at the boundaries of moving objects: figures of lower fidelity.")
+    if first.training_frames:
+        overall = first.scores_with_training(averaging).overall
+        both = f"F {overall['f_measure']:.4f}, PWC {overall['pwc']:.3f}"
+        notes.append(f"With the {first.training_frames} training frames, as the papers score: {both}.")
     draws = [draw.overall["f_measure"] for draw in first.scores_of_draws()]
     if len(draws) > 1:
         spread = statistics.stdev(draws)

@@ -24,12 +24,20 @@ class VideoResult:
         frames: Number of scored frames.
         leakage: What training has seen of the video.
         draws: The counts of each single draw, where the system averages several.
+        counts_with_training: The counts over the scored frames and those of the training part together, which is what
+            the papers of some protocols report; empty for other protocols.
+        frames_with_training: Number of these frames; 0 for other protocols.
+        binary_truth: Whether the scored masks have foreground and no unknown pixel (170) at its boundary, although the
+            dataset knows such: the video's figures are of lower fidelity.
     """
 
     counts: list[int]
     frames: int
     leakage: Leakage
     draws: list[list[int]] = field(default_factory=list)
+    counts_with_training: list[int] = field(default_factory=list)
+    frames_with_training: int = 0
+    binary_truth: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,6 +78,19 @@ class TestResult:
         """Compute the figures."""
         return scores({key: video.counts for key, video in self.videos.items()}, averaging)
 
+    @property
+    def training_frames(self) -> int:
+        """Number of frames of the training part that were scored besides; 0 where the protocol asks for none."""
+        return sum(
+            video.frames_with_training - video.frames for video in self.videos.values() if video.counts_with_training
+        )
+
+    def scores_with_training(self, averaging: Averaging = "video") -> Scores:
+        """Compute the figures over the frames of the training part as well; they are no measure of generalisation."""
+        return scores(
+            {key: video.counts_with_training or video.counts for key, video in self.videos.items()}, averaging
+        )
+
     def scores_of_draws(self) -> list[Scores]:
         """Compute the figures of each single draw; empty where the system makes one."""
         count = min((len(video.draws) for video in self.videos.values()), default=0)
@@ -78,6 +99,8 @@ class TestResult:
     def save(self, path: Path) -> None:
         """Write the file, under a temporary name first."""
         content = {"version": VERSION, "counts": COUNTS, **asdict(self), "figures": asdict(self.scores())}
+        if self.training_frames:
+            content["figures_with_training"] = asdict(self.scores_with_training())
         with whole_file(path) as partial:
             partial.write_text(json.dumps(content, indent=1) + "\n")
 
@@ -95,6 +118,7 @@ class TestResult:
                 raise UserError(f"{file}: was written by another version of bgsub_lightning. Run the test again.")
             videos = {key: VideoResult(**video) for key, video in content.pop("videos").items()}
             del content["counts"], content["figures"]
+            content.pop("figures_with_training", None)
             return cls(videos=videos, **content)
         except FileNotFoundError:
             raise UserError(f"{file}: there is no such file. Run `test` with --run_dir {path} first.") from None

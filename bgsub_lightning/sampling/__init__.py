@@ -1,6 +1,7 @@
 """Room 3: which frames train, validate and test, and in what order they are drawn."""
 
 from bgsub_lightning.sampling.batches import Draw, EvaluationBatches, TrainingBatches
+from bgsub_lightning.sampling.budget import LabelBudget
 from bgsub_lightning.sampling.frameset import FrameSet, Split
 from bgsub_lightning.sampling.leaks import Leakage, TrainingRecord, leakage, training_record
 from bgsub_lightning.sampling.protocols import Protocol, SceneWise, Subset
@@ -9,6 +10,7 @@ __all__ = [
     "Draw",
     "EvaluationBatches",
     "FrameSet",
+    "LabelBudget",
     "Leakage",
     "Protocol",
     "SceneWise",

@@ -42,6 +42,8 @@ class TrainingBatches(Sampler[list[Draw]]):
         seed: Seed of the order.
         rank: This process.
         world_size: All processes. A last batch that would leave one of them without a sample is left out.
+        steps: Batches in all, over as many epochs as they take; ``None``: a pass is one epoch.
+        repeat: Consecutive batches of the same frames; each has seeds of its own.
 
     Raises:
         UserError: If there are fewer frames than processes.
@@ -55,6 +57,8 @@ class TrainingBatches(Sampler[list[Draw]]):
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
+        steps: int | None = None,
+        repeat: int = 1,
     ) -> None:
         if len(frames) < world_size:
             raise UserError(f"{len(frames)} frames to train on are too few for {world_size} processes.")
@@ -64,12 +68,13 @@ class TrainingBatches(Sampler[list[Draw]]):
         self.seed = seed
         self.rank = rank
         self.world_size = world_size
+        self.steps = steps
+        self.repeat = repeat
         self._drawn: tuple[int, np.ndarray, np.ndarray] | None = None
 
     def __len__(self) -> int:
-        """Batches of an epoch."""
-        full, rest = divmod(len(self.frames), self.batch_size * self.world_size)
-        return full + (rest >= self.world_size)
+        """Batches of a pass."""
+        return self.steps or self._epoch
 
     def __iter__(self) -> Iterator[list[Draw]]:
         total, current = self.reached()  # now, not at the first next(): Lightning makes the iterator before it begins
@@ -77,7 +82,7 @@ class TrainingBatches(Sampler[list[Draw]]):
 
     def batch(self, step: int) -> list[Draw]:
         """Return batch number ``step`` of the run."""
-        epoch, position = divmod(step, len(self))
+        epoch, position = divmod(step // self.repeat, self._epoch)
         if self._drawn is None or self._drawn[0] != epoch:
             generator = np.random.default_rng((self.seed, epoch))
             order = generator.permutation(len(self.frames))
@@ -85,7 +90,14 @@ class TrainingBatches(Sampler[list[Draw]]):
         _, order, seeds = self._drawn
         size = self.batch_size * self.world_size
         chosen = order[position * size : (position + 1) * size][self.rank :: self.world_size]
-        return [Draw(*self.frames[int(index)], seed=int(seeds[index])) for index in chosen]
+        again = step % self.repeat
+        return [Draw(*self.frames[int(index)], seed=int(seeds[index]) + again) for index in chosen]
+
+    @property
+    def _epoch(self) -> int:
+        """Batches in which every frame comes once."""
+        full, rest = divmod(len(self.frames), self.batch_size * self.world_size)
+        return full + (rest >= self.world_size)
 
 
 class EvaluationBatches(Sampler[list[Draw]]):

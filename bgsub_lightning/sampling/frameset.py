@@ -52,6 +52,11 @@ class FrameSet:
         mine = {scene.key: set(numbers) for scene, numbers in self}
         return all(mine.get(scene.key, set()).isdisjoint(numbers) for scene, numbers in other)
 
+    def joined(self, other: FrameSet) -> FrameSet:
+        """The frames of this set, and another's frames of the same scenes."""
+        added = {scene.key: numbers for scene, numbers in other}
+        return FrameSet.of((scene, {*numbers, *added.get(scene.key, ())}) for scene, numbers in self)
+
     def without(self, other: FrameSet) -> FrameSet:
         """The frames of this set that are not in another."""
         taken = {scene.key: set(numbers) for scene, numbers in other}
@@ -73,6 +78,8 @@ class Split:
             out of it, or frames that are trained on as well (the papers' configurations hold nothing out).
         test: Frames to score.
         test_scenes: The scenes of the test part, those without a labelled frame as well, which can only be predicted.
+        scored_besides: Frames of the training part that the papers of the protocol score as well. They are scored
+            beside the test frames and never among them.
     """
 
     train: FrameSet
@@ -80,3 +87,4 @@ class Split:
     validation_kind: Literal["held-out scenes", "held-out frames", "training frames"]
     test: FrameSet
     test_scenes: tuple[Scene, ...]
+    scored_besides: FrameSet = FrameSet()

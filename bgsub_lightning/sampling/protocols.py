@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 
@@ -13,7 +15,7 @@ from bgsub_lightning.sampling.frameset import FrameSet, Split
 from bgsub_lightning.scenes.cdnet2014 import CDnet2014
 from bgsub_lightning.scenes.scene import Scene, require_sound, select
 
-_OPTION = "data.init_args.protocol.init_args"
+OPTION = "data.init_args.protocol.init_args"
 
 
 class Protocol(ABC):
@@ -22,14 +24,27 @@ class Protocol(ABC):
     Args:
         val_scenes: Number of training scenes to hold out for validation, chosen by seed. 0, as in the papers: a fixed
             sample of training frames is looked at instead.
-        val_frames: Number of validation frames, spread evenly over the scenes; 0 takes all of the held-out scenes.
+        val_frames: Number of validation frames, spread evenly over the scenes; 0 takes all that are held out.
+        val_fraction: Fraction in [0, 1) of each scene's training frames to hold out for validation, by seed, instead
+            of whole scenes.
     """
 
-    def __init__(self, val_scenes: int = 0, val_frames: int = 96) -> None:
+    scores_training_frames: ClassVar[bool] = False
+    """Whether the papers of the protocol score the frames that they train on among the others."""
+
+    def __init__(self, val_scenes: int = 0, val_frames: int = 96, val_fraction: float = 0.0) -> None:
         if val_scenes < 0 or val_frames < 0:
-            raise UserError(f"{_OPTION}: val_scenes and val_frames cannot be negative ({val_scenes}, {val_frames}).")
+            raise UserError(f"{OPTION}: val_scenes and val_frames cannot be negative ({val_scenes}, {val_frames}).")
+        if not 0 <= val_fraction < 1:
+            raise UserError(f"{OPTION}.val_fraction: a fraction in [0, 1) is needed, got {val_fraction}.")
+        if val_scenes and val_fraction:
+            raise UserError(
+                f"{OPTION}: val_scenes ({val_scenes}) holds out whole scenes, val_fraction ({val_fraction}) frames of "
+                f"each. Set one of them to 0."
+            )
         self.val_scenes = val_scenes
         self.val_frames = val_frames
+        self.val_fraction = val_fraction
 
     @abstractmethod
     def assign(self, scenes: Sequence[Scene], fold: int, seed: int) -> tuple[FrameSet, FrameSet, tuple[Scene, ...]]:
@@ -54,18 +69,23 @@ class Protocol(ABC):
         train, test, test_scenes = self.assign(scenes, fold, seed)
         if not train.isdisjoint(test):
             raise ValueError(f"{type(self).__name__} would test frames that it trains on")
+        besides = train if self.scores_training_frames else FrameSet()
+        if self.val_fraction:
+            held_out = FrameSet.of((scene, _part(scene, numbers, self.val_fraction, seed)) for scene, numbers in train)
+            validation = _spread(held_out, self.val_frames)
+            return Split(train.without(held_out), validation, "held-out frames", test, test_scenes, besides)
         if self.val_scenes == 0:
-            return Split(train, _spread(train, self.val_frames), "training frames", test, test_scenes)
+            return Split(train, _spread(train, self.val_frames), "training frames", test, test_scenes, besides)
         if self.val_scenes >= len(train.scenes):
             raise UserError(
-                f"{_OPTION}.val_scenes: {self.val_scenes} scenes were to be held out for validation, "
+                f"{OPTION}.val_scenes: {self.val_scenes} scenes were to be held out for validation, "
                 f"of {len(train.scenes)} in training. Hold out fewer, or 0 for a sample of training frames."
             )
         order = np.random.default_rng((seed, 1)).permutation(len(train.scenes))
-        held_out = {train.scenes[i].key for i in order[: self.val_scenes]}
-        validation = FrameSet.of((scene, numbers) for scene, numbers in train if scene.key in held_out)
-        train = train.without(validation)
-        return Split(train, _spread(validation, self.val_frames), "held-out scenes", test, test_scenes)
+        chosen = {train.scenes[i].key for i in order[: self.val_scenes]}
+        held_out = FrameSet.of((scene, numbers) for scene, numbers in train if scene.key in chosen)
+        validation = _spread(held_out, self.val_frames)
+        return Split(train.without(held_out), validation, "held-out scenes", test, test_scenes, besides)
 
 
 class SceneWise(Protocol):
@@ -79,14 +99,20 @@ class SceneWise(Protocol):
         exclude: Categories, or patterns of ``category/video``, that take no part.
         val_scenes: See :class:`Protocol`.
         val_frames: See :class:`Protocol`.
+        val_fraction: See :class:`Protocol`.
     """
 
     def __init__(
-        self, folds: int = 3, exclude: Sequence[str] = ("PTZ",), val_scenes: int = 0, val_frames: int = 96
+        self,
+        folds: int = 3,
+        exclude: Sequence[str] = ("PTZ",),
+        val_scenes: int = 0,
+        val_frames: int = 96,
+        val_fraction: float = 0.0,
     ) -> None:
-        super().__init__(val_scenes, val_frames)
+        super().__init__(val_scenes, val_frames, val_fraction)
         if folds < 2:
-            raise UserError(f"{_OPTION}.folds: cross-validation needs at least 2 folds, got {folds}.")
+            raise UserError(f"{OPTION}.folds: cross-validation needs at least 2 folds, got {folds}.")
         self.folds = folds
         self.exclude = tuple(exclude)
 
@@ -98,13 +124,9 @@ class SceneWise(Protocol):
     ) -> tuple[FrameSet, FrameSet, tuple[Scene, ...]]:
         if not 1 <= fold <= self.folds:
             raise UserError(f"data.init_args.fold: {fold} is not among the folds 1 to {self.folds}.")
-        excluded = select(
-            [scene.key for scene in scenes], self.exclude, f"{_OPTION}.exclude", known=CDnet2014.categories
-        )
-        taking_part = [scene for scene in scenes if scene.key not in excluded]
-        require_sound(taking_part)
-        folds = scene_folds({scene.key: len(scene.masks) for scene in taking_part}, self.folds)
-        return _by_scene(taking_part, {key for key, of_scene in folds.items() if of_scene == fold})
+        left = left_after(self.exclude, scenes)
+        folds = scene_folds({scene.key: len(scene.masks) for scene in left}, self.folds)
+        return _by_scene(left, {key for key, of_scene in folds.items() if of_scene == fold})
 
 
 class Subset(Protocol):
@@ -116,12 +138,18 @@ class Subset(Protocol):
         test: Those whose labelled frames are tested, and that are predicted.
         val_scenes: See :class:`Protocol`.
         val_frames: See :class:`Protocol`.
+        val_fraction: See :class:`Protocol`.
     """
 
     def __init__(
-        self, train: Sequence[str] = (), test: Sequence[str] = (), val_scenes: int = 0, val_frames: int = 96
+        self,
+        train: Sequence[str] = (),
+        test: Sequence[str] = (),
+        val_scenes: int = 0,
+        val_frames: int = 96,
+        val_fraction: float = 0.0,
     ) -> None:
-        super().__init__(val_scenes, val_frames)
+        super().__init__(val_scenes, val_frames, val_fraction)
         self.train = tuple(train)
         self.test = tuple(test)
 
@@ -132,13 +160,37 @@ class Subset(Protocol):
         self, scenes: Sequence[Scene], fold: int, seed: int
     ) -> tuple[FrameSet, FrameSet, tuple[Scene, ...]]:
         keys = [scene.key for scene in scenes]
-        train = select(keys, self.train, f"{_OPTION}.train")
-        test = select(keys, self.test, f"{_OPTION}.test")
+        train = select(keys, self.train, f"{OPTION}.train")
+        test = select(keys, self.test, f"{OPTION}.test")
         if both := sorted(set(train) & set(test)):
-            raise UserError(f"{_OPTION}: {', '.join(both)} would be trained on and tested. Take it out of one list.")
+            raise UserError(f"{OPTION}: {', '.join(both)} would be trained on and tested. Take it out of one list.")
         taking_part = [scene for scene in scenes if scene.key in {*train, *test}]
         require_sound(taking_part)
         return _by_scene(taking_part, set(test))
+
+
+def left_after(exclude: Sequence[str], scenes: Sequence[Scene]) -> list[Scene]:
+    """Return the scenes that are not excluded, all of them sound.
+
+    Raises:
+        UserError: If a pattern matches nothing, or one of the scenes that are left has an error.
+    """
+    keys = [scene.key for scene in scenes]
+    excluded = select(keys, exclude, f"{OPTION}.exclude", known=CDnet2014.categories)
+    left = [scene for scene in scenes if scene.key not in excluded]
+    require_sound(left)
+    return left
+
+
+def generator_of(scene: Scene, *seeds: int) -> np.random.Generator:
+    """Make a generator that depends on the seeds and the scene, and on no other scene."""
+    return np.random.default_rng((*seeds, zlib.crc32(f"{scene.dataset}:{scene.key}".encode())))
+
+
+def _part(scene: Scene, numbers: Sequence[int], fraction: float, seed: int) -> list[int]:
+    """Draw a fraction of a scene's frames: one at least, and not all of them."""
+    count = min(max(1, round(fraction * len(numbers))), len(numbers) - 1)
+    return [numbers[i] for i in generator_of(scene, seed, 2).choice(len(numbers), count, replace=False)]
 
 
 def _by_scene(scenes: Sequence[Scene], tested: set[str]) -> tuple[FrameSet, FrameSet, tuple[Scene, ...]]:

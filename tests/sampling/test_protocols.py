@@ -92,6 +92,32 @@ def test_held_out_scenes_come_out_of_training_alone(scenes: list[Scene], make: C
     assert numbers(split.test) == numbers(without.test)
 
 
+@PROTOCOLS
+@pytest.mark.parametrize("seed", range(3))
+def test_held_out_frames_come_out_of_each_training_scene(
+    scenes: list[Scene], make: Callable[..., Protocol], seed: int
+) -> None:
+    without, split = (make(val_fraction=part, val_frames=0).split(scenes, 1, seed) for part in (0, 0.2))
+    assert split.validation_kind == "held-out frames"
+    assert not len(split.scored_besides)
+    assert numbers(split.test) == numbers(without.test)
+    for key, before in numbers(without.train).items():
+        train, validation = numbers(split.train)[key], numbers(split.validation)[key]
+        assert sorted(train + validation) == list(before)
+        assert len(validation) == round(0.2 * len(before))
+    assert len(make(val_fraction=0.2, val_frames=9).split(scenes, 1, seed).validation) == 9
+    assert numbers(make(val_fraction=0.2).split(scenes, 1, seed + 9).train) != numbers(split.train)
+
+
+@pytest.mark.parametrize(("frames", "fraction", "expected"), [(1, 0.5, 0), (2, 0.1, 1), (4, 0.99, 3)])
+def test_held_out_frames_leave_one_to_train_on(
+    make_scene: Callable[..., Scene], frames: int, fraction: float, expected: int
+) -> None:
+    scenes = [make_scene("a/x", frames), make_scene("b/test")]
+    split = Subset(["a"], ["b"], val_fraction=fraction).split(scenes, 1, 0)
+    assert (len(split.validation), len(split.train)) == (expected, frames - expected)
+
+
 def test_folds_cover_all_scenes_but_the_excluded_ones(scenes: list[Scene]) -> None:
     splits = [SceneWise().split(scenes, fold, 0) for fold in (1, 2, 3)]
     tested = [key for split in splits for key in keys(split.test)]
@@ -160,6 +186,9 @@ def test_subset_takes_patterns(scenes: list[Scene]) -> None:
         (lambda: SceneWise(folds=1), r"protocol\.init_args\.folds: .* at least 2 folds, got 1"),
         (lambda: SceneWise(val_scenes=-1), r"protocol\.init_args: val_scenes and val_frames .* \(-1, 96\)"),
         (lambda: Subset([], [], val_frames=-3), r"protocol\.init_args: val_scenes and val_frames .* \(0, -3\)"),
+        (lambda: SceneWise(val_fraction=1), r"protocol\.init_args\.val_fraction: a fraction in \[0, 1\) .* got 1"),
+        (lambda: SceneWise(val_fraction=-0.1), r"protocol\.init_args\.val_fraction: .* got -0\.1"),
+        (lambda: SceneWise(val_scenes=2, val_fraction=0.1), r"init_args: val_scenes \(2\) .*val_fraction \(0\.1\)"),
     ],
 )
 def test_impossible_settings_are_refused(make: Callable[[], Protocol], message: str) -> None:
