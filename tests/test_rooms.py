@@ -12,7 +12,10 @@ import pytest
 import bgsub_lightning
 
 PACKAGE = Path(bgsub_lightning.__file__).parent
-ORDER = ("scenes", "frames", "sampling", "data", "networks", "losses", "metrics", "modules", "results", "callbacks")
+ORDER = (
+    *("scenes", "frames", "sampling", "data", "networks", "backgrounds"),
+    *("losses", "metrics", "modules", "results", "callbacks"),
+)
 MODULES = sorted(path for room in ORDER for path in (PACKAGE / room).rglob("*.py"))
 
 

@@ -1,6 +1,13 @@
 """What runs have on the outside: checkpoints, scores, masks, pictures."""
 
-from bgsub_lightning.callbacks.checkpoints import AtomicCheckpointIO, BestCheckpoint, FinishedMarker, LastCheckpoint
+from bgsub_lightning.callbacks.backgrounds import BackgroundWriter
+from bgsub_lightning.callbacks.checkpoints import (
+    AtomicCheckpointIO,
+    BestCheckpoint,
+    FinishedMarker,
+    LastCheckpoint,
+    StageCheckpoints,
+)
 from bgsub_lightning.callbacks.masks import MaskWriter
 from bgsub_lightning.callbacks.pictures import Pictures
 from bgsub_lightning.callbacks.progress import ProgressBar
@@ -8,6 +15,7 @@ from bgsub_lightning.callbacks.scores import ScoreWriter
 
 __all__ = [
     "AtomicCheckpointIO",
+    "BackgroundWriter",
     "BestCheckpoint",
     "FinishedMarker",
     "LastCheckpoint",
@@ -15,4 +23,5 @@ __all__ = [
     "Pictures",
     "ProgressBar",
     "ScoreWriter",
+    "StageCheckpoints",
 ]

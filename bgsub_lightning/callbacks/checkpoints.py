@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -14,6 +14,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.trainer.states import TrainerFn
 
 from bgsub_lightning.files import whole_file
+from bgsub_lightning.modules import BgsModule
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -89,6 +90,25 @@ class BestCheckpoint(_RunCheckpoint):
             enable_version_counter=False,
             auto_insert_metric_name=False,
         )
+
+    def _should_skip_saving_checkpoint(self, trainer: Trainer) -> bool:
+        """Wait for the final stage."""
+        return not cast("BgsModule", trainer.lightning_module).is_final or super()._should_skip_saving_checkpoint(
+            trainer
+        )
+
+
+class StageCheckpoints(Callback):
+    """Keeps the state at the end of each stage but the last, ``after_<stage>.ckpt``."""
+
+    def on_train_batch_end(  # noqa: D102
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        plan = cast("BgsModule", pl_module).plan
+        for span in plan.spans[:-1] if plan else ():
+            if trainer.global_step == span.end:
+                folder = Path(trainer.default_root_dir) / "checkpoints"
+                trainer.save_checkpoint(folder / f"after_{span.name}.ckpt")
 
 
 class FinishedMarker(Callback):

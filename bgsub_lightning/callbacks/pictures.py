@@ -10,13 +10,20 @@ import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
 from numpy.typing import NDArray
+from torch import Tensor
 
 from bgsub_lightning.console import console
 from bgsub_lightning.data import EvaluationBatch
 from bgsub_lightning.frames import write_png
 from bgsub_lightning.metrics import figures
 from bgsub_lightning.modules import BgsModule
-from bgsub_lightning.results import background_panel, comparison_panel, confusion_image
+from bgsub_lightning.results import comparison_panel, confusion_image
+
+
+def as_image(pixels: Tensor) -> NDArray[np.uint8]:
+    """Make a picture of ``(3, H, W)`` or ``(H, W)``, range [0, 1]: RGB or grey, uint8."""
+    image = (pixels.float().clamp(0, 1) * 255).round().byte()
+    return cast("NDArray[np.uint8]", (image.movedim(0, -1) if image.ndim == 3 else image).cpu().numpy())
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,7 @@ class Pictures(Callback):
     def __init__(self, scenes: int = 4) -> None:
         self.scenes = scenes
         self.shown: dict[str, _Shown] = {}
-        self.backgrounds: dict[str, list[NDArray[np.uint8]]] = {}
+        self.backgrounds: dict[str, dict[str, NDArray[np.uint8]]] = {}
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
         self.shown, self.backgrounds = {}, {}
@@ -80,24 +87,23 @@ class Pictures(Callback):
         scene = module.datamodule.frames_of(stage).scenes[batch["scene"]]
         if scene.key not in self._chosen(module, stage):
             return
-        if batch["opens"] and (maps := module.background_maps()) is not None:
-            self.backgrounds[scene.key] = background_panel(maps.float().cpu().numpy())
-        counts = outputs["counts"].cpu()
-        if not len(counts):
+        counts, headline = outputs["counts"].cpu(), outputs["headline"].cpu()
+        if not headline.any():
             return
-        best = int((counts[:, 0] + counts[:, 2]).argmax())
+        best = int(((counts[:, 0] + counts[:, 2] + 1) * headline).argmax())  # a frame of the test part
         foreground = int(counts[best, 0] + counts[best, 2])
         if scene.key in self.shown and foreground <= self.shown[scene.key].foreground:
             return
         position = int(batch["scored"].nonzero()[best, 0])
         prediction = (outputs["probability"][best] > module.threshold).cpu().numpy()
         truth = batch["truth"][position].cpu().numpy()
-        image = (batch["image"][position] * 255).round().byte().movedim(0, -1).cpu().numpy()
+        image = as_image(batch["image"][position])
         colours = confusion_image(prediction, truth, batch["roi"].cpu().numpy())
         mask = np.where(prediction, np.uint8(255), np.uint8(0))
         score = figures(counts[best].tolist())["f_measure"]
         caption = f"{scene.key}, frame {int(batch['number'][position])}: F {score:.3f}"
         self.shown[scene.key] = _Shown(foreground, caption, [image, truth, mask, colours])
+        self.backgrounds[scene.key] = {title: as_image(image) for title, image in module.background_pictures().items()}
 
     def _chosen(self, module: BgsModule, stage: str) -> set[str]:
         """The keys of the scenes that are shown."""
@@ -114,11 +120,10 @@ class Pictures(Callback):
         rows = [(shown.caption, shown.images) for _, shown in sorted(self.shown.items())]
         titles = ["frame", "truth", "prediction", "TP green, FP red, FN pink, TN black"]
         path = self._keep(trainer, phase, comparison_panel(rows, titles))
-        if self.backgrounds:
-            rows = sorted(self.backgrounds.items())
-            columns = len(rows[0][1])
-            titles = [f"maps {3 * i + 1} to {3 * i + 3}" for i in range(columns)]
-            self._keep(trainer, f"{phase}_background", comparison_panel(rows, titles))
+        backgrounds = [(key, pictures) for key, pictures in sorted(self.backgrounds.items()) if pictures]
+        if backgrounds:
+            rows = [(key, list(pictures.values())) for key, pictures in backgrounds]
+            self._keep(trainer, f"{phase}_background", comparison_panel(rows, list(backgrounds[0][1])))
         return path
 
     def _keep(self, trainer: Trainer, name: str, picture: NDArray[np.uint8]) -> Path:

@@ -1,7 +1,23 @@
 """Room 4: samples, and the one datamodule that is composed of source × protocol × inputs × augmentation."""
 
+from bgsub_lightning.data.background import Background, BackgroundSource
 from bgsub_lightning.data.datamodule import ScenesDataModule
-from bgsub_lightning.data.inputs import Image, Input, References, Stream
+from bgsub_lightning.data.inputs import Histories, Image, Input, References, Stream
 from bgsub_lightning.data.sample import EvaluationBatch, TrainingBatch
+from bgsub_lightning.data.stages import Span, Stage, StagePlan
 
-__all__ = ["EvaluationBatch", "Image", "Input", "References", "ScenesDataModule", "Stream", "TrainingBatch"]
+__all__ = [
+    "Background",
+    "BackgroundSource",
+    "EvaluationBatch",
+    "Histories",
+    "Image",
+    "Input",
+    "References",
+    "ScenesDataModule",
+    "Span",
+    "Stage",
+    "StagePlan",
+    "Stream",
+    "TrainingBatch",
+]

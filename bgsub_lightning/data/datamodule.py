@@ -18,6 +18,7 @@ from bgsub_lightning.data.augment import A, ClipAugmentation
 from bgsub_lightning.data.dataset import EvaluationDataset, TrainingDataset
 from bgsub_lightning.data.inputs import Input, Stream
 from bgsub_lightning.data.ring import RingLoader
+from bgsub_lightning.data.stages import Span, StagedLoader, StagePlan
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import FrameStore, SceneFrames, fill
 from bgsub_lightning.sampling import EvaluationBatches, FrameSet, Protocol, Split, TrainingBatches
@@ -32,13 +33,16 @@ class ScenesDataModule(LightningDataModule):
     Args:
         inputs: What the module needs; the command line takes it from ``model.inputs``.
         protocol: Which frames train, validate and test.
+        plan: The stages of a module that is trained in some; the command line takes it from ``model.plan``. A stage has
+            its own batch size.
         root: The dataset's folder; ``None`` takes it from the reader's environment variable (``CDNET2014_ROOT``).
         reader: Which dataset it is.
         store: Folder that keeps decoded frames; what it lacks is written before the run. ``None``: no store.
-        scene: Use only these categories or patterns of ``category/video``; ``None``: all.
+        scene: Use only this or these categories or patterns of ``category/video``; ``None``: all.
         fold: Which fold is tested, from 1, where the protocol has folds.
         seed: Seed of the order of frames, of what is random in samples, and of the protocol.
-        size: Width and height of the networks' input in pixels; ``None``: each scene's own (evaluation only).
+        size: Width and height of the networks' input in pixels; ``None``: each scene's own, which must be one for all
+            that are trained on.
         batch_size: Training samples per process and step.
         eval_batch_size: Frames per process and step in evaluation.
         num_workers: Worker processes of each loader.
@@ -54,7 +58,7 @@ class ScenesDataModule(LightningDataModule):
         root: Path | None = None,
         reader: Reader = CDnet2014(),  # noqa: B008 (it has no state)
         store: Path | None = None,
-        scene: list[str] | None = None,
+        scene: list[str] | str | None = None,
         fold: int = 1,
         seed: int = 0,
         size: tuple[int, int] | None = (320, 240),
@@ -64,6 +68,7 @@ class ScenesDataModule(LightningDataModule):
         augment: A.Compose | None = None,
         flip: float = 0.0,
         allow_training_frames: bool = False,
+        plan: StagePlan | None = None,
     ) -> None:
         super().__init__()
         for name, value, low in (("batch_size", batch_size, 1), ("eval_batch_size", eval_batch_size, 1)):
@@ -75,10 +80,11 @@ class ScenesDataModule(LightningDataModule):
             raise UserError(f"data.init_args.size: width and height must be at least 16 pixels, got {list(size)}.")
         self.inputs = tuple(inputs)
         self.protocol = protocol
+        self.plan = plan
         self.root = root
         self.reader = reader
         self.store = FrameStore(store) if store else None
-        self.scene = scene
+        self.scene = [scene] if isinstance(scene, str) else scene
         self.fold = fold
         self.seed = seed
         self.size = (size[0], size[1]) if size else None
@@ -108,7 +114,8 @@ class ScenesDataModule(LightningDataModule):
     def frames_of(self, stage: str) -> FrameSet:
         """Return the frames of a stage: ``"fit"``, ``"validate"``, ``"test"`` or ``"predict"``.
 
-        Those of ``"predict"`` are the whole temporal ROI of the test scenes, labelled or not.
+        Those of ``"predict"`` are the whole temporal ROI of the test scenes, labelled or not. Those of ``"test"`` are
+        the ones of the headline, without what the split says to score besides.
 
         Raises:
             UserError: If there are none.
@@ -138,29 +145,21 @@ class ScenesDataModule(LightningDataModule):
         parts = [self.frames_of(part) for part in (("fit", "validate") if stage == "fit" else (stage,))]
         scenes = list({scene.key: scene for part in parts for scene in part.scenes}.values())
         for scene in scenes:
-            for entry in self.inputs:
+            for entry in self._all_inputs:
                 entry.require(scene)
         if warnings := [problem for scene in scenes for problem in scene.problems]:
             more = f" ({len(warnings) - 1} more such; `prepare` lists them)" if len(warnings) > 1 else ""
             console.print(f"[yellow]warning[/] {warnings[0]}{more}", soft_wrap=True)
-        if self.store and self.size:
+        if self.store:
             fill([SceneFrames(scene, self.size, self.store) for scene in scenes])
 
-    def train_dataloader(self) -> RingLoader:
+    def train_dataloader(self) -> RingLoader | StagedLoader:
         """Batches of the contract :class:`TrainingBatch`."""
         frames = self.frames_of("fit")
-        if self.size is None:
-            raise UserError("data.init_args.size: training needs one size for all scenes, such as [320, 240].")
-        pixels = [SceneFrames(scene, self.size, self.store) for scene in frames.scenes]
-        images = sum(math.prod(entry.shape((1, 1))[:-3]) for entry in self.inputs)
-        augment = ClipAugmentation(self.augment, images) if self.augment else None
-        return RingLoader(
-            TrainingDataset(pixels, self.inputs, augment, self.flip),
-            TrainingBatches(frames, self.batch_size, self._reached, self.seed, *self._process),
-            batch_bytes=self.batch_size * math.prod(self.size) * (3 * images + 1),
-            num_workers=self.num_workers,
-            pin_memory=torch.cuda.is_available(),
-        )
+        if self.plan:
+            return StagedLoader(self.plan, self._stage, lambda: self._reached()[1])
+        batches = TrainingBatches(frames, self.batch_size, self._reached, self.seed, *self._process)
+        return self._training(self.inputs, batches)
 
     def val_dataloader(self) -> DataLoader[dict[str, Any]]:
         """Batches of the contract :class:`EvaluationBatch`, and so the two below."""
@@ -181,22 +180,70 @@ class ScenesDataModule(LightningDataModule):
             return pixels if mirrored is None else pixels.index_copy(0, mirrored, pixels[mirrored].flip(width))
 
         ready = dict(batch)
-        for entry in self.inputs:
+        for entry in self._all_inputs:
             if entry.key in batch:
-                ready[entry.key] = mirror(batch[entry.key], -2).movedim(-1, -3).to(self._dtype).div_(255)
+                pixels = mirror(batch[entry.key], -2).movedim(-1, -3) if entry.labelled else batch[entry.key]
+                ready[entry.key] = pixels.to(self._dtype).div_(255)
         if "mask" in batch:
             ready["mask"] = mirror(batch["mask"], -1)
         return ready
 
+    def _stage(self, span: Span, done: int) -> RingLoader:
+        """Make what a stage's inputs read, then the loader of what is left of it after ``done`` steps."""
+        frames = span.inputs[0].drawn_from(self.split)
+        if self.trainer:
+            pixels = [SceneFrames(scene, self.size, self.store) for scene in frames.scenes]
+            store = FrameStore(
+                Path(self.trainer.default_root_dir) / "store"
+            )  # what depends on the weights is the run's
+            for turn in (True, False):  # the first process writes, the others find what it wrote
+                if self.trainer.is_global_zero is turn:
+                    for entry in span.inputs:
+                        entry.prepare(pixels, frames, store, self.trainer.strategy.root_device)
+                self.trainer.strategy.barrier()
+        process, steps = self._process, span.stage.steps
+        seed = self.seed + span.first  # stages have orders of their own
+        batches = TrainingBatches(frames, span.draws, lambda: (done, done), seed, *process, steps, span.repeat)
+        return self._training(span.inputs, batches)
+
+    def _training(self, inputs: Sequence[Input], batches: TrainingBatches) -> RingLoader:
+        size = self.size or self._common_size(batches.frames)
+        pixels = [SceneFrames(scene, size, self.store) for scene in batches.frames.scenes]
+        images = sum(math.prod(entry.shape((1, 1))[:-3]) for entry in inputs if entry.labelled)
+        augment = ClipAugmentation(self.augment, images) if self.augment and images else None
+        sample = math.prod(size) + sum(math.prod(entry.shape(size)) for entry in inputs)
+        return RingLoader(
+            TrainingDataset(pixels, inputs, augment, self.flip),
+            batches,
+            batch_bytes=batches.batch_size * sample,
+            num_workers=self.num_workers,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    @staticmethod
+    def _common_size(frames: FrameSet) -> tuple[int, int]:
+        sizes = sorted({scene.size for scene in frames.scenes})
+        if len(sizes) > 1:
+            raise UserError(
+                f"data.init_args.size: the scenes to train on have frames of several sizes "
+                f"({', '.join(f'{w}×{h}' for w, h in sizes)}), which cannot share a batch. Name one: [320, 240]."
+            )
+        return sizes[0]
+
+    @property
+    def _all_inputs(self) -> tuple[Input, ...]:
+        return self.inputs + (self.plan.inputs if self.plan else ())
+
     def _evaluation(self, stage: str) -> DataLoader[dict[str, Any]]:
-        scored = self.frames_of(stage)
+        besides = self.split.scored_besides if stage == "test" else None
+        scored = self.frames_of(stage).joined(besides or FrameSet())
         shown = scored
         if self.streams:
             shown = FrameSet.of((scene, [n for n in scene.frames if n <= numbers[-1]]) for scene, numbers in scored)
         pixels = [SceneFrames(scene, self.size, self.store) for scene in shown.scenes]
         batches = EvaluationBatches(shown, self.eval_batch_size, *self._process, whole_scenes=self.streams)
         return DataLoader(
-            EvaluationDataset(pixels, self.inputs, scored, self.seed, with_truth=stage != "predict"),
+            EvaluationDataset(pixels, self.inputs, scored, self.seed, stage != "predict", besides),
             batch_size=None,
             sampler=batches,
             num_workers=self.num_workers,

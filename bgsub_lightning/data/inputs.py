@@ -5,15 +5,19 @@ A module declares ``inputs = (Image(), References(16))``; the datamodule builds 
 
 from __future__ import annotations
 
+import bisect
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.frames import SceneFrames
+from bgsub_lightning.frames import FrameStore, SceneFrames
+from bgsub_lightning.sampling import FrameSet, Split
 from bgsub_lightning.scenes.scene import Scene
 
 
@@ -23,9 +27,11 @@ class Input:
 
     Attributes:
         key: The key.
+        labelled: Whether its samples are labelled frames, whose masks are loaded with them.
     """
 
     key: ClassVar[str]
+    labelled: ClassVar[bool] = True
 
     def require(self, scene: Scene) -> None:
         """Check that a scene can serve this input.
@@ -47,6 +53,33 @@ class Input:
             seed: Seed of what is random in the sample.
         """
         raise NotImplementedError
+
+    def load(self, pixels: SceneFrames, number: int, seed: int, out: NDArray[np.uint8]) -> None:
+        """Load a training sample.
+
+        Args:
+            pixels: The scene's pixels.
+            number: The target frame.
+            seed: Seed of what is random in the sample.
+            out: Where it goes, of the shape that :meth:`shape` tells.
+        """
+        places = out.reshape(-1, *out.shape[-3:])
+        for chosen, place in zip(self.frames(pixels.scene, number, seed), places, strict=True):
+            pixels.image(chosen, place)
+
+    def drawn_from(self, split: Split) -> FrameSet:
+        """Return the frames that training samples are drawn from."""
+        return split.train
+
+    def prepare(self, pixels: Sequence[SceneFrames], frames: FrameSet, store: FrameStore, device: torch.device) -> None:
+        """Make what training samples read, before a stage begins.
+
+        Args:
+            pixels: The scenes' pixels.
+            frames: The frames of the samples.
+            store: Where to keep it: the run's own.
+            device: Where to compute it.
+        """
 
     def scene(self, pixels: SceneFrames, seed: int) -> NDArray[np.uint8] | None:
         """Load what evaluation needs once per scene, shape ``(D, ..., H, W, 3)``, uint8; ``None``: nothing."""
@@ -105,3 +138,51 @@ class References(Input):
     def _draw(self, scene: Scene, generator: np.random.Generator) -> list[int]:
         chosen = generator.choice(len(scene.references), self.count, replace=False, shuffle=True)
         return [scene.references[i] for i in chosen]
+
+
+@dataclass(frozen=True)
+class Histories(Input):
+    """Histories of pixels drawn at random from one window of frames (CDN-MEDAL-net, section III-A).
+
+    A draw is a window, which may end at any frame of a training scene, labelled or not. Its sample has the shape
+    ``(T, 3, pixels)``, from the oldest frame to the newest.
+
+    Args:
+        length: Frames of a history, T.
+        pixels: Number of pixels.
+    """
+
+    key = "history"
+    labelled = False
+    length: int
+    pixels: int
+
+    def shape(self, size: tuple[int, int]) -> tuple[int, ...]:  # noqa: D102
+        return (self.length, 3, self.pixels)
+
+    def load(self, pixels: SceneFrames, number: int, seed: int, out: NDArray[np.uint8]) -> None:  # noqa: D102
+        window = pixels.window(history(tuple(pixels.scene.frames), number, self.length))
+        series = window.reshape(self.length, -1, 3)
+        positions = np.random.default_rng(seed).integers(series.shape[1], size=self.pixels)
+        out[...] = series[:, positions].swapaxes(1, 2)
+
+    def drawn_from(self, split: Split) -> FrameSet:
+        """Return the last frames of the windows: every one with T frames up to it, or the last of a shorter scene."""
+        return FrameSet.of(
+            (scene, numbers[min(self.length, len(numbers)) - 1 :])
+            for scene in split.train.scenes
+            for numbers in [tuple(scene.frames)]
+        )
+
+
+def history(numbers: Sequence[int], last: int, length: int) -> list[int]:
+    """Return the ``length`` newest frames up to ``last``.
+
+    What is missing before the first frame is filled by repeating those that there are, in their order.
+
+    Example:
+        >>> history([1, 2, 3, 4, 5], 5, 3), history([1, 2, 3], 3, 5)
+        ([3, 4, 5], [2, 3, 1, 2, 3])
+    """
+    end = bisect.bisect_right(numbers, last)
+    return [numbers[i if i >= 0 else i % end] for i in range(end - length, end)]

@@ -44,6 +44,7 @@ class SceneFrames:
         self.scene = scene
         self.size = size or scene.size
         self.store = store
+        self._window: tuple[tuple[int, ...], NDArray[np.uint8]] | None = None
         width, height = self.size
         self._images = _Kind(f"frames_{width}x{height}", scene.frames, (height, width, 3), self._decode_image)
         self._masks = _Kind(f"masks_{width}x{height}", scene.masks, (height, width), self._decode_mask)
@@ -60,7 +61,21 @@ class SceneFrames:
         """Return a labelled frame's mask at the frames' own size: grey levels, shape ``(h, w)``, uint8."""
         if self.size == self.scene.size:
             return self.mask(number)
-        return read_mask(self.scene.masks[number], self.scene.size)
+        return read_mask(self.scene.masks[number], self.scene.size, code=self.scene.mask_code)
+
+    def window(self, numbers: Sequence[int]) -> NDArray[np.uint8]:
+        """Return several frames at the input size, shape ``(T, H, W, 3)``, uint8; kept until others are asked for."""
+        if self._window is None or self._window[0] != tuple(numbers):
+            frames = np.empty((len(numbers), *self._images.shape), np.uint8)
+            for number, place in zip(numbers, frames, strict=True):
+                self.image(number, place)
+            self._window = tuple(numbers), frames
+        return self._window[1]
+
+    @property
+    def source(self) -> str:
+        """Digest of the files that the frames come from."""
+        return fingerprint(self.scene.frames.values())
 
     @cached_property
     def roi(self) -> NDArray[np.bool_]:
@@ -135,7 +150,7 @@ class SceneFrames:
         return read_image(path, self.size)
 
     def _decode_mask(self, path: Path) -> NDArray[np.uint8]:
-        return read_mask(path, self.scene.size, self.size)
+        return read_mask(path, self.scene.size, self.size, self.scene.mask_code)
 
 
 def fill(scenes: Sequence[SceneFrames], workers: int | None = None) -> None:

@@ -94,6 +94,9 @@ class StoredArray:
     def __len__(self) -> int:
         return len(self._rows)
 
+    def __contains__(self, number: int) -> bool:
+        return number in self._rows
+
 
 class FrameStore:
     """A folder of arrays, each under a key and a kind.

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bgsub_lightning.scenes.labels import IGNORED
+from bgsub_lightning.scenes.labels import FOREGROUND, IGNORED
+
+_SMALLEST = 1e-7  # of the probabilities whose logarithm is taken: finite, and the same in every precision
 
 
 def masked_cross_entropy(logits: Tensor, target: Tensor, class_balanced: bool = False) -> Tensor:
@@ -36,3 +40,31 @@ def masked_cross_entropy(logits: Tensor, target: Tensor, class_balanced: bool = 
         weights = valid.sum() / (counts.clamp(min=1) * (counts > 0).sum().clamp(min=1))
         losses = losses * weights[target.where(valid, 0)]
     return losses.sum() / valid.sum().clamp(min=1)
+
+
+def masked_binary_cross_entropy(logits: Tensor, target: Tensor, sigmoid: Literal["logistic", "hard"]) -> Tensor:
+    """Binary cross-entropy, mean over the valid pixels (CDN-MEDAL-net, equation 24).
+
+    Args:
+        logits: Shape ``(B, H, W)``.
+        target: Classes, shape ``(B, H, W)``, any integer type; 255 is ignored.
+        sigmoid: What makes probabilities of logits: the logistic function, in a numerically safe form; or
+            clip(0.2 x + 0.5), whose gradient is 0 where a pixel is saturated, wrongly or not.
+
+    Returns:
+        The loss, a scalar; 0, with gradients of 0, where no pixel is valid.
+
+    Example:
+        >>> target = torch.tensor([[[0, 1, 255]]])
+        >>> round(masked_binary_cross_entropy(torch.zeros(1, 1, 3), target, "logistic").item(), 4)
+        0.6931
+    """
+    valid = target != IGNORED
+    foreground = (target == FOREGROUND).to(logits.dtype)
+    if sigmoid == "logistic":
+        losses = F.binary_cross_entropy_with_logits(logits, foreground, reduction="none")
+    else:
+        probability = (0.2 * logits + 0.5).clamp(0, 1)
+        chance = torch.where(target == FOREGROUND, probability, 1 - probability)
+        losses = -chance.clamp(min=_SMALLEST).log()
+    return (losses * valid).sum() / valid.sum().clamp(min=1)

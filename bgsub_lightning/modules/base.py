@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
-from bgsub_lightning.data import EvaluationBatch, Input, TrainingBatch
+from bgsub_lightning.data import EvaluationBatch, Input, StagePlan, TrainingBatch
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.metrics import SceneConfusion, confusion_counts, scores
 from bgsub_lightning.sampling import TrainingRecord, training_record
@@ -31,6 +31,7 @@ class BgsModule(LightningModule):
     """
 
     inputs: tuple[Input, ...]
+    plan: StagePlan | None = None
 
     def __init__(self, labels: LabelRule = LabelRule.TRAINING, threshold: float = 0.5) -> None:
         super().__init__()
@@ -54,9 +55,9 @@ class BgsModule(LightningModule):
             mean is the system's answer.
         """
 
-    def background_maps(self) -> Tensor | None:
-        """Return the background model of the scene at hand, for pictures: shape ``(M, H, W)``, or ``None``."""
-        return None
+    def background_pictures(self) -> dict[str, Tensor]:
+        """Show the background model of the scene at hand: title → ``(3, H, W)`` or ``(H, W)``, range [0, 1]."""
+        return {}
 
     def target(self, mask: Tensor) -> Tensor:
         """Return the classes of grey levels, shape ``(B, H, W)``, uint8: 0 background, 1 foreground, 255 ignored."""
@@ -71,6 +72,15 @@ class BgsModule(LightningModule):
                 SceneConfusion(keys) for _ in range(self.draws) if self.draws > 1
             )
 
+    def training_inputs(self) -> tuple[Input, ...]:
+        """Return what the batch of the next training step must hold."""
+        return self.inputs
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the weights are worth choosing the best of; a staged system's are in its last stage."""
+        return True
+
     @property
     def draws(self) -> int:
         """Number of draws that :meth:`probability` makes."""
@@ -83,7 +93,7 @@ class BgsModule(LightningModule):
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
         """Sum the terms of the loss and log each."""
-        self._require(batch, {entry.key for entry in self.inputs})
+        self._require(batch, {entry.key for entry in self.training_inputs()})
         terms = self.losses(batch)
         loss = torch.stack(list(terms.values())).sum()
         size = len(batch["number"])
@@ -106,7 +116,8 @@ class BgsModule(LightningModule):
         """Score frames of one scene at their own size, by CDnet's official rule.
 
         Returns:
-            For callbacks: ``probability`` ``(B, h, w)`` and ``counts`` ``(B, 5)`` of the frames that are scored.
+            For callbacks: ``probability`` ``(B, h, w)`` and ``counts`` ``(B, 5)`` of the frames that are scored, and
+            ``headline`` ``(B,)``, bool: those that count for :attr:`confusion`. The others are scored besides.
         """
         return self._evaluate(batch)
 
@@ -151,11 +162,12 @@ class BgsModule(LightningModule):
         scored = batch["scored"]
         truth, probability = batch["truth"][scored], draws.mean(0)[scored]
         counts = confusion_counts(probability > self.threshold, truth, batch["roi"])
-        self.confusion.update(counts, batch["scene"])
+        headline = (scored & ~batch["besides"] if "besides" in batch else scored)[scored]
+        self.confusion.update(counts[headline], batch["scene"])
         for metric, draw in zip(self.confusion_of_draws, draws, strict=False):
             of_draw = confusion_counts(draw[scored] > self.threshold, truth, batch["roi"])
-            cast("SceneConfusion", metric).update(of_draw, batch["scene"])
-        return {"probability": probability, "counts": counts}
+            cast("SceneConfusion", metric).update(of_draw[headline], batch["scene"])
+        return {"probability": probability, "counts": counts, "headline": headline}
 
     def _probability(self, batch: EvaluationBatch) -> Tensor:
         self._require(batch, {"image"})

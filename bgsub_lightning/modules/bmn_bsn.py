@@ -84,9 +84,17 @@ class BmnBsn(BgsModule):
             raise RuntimeError("the first batch of a scene must bring its references")
         return self._maps
 
-    def background_maps(self) -> Tensor | None:
-        """Return the maps of the first draw (figure 4)."""
-        return None if self._maps is None else self._maps[0]
+    def background_pictures(self) -> dict[str, Tensor]:
+        """Show the maps of the first draw, each stretched to its own range, three at a time as RGB (figure 4)."""
+        if self._maps is None:
+            return {}
+        maps = self._maps[0].float()
+        low, high = torch.quantile(maps.flatten(1), maps.new_tensor([0.01, 0.99]), dim=1)[..., None, None]
+        stretched = ((maps - low) / (high - low).clamp(min=1e-12)).clamp(0, 1)
+        padded = torch.cat(
+            [stretched, stretched.new_zeros(-len(maps) % 3, *maps.shape[1:])]
+        )  # what is left over is black
+        return {f"maps {i + 1} to {i + 3}": padded[i : i + 3] for i in range(0, len(padded), 3)}
 
     def probability(self, batch: EvaluationBatch) -> Tensor:  # noqa: D102
         image = batch["image"]

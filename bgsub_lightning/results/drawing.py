@@ -63,22 +63,6 @@ def comparison_panel(
     return np.concatenate(lines)
 
 
-def background_panel(maps: NDArray[np.float32]) -> list[NDArray[np.uint8]]:
-    """Show background maps three at a time as RGB (figure 4 of the BMN-BSN paper).
-
-    Args:
-        maps: Shape ``(M, H, W)``; each is stretched to its own range. Channels that are left over stay black.
-
-    Returns:
-        Images of shape ``(H, W, 3)``, uint8.
-    """
-    low, high = np.percentile(maps, (1, 99), axis=(1, 2), keepdims=True)
-    stretched = (np.clip((maps - low) / np.maximum(high - low, 1e-12), 0, 1) * 255).astype(np.uint8)
-    padded = np.zeros((-(-len(maps) // 3) * 3, *maps.shape[1:]), np.uint8)
-    padded[: len(maps)] = stretched
-    return [np.ascontiguousarray(np.moveaxis(padded[i : i + 3], 0, -1)) for i in range(0, len(padded), 3)]
-
-
 def _caption(texts: Sequence[tuple[str, int]], width: int, height: int) -> NDArray[np.uint8]:
     bar = np.full((height, width, 3), 255, np.uint8)
     for text, x in texts:

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from bgsub_lightning.data import Image, References, ScenesDataModule, Stream
+from bgsub_lightning.data.ring import RingLoader
+from bgsub_lightning.data.stages import StagedLoader
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.sampling import SceneWise, Subset
 
@@ -54,6 +56,19 @@ def test_footage_without_masks_can_be_predicted(cdnet: Path, make_video: Callabl
     batch = next(iter(data.predict_dataloader()))
     assert batch["number"].tolist() == [21, 22, 23]
     assert "truth" not in batch
+
+
+def test_own_size_must_be_one_for_all_in_training(tmp_path: Path, make_video: Callable[..., Path]) -> None:
+    for name, size in (("a", (64, 48)), ("b", (32, 24)), ("c", (64, 48))):
+        make_video(tmp_path, "baseline", name, size=size)
+
+    def loader(train: list[str]) -> RingLoader | StagedLoader:
+        protocol = Subset(train=train, test=["baseline/c"])
+        return ScenesDataModule((Image(),), protocol, root=tmp_path, size=None, num_workers=0).train_dataloader()
+
+    assert next(iter(loader(["baseline/a"])))["image"].shape == (1, 48, 64, 3)
+    with pytest.raises(UserError, match=r"data.init_args.size: .* several sizes \(32×24, 64×48\)"):
+        loader(["baseline/a", "baseline/b"])
 
 
 def test_stream_begins_at_the_first_frame_and_scores_the_labelled(cdnet: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bgsub_lightning.results import background_panel, comparison_panel, confusion_image
+from bgsub_lightning.results import comparison_panel, confusion_image
 
 
 def test_confusion_colours_are_the_papers() -> None:
@@ -18,19 +18,6 @@ def test_confusion_colours_are_the_papers() -> None:
     ]  # fmt: skip
     outside = confusion_image(said, truth, np.zeros_like(said))
     assert (outside == 85).all()
-
-
-def test_background_maps_three_at_a_time() -> None:
-    maps = np.linspace(-5, 5, 4 * 6 * 8, dtype=np.float32).reshape(4, 6, 8)
-    images = background_panel(maps)
-    assert [image.shape for image in images] == [(6, 8, 3)] * 2
-    assert images[0].min() == 0
-    assert images[0].max() == 255
-    assert not images[1][..., 1:].any()  # four maps leave two channels empty
-
-
-def test_constant_map_is_drawn() -> None:
-    assert background_panel(np.zeros((3, 4, 4), np.float32))[0].shape == (4, 4, 3)
 
 
 def test_panel_takes_grey_and_colour_of_any_size() -> None:

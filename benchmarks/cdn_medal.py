@@ -1,0 +1,229 @@
+"""Speed and memory of CDN-MEDAL-net: ratios on the same frames in one run.
+
+1. CDN-GM's background of every frame of a stream: block outputs kept, against computing the whole window.
+2. The whole pipeline (background, difference, threshold), against OpenCV's MOG2 on the same cores.
+3. Training steps of MEDAL-net, against a straightforward implementation: PyTorch's default memory layout,
+   `InstanceNorm2d`, memory returned to the system. Each measurement is a process of its own, since what the C library
+   does with memory cannot be set back.
+4. Memory of what a stream keeps.
+
+    python benchmarks/cdn_medal.py                  # ratios, on a CPU
+    python benchmarks/cdn_medal.py --device cuda    # frames per second too, with the card's name
+
+The frames are noise: none of this depends on what they show but MOG2, which is timed on `--frames` (a folder of images)
+where they are given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from rich import box
+from rich.table import Table
+from torch import Tensor, nn
+
+from bgsub_lightning.backgrounds import DensityBackground
+from bgsub_lightning.backgrounds.density import BlockStream, MixtureStream, WindowStream
+from bgsub_lightning.console import console
+from bgsub_lightning.memory import keep_freed_memory
+from bgsub_lightning.networks import CdnGm, MedalNet
+from bgsub_lightning.networks.cdn_gm import hard_sigmoid
+
+SIZE = (320, 240)
+PAPER = 129.45  # frames per second on a GTX 1070 Ti (section IV-D)
+
+
+def straightforward() -> nn.Module:
+    """MEDAL-net as table II is commonly written down."""
+
+    def unit(inputs: int, outputs: int) -> list[nn.Module]:
+        depthwise = nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs, bias=False)
+        return [depthwise, nn.Conv2d(inputs, outputs, 1, bias=False)]
+
+    layers: list[nn.Module] = []
+    for inputs, after in ((6, nn.ReLU()), (16, nn.MaxPool2d(2)), (16, nn.ReLU()), (16, nn.MaxPool2d(2))):
+        layers += [*unit(inputs, 16), *([nn.ReLU(), after] if isinstance(after, nn.MaxPool2d) else [after])]
+    for scale in (2, 2, 1):
+        layers += [*unit(16, 16), nn.InstanceNorm2d(16, affine=True), nn.ReLU()]
+        layers += [nn.Upsample(scale_factor=2)] if scale == 2 else []
+    return nn.Sequential(*layers, *unit(16, 1))
+
+
+def training_rate(form: str, seconds: float) -> float:
+    """Steps per second of one form, one frame a step."""
+    if form == "ours":
+        keep_freed_memory()
+        network = MedalNet()
+        forward = network.forward
+    else:
+        network = straightforward()
+
+        def forward(image: Tensor, background: Tensor) -> Tensor:
+            return network(torch.cat([image, background], dim=1))[:, 0]
+
+    optimizer = torch.optim.Adam(network.parameters(), lr=5e-3)
+    pixels = torch.randint(256, (2, SIZE[1], SIZE[0], 3), dtype=torch.uint8)
+    target = (torch.rand(1, SIZE[1], SIZE[0]) > 0.9).float()
+
+    def step() -> None:
+        image, background = pixels.movedim(-1, 1).float().div_(255)[:, None]
+        loss = nn.functional.binary_cross_entropy_with_logits(forward(image, background), target)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return rate(step, seconds)
+
+
+def rate(step: Callable[[], object], seconds: float, device: str = "cpu") -> float:
+    """Calls per second."""
+    step()
+    synchronize(device)
+    begin, count = time.perf_counter(), 0
+    while time.perf_counter() - begin < seconds:
+        step()
+        count += 1
+        synchronize(device)
+    return count / (time.perf_counter() - begin)
+
+
+def synchronize(device: str) -> None:
+    if device != "cpu":
+        torch.cuda.synchronize()
+
+
+def stream_rate(stream: MixtureStream, frames: Tensor, chunk: int, seconds: float, device: str) -> float:
+    """Frames per second, of a window that is full."""
+    for i in range(252):
+        stream.push(frames[i % len(frames)].flatten(1))
+
+    def step() -> None:
+        for frame in frames[:chunk]:
+            mixture = stream.push(frame.flatten(1))
+            if mixture is not None:
+                mixture.background()
+
+    return rate(step, seconds, device) * chunk
+
+
+def pipeline_rate(frames: Tensor, batch: int, seconds: float, device: str) -> float:
+    """Frames per second from 8-bit frames to masks, in batches."""
+    background, difference = DensityBackground().to(device), MedalNet().to(device)
+
+    def step() -> None:
+        for start in range(0, len(frames) - batch + 1, batch):
+            images = frames[start : start + batch].to(device).movedim(-1, 1).float().div_(255)
+            (hard_sigmoid(difference(images, background.push(images))) > 0.3).cpu()
+
+    step()
+    return rate(step, seconds, device) * (len(frames) // batch) * batch
+
+
+def mog2_rate(frames: Sequence[np.ndarray], seconds: float) -> float:
+    subtractor = cv2.createBackgroundSubtractorMOG2()
+
+    def step() -> None:
+        for frame in frames:
+            subtractor.apply(frame)
+
+    return rate(step, seconds) * len(frames)
+
+
+def interleaved(ways: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:
+    """Median rate of each way; they take turns, so that what disturbs the machine disturbs all."""
+    found: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, way in ways.items():
+            found[name].append(way())
+    return {name: statistics.median(rates) for name, rates in found.items()}
+
+
+def show(title: str, rates: dict[str, float], base: str, unit: str | None) -> None:
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE, pad_edge=False)
+    table.add_column("")
+    table.add_column(f"times {base}", justify="right")
+    if unit:
+        table.add_column(unit, justify="right")
+    for name, value in rates.items():
+        table.add_row(name, f"{value / rates[base]:.2f}", *([f"{value:,.1f}"] if unit else []))
+    console.print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--frames", type=Path, help="folder of images, in the order of their names")
+    parser.add_argument("--batch", type=int, default=8, help="frames at once in the pipeline")
+    parser.add_argument("--seconds", type=float, default=4, help="length of each measurement")
+    parser.add_argument("--rounds", type=int, default=3, help="measurements of each way, in turn")
+    parser.add_argument("--train", choices=["ours", "straightforward"], help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.train:
+        print(training_rate(options.train, options.seconds))
+        return
+    keep_freed_memory()
+    device, seconds = options.device, options.seconds
+    unit = "frames/s" if device != "cpu" else None  # absolute figures only where the card can be named
+    card = torch.cuda.get_device_name() if device != "cpu" else f"{platform.processor()} CPU"
+    console.print(f"{card}, {torch.get_num_threads()} threads, torch {torch.__version__}, OpenCV {cv2.__version__}")
+    if options.frames:
+        files = sorted(options.frames.iterdir())[:98]
+        pictures = [cv2.resize(cv2.imread(str(file)), SIZE) for file in files]
+    else:
+        pictures = list(np.random.default_rng(0).integers(256, size=(98, SIZE[1], SIZE[0], 3), dtype=np.uint8))
+    raw = torch.from_numpy(np.stack(pictures))
+    frames = raw[:49].to(device).movedim(-1, 1).float().div_(255)
+    network = CdnGm().to(device)
+    with torch.inference_mode():
+        ways = {
+            "block outputs kept": lambda: stream_rate(BlockStream(network), frames, 49, seconds, device),
+            "whole window every 7 frames": lambda: stream_rate(WindowStream(network), frames, 14, seconds, device),
+            "whole window every frame": lambda: stream_rate(WindowStream(network, 1), frames, 2, seconds, device),
+        }
+        rates = interleaved(ways, options.rounds)
+        show("1. Backgrounds of a stream, 320×240", rates, "whole window every frame", unit)
+        console.print(
+            f"   block outputs kept against every 7 frames: "
+            f"{rates['block outputs kept'] / rates['whole window every 7 frames']:.2f}"
+        )
+        ways = {"CDN-MEDAL-net": lambda: pipeline_rate(raw, options.batch, seconds, device)}
+        if device == "cpu":
+            ways["MOG2 (OpenCV)"] = lambda: mog2_rate(pictures, seconds)
+            show("2. Pipeline, 320×240", interleaved(ways, options.rounds), "MOG2 (OpenCV)", None)
+        else:
+            pipeline = interleaved(ways, options.rounds) | {"paper (GTX 1070 Ti)": PAPER}
+            show("2. Pipeline, 320×240", pipeline, "paper (GTX 1070 Ti)", unit)
+    if device == "cpu":
+
+        def in_a_process(form: str) -> float:
+            command = [sys.executable, __file__, "--train", form, "--seconds", str(seconds)]
+            return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+        ways = {form: lambda form=form: in_a_process(form) for form in ("ours", "straightforward")}
+        rates = interleaved(ways, options.rounds)
+        show("3. Training steps of MEDAL-net, one frame of 320×240", rates, "straightforward", None)
+    kept, window = BlockStream(network), WindowStream(network)
+    with torch.inference_mode():
+        for i in range(252):
+            for stream in (kept, window):
+                stream.push(frames[i % len(frames)].flatten(1))
+    held = [sum(each.nbytes for each in arrays) / 2**20 for arrays in ([*kept.groups, *kept.blocks], window.frames)]
+    console.print(
+        f"4. Memory of what is kept at 320×240, measured\n   frames of the window: {held[1]:.0f} MiB as "
+        f"{window.frames[0].dtype} ({4 * held[1]:.0f} MiB if they were float32)\n   or block and group outputs: "
+        f"{held[0]:.0f} MiB as {kept.groups[0].dtype}"
+    )
+
+
+if __name__ == "__main__":
+    main()

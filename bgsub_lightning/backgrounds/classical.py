@@ -1,0 +1,82 @@
+"""Backgrounds without learning, to measure others against."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from bgsub_lightning.data.background import BackgroundSource
+from bgsub_lightning.errors import UserError
+
+
+class TemporalMedian(BackgroundSource):
+    """The median of each pixel and channel over the newest frames.
+
+    Args:
+        history: How far back it looks, in frames: 245, as CDN-GM does.
+        every: It takes one of so many frames, and is computed anew when it has taken one.
+    """
+
+    def __init__(self, history: int = 245, every: int = 7) -> None:
+        super().__init__()
+        if not 1 <= every <= history:
+            raise UserError(f"TemporalMedian: every must lie between 1 and history, got {every} and {history}.")
+        self.history = history
+        self.every = every
+        self.reset()
+
+    def reset(self) -> None:  # noqa: D102
+        self._frames: deque[Tensor] = deque(maxlen=-(-self.history // self.every))
+        self._seen = 0
+        self._median: Tensor | None = None
+
+    def estimate(self, images: Tensor) -> Tensor:  # noqa: D102
+        backgrounds = []
+        for image in images:
+            if self._seen % self.every == 0 or self._median is None:
+                self._frames.append((image * 255).round().byte())
+                self._median = torch.stack(list(self._frames)).median(0).values.to(image.dtype) / 255
+            self._seen += 1
+            backgrounds.append(self._median)
+        return torch.stack(backgrounds)
+
+    def fingerprint(self) -> str:  # noqa: D102
+        return f"median of {self.history} every {self.every}"
+
+    def pictures(self) -> dict[str, Tensor]:  # noqa: D102
+        return {} if self._median is None else {"background": self._median}
+
+
+class Mog2Background(BackgroundSource):
+    """The background image of OpenCV's MOG2, with its default parameters.
+
+    Z. Zivkovic, "Improved adaptive Gaussian mixture model for background subtraction", ICPR 2004.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reset()
+
+    def reset(self) -> None:  # noqa: D102
+        self._model: Any = cv2.createBackgroundSubtractorMOG2()
+        self._image: Tensor | None = None
+
+    def estimate(self, images: Tensor) -> Tensor:  # noqa: D102
+        backgrounds = []
+        for frame in (images * 255).round().byte().movedim(-3, -1).cpu().numpy():
+            self._model.apply(np.ascontiguousarray(frame))
+            backgrounds.append(self._model.getBackgroundImage())
+        background = torch.from_numpy(np.stack(backgrounds)).to(images.device).movedim(-1, -3).to(images.dtype) / 255
+        self._image = background[-1]
+        return background
+
+    def fingerprint(self) -> str:  # noqa: D102
+        return f"MOG2 of OpenCV {cv2.__version__}"
+
+    def pictures(self) -> dict[str, Tensor]:  # noqa: D102
+        return {} if self._image is None else {"background": self._image}

@@ -1,0 +1,22 @@
+"""How the process holds its memory."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of malloc.h
+_NEVER = 2**31 - 1
+
+
+def keep_freed_memory() -> None:
+    """Keep memory that is freed for what is allocated next, instead of returning it to the system at once.
+
+    glibc maps each large block anew, so that a network on a CPU spends much of its time in page faults: the features of
+    every layer are such blocks (``benchmarks/cdn_medal.py`` measures it). Other systems are left as they are.
+    """
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "gnu_get_libc_version"):
+            libc.mallopt(_MMAP_THRESHOLD, _NEVER)
+            libc.mallopt(_TRIM_THRESHOLD, _NEVER)

@@ -1,0 +1,143 @@
+"""CDN-MEDAL-net.
+
+S. V.-U. Ha, C. T. Nguyen, H. N. Phan, N. M. Chung, P. H. Ha, "CDN-MEDAL: two-stage density and difference approximation
+framework for motion analysis", arXiv:2106.03776.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from bgsub_lightning.backgrounds import DensityBackground
+from bgsub_lightning.data import (
+    Background,
+    BackgroundSource,
+    EvaluationBatch,
+    Histories,
+    Image,
+    Span,
+    Stage,
+    StagePlan,
+    Stream,
+    TrainingBatch,
+)
+from bgsub_lightning.losses import masked_binary_cross_entropy, mixture_nll
+from bgsub_lightning.modules.staged import StagedModule
+from bgsub_lightning.networks import MedalNet
+from bgsub_lightning.networks.cdn_gm import hard_sigmoid
+from bgsub_lightning.scenes.labels import LabelRule
+
+
+@dataclass(frozen=True)
+class DensityStage(Stage):
+    """Numbers of the stage that trains CDN-GM; the defaults are the paper's rate and the published code's amount.
+
+    Args:
+        steps: Optimiser steps.
+        batch_size: Pixels per process and step, all of one window of frames.
+        lr: Learning rate.
+        decay: See :class:`Stage`.
+        steps_per_window: Consecutive steps whose pixels are drawn from the same window.
+    """
+
+    steps: int = 96_000
+    batch_size: int = 128
+    lr: float = 1e-4
+    steps_per_window: int = 1_200
+
+
+@dataclass(frozen=True)
+class DifferenceStage(Stage):
+    """Numbers of the stage that trains MEDAL-net; the defaults are the paper's: 1,000 epochs of 200 frames, one a step.
+
+    Args:
+        steps: Optimiser steps.
+        batch_size: Frames per process and step.
+        lr: Learning rate.
+        decay: See :class:`Stage`.
+    """
+
+    steps: int = 200_000
+    batch_size: int = 1
+    lr: float = 5e-3
+
+
+torch.serialization.add_safe_globals([DensityStage, DifferenceStage])
+
+
+class CdnMedal(StagedModule):
+    """A background by a mixture density network, then a small auto-encoder that compares each frame with it.
+
+    Stage ``density`` trains CDN-GM on histories of pixels, by likelihood and without labels: it sees every frame of the
+    training scenes, as in the paper, those that are tested as well. Stage ``difference`` trains MEDAL-net on labelled
+    frames and their backgrounds, with no gradient into CDN-GM. Each scene has a model of its own.
+
+    Args:
+        background: What gives the backgrounds; ``None``: CDN-GM with the paper's numbers. A source without weights has
+            no stage ``density``.
+        density: Numbers of the first stage.
+        difference: Numbers of the second.
+        sigmoid: What makes probabilities of MEDAL-net's logits in training; the paper's hard sigmoid gives no gradient
+            to pixels that are saturated and wrong.
+        labels: What the grey levels of a mask mean in training.
+        threshold: Probability above which a pixel is called foreground, ε (section IV-A).
+    """
+
+    def __init__(
+        self,
+        background: BackgroundSource | None = None,
+        density: DensityStage = DensityStage(),
+        difference: DifferenceStage = DifferenceStage(),
+        sigmoid: Literal["logistic", "hard"] = "logistic",
+        labels: LabelRule = LabelRule.TRAINING,
+        threshold: float = 0.3,
+    ) -> None:
+        super().__init__(labels, threshold)
+        self.save_hyperparameters(ignore=["labels", "background"])
+        self.background = DensityBackground() if background is None else background
+        self.difference = MedalNet()
+        self.sigmoid: Literal["logistic", "hard"] = sigmoid
+        self.inputs = (Stream(),)
+        spans = []
+        if isinstance(self.background, DensityBackground):
+            histories = Histories(self.background.network.history, density.batch_size)
+            spans.append(Span("density", ("background",), density, (histories,), 1, density.steps_per_window))
+        pairs = (Image(), Background(self.background))
+        spans.append(Span("difference", ("difference",), difference, pairs, difference.batch_size))
+        self.plan = StagePlan(*spans)
+
+    def forward(self, image: Tensor, background: Tensor) -> Tensor:
+        """Return logits ``(B, H, W)`` for frames and backgrounds ``(B, 3, H, W)`` in [0, 1]."""
+        return self.difference(image, background)  # type: ignore[no-any-return]
+
+    def losses(self, batch: TrainingBatch) -> dict[str, Tensor]:  # noqa: D102
+        if "history" in batch:
+            return {"density": self._density_loss(batch["history"])}
+        logits = self(batch["image"], batch["background"])
+        return {"difference": masked_binary_cross_entropy(logits, self.target(batch["mask"]), self.sigmoid)}
+
+    def probability(self, batch: EvaluationBatch) -> Tensor:
+        """Return the probability of the frames that are scored, shape ``(1, B, H, W)``; 0 for those that only pass."""
+        if batch["opens"]:
+            self.background.reset()
+        image, scored = batch["image"], batch["scored"]
+        backgrounds = self.background.push(image)
+        probability = image.new_zeros(len(image), *image.shape[-2:])
+        if bool(scored.any()):
+            logits = self(image[scored], backgrounds[scored])
+            probability[scored] = hard_sigmoid(logits).to(probability.dtype)
+        return probability[None]
+
+    def background_pictures(self) -> dict[str, Tensor]:
+        """Show the background, and the weight and the spread of each component of the mixture."""
+        return self.background.pictures()
+
+    def _density_loss(self, history: Tensor) -> Tensor:
+        source = self.background
+        assert isinstance(source, DensityBackground)  # only its plan has such batches
+        mixture = source.network(history)
+        return mixture_nll(history, mixture.log_weights, source.network.deviations(mixture), mixture.means)

@@ -1,0 +1,86 @@
+"""Training in stages, in one ``fit``."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from bgsub_lightning.data import Input, Span, Stage, StagePlan, TrainingBatch
+from bgsub_lightning.errors import UserError
+from bgsub_lightning.modules.base import BgsModule
+
+torch.serialization.add_safe_globals([Stage])  # checkpoints keep stages among the hyperparameters
+
+
+class StagedModule(BgsModule):
+    """A system whose sub-networks learn in stages.
+
+    There is one optimiser, Adam, with one parameter group per sub-network; a stage sets the groups' rates and begins
+    with fresh moments. A sub-network that does not learn is in eval mode. Its ``requires_grad`` is never touched,
+    because DDP would not notice: use ``ddp_find_unused_parameters_true`` on several devices.
+
+    A paper sets :attr:`plan`, whose names of sub-networks are those of the module's attributes. The whole plan is one
+    epoch of the trainer.
+    """
+
+    plan: StagePlan
+
+    @property
+    def span(self) -> Span:
+        """The stage of the next step."""
+        return self.plan.at(self.global_step)
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the last stage has begun, in which alone the best weights are chosen."""
+        return self.span is self.plan.spans[-1]
+
+    def learns(self, network: str) -> bool:
+        """Whether a sub-network learns at the next step."""
+        return network in self.span.learns
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Adam; the rates are the plan's."""
+        networks = self.plan.networks
+        groups = [{"name": name, "params": list(self._network(name).parameters())} for name in networks]
+        optimizer = torch.optim.Adam(groups, lr=1.0)  # LambdaLR multiplies it by the plan's rate
+        rates = LambdaLR(optimizer, [lambda step, name=name: self.plan.rate(name, step) for name in networks])  # type: ignore[misc]
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": rates, "interval": "step", "name": "lr"}}
+
+    def on_train_start(self) -> None:
+        """Check the trainer, and set the modes: Lightning skips an epoch's start when it resumes inside one.
+
+        Raises:
+            UserError: If the trainer cannot run a plan.
+        """
+        if self.trainer.accumulate_grad_batches != 1:
+            raise UserError("trainer.accumulate_grad_batches: a staged system counts batches; set it to 1.")
+        if self.trainer.max_epochs != 1:
+            raise UserError(
+                f"trainer.max_epochs: a staged system's plan ({len(self.plan):,} steps) is one epoch, got "
+                f"{self.trainer.max_epochs}. Set it to 1; a stage's length is its steps, such as "
+                f"--model.init_args.{self.plan.spans[-1].name}.steps."
+            )
+        self._set_modes()
+
+    def on_train_batch_start(self, batch: TrainingBatch, batch_idx: int) -> None:
+        """Begin a stage with fresh moments."""
+        if self.global_step == self.span.first:
+            # not self.optimizers(): after a resume that wrapper holds a stale copy of the state
+            # (https://github.com/Lightning-AI/pytorch-lightning/issues/18279)
+            cast("torch.optim.Optimizer", self.optimizers(use_pl_optimizer=False)).state.clear()
+            self._set_modes()
+
+    def training_inputs(self) -> tuple[Input, ...]:  # noqa: D102
+        return self.span.inputs
+
+    def _set_modes(self) -> None:
+        for name in self.plan.networks:
+            self._network(name).train(self.learns(name))
+
+    def _network(self, name: str) -> nn.Module:
+        return cast("nn.Module", getattr(self, name))
