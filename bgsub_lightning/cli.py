@@ -14,17 +14,21 @@ from bgsub_lightning import __version__
 from bgsub_lightning.errors import UserError
 
 COMMANDS = {
-    "fit": ("training", "train a system"),
-    "validate": ("training", "score a checkpoint on the validation frames"),
-    "test": ("training", "score a checkpoint on the test frames: scores.json and a table"),
-    "predict": ("training", "write masks in CDnet's results layout"),
+    "fit": ("training:run_trainer", "train a system"),
+    "validate": ("training:run_trainer", "score a checkpoint on the validation frames"),
+    "test": ("training:run_trainer", "score a checkpoint on the test frames: scores.json and a table"),
+    "predict": ("training:run_trainer", "write masks in CDnet's results layout"),
+    "campaign": (
+        "campaign:run_campaign",
+        "run one experiment for each of several scenes, folds, seeds or other values",
+    ),
     "report": ("report", "compare the scores of finished tests in one table"),
     "prepare": ("prepare", "check a dataset, list its videos and problems, fill the frame store"),
     "synthesize": ("synthesize", "write a synthetic twin of CDnet2014"),
     "demo": ("demo", "train, test and compare on synthetic scenes in a few minutes"),
 }
-"""Command → module of :mod:`bgsub_lightning.commands`, and its line in the help. A module has a function of the
-command's name, or ``run_trainer`` for those of Lightning."""
+"""Command → module of :mod:`bgsub_lightning.commands`, and its line in the help. A module has a typed function of the
+command's name; what stands after a colon is a function that takes the command and its options as they are."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The command and its options; ``None``: those of the process.
 
     Returns:
-        The exit status: 0, or 2 for what the user can mend.
+        The exit status: 0, 2 for what the user can mend, or 130 after Ctrl-C.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in {"-h", "--help", "help"}:
@@ -47,15 +51,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if command not in COMMANDS:
         print(f"error: there is no command {command!r}.\n\n{_help()}", file=sys.stderr)
         return 2
-    module = importlib.import_module(f"bgsub_lightning.commands.{COMMANDS[command][0]}")
+    name, _, takes_options = COMMANDS[command][0].partition(":")
     try:
-        if COMMANDS[command][0] == "training":
-            module.run_trainer(command, options)
+        module = importlib.import_module(f"bgsub_lightning.commands.{name}")
+        if takes_options:
+            getattr(module, takes_options)(command, options)
         else:
             run_command(command, getattr(module, command), options)
     except UserError as error:
         print(f"error: {_message(error)}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
     except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0

@@ -114,7 +114,8 @@ class StageCheckpoints(Callback):
 class FinishedMarker(Callback):
     """Writes ``finished.json`` when a fit has come to its end, so that a chain of jobs knows it is done."""
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write it; there is no end of training where the last steps were done before a kill."""
         timers = [each for each in trainer.callbacks if isinstance(each, Timer)]  # type: ignore[attr-defined]
         out_of_time = any((timer.time_remaining() or 0) <= 0 for timer in timers)
         if trainer.fast_dev_run or trainer.interrupted or out_of_time or not trainer.is_global_zero:  # type: ignore[attr-defined]

@@ -15,6 +15,9 @@ import yaml
 
 from bgsub_lightning.errors import UserError
 
+CAMPAIGN = "campaign"
+"""The key of an experiment's members, which is read by the command of that name alone."""
+
 
 def expand(options: Sequence[str]) -> tuple[list[str], str | None]:
     """Replace each ``--config FILE`` whose file includes others by one configuration.
@@ -40,24 +43,40 @@ def expand(options: Sequence[str]) -> tuple[list[str], str | None]:
         if not file.is_file():
             raise UserError(f"--config: {file}: there is no such file.")
         content = _read(file)
-        expanded += ["--config", yaml.safe_dump(merged(file)) if "config" in content else str(file)]
+        is_plain = not {"config", CAMPAIGN} & content.keys()
+        expanded += ["--config", str(file) if is_plain else yaml.safe_dump(merged(file))]
         name = file.stem
     return expanded, name
 
 
-def merged(file: Path, including: tuple[Path, ...] = ()) -> dict[str, Any]:
+def merged(file: Path) -> dict[str, Any]:
     """Return the content of a file over that of the files it includes, with its parts read.
 
     Raises:
         UserError: If a file is missing, is no YAML, or includes itself.
     """
+    content = _merged(file)
+    content.pop(CAMPAIGN, None)
+    return content
+
+
+def campaign_of(file: Path) -> Any:
+    """Return what a file, or one it includes, says under the key ``campaign``; empty if there is none.
+
+    Raises:
+        UserError: If a file is missing, is no YAML, or includes itself.
+    """
+    return _merged(file).get(CAMPAIGN, {})
+
+
+def _merged(file: Path, including: tuple[Path, ...] = ()) -> dict[str, Any]:
     if file.resolve() in including:
         raise UserError(f"{file}: includes itself by its key `config`.")
     content = _read(file)
     bases = content.pop("config", [])
     result: dict[str, Any] = {}
     for base in [bases] if isinstance(bases, str) else bases:
-        result = _over(result, merged(file.parent / base, (*including, file.resolve())))
+        result = _over(result, _merged(file.parent / base, (*including, file.resolve())))
     for key, value in content.items():
         is_part = isinstance(value, str) and value.endswith((".yaml", ".yml"))
         result = _over(result, {key: _read(file.parent / value) if is_part else value})

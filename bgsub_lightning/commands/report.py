@@ -7,10 +7,15 @@ from typing import Literal
 
 from bgsub_lightning.console import console
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.results import TestResult, table
+from bgsub_lightning.results import TestResult, merged, require_same_frames, spread, table
 
 
-def report(runs: list[Path], by_video: bool = False, averaging: Literal["video", "pooled"] = "video") -> None:
+def report(
+    runs: list[Path],
+    by_video: bool = False,
+    averaging: Literal["video", "pooled"] = "video",
+    merge: bool = False,
+) -> None:
     """Compare the scores of finished tests in one table: the first by category, the F-measures of the others beside it.
 
     Args:
@@ -18,20 +23,24 @@ def report(runs: list[Path], by_video: bool = False, averaging: Literal["video",
         by_video: Show each video as well.
         averaging: How a category's figures come about: as the mean over its videos, which is CDnet's way, or from the
             counts of all its frames together.
+        merge: The runs have tested parts of one dataset, such as the folds of a cross-validation: show them as one
+            result.
 
     Raises:
-        UserError: If there is none, or they were not tested on the same frames.
+        UserError: If there is none, they were not tested on the same frames, or they cannot be merged.
     """
     if not runs:
         raise UserError("Name at least one run directory, such as `report runs/bmn_bsn_small runs/mog2`.")
     results = [TestResult.load(run) for run in runs]
-    first = {key: video.frames for key, video in results[0].videos.items()}
-    for other in results[1:]:
-        frames = {key: video.frames for key, video in other.videos.items()}
-        if (other.dataset, frames) != (results[0].dataset, first):
-            different = sorted(key for key in first.keys() | frames.keys() if first.get(key) != frames.get(key))
-            raise UserError(
-                f"{results[0].name} and {other.name} were not tested on the same frames ({', '.join(different[:5])}), "
-                f"so their figures cannot be compared."
-            )
+    if merge:
+        results = [merged(results, _name_of_all(runs, results))]
+    require_same_frames(results)
     console.print(table(results, by_video, averaging))
+    if line := spread(results, averaging):
+        console.print(line, soft_wrap=True)
+
+
+def _name_of_all(runs: list[Path], results: list[TestResult]) -> str:
+    """Return the name of the folder that holds all the runs, or their names if there is none."""
+    parents = {(run if run.is_dir() else run.parent).resolve().parent for run in runs}
+    return parents.pop().name if len(parents) == 1 else ", ".join(result.name for result in results)

@@ -18,9 +18,10 @@ from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 
 os.environ.setdefault("WANDB_SILENT", "true")  # before it is imported: its hints are not about the user's run
 
-from bgsub_lightning import data, modules, sampling, scenes  # noqa: F401 (short names of classes in YAML)
+from bgsub_lightning import backgrounds, data, modules, sampling, scenes  # noqa: F401 (short names of classes in YAML)
 from bgsub_lightning.callbacks import (
     AtomicCheckpointIO,
+    BackgroundWriter,
     BestCheckpoint,
     FinishedMarker,
     LastCheckpoint,
@@ -28,13 +29,16 @@ from bgsub_lightning.callbacks import (
     Pictures,
     ProgressBar,
     ScoreWriter,
+    StageCheckpoints,
 )
 from bgsub_lightning.commands.includes import expand
+from bgsub_lightning.commands.members import scene_folder
 from bgsub_lightning.commands.parser import TrainingParser
 from bgsub_lightning.console import console
 from bgsub_lightning.data import ScenesDataModule
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import whole_file
+from bgsub_lightning.memory import keep_freed_memory
 from bgsub_lightning.modules import BgsModule
 
 
@@ -52,6 +56,7 @@ def run_trainer(command: str, options: Sequence[str], cli: type[TrainingCLI] | N
     Raises:
         UserError: If something in the configuration or the data is wrong.
     """
+    keep_freed_memory()
     arguments, name = expand(options)
     for logger in ("lightning.pytorch", "lightning.fabric"):  # hints and the seed; warnings stay
         logging.getLogger(logger).setLevel(logging.WARNING)
@@ -106,7 +111,8 @@ class TrainingCLI(LightningCLI):
             "--run_dir",
             type=Path | None,
             default=None,
-            help="Directory of the run: configuration, checkpoints, logs, pictures, scores. Default: runs/NAME.",
+            help="Directory of the run: configuration, checkpoints, logs, pictures, scores. Default: runs/NAME, or "
+            "runs/NAME/SCENE where data.init_args.scene names scenes.",
         )
         parser.add_argument("--name", type=str, default="unnamed", help="Name of the run. Default: that of --config.")
         parser.add_argument(
@@ -118,13 +124,16 @@ class TrainingCLI(LightningCLI):
         for callback, key in (
             (BestCheckpoint, "best"),
             (LastCheckpoint, "last"),  # after the best, whose score it holds
+            (StageCheckpoints, "stages"),
             (Pictures, "pictures"),
             (ScoreWriter, "scores"),
             (MaskWriter, "masks"),
+            (BackgroundWriter, "backgrounds"),
             (FinishedMarker, "finished"),
         ):
             parser.add_lightning_class_args(callback, key)
-        parser.link_arguments("model.inputs", "data.init_args.inputs", apply_on="instantiate")
+        for name in ("inputs", "plan"):
+            parser.link_arguments(f"model.{name}", f"data.init_args.{name}", apply_on="instantiate")
         parser.set_defaults({"trainer.use_distributed_sampler": False})
 
     def _parse_ckpt_path(self) -> None:
@@ -141,7 +150,8 @@ class TrainingCLI(LightningCLI):
     @property
     def run_dir(self) -> Path:
         """The directory of the run."""
-        return Path(self._given.run_dir or Path("runs") / self._given.name)
+        scene = self._given.data.get("init_args.scene")
+        return Path(self._given.run_dir or Path("runs") / self._given.name / scene_folder(scene))
 
     def before_instantiate_classes(self) -> None:
         """Find the checkpoint, before anything takes time.
@@ -216,15 +226,21 @@ class TrainingCLI(LightningCLI):
             console.print(
                 f"{type(self.model).__name__}, {parameters:,} parameters, on {self.trainer.strategy.root_device}: "
                 f"{len(split.train):,} frames of {len(split.train.scenes)} scenes to train on, "
-                f"{self._samples_per_step} at each step; validation looks at {len(split.validation)} frames "
+                f"{self._samples}; validation looks at {len(split.validation)} frames "
                 f"({split.validation_kind}). Run directory: {self.run_dir}",
                 soft_wrap=True,
             )
 
     @property
-    def _samples_per_step(self) -> int:
-        """Samples of all processes; the batch size of the configuration is one process's."""
-        return int(self.datamodule.batch_size * self.trainer.world_size * self.trainer.accumulate_grad_batches)
+    def _samples(self) -> str:
+        """What a step sees, of all processes; a batch size of the configuration is one process's."""
+        times = self.trainer.world_size * self.trainer.accumulate_grad_batches
+        if self.model.plan is None:
+            return f"{self.datamodule.batch_size * times} at each step"
+        stages = [
+            f"{span.name} {span.stage.steps:,} steps of {span.stage.batch_size * times:,}" for span in self.model.plan
+        ]
+        return f"in stages: {', then '.join(stages)}"
 
     @property
     def _is_trained(self) -> bool:

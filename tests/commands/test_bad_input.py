@@ -40,7 +40,6 @@ def test_dataset_by_environment(
         ("--data.init_args.fold=4", ["data.init_args.fold", "4", "1 to 3"]),
         ("--data.init_args.protocol.init_args.val_scenes=9", ["val_scenes", "9 scenes"]),
         ("--data.init_args.flip=2", ["data.init_args.flip", "2"]),
-        ("--data.init_args.size=null", ["data.init_args.size"]),
         ("--data.init_args.batch_size=0", ["data.init_args.batch_size", "0"]),
         ("--model.init_args.chanels=8", ["chanels"]),
         ("--model.init_args.references=21", ["21 reference frames", "there are 20", "--model.init_args.references"]),

@@ -1,0 +1,583 @@
+"""One experiment for each of several values: scenes, folds, seeds, any key; each member in a process of its own."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import io
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from statistics import mean
+from typing import IO, Any, NoReturn
+
+from jsonargparse import ArgumentParser
+from rich.text import Text
+
+from bgsub_lightning.commands.includes import campaign_of, merged
+from bgsub_lightning.commands.members import (
+    ADDRESSED,
+    Member,
+    choose,
+    matching_scenes,
+    members_of_file,
+    members_over,
+    parse_over,
+)
+from bgsub_lightning.commands.training import TrainingCLI, run_trainer
+from bgsub_lightning.console import console
+from bgsub_lightning.errors import UserError
+from bgsub_lightning.files import whole_file
+from bgsub_lightning.results import TestResult, require_same_frames, spread, table
+from bgsub_lightning.results import merged as merged_results
+from bgsub_lightning.scenes import Reader
+
+VERSION = 1
+
+_PROGRAM = "python -m bgsub_lightning"
+
+_OWN = {"--over", "--out", "--only", "--dry_run", "--help"}
+
+_OURS = {
+    "--config": "the experiment is the first word, `campaign FILE …`; a file includes others by its key `config`.",
+    "--run_dir": "each member has a directory of its own; name the folder of them all by --out FOLDER.",
+    "--name": "each member has a directory of its own; name the folder of them all by --out FOLDER.",
+}
+"""Options of ``fit`` that a campaign gives to its members itself."""
+
+_ABSENT = object()
+
+_HELP = f"""\
+Run one experiment for each of several values, one after the other: `fit`, then `test`, each in a process of its own.
+
+  {_PROGRAM} campaign experiments/bmn_bsn.yaml --over fold=1,2,3
+  {_PROGRAM} campaign experiments/cdn_medal.yaml --over scene='baseline/*' --data.init_args.root FOLDER
+  {_PROGRAM} campaign FILE --over scene='*,!PTZ' --over seed=0,1,2 --dry_run
+  {_PROGRAM} campaign FILE --over model.init_args.lr=1e-3,1e-4 --trainer.max_steps=500
+
+The same command again goes on where a campaign has ended: what is finished is left alone, and a member that was killed
+is resumed. More values, or more members in the file, are added to what is there.
+"""
+
+_MORE = """\
+all other options are those of `fit` and `test` (see `fit --help`) and are handed to both as they are. --ckpt_path FILE
+is what training starts from, or what is tested where nothing is trained; --ckpt_path best tests the best checkpoint.
+
+An experiment may hold its members itself, where they are no product of values:
+
+  campaign:
+    commands: [test]            # default: [fit, test]
+    members:
+      Bootstrap: {data.init_args.scene: Wallflower/Bootstrap, ckpt_path: runs/a/checkpoints/last.ckpt}
+      Camouflage: {data.init_args.scene: Wallflower/Camouflage, ckpt_path: runs/b/checkpoints/last.ckpt}
+
+At the end there is a table of all members. Where they have tested parts of a dataset (scenes, folds), it is of them all
+together, and scores.json of the campaign's folder holds it; else it has a column for each member. The exit status is 1
+if a member has failed, which keeps no other from its turn.
+"""
+
+
+def run_campaign(command: str, options: Sequence[str]) -> None:
+    """Run a campaign.
+
+    Args:
+        command: ``campaign``.
+        options: The experiment, options of its own (see :data:`_HELP`), and those of ``fit`` and ``test``.
+
+    Raises:
+        UserError: If the options do not fit, or the folder holds another campaign.
+        SystemExit: With status 1 if members have failed, 130 after Ctrl-C.
+    """
+    given, handed = _divided(options)
+    campaign = _campaign(given, handed)
+    chosen = choose(campaign.members, given.only) if given.only else campaign.members
+    before = campaign.require_same_as_before()
+    if given.dry_run:
+        _show(campaign, chosen)
+        return
+    if before != campaign.content:
+        campaign.save()
+    try:
+        failed = _run(campaign, chosen)
+    except KeyboardInterrupt:
+        again = shlex.join([command, *options])
+        console.print(
+            f"\nStopped. The same command goes on from here: {_PROGRAM} {again}", markup=False, soft_wrap=True
+        )
+        raise SystemExit(130) from None
+    _conclude(campaign, failed)
+    if failed:
+        raise SystemExit(1)
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """What is to be run.
+
+    Attributes:
+        file: The experiment.
+        out: The campaign's folder.
+        commands: What each member runs.
+        members: Its members.
+        handed: Options of all members, each as ``--key=value``.
+        over: Name → its values; empty if the experiment holds its members.
+    """
+
+    file: Path
+    out: Path
+    commands: tuple[str, ...]
+    members: tuple[Member, ...]
+    handed: tuple[str, ...]
+    over: dict[str, list[str]]
+
+    @property
+    def record(self) -> Path:
+        """The file that tells which campaign a folder holds."""
+        return self.out / "campaign.json"
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """What that file holds."""
+        content = {
+            "version": VERSION,
+            "configuration": merged(self.file),
+            "options": list(self.handed),
+            "commands": list(self.commands),
+            "over": self.over,
+            "members": {member.name: list(member.options) for member in self.members},
+        }
+        return dict(json.loads(json.dumps(content, default=str)))
+
+    def folder(self, member: Member) -> Path:
+        """Return the run directory of a member."""
+        return self.out / member.name
+
+    def call(self, member: Member, command: str) -> list[str]:
+        """Return the command of a member, without the name of the program."""
+        options = [*self.handed, *member.options]
+        told = _checkpoint(options)
+        of_run = told in {"last", "best"}
+        if command == "fit":  # what was told is where a first start begins
+            is_begun = (self.folder(member) / "checkpoints" / "last.ckpt").is_file()
+            told = "last" if told is None or of_run or is_begun else told
+        elif "fit" in self.commands and not of_run:  # it was where training started from
+            told = None
+        rest = [option for option in options if not option.startswith("--ckpt_path=")]
+        checkpoint = [f"--ckpt_path={told}"] if told else []
+        return [command, "--config", str(self.file), f"--run_dir={self.folder(member)}", *checkpoint, *rest]
+
+    def left(self, member: Member) -> list[str]:
+        """Return the commands that a member has still to run."""
+        folder = self.folder(member)
+        left = ["fit"] if "fit" in self.commands and not (folder / "finished.json").is_file() else []
+        if "test" in self.commands and (left or not self._is_tested(member)):
+            left.append("test")
+        return left
+
+    def require_same_as_before(self) -> Any:
+        """Check that the folder is free, or holds this campaign with as many members or fewer.
+
+        Returns:
+            What its file holds; ``None`` if there is none.
+
+        Raises:
+            UserError: If the folder holds another campaign.
+        """
+        try:
+            before = json.loads(self.record.read_text())
+            there = _comparable(before, before["members"])
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise UserError(
+                f"{self.record}: is no campaign.json of this tool ({error}). Delete it, or name another --out FOLDER."
+            ) from error
+        if different := _differences(there, _comparable(self.content, before["members"])):
+            more = f"\n  … and {len(different) - 8} more" if len(different) > 8 else ""
+            raise UserError(
+                f"{self.out}: holds a campaign that differs from this one:\n  "
+                + "\n  ".join(different[:8])
+                + f"{more}\nName another --out FOLDER, or tell what that one was told; it may have more values than "
+                f"before, and --only NAME runs some of its members."
+            )
+        return before
+
+    def save(self) -> None:
+        """Write that file.
+
+        Raises:
+            UserError: If the folder cannot be written.
+        """
+        try:
+            with whole_file(self.record) as partial:
+                partial.write_text(json.dumps(self.content, indent=1) + "\n")
+        except OSError as error:
+            raise UserError(f"--out: {self.out}: cannot be written ({error.strerror}).") from error
+
+    def _is_tested(self, member: Member) -> bool:
+        folder = self.folder(member)
+        told = _checkpoint([*self.handed, *member.options])
+        is_elsewhere = told not in {None, "last", "best"} and "fit" not in self.commands
+        weights = Path(str(told)) if is_elsewhere else folder / "checkpoints" / "last.ckpt"
+        scores = folder / "scores.json"
+        if not scores.is_file():
+            return False
+        return not weights.is_file() or scores.stat().st_mtime_ns >= weights.stat().st_mtime_ns
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}\nAll options: {self.prog} --help")
+
+
+class _Parsed(TrainingCLI):
+    """Parses the options of a command, and does nothing else."""
+
+    def _set_seed(self) -> None:
+        pass
+
+    def before_instantiate_classes(self) -> None:
+        pass
+
+    def instantiate_classes(self) -> None:
+        pass
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        pass
+
+
+def _divided(options: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Divide the options into those of a campaign, parsed, and those of its members, each as ``--key=value``."""
+    parser = _Parser(
+        prog=f"{_PROGRAM} campaign",
+        usage="%(prog)s FILE [--over NAME=VALUE[,VALUE…]] [--out FOLDER] [--only NAME[,NAME]] [--dry_run] [OPTIONS]",
+        description=_HELP,
+        epilog=_MORE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="the experiment")
+    parser.add_argument(
+        "--over",
+        action="append",
+        default=[],
+        type=parse_over,
+        metavar="NAME=VALUE[,VALUE…]",
+        help="a member for each value; given several times, for each combination. NAME is root, store, scene, fold or "
+        "seed (of weights and batches alike), or any key in full. Values of scene are categories or patterns such as "
+        "'baseline/*': each matching scene is a member, and !PATTERN takes scenes out again",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="folder of the members' run directories. Default: runs/NAME of FILE"
+    )
+    parser.add_argument("--only", metavar="NAME[,NAME]", help="run these members alone; patterns such as 'fold_*'")
+    parser.add_argument("--dry_run", action="store_true", help="show what would be run, and run nothing")
+    words: list[str] = []
+    for word in options:
+        is_value = words and words[-1].startswith("--") and "=" not in words[-1] and words[-1] != "--dry_run"
+        if is_value and not word.startswith("--"):
+            words[-1] += f"={word}"
+        else:
+            words.append(word)
+    own = [word for word in words if not word.startswith("--") or word.partition("=")[0] in _OWN]
+    return parser.parse_args(own), [word for word in words if word not in own]
+
+
+def _campaign(given: argparse.Namespace, handed: Sequence[str]) -> Campaign:
+    """Find the members, and check what can be checked before anything is run."""
+    for option in handed:
+        if (key := option.partition("=")[0]) in _OURS:
+            raise UserError(f"{key}: {_OURS[key]}")
+    commands, members = members_of_file(campaign_of(given.file))
+    over: dict[str, list[str]] = {}
+    for name, values in given.over:
+        key = f"data.init_args.{name}" if name in ADDRESSED else name
+        if name in over or any(option.startswith(f"--{key}=") for option in handed):
+            raise UserError(f"--over: {name} is told twice.")
+        over[name] = values
+    if over and members:
+        raise UserError(f"{given.file}: holds its members under the key campaign; --over would make others. Use one.")
+    if not over and not members:
+        raise UserError(f"{given.file}: what are the members? Tell it by --over, such as --over fold=1,2,3.")
+    if "scene" in over:
+        over["scene"] = _scenes(commands[0], given.file, handed, over["scene"])
+    campaign = Campaign(
+        file=given.file,
+        out=given.out or Path("runs") / given.file.stem,
+        commands=commands,
+        members=tuple(members or members_over(over)),
+        handed=tuple(handed),
+        over=over,
+    )
+    for command in commands:
+        run_trainer(command, campaign.call(campaign.members[0], command)[1:], _Parsed)
+    return campaign
+
+
+def _scenes(command: str, file: Path, handed: Sequence[str], patterns: Sequence[str]) -> list[str]:
+    """Expand patterns by the scenes of the experiment's own dataset."""
+    data = run_trainer(command, ["--config", str(file), *handed], _Parsed).config[command].data
+    parser = ArgumentParser()
+    parser.add_argument("--reader", type=Reader)
+    reader: Reader = parser.instantiate(parser.parse_object({"reader": data.get("init_args.reader")})).reader
+    keys = [scene.key for scene in reader.scenes(reader.locate(data.get("init_args.root")))]
+    return matching_scenes(keys, patterns, reader.categories)
+
+
+def _show(campaign: Campaign, members: Sequence[Member]) -> None:
+    for member in members:
+        left = campaign.left(member)
+        lines = [f"{_PROGRAM} {shlex.join(campaign.call(member, command))}" for command in left]
+        console.print("\n".join(lines or [f"# {member.label}: done"]), markup=False, soft_wrap=True)
+
+
+def _run(campaign: Campaign, members: Sequence[Member]) -> dict[Member, str]:
+    """Run what is left of members, and return those that failed, each with what went wrong."""
+    pending = [member for member in members if campaign.left(member)]
+    if done := [member.label for member in members if member not in pending]:
+        console.print(f"{len(done)} of {len(members)} done before: {', '.join(done)}.", markup=False, soft_wrap=True)
+    clock = _Clock(len(pending))
+    failed: dict[Member, str] = {}
+    for patient in (False, True):  # members that another process is at come last
+        busy = []
+        for member in pending:
+            with _alone_in(campaign.folder(member), patient) as lock:
+                if lock is None:
+                    busy.append(member)
+                    continue
+                heading = f"{members.index(member) + 1} of {len(members)} · {member.label}"
+                if failure := _run_member(campaign, member, lock, heading, clock):
+                    failed[member] = failure
+                clock.tick(failed=failure is not None)
+        pending = busy
+    return failed
+
+
+def _run_member(campaign: Campaign, member: Member, lock: int, heading: str, clock: _Clock) -> str | None:
+    """Run what is left of a member, and return what went wrong."""
+    for command in campaign.left(member):
+        console.rule(Text(f"{heading} · {command}"))
+        console.print(str(clock))
+        failure = _failure(campaign.call(member, command), lock)
+        if not failure and command in campaign.left(member):
+            failure = "stopped before its end"  # as by --trainer.max_time, or by SIGTERM
+        if failure:
+            return f"{command}: {failure}"
+    return None
+
+
+class _Clock:
+    """How far a campaign is, and how long it will take by what its members have taken."""
+
+    def __init__(self, members: int) -> None:
+        self.left = members
+        self.done = self.failed = 0
+        self.started = self.ticked = time.monotonic()
+        self.durations: list[float] = []
+
+    def tick(self, failed: bool) -> None:
+        """Note that a member has come to its end."""
+        now = time.monotonic()
+        self.left -= 1
+        if failed:
+            self.failed += 1
+        else:
+            self.done += 1
+            self.durations.append(now - self.ticked)
+        self.ticked = now
+
+    def __str__(self) -> str:
+        now = time.monotonic()
+        parts = [f"{self.done} done", f"{self.left} to go", f"{_duration(now - self.started)} since the start"]
+        if self.failed:
+            parts.insert(1, f"{self.failed} failed")
+        if self.durations:
+            left = max(0.0, self.left * mean(self.durations) - (now - self.ticked))
+            parts.append(f"about {_duration(left)} left")
+        return ", ".join(parts)
+
+
+def _duration(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))
+
+
+@contextmanager
+def _alone_in(folder: Path, patient: bool) -> Iterator[int | None]:
+    """Lock a folder for this process and those that it starts.
+
+    A member whose campaign was killed may still be running, and must not be joined by a second one; two campaigns in
+    one folder share their work.
+
+    Args:
+        folder: The folder; made if need be.
+        patient: Wait for other processes to end.
+
+    Yields:
+        What is to be passed on to the processes; ``None`` if another one is in the folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        if patient:
+            console.print(f"{folder}: another process is at work here; waiting for its end.", soft_wrap=True)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if patient else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield None
+            return
+        except OSError:  # a file system that has no locks
+            pass
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _failure(arguments: Sequence[str], lock: int) -> str | None:
+    """Run a command of this program, its output in the terminal.
+
+    Returns:
+        What went wrong, in a line; ``None`` if nothing did.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bgsub_lightning", *arguments], stderr=subprocess.PIPE, pass_fds=(lock,)
+    )
+    assert process.stderr is not None
+    lines: deque[str] = deque(maxlen=100)
+    reader = threading.Thread(target=_pass_on, args=(process.stderr, lines), daemon=True)
+    reader.start()
+    try:
+        status = process.wait()
+    except BaseException:
+        _end(process)
+        raise
+    reader.join(timeout=5)  # what the process has left running may hold the pipe for longer
+    if status == 0:
+        return None
+    if status < 0:
+        return f"killed by {signal.Signals(-status).name}"
+    told = [line for line in reversed(lines) if line.strip()]
+    return next((line for line in told if line.startswith("error: ")), told[0] if told else f"exit status {status}")
+
+
+def _pass_on(stream: IO[bytes], lines: deque[str]) -> None:
+    """Write what comes to the terminal at once, and keep the last lines."""
+    with io.TextIOWrapper(stream, "utf-8", errors="replace", newline="") as text:
+        for line in text:
+            sys.stderr.write(line)
+            sys.stderr.flush()
+            lines.append(line.rstrip())
+
+
+def _end(process: subprocess.Popen[bytes], patience: float = 20) -> None:
+    """End a process; Ctrl-C in a terminal has reached it as well, and it gets time (in s) to leave its files whole."""
+    for way in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+        try:
+            process.send_signal(way)
+            process.wait(patience)
+            return
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):
+            continue
+
+
+def _conclude(campaign: Campaign, failed: dict[Member, str]) -> None:
+    """Show the results of all members, also of those that were run before, and say which are missing."""
+    console.rule("Result")
+    done = [member for member in campaign.members if not campaign.left(member)]
+    if done and "test" in campaign.commands:
+        _tables(campaign, done)
+    if missing := [member.label for member in campaign.members if member not in done and member not in failed]:
+        console.print(f"Not run yet: {', '.join(missing)}.", markup=False, soft_wrap=True)
+    console.print(f"{len(done)} of {len(campaign.members)} members are done, in {campaign.out}.", soft_wrap=True)
+    if failed:
+        console.print(f"{len(failed)} failed; the same command again tries them once more:")
+    for member, what in failed.items():
+        console.print(f"  {member.label} ({campaign.folder(member)}): {what}", markup=False, soft_wrap=True)
+
+
+def _tables(campaign: Campaign, members: Sequence[Member]) -> None:
+    """Merge what can be merged, and compare the rest."""
+    columns: list[TestResult] = []
+    series: dict[str, list[TestResult]] = {}
+    for group in dict.fromkeys(member.group for member in members):
+        of_group = [member for member in members if member.group == group]
+        is_whole = len(of_group) == sum(member.group == group for member in campaign.members)
+        found = _united(campaign, of_group, is_whole)
+        columns += found
+        series.setdefault(of_group[0].series, []).extend(found)
+    try:
+        require_same_frames(columns)
+    except UserError:  # one by one, since they tell of different frames
+        for column in columns:
+            console.print(table([column], by_video=True))
+        return
+    console.print(table(columns, by_video=len(columns) == 1))
+    for name, results in series.items():
+        if line := spread(results):
+            console.print(f"{name}: {line}" if name else line, soft_wrap=True)
+
+
+def _united(campaign: Campaign, members: Sequence[Member], is_whole: bool) -> list[TestResult]:
+    """Merge the results of members that have tested different videos; a whole is saved."""
+    results = [TestResult.load(campaign.folder(member)) for member in members]
+    group = members[0].group
+    try:
+        require_same_frames(results)
+        if group or len(results) > 1:
+            return results
+    except UserError:
+        pass  # different videos, as a rule
+    try:
+        whole = merged_results(results, group or campaign.out.resolve().name)
+    except UserError as error:
+        console.print(str(error), markup=False, soft_wrap=True)
+        return results
+    if is_whole:
+        file = campaign.out / (f"scores_{group}.json" if group else "scores.json")
+        whole.save(file)
+        console.print(f"{file} holds the counts of all.", soft_wrap=True)
+    return [whole]
+
+
+def _checkpoint(options: Sequence[str]) -> str | None:
+    """Return what ``--ckpt_path`` tells, if it is there."""
+    told = [value for option in options for key, _, value in [option.partition("=")] if key == "--ckpt_path"]
+    return told[-1] if told else None
+
+
+def _comparable(content: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Return what two starts of a campaign must agree in."""
+    return {
+        **content,
+        "options": dict(option.partition("=")[::2] for option in content["options"]),
+        "over": list(content["over"]),
+        "members": {name: options for name, options in content["members"].items() if name in names},
+    }
+
+
+def _differences(there: Any, here: Any) -> list[str]:
+    first, second = dict(_flat(there)), dict(_flat(here))
+    return [
+        f"{key}: {first.get(key, 'absent')} there, {second.get(key, 'absent')} here"
+        for key in {**first, **second}
+        if first.get(key, _ABSENT) != second.get(key, _ABSENT)
+    ]
+
+
+def _flat(content: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Return the values of nested dictionaries under dotted keys."""
+    if not isinstance(content, dict):
+        yield key, content
+        return
+    for name, value in content.items():
+        yield from _flat(value, f"{key}.{name}" if key else str(name))

@@ -1,0 +1,472 @@
+"""One experiment for each of several values."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from bgsub_lightning.cli import main
+from bgsub_lightning.commands import campaign as module
+from bgsub_lightning.results import TestResult
+
+Fails = Callable[[int], str]
+
+MOG2 = """
+trainer: {{accelerator: cpu, devices: 1, enable_progress_bar: false, use_distributed_sampler: false}}
+model: {{class_path: bgsub_lightning.modules.ClassicalSubtractor}}
+data:
+  class_path: bgsub_lightning.data.ScenesDataModule
+  init_args:
+    root: {root}
+    num_workers: 0
+    size: null
+    protocol: {{class_path: bgsub_lightning.sampling.SceneWise}}
+wandb: disabled
+campaign: {{commands: [test]}}
+"""
+
+
+@pytest.fixture
+def mog2(tmp_path: Path, cdnet: Path) -> Path:
+    """An experiment that needs no training."""
+    path = tmp_path / "mog2.yaml"
+    path.write_text(MOG2.format(root=cdnet))
+    return path
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "campaign"
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Runs the members in this process, which is faster, and tells what was run."""
+    made: list[str] = []
+
+    def run(arguments: Sequence[str], lock: int) -> str | None:
+        made.append(shlex.join(arguments))
+        return None if main(arguments) == 0 else "error: told by the member"
+
+    monkeypatch.setattr(module, "_failure", run)
+    return made
+
+
+def campaign(*options: object) -> int:
+    try:
+        return main(["campaign", *map(str, options)])
+    except SystemExit as end:
+        return int(end.code or 0)
+
+
+def flat(told: str) -> str:
+    """What was told, without the breaks of lines, which depend on the length of paths."""
+    return " ".join(told.split())
+
+
+def of(calls: Sequence[str]) -> list[tuple[str, str]]:
+    """Command and member of each call."""
+    found = [call.split() for call in calls]
+    return [(words[0], Path(words[3].removeprefix("--run_dir=")).name) for words in found]
+
+
+def with_members(experiment: Path, **content: Any) -> Path:
+    path = experiment.with_name("members.yaml")
+    path.write_text(yaml.safe_dump({"config": experiment.name, "campaign": content}, sort_keys=False))
+    return path
+
+
+def test_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert campaign("--help") == 0
+    told = capsys.readouterr().out
+    for part in ("FILE", "--over NAME=VALUE", "--out FOLDER", "--only", "--dry_run", "commands: [test]", "fit --help"):
+        assert part in told
+
+
+def test_dry_run_tells_the_commands_and_leaves_nothing(
+    tiny: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--over", "scene=baseline/*,!*/office", "--trainer.max_epochs", "1", "--wandb=disabled"]
+    assert campaign(tiny, "--dry_run", "--out", out, *options) == 0
+    fit, test, *more = [shlex.split(line) for line in capsys.readouterr().out.splitlines()]
+    folder = out / "baseline_PETS2006"
+    start = ["--config", str(tiny), f"--run_dir={folder}"]
+    rest = ["--trainer.max_epochs=1", "--wandb=disabled", "--data.init_args.scene=[baseline/PETS2006]"]
+    assert fit == ["python", "-m", "bgsub_lightning", "fit", *start, "--ckpt_path=last", *rest]
+    assert test == ["python", "-m", "bgsub_lightning", "test", *start, *rest]
+    assert [line[3] for line in more] == ["fit", "test"]
+    assert f"--run_dir={out / 'baseline_highway'}" in more[0]
+    assert not out.exists()
+
+
+def test_default_folder_is_that_of_the_experiment(mog2: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert campaign(mog2, "--over=fold=1", "--dry_run") == 0
+    assert "--run_dir=runs/mog2/fold_1 " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "fit", "test"),
+    [
+        ([], "--ckpt_path=last", None),
+        (["--ckpt_path=best"], "--ckpt_path=last", "--ckpt_path=best"),
+        (["--ckpt_path", "runs/x.ckpt"], "--ckpt_path=runs/x.ckpt", None),
+    ],
+)
+def test_checkpoint_of_each_command(
+    tiny: Path, out: Path, capsys: pytest.CaptureFixture[str], options: list[str], fit: str, test: str | None
+) -> None:
+    def told() -> list[list[str]]:
+        assert campaign(tiny, "--dry_run", "--out", out, "--over=fold=1", *options) == 0
+        lines = capsys.readouterr().out.splitlines()
+        return [[word for word in shlex.split(line) if word.startswith("--ckpt_path")] for line in lines]
+
+    assert told() == [[fit], [test] if test else []]
+    (out / "fold_1/checkpoints").mkdir(parents=True)
+    (out / "fold_1/checkpoints/last.ckpt").touch()
+    assert told()[0] == ["--ckpt_path=last"]  # it is begun, wherever it has started from
+
+
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        ([], ["what are the members?", "--over fold=1,2,3"]),
+        (["--over", "lr=1,2"], ["'lr' is none of root, store, scene, fold, seed"]),
+        (["--over", "fold=1", "--over", "fold=2"], ["--over: fold is told twice"]),
+        (["--over", "fold=1", "--data.init_args.fold", "2"], ["--over: fold is told twice"]),
+        (["--over", "scene=baseline/higway"], ["--over scene: 'baseline/higway'", "baseline/highway"]),
+        (["--over", "scene=*", "--data.init_args.root=/no/such"], ["/no/such: there is no such folder"]),
+        (["--over", "fold=1", "--only", "fold_2"], ["--only: 'fold_2' is no member", "fold_1"]),
+        (["--over", "fold=1", "--run_dir=x"], ["--run_dir: each member has a directory of its own", "--out FOLDER"]),
+        (["--over", "fold=1", "--config=x"], ["--config: the experiment is the first word"]),
+        (["--over", "fold=1", "--trainer.max_epohcs=3"], ["max_epohcs"]),
+        (["--over", "model.init_args.mehtod=KNN"], ["mehtod"]),
+        (["--over"], ["--over: expected one argument", "campaign --help"]),
+        (["more.yaml", "--over", "fold=1"], ["unrecognized arguments: more.yaml"]),
+    ],
+)
+def test_mistakes_are_told_before_anything_runs(
+    mog2: Path, out: Path, fails: Fails, calls: list[str], options: list[str], parts: list[str]
+) -> None:
+    message = fails(campaign(mog2, "--out", out, *options))
+    assert all(part in message for part in parts), message
+    assert not out.exists()
+    assert not calls
+
+
+def test_experiment_that_is_missing(fails: Fails, tmp_path: Path) -> None:
+    assert "the following arguments are required: FILE" in fails(campaign("--over", "fold=1"))
+    assert "none.yaml: cannot be read" in fails(campaign(tmp_path / "none.yaml", "--over", "fold=1"))
+
+
+def test_folder_that_cannot_be_written(mog2: Path, tmp_path: Path, fails: Fails) -> None:
+    (tmp_path / "file").touch()
+    assert "file/campaign.json: is no campaign.json" in fails(
+        campaign(mog2, "--over=fold=1", "--out", tmp_path / "file")
+    )
+
+
+def test_folds_are_merged_and_what_is_done_is_left_alone(
+    mog2: Path, out: Path, calls: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert campaign(mog2, "--over", "fold=1,2", "--out", out) == 0
+    assert of(calls) == [("test", "fold_1"), ("test", "fold_2")]
+    told = capsys.readouterr().out
+    assert "1 of 2 · fold 1 · test" in told
+    assert "2 of 2 · fold 2 · test" in told
+    assert "1 done, 1 to go" in told
+    assert "campaign on CDnet2014, folds 1, 2 of 3, without PTZ: unseen scenes" in flat(told)
+    assert "2 of 2 members are done" in told
+    singles = []
+    for fold in (1, 2):  # the same by hand
+        assert (
+            main(["test", "--config", str(mog2), f"--run_dir={tmp_path / 'by_hand'}", f"--data.init_args.fold={fold}"])
+            == 0
+        )
+        singles.append(TestResult.load(tmp_path / "by_hand"))
+    assert TestResult.load(out).videos == singles[0].videos | singles[1].videos
+
+    before = (out / "fold_1/scores.json").stat().st_mtime_ns
+    capsys.readouterr()
+    assert campaign(mog2, "--over", "fold=1,2,3", "--out", out) == 0  # it has grown
+    assert of(calls[2:]) == [("test", "fold_3")]
+    assert (out / "fold_1/scores.json").stat().st_mtime_ns == before
+    assert "2 of 3 done before: fold 1, fold 2." in capsys.readouterr().out
+    assert len(TestResult.load(out).videos) == 5
+
+    assert main(["report", *(str(out / f"fold_{fold}") for fold in (1, 2, 3)), "--merge=true", "--by_video=true"]) == 0
+    told = capsys.readouterr().out
+    assert "campaign on CDnet2014, folds 1, 2, 3 of 3" in flat(told)
+    assert f"{TestResult.load(out).scores().overall['f_measure']:.4f}" in told
+
+
+def test_another_campaign_in_the_folder_is_refused(
+    mog2: Path, out: Path, calls: list[str], fails: Fails, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert campaign(mog2, "--over=fold=1,2", "--out", out, "--only=fold_1", "--scores.show=false") == 0
+    assert "Not run yet: fold 2." in capfd.readouterr().out
+    record = (out / "campaign.json").read_text()
+    assert json.loads(record)["over"] == {"fold": ["1", "2"]}
+    for options, difference in (
+        (["--over=fold=1,2"], "options.--scores.show: false there, absent here"),
+        (["--over=fold=1,2", "--scores.show=true"], "options.--scores.show: false there, true here"),
+        (["--over=fold=1", "--scores.show=false"], "members.fold_2: ['--data.init_args.fold=2'] there, absent here"),
+        (["--over=fold=1,2", "--over=seed=0", "--scores.show=false"], "over: ['fold'] there, ['fold', 'seed'] here"),
+    ):
+        message = fails(campaign(mog2, "--out", out, *options))
+        assert f"{out}: holds a campaign that differs from this one" in message
+        assert difference in message
+    mog2.write_text(mog2.read_text().replace("num_workers: 0", "num_workers: 1"))
+    message = fails(campaign(mog2, "--over=fold=1,2", "--out", out, "--scores.show=false"))
+    assert "configuration.data.init_args.num_workers: 0 there, 1 here" in message
+    assert (out / "campaign.json").read_text() == record
+    (out / "campaign.json").write_text("[]")
+    assert "campaign.json: is no campaign.json of this tool" in fails(campaign(mog2, "--over=fold=1", "--out", out))
+    assert len(calls) == 1
+
+
+def test_members_of_the_experiment(
+    mog2: Path, out: Path, calls: list[str], fails: Fails, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    members = {
+        "MOG2": {"data.init_args.scene": "baseline/highway", "model.init_args.method": "MOG2"},
+        "KNN, too": {"scene": ["baseline/highway"], "model.init_args.method": "KNN"},
+    }
+    experiment = with_members(mog2, commands=["test"], members=members)
+    assert campaign(experiment, "--out", out) == 0
+    assert of(calls) == [("test", "MOG2"), ("test", "KNN_too")]
+    assert "--model.init_args.method=KNN" in calls[1]
+    assert "F of KNN_too" in capfd.readouterr().out
+    assert not (out / "scores.json").exists()  # the same video, twice
+    assert "holds its members under the key campaign" in fails(campaign(experiment, "--over=fold=1"))
+    assert main(["test", "--config", str(experiment), f"--run_dir={tmp_path / 'alone'}"]) == 0  # the key is ignored
+
+
+def test_one_by_one_where_nothing_can_be_merged(
+    mog2: Path, out: Path, calls: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    members = {"a": {"fold": 1}, "b": {"fold": 2, "data.init_args.protocol.init_args.exclude": ["PTZ", "shadow"]}}
+    assert campaign(with_members(mog2, commands=["test"], members=members), "--out", out) == 0
+    told = capsys.readouterr().out
+    assert "a and b cannot be merged, because they differ (protocol: fold … of 3" in flat(told)
+    assert flat(told).count("b on CDnet2014, fold 2 of 3, without PTZ, shadow") == 2  # its own test's, and at the end
+    assert not (out / "scores.json").exists()
+
+
+def test_only_training(tiny: Path, out: Path, calls: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    experiment = with_members(tiny, commands=["fit"])
+    assert campaign(experiment, "--over=fold=1", "--out", out, "--trainer.max_steps=1") == 0
+    assert of(calls) == [("fit", "fold_1")]
+    assert "1 of 1 members are done" in capsys.readouterr().out
+    assert campaign(experiment, "--over=fold=1", "--out", out, "--trainer.max_steps=1") == 0
+    assert len(calls) == 1
+
+
+def test_what_is_left_of_a_member_is_run(tiny: Path, out: Path, calls: list[str]) -> None:
+    options = [tiny, "--over=seed=1,2", "--out", out, "--trainer.max_steps=2", "--last.every_n_train_steps=1"]
+    assert campaign(*options) == 0
+    assert of(calls) == [(command, f"seed_{seed}") for seed in (1, 2) for command in ("fit", "test")]
+    assert "--data.init_args.seed=1 --seed_everything=1" in calls[0]
+    checkpoint = out / "seed_1/checkpoints/last.ckpt"
+    os.utime(checkpoint, ns=(0, (out / "seed_1/scores.json").stat().st_mtime_ns + 1))
+    (out / "seed_2/scores.json").unlink()
+    calls.clear()
+    assert campaign(*options) == 0
+    assert of(calls) == [("test", "seed_1"), ("test", "seed_2")]
+    shutil.rmtree(out / "seed_2")
+    calls.clear()
+    assert campaign(*options) == 0
+    assert of(calls) == [("fit", "seed_2"), ("test", "seed_2")]
+
+
+def test_seeds_are_compared_with_their_spread(
+    tiny: Path, out: Path, calls: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--over=fold=1,2", "--over=seed=0,1", "--trainer.max_steps=1", "--scores.show=false"]
+    assert campaign(tiny, "--out", out, *options) == 0
+    told = capsys.readouterr().out
+    assert "seed_0 on CDnet2014, folds 1, 2 of 3" in flat(told)
+    assert "F of seed_1" in flat(told)
+    assert "2 seeds: F-measure 0." in told
+    for seed in (0, 1):
+        parts = [TestResult.load(out / f"fold_{fold}_seed_{seed}") for fold in (1, 2)]
+        assert TestResult.load(out / f"scores_seed_{seed}.json").videos == parts[0].videos | parts[1].videos
+    capsys.readouterr()
+    assert main(["report", str(out / "scores_seed_0.json"), str(out / "scores_seed_1.json")]) == 0
+    assert "2 seeds: F-measure 0." in capsys.readouterr().out
+
+
+def test_fit_that_stops_before_its_end_is_no_success(
+    tiny: Path, out: Path, calls: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert campaign(tiny, "--over=fold=1", "--out", out, "--trainer.fast_dev_run=true") == 1
+    assert of(calls) == [("fit", "fold_1")]
+    assert f"fold 1 ({out / 'fold_1'}): fit: stopped before its end" in capsys.readouterr().out
+
+
+def test_interruption_tells_how_to_go_on(
+    mog2: Path, out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "_failure", interrupt)
+    assert campaign(mog2, "--over", "scene=baseline/*", "--out", out) == 130
+    told = capsys.readouterr().out
+    assert f"python -m bgsub_lightning campaign {mog2} --over 'scene=baseline/*' --out {out}" in told
+
+
+def test_member_that_another_process_is_at_comes_last(
+    mog2: Path, out: Path, calls: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with module._alone_in(out / "fold_1", patient=False) as lock:
+        assert lock is not None
+        with module._alone_in(out / "fold_1", patient=False) as second:
+            assert second is None
+        other = os.dup(lock)  # the lock lasts as long as any process has it
+    threading.Timer(2, os.close, [other]).start()
+    assert campaign(mog2, "--over=fold=1,2", "--out", out) == 0
+    assert of(calls) == [("test", "fold_2"), ("test", "fold_1")]
+    assert "fold_1: another process is at work here; waiting" in capsys.readouterr().out.replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    ("script", "failure"),
+    [
+        ("exit 0", None),
+        ("echo error: one >&2; echo error: two >&2; echo more >&2; exit 2", "error: two"),
+        ("echo Traceback >&2; echo '  x' >&2; echo ValueError: why >&2; echo >&2; exit 1", "ValueError: why"),
+        ("exit 3", "exit status 3"),
+        ("echo error: before >&2; kill -KILL $$", "killed by SIGKILL"),
+    ],
+)
+def test_what_went_wrong(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    script: str,
+    failure: str | None,
+) -> None:
+    program = tmp_path / "python"
+    program.write_text(f"#!/bin/sh\necho $*\n{script}\n")
+    program.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(program))
+    with module._alone_in(tmp_path, patient=False) as lock:
+        assert lock is not None
+        assert module._failure(["fit", "--x=1"], lock) == failure
+    told = capfd.readouterr()
+    assert told.out == "-m bgsub_lightning fit --x=1\n"
+    assert ("error: two\nmore\n" in told.err) == (failure == "error: two")
+
+
+def test_end_of_a_process_that_does_not_want_to_end() -> None:
+    script = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print(flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        module._end(process, patience=0.1)
+        assert process.returncode == -signal.SIGTERM
+
+
+def test_failing_member_is_reported(mog2: Path, out: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The one test here whose members have a process of their own and that is not slow."""
+    assert campaign(mog2, "--over=fold=9,1", "--out", out, "--only=fold_9") == 1
+    told = capfd.readouterr()
+    reason = "error: data.init_args.fold: 9 is not among the folds 1 to 3."
+    assert reason in told.err
+    assert "1 failed" in told.out
+    assert f"fold 9 ({out / 'fold_9'}): test: {reason}" in told.out
+    assert "Not run yet: fold 1." in told.out
+    assert "0 of 2 members are done" in told.out
+
+
+def test_default_directory_of_a_run_tells_its_scenes(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: Fails
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    fit = ["fit", "--config", str(tiny), "--trainer.max_steps=1"]
+    assert main([*fit, "--data.init_args.scene=[baseline/*, shadow]"]) == 0
+    assert (tmp_path / "runs/tiny/baseline_shadow/finished.json").is_file()
+    message = fails(main([*fit, "--data.init_args.scene=[baseline/higway]"]))
+    assert "data.init_args.scene: 'baseline/higway' is no video" in message
+
+
+def start(*options: object) -> subprocess.Popen[str]:
+    """A campaign in a session of its own, that can be killed as a whole."""
+    command = [sys.executable, "-m", "bgsub_lightning", "campaign", *map(str, options)]
+    return subprocess.Popen(
+        command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    while not path.exists():
+        assert process.poll() is None, "it ended too early"
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+def test_a_failing_member_keeps_no_other_from_its_turn(mog2: Path, out: Path) -> None:
+    with start(mog2, "--over=fold=9,1,2", "--out", out) as process:
+        told, _ = process.communicate(timeout=300)
+    assert process.returncode == 1
+    assert "3 of 3 · fold 2 · test" in told
+    assert "campaign on CDnet2014, folds 1, 2 of 3" in flat(told)
+    assert not (out / "scores.json").exists()  # it is not whole
+    assert f"fold 9 ({out / 'fold_9'}): test: error: data.init_args.fold: 9 is not" in told
+
+
+@pytest.mark.slow
+def test_killed_campaign_goes_on(tiny: Path, tmp_path: Path) -> None:
+    """Killed twice, it ends as one that never was: first alone, while its member lives on, then with its member."""
+    options = [tiny, "--over=fold=1,2", "--trainer.max_epochs=20", "--last.every_n_train_steps=1"]
+    folder = tmp_path / "killed"
+    with start(*options, "--out", folder) as alone:
+        wait_for(folder / "fold_1/checkpoints/last.ckpt", alone)
+        alone.kill()
+    with start(*options, "--out", folder) as together:
+        wait_for(folder / "fold_2/checkpoints/last.ckpt", together)
+        os.killpg(together.pid, signal.SIGKILL)
+    assert not (folder / "fold_2/finished.json").exists()
+    with start(*options, "--out", folder) as again:
+        told, _ = again.communicate(timeout=300)
+    assert again.returncode == 0
+    assert "2 of 2 · fold 2 · fit" in told
+    assert "fold 1 · fit" not in told  # what the first has left behind has finished it
+
+    with start(*options, "--out", tmp_path / "whole") as whole:
+        whole.communicate(timeout=300)
+    assert whole.returncode == 0
+    first, second = TestResult.load(tmp_path / "whole"), TestResult.load(tmp_path / "killed")
+    assert first.videos == second.videos
+    states = [
+        torch.load(tmp_path / name / "fold_2/checkpoints/last.ckpt", weights_only=True) for name in ("whole", "killed")
+    ]
+    assert states[0]["global_step"] == states[1]["global_step"]
+    assert all(torch.equal(value, states[1]["state_dict"][key]) for key, value in states[0]["state_dict"].items())
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_the_member_as_well(tiny: Path, out: Path) -> None:
+    options = [tiny, "--over=fold=1", "--out", out, "--trainer.max_epochs=10000", "--last.every_n_train_steps=1"]
+    with start(*options) as process:
+        wait_for(out / "fold_1/checkpoints/last.ckpt", process)
+        process.send_signal(signal.SIGINT)
+        told, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "The same command goes on from here" in told
+    with module._alone_in(out / "fold_1", patient=False) as lock:
+        assert lock is not None  # nobody is left
