@@ -42,6 +42,20 @@ def test_bmn_bsn_trains_tests_and_predicts(real_data: Path, tmp_path: Path) -> N
     mask = cv2.imread(str(tmp_path / "run/results/baseline/pedestrians/bin000300.png"), cv2.IMREAD_UNCHANGED)
     assert mask.shape == (240, 360)
 
+def test_cdn_medal_trains_and_tests_on_one_scene(real_data: Path, tmp_path: Path) -> None:
+    """Traffic, whose ROI.bmp has another size than its frames; few steps, so only the books are checked."""
+    options = ["--config", str(EXPERIMENTS / "cdn_medal_small.yaml"), f"--run_dir={tmp_path / 'run'}"]
+    options += [f"--data.init_args.root={real_data / 'CDnet2014'}", f"--data.init_args.store={tmp_path / 'store'}"]
+    options += ["--data.init_args.scene=cameraJitter/traffic", "--wandb=disabled", "--trainer.val_check_interval=1.0"]
+    steps = ["--model.init_args.density.steps=30", "--model.init_args.difference.steps=10"]
+    assert main(["fit", *options, *steps, "--trainer.log_every_n_steps=5"]) == 0
+    assert main(["test", *options]) == 0
+    result = json.loads((tmp_path / "run/scores.json").read_text())
+    video = result["videos"]["cameraJitter/traffic"]
+    assert result["leakage"] == "seen scenes, unseen frames"
+    assert (video["frames"], video["frames_with_training"]) == (471, 671)
+    assert sum(video["counts_with_training"][:4]) > sum(video["counts"][:4])
+
 
 def test_prepare_lists_the_real_wrinkles(real_data: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["prepare", str(real_data / "CDnet2014")]) == 0

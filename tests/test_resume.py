@@ -40,6 +40,28 @@ data:
 last: {{every_n_train_steps: 1}}
 """
 
+STAGES = """
+trainer: {{accelerator: cpu, max_epochs: 1, val_check_interval: 5, num_sanity_val_steps: 0, log_every_n_steps: 1,
+  use_distributed_sampler: false, enable_progress_bar: false, enable_model_summary: false}}
+model:
+  class_path: bgsub_lightning.modules.CdnMedal
+  init_args:
+    density: {{steps: 6, batch_size: 64, lr: 1.0e-2, decay: cosine, steps_per_window: 2}}
+    difference: {{steps: 14, batch_size: 2, lr: 1.0e-2, decay: cosine}}
+data:
+  class_path: bgsub_lightning.data.ScenesDataModule
+  init_args:
+    root: {root}
+    store: {store}
+    size: [32, 24]
+    num_workers: 2
+    flip: 0.5
+    protocol:
+      class_path: bgsub_lightning.sampling.LabelBudget
+      init_args: {{frames: 3, drawn: random, val_frames: 4}}
+last: {{every_n_train_steps: 1}}
+"""
+
 
 def start(folder: Path, config: Path, *more: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "bgsub_lightning", "fit", "--config", str(config), "--run_dir", str(folder)]
@@ -51,27 +73,34 @@ def state(folder: Path) -> dict[str, object]:
 
 
 @pytest.mark.slow
-def test_killed_and_resumed_equals_uninterrupted(tmp_path: Path, make_video: Callable[..., Path]) -> None:
+@pytest.mark.parametrize(
+    ("text", "within", "end"),
+    [(CONFIG, range(3, 15), 18), (STAGES, range(2, 6), 20), (STAGES, range(8, 17), 20)],
+    ids=["an epoch", "the first stage", "the second stage"],
+)
+def test_killed_and_resumed_equals_uninterrupted(
+    tmp_path: Path, make_video: Callable[..., Path], text: str, within: range, end: int
+) -> None:
     for name in ("a", "b"):
         make_video(tmp_path / "data", "baseline", name)
     make_video(tmp_path / "data", "shadow", "c")
     config = tmp_path / "tiny.yaml"
-    config.write_text(CONFIG.format(root=tmp_path / "data", store=tmp_path / "store"))
+    config.write_text(text.format(root=tmp_path / "data", store=tmp_path / "store"))
 
     assert start(tmp_path / "whole", config).wait() == 0
 
     killed = start(tmp_path / "killed", config)
     last = tmp_path / "killed" / "checkpoints" / "last.ckpt"
-    while not (last.exists() and 3 <= state(tmp_path / "killed")["global_step"] < 15):  # inside an epoch of 6 steps
+    while not (last.exists() and state(tmp_path / "killed")["global_step"] in within):
         assert killed.poll() is None, "it ended before it could be killed"
-        time.sleep(0.02)
+        time.sleep(0.01)
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     assert not (tmp_path / "killed" / "finished.json").exists()
     assert start(tmp_path / "killed", config, "--ckpt_path=last").wait() == 0
 
     whole, resumed = state(tmp_path / "whole"), state(tmp_path / "killed")
-    assert whole["global_step"] == resumed["global_step"] == 18
+    assert whole["global_step"] == resumed["global_step"] == end
     assert all(torch.equal(value, resumed["state_dict"][name]) for name, value in whole["state_dict"].items())
     best = [next(part for key, part in content["callbacks"].items() if "val/f" in key) for content in (whole, resumed)]
     assert best[0]["best_model_score"] == best[1]["best_model_score"]

@@ -45,7 +45,7 @@ class TemporalMedian(BackgroundSource):
             backgrounds.append(self._median)
         return torch.stack(backgrounds)
 
-    def fingerprint(self) -> str:  # noqa: D102
+    def settings(self) -> str:  # noqa: D102
         return f"median of {self.history} every {self.every}"
 
     def pictures(self) -> dict[str, Tensor]:  # noqa: D102
@@ -75,7 +75,7 @@ class Mog2Background(BackgroundSource):
         self._image = background[-1]
         return background
 
-    def fingerprint(self) -> str:  # noqa: D102
+    def settings(self) -> str:  # noqa: D102
         return f"MOG2 of OpenCV {cv2.__version__}"
 
     def pictures(self) -> dict[str, Tensor]:  # noqa: D102

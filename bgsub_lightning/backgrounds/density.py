@@ -7,7 +7,6 @@ made of its blocks and groups, and computes one block, one group and the dense l
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections import deque
 from typing import Literal
@@ -47,19 +46,16 @@ class DensityBackground(BackgroundSource):
     def estimate(self, images: Tensor) -> Tensor:
         """Return the backgrounds, shape ``(B, 3, H, W)``, before they are rounded."""
         backgrounds = []
-        for image in images:
+        for image in images.to(self.network.means.weight.dtype):
             mixture = self._stream.push(image.flatten(1))
             if mixture is not None:
                 self._mixture, self._background = mixture, mixture.background().view(image.shape)
             backgrounds.append(self._background)
         return torch.stack(backgrounds)  # type: ignore[arg-type]  # the first frame has given one
 
-    def fingerprint(self) -> str:
-        """Return a digest of the weights."""
-        digest = hashlib.sha256(f"{self.network.history} {self.network.spread}".encode())
-        for name, value in self.network.state_dict().items():
-            digest.update(name.encode() + value.cpu().numpy().tobytes())
-        return digest.hexdigest()
+    def settings(self) -> str:  # noqa: D102
+        network = self.network
+        return f"CDN-GM of {network.components} components, {network.history} frames, spread a {network.spread}"
 
     def pictures(self) -> dict[str, Tensor]:
         """Return the background, and weight and standard deviation of each component (white: 32 grey levels)."""

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
 
+from bgsub_lightning.modules import BgsModule
+
 
 class ProgressBar(RichProgressBar):
-    """Lightning's bar, with the step of the run and short names of what is logged."""
+    """Lightning's bar, with the step of the run, its stage, and short names of what is logged."""
 
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, int | str | float]:  # type: ignore[override]  # noqa: D102
         metrics = super().get_metrics(trainer, pl_module)
         shown = {str(name).replace("train/loss/total", "loss"): value for name, value in metrics.items()}
         shown.pop("v_num", None)
-        of = f"/{trainer.max_steps}" if trainer.max_steps > 0 else ""
-        return {"step": f"{trainer.global_step}{of}", **shown} if trainer.training else {}  # type: ignore[dict-item]
+        if not trainer.training:
+            return {}
+        plan = cast("BgsModule", pl_module).plan
+        steps = len(plan) if plan else trainer.max_steps
+        of = f"/{steps}" if steps > 0 else ""
+        stage = {"stage": plan.at(trainer.global_step).name} if plan else {}
+        return {"step": f"{trainer.global_step}{of}", **stage, **shown}  # type: ignore[dict-item]
 
     def _get_train_description(self, current_epoch: int) -> str:
         of = f"/{self.trainer.max_epochs}" if (self.trainer.max_epochs or -1) > 0 else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import pydoc
 import uuid
 import warnings
 import zipfile
@@ -15,6 +16,7 @@ from typing import Any, Literal
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+from lightning.pytorch.trainer.states import TrainerFn
 
 os.environ.setdefault("WANDB_SILENT", "true")  # before it is imported: its hints are not about the user's run
 
@@ -85,7 +87,7 @@ _EXPECTED_WARNINGS = (
     "LightningCLI's args parameter is intended to run from within Python",  # it is: the dispatcher calls it
     "You're resuming from a checkpoint that ended before the epoch ended",  # our batches are drawn by their number
     ".*does not have many workers which may be a bottleneck",  # the number is the user's choice
-    ".*compute.*method of metric SceneConfusion was called before the.*update",  # a process without a frame
+    ".*compute.*method of metric (Scene|Threshold)Confusion was called before the.*update",  # a process without a frame
     "There is a wandb run already in progress",
     "Checkpoint directory .* exists and is not empty",  # a run that is continued
     "The dirpath has changed from",  # weights of another run are used
@@ -96,7 +98,8 @@ class SaveConfig(SaveConfigCallback):
     """Saves the whole configuration in the run directory: ``config.yaml`` of a fit, ``test.yaml`` of a test."""
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: D102
-        path = Path(trainer.default_root_dir) / ("config.yaml" if stage == "fit" else f"{stage}.yaml")
+        command = TrainerFn(stage).value  # Lightning gives the member of the enumeration, whose name Python would print
+        path = Path(trainer.default_root_dir) / ("config.yaml" if command == "fit" else f"{command}.yaml")
         path.parent.mkdir(parents=True, exist_ok=True)
         config = self.config.clone()
         config.ckpt_path = None  # where this start began from is no part of the experiment
@@ -244,8 +247,8 @@ class TrainingCLI(LightningCLI):
 
     @property
     def _is_trained(self) -> bool:
-        """Whether the system has weights; the classical ones have none."""
-        return not self._given.model.class_path.endswith("ClassicalSubtractor")
+        """Whether the system is one that is fitted; it is not built to tell."""
+        return bool(getattr(pydoc.locate(self._given.model.class_path), "trained", True))
 
     def _loggers(self) -> list[Logger]:
         loggers: list[Logger] = [CSVLogger(self.run_dir, name="csv")]

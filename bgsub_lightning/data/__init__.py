@@ -3,8 +3,10 @@
 from bgsub_lightning.data.background import Background, BackgroundSource
 from bgsub_lightning.data.datamodule import ScenesDataModule
 from bgsub_lightning.data.inputs import Histories, Image, Input, References, Stream
+from bgsub_lightning.data.pasting import VocObjects
 from bgsub_lightning.data.sample import EvaluationBatch, TrainingBatch
 from bgsub_lightning.data.stages import Span, Stage, StagePlan
+from bgsub_lightning.data.truth_background import TruthBackground
 
 __all__ = [
     "Background",
@@ -20,4 +22,6 @@ __all__ = [
     "StagePlan",
     "Stream",
     "TrainingBatch",
+    "TruthBackground",
+    "VocObjects",
 ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -33,7 +35,8 @@ class BackgroundSource(nn.Module, ABC):
         Returns:
             The background after each of them, of the same shape and range.
         """
-        return self.estimate(images).mul(255).round_().div_(255)
+        with torch.autocast(images.device.type, enabled=False):  # the same in training, whose loader knows of none
+            return self.estimate(images).float().mul(255).round_().div_(255).to(images.dtype)
 
     @abstractmethod
     def reset(self) -> None:
@@ -44,29 +47,55 @@ class BackgroundSource(nn.Module, ABC):
         """Do what :meth:`push` does, before it is rounded."""
 
     @abstractmethod
+    def settings(self) -> str:
+        """Return in a few words what tells this source from another, its weights aside."""
+
     def fingerprint(self) -> str:
-        """Return what tells this source's backgrounds from those of another, or of other weights."""
+        """Return a digest of its settings and its weights: sources that share it give the same backgrounds."""
+        digest = hashlib.sha256(self.settings().encode())
+        for name, value in self.state_dict().items():
+            digest.update(f"{name} {value.dtype}".encode() + value.cpu().double().numpy().tobytes())
+        return digest.hexdigest()
+
+    def weights_of(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Pick this source's weights out of those of a system that has it as its ``background``."""
+        own = "background."
+        return {name.removeprefix(own): weight for name, weight in weights.items() if name.startswith(own)}
 
     def pictures(self) -> dict[str, Tensor]:
         """Return images of the model after the last frame: title → ``(3, H, W)`` or ``(H, W)``, range [0, 1]."""
         return {}
 
 
-class Background(Input):
-    """The background of the target frame, from the frame store.
+class StoredBackground(Input, ABC):
+    """A background of the target frame, from the frame store.
 
     The backgrounds of all frames that are needed are computed once, before the stage that needs them.
-
-    Args:
-        source: What gives them.
     """
 
-    key = "background"
-
-    def __init__(self, source: BackgroundSource) -> None:
-        self.source = source
+    def __init__(self) -> None:
         self._store: FrameStore | None = None
+        self._places: dict[str, tuple[str, str, str]] = {}
         self._opened: dict[str, StoredArray] = {}
+
+    @abstractmethod
+    def fingerprint(self, pixels: SceneFrames, numbers: Sequence[int]) -> str:
+        """Return what tells a scene's backgrounds of these frames from others: they are found again by it."""
+
+    @abstractmethod
+    def backgrounds(
+        self, pixels: SceneFrames, numbers: Sequence[int], device: torch.device
+    ) -> Generator[NDArray[np.uint8], None, None]:
+        """Compute a scene's backgrounds.
+
+        Args:
+            pixels: The scene's pixels.
+            numbers: The frames, ascending.
+            device: Where to compute.
+
+        Yields:
+            The background of each frame, in their order: RGB, shape ``(H, W, 3)``, uint8.
+        """
 
     def prepare(self, pixels: Sequence[SceneFrames], frames: FrameSet, store: FrameStore, device: torch.device) -> None:
         """Write what the store lacks.
@@ -74,47 +103,61 @@ class Background(Input):
         Raises:
             UserError: If the store cannot be written.
         """
-        self._store = store
-        self._opened = {}
-        self._fingerprint = self.source.fingerprint()
+        self._store, self._places, self._opened = store, {}, {}
         for scene, numbers in zip(pixels, frames.numbers, strict=True):
-            key, kind, source = self._place(scene)
-            stored = store.open(key, kind, source)
+            (width, height), source = scene.size, self.fingerprint(scene, numbers)
+            place = f"{scene.scene.dataset}/{scene.scene.key}", f"{self.key}_{width}x{height}", source
+            self._places[scene.scene.key] = place
+            stored = store.open(*place)
             if stored is not None and all(number in stored for number in numbers):
                 continue
-            backgrounds = self._backgrounds(scene, numbers, device)
-            shape = (scene.size[1], scene.size[0], 3)
-            for _ in store.write(key, kind, source, numbers, lambda _, stream=backgrounds: next(stream), shape):  # type: ignore[misc]
-                pass
+            with closing(self.backgrounds(scene, numbers, device)) as rows:
+                for _ in store.write(*place, numbers, lambda _, rows=rows: next(rows), (height, width, 3)):  # type: ignore[misc]
+                    pass
 
     def load(self, pixels: SceneFrames, number: int, seed: int, out: NDArray[np.uint8]) -> None:  # noqa: D102
         key = pixels.scene.key
         if key not in self._opened:
-            opened = self._store.open(*self._place(pixels)) if self._store else None
+            opened = self._store.open(*self._places[key]) if self._store and key in self._places else None
             if opened is None:
                 raise RuntimeError(f"the backgrounds of {key} have not been prepared")
             self._opened[key] = opened
         self._opened[key].read(number, out)
 
-    @torch.no_grad()
-    def _backgrounds(
-        self, pixels: SceneFrames, numbers: Sequence[int], device: torch.device
-    ) -> Iterator[NDArray[np.uint8]]:
-        wanted = set(numbers)
-        shown = [number for number in pixels.scene.frames if number <= max(wanted)]
-        self.source.reset()
-        for start in range(0, len(shown), _CHUNK):
-            chunk = shown[start : start + _CHUNK]
-            frames = torch.from_numpy(np.stack([pixels.image(number) for number in chunk])).to(device)
-            images = self.source.push(frames.movedim(-1, -3).float().div_(255))
-            rows = (images * 255).round().byte().movedim(-3, -1).cpu().numpy()
-            yield from (row for row, number in zip(rows, chunk, strict=True) if number in wanted)
-        self.source.reset()
-
-    def _place(self, pixels: SceneFrames) -> tuple[str, str, str]:
-        scene, (width, height) = pixels.scene, pixels.size
-        return f"{scene.dataset}/{scene.key}", f"background_{width}x{height}", f"{pixels.source} {self._fingerprint}"
-
     def __getstate__(self) -> dict[str, Any]:
         """Leave the opened arrays behind: a file descriptor means nothing in another process."""
         return {**vars(self), "_opened": {}}
+
+
+class Background(StoredBackground):
+    """The background that a source gives to the target frame, having watched all frames up to it.
+
+    Args:
+        source: What gives it.
+    """
+
+    key = "background"
+
+    def __init__(self, source: BackgroundSource) -> None:
+        super().__init__()
+        self.source = source
+
+    def fingerprint(self, pixels: SceneFrames, numbers: Sequence[int]) -> str:  # noqa: D102
+        return f"{pixels.source} {self.source.fingerprint()}"
+
+    @torch.no_grad()
+    def backgrounds(  # noqa: D102
+        self, pixels: SceneFrames, numbers: Sequence[int], device: torch.device
+    ) -> Generator[NDArray[np.uint8], None, None]:
+        wanted = set(numbers)
+        shown = [number for number in pixels.scene.frames if number <= max(wanted)]
+        self.source.reset()
+        try:
+            for start in range(0, len(shown), _CHUNK):
+                chunk = shown[start : start + _CHUNK]
+                frames = torch.from_numpy(np.stack([pixels.image(number) for number in chunk])).to(device)
+                images = self.source.push(frames.movedim(-1, -3).float().div_(255))
+                rows = (images * 255).round().byte().movedim(-3, -1).cpu().numpy()
+                yield from (row for row, number in zip(rows, chunk, strict=True) if number in wanted)
+        finally:
+            self.source.reset()

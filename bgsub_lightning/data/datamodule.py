@@ -17,6 +17,7 @@ from bgsub_lightning.console import console
 from bgsub_lightning.data.augment import A, ClipAugmentation
 from bgsub_lightning.data.dataset import EvaluationDataset, TrainingDataset
 from bgsub_lightning.data.inputs import Input, Stream
+from bgsub_lightning.data.pasting import VOC_HOMEPAGE, VocObjects, has_foreground
 from bgsub_lightning.data.ring import RingLoader
 from bgsub_lightning.data.stages import Span, StagedLoader, StagePlan
 from bgsub_lightning.errors import UserError
@@ -48,6 +49,8 @@ class ScenesDataModule(LightningDataModule):
         num_workers: Worker processes of each loader.
         augment: An albumentations pipeline, applied alike to all frames of a training sample; ``None``: nothing.
         flip: Probability that a training sample is mirrored, on the device.
+        paste: Objects, or a folder in the layout of PASCAL VOC 2012 that holds some, for protocols that paste them into
+            the training frames of scenes whose training part has no foreground.
         allow_training_frames: Test on frames that the checkpoint was trained on, and say so, instead of refusing.
     """
 
@@ -69,6 +72,7 @@ class ScenesDataModule(LightningDataModule):
         flip: float = 0.0,
         allow_training_frames: bool = False,
         plan: StagePlan | None = None,
+        paste: VocObjects | Path | None = None,
     ) -> None:
         super().__init__()
         for name, value, low in (("batch_size", batch_size, 1), ("eval_batch_size", eval_batch_size, 1)):
@@ -78,6 +82,11 @@ class ScenesDataModule(LightningDataModule):
             raise UserError(f"data.init_args.flip: a probability lies in [0, 1], got {flip}.")
         if size is not None and min(size) < 16:
             raise UserError(f"data.init_args.size: width and height must be at least 16 pixels, got {list(size)}.")
+        if paste is not None and not protocol.pastes_objects:
+            raise UserError(
+                f"data.init_args.paste: {type(protocol).__name__} pastes no objects into training frames, as "
+                f"bgsub_lightning.sampling.FirstHalf does. Leave the option out."
+            )
         self.inputs = tuple(inputs)
         self.protocol = protocol
         self.plan = plan
@@ -93,6 +102,7 @@ class ScenesDataModule(LightningDataModule):
         self.num_workers = num_workers
         self.augment = augment
         self.flip = flip
+        self.paste = paste
         self.allow_training_frames = allow_training_frames
         self._frames: dict[str, FrameSet] = {}
 
@@ -110,6 +120,33 @@ class ScenesDataModule(LightningDataModule):
     def streams(self) -> bool:
         """Whether the system carries state from frame to frame."""
         return any(isinstance(entry, Stream) for entry in self.inputs)
+
+    @cached_property
+    def pasted(self) -> dict[str, VocObjects]:
+        """Keys of the scenes into whose training frames objects are pasted → the objects.
+
+        Raises:
+            UserError: If there is such a scene and nothing to paste, or the folder holds no objects.
+        """
+        if not self.protocol.pastes_objects:
+            return {}
+        bare = [
+            (scene, numbers)
+            for scene, numbers in self.frames_of("fit")
+            if not has_foreground(SceneFrames(scene, self.size, self.store), numbers)
+        ]
+        if not bare:
+            return {}
+        if self.paste is None:
+            scene, numbers = bare[0]
+            raise UserError(
+                f"{scene.dataset} {scene.key}: there is nothing to learn, as none of its {len(numbers)} training "
+                f"frames has foreground. Name a folder in the layout of PASCAL VOC 2012 by "
+                f"--data.init_args.paste=FOLDER, and objects of it are pasted into the frames (to be had from "
+                f"{VOC_HOMEPAGE}); or leave the scene out by data.init_args.scene."
+            )
+        objects = self.paste if isinstance(self.paste, VocObjects) else VocObjects(self.paste)
+        return {scene.key: objects for scene, _ in bare}
 
     def frames_of(self, stage: str) -> FrameSet:
         """Return the frames of a stage: ``"fit"``, ``"validate"``, ``"test"`` or ``"predict"``.
@@ -150,6 +187,12 @@ class ScenesDataModule(LightningDataModule):
         if warnings := [problem for scene in scenes for problem in scene.problems]:
             more = f" ({len(warnings) - 1} more such; `prepare` lists them)" if len(warnings) > 1 else ""
             console.print(f"[yellow]warning[/] {warnings[0]}{more}", soft_wrap=True)
+        if stage == "fit" and self.pasted:
+            console.print(
+                f"No foreground in the training frames of {', '.join(self.pasted)}: objects of "
+                f"{next(iter(self.pasted.values())).root} are pasted into them.",
+                soft_wrap=True,
+            )
         if self.store:
             fill([SceneFrames(scene, self.size, self.store) for scene in scenes])
 
@@ -180,7 +223,7 @@ class ScenesDataModule(LightningDataModule):
             return pixels if mirrored is None else pixels.index_copy(0, mirrored, pixels[mirrored].flip(width))
 
         ready = dict(batch)
-        for entry in self._all_inputs:
+        for entry in {entry.key: entry for entry in self._all_inputs}.values():
             if entry.key in batch:
                 pixels = mirror(batch[entry.key], -2).movedim(-1, -3) if entry.labelled else batch[entry.key]
                 ready[entry.key] = pixels.to(self._dtype).div_(255)
@@ -213,7 +256,7 @@ class ScenesDataModule(LightningDataModule):
         augment = ClipAugmentation(self.augment, images) if self.augment and images else None
         sample = math.prod(size) + sum(math.prod(entry.shape(size)) for entry in inputs)
         return RingLoader(
-            TrainingDataset(pixels, inputs, augment, self.flip),
+            TrainingDataset(pixels, inputs, augment, self.flip, self.pasted),
             batches,
             batch_bytes=batches.batch_size * sample,
             num_workers=self.num_workers,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from bgsub_lightning.data.augment import ClipAugmentation
 from bgsub_lightning.data.inputs import Input
+from bgsub_lightning.data.pasting import VocObjects
 from bgsub_lightning.frames import SceneFrames
 from bgsub_lightning.sampling import Draw, FrameSet
 from bgsub_lightning.scenes.labels import UNKNOWN
@@ -26,16 +27,23 @@ class TrainingDataset(Dataset[dict[str, Any]]):
         inputs: What to build.
         augment: Applied to all frames of a sample; ``None``: nothing.
         flip: Probability that a sample is mirrored, which is done on the device.
+        pasted: Key of a scene → what is pasted into its target frames, before they are augmented.
     """
 
     def __init__(
-        self, scenes: Sequence[SceneFrames], inputs: Sequence[Input], augment: ClipAugmentation | None, flip: float
+        self,
+        scenes: Sequence[SceneFrames],
+        inputs: Sequence[Input],
+        augment: ClipAugmentation | None,
+        flip: float,
+        pasted: Mapping[str, VocObjects] | None = None,
     ) -> None:
         self.scenes = scenes
         self.inputs = inputs
         self.labelled = all(entry.labelled for entry in inputs)
         self.augment = augment
         self.flip = flip
+        self.pasted = pasted or {}
         self.empty: Callable[..., Tensor] = _empty
 
     def __getitem__(self, draws: Sequence[Draw]) -> dict[str, Any]:
@@ -50,6 +58,8 @@ class TrainingDataset(Dataset[dict[str, Any]]):
                 entry.load(pixels, draw.number, draw.seed, arrays[entry.key][row])
             if self.labelled:
                 mask = pixels.mask(draw.number, arrays["mask"][row])
+                if pixels.scene.key in self.pasted and "image" in arrays:
+                    self.pasted[pixels.scene.key].paste(arrays["image"][row], mask, draw.seed)
                 if self.augment:
                     parts = [arrays[entry.key][row].reshape(-1, size[1], size[0], 3) for entry in self.inputs]
                     self.augment([image for part in parts for image in part], mask, draw.seed)

@@ -20,6 +20,8 @@ class TrainingBatch(TypedDict, total=False):
     """N frames of each target's unlabelled part, shape ``(B, N, 3, H, W)``, float32, range [0, 1]."""
     background: Tensor
     """The background of each target frame, as ``image``."""
+    truth_background: Tensor
+    """The background of each target frame according to the masks, as ``image``."""
     history: Tensor
     """Histories of P pixels of one window of frames, oldest first: shape ``(B, T, 3, P)``, float32, range [0, 1]; a
     batch of them has neither mask nor flip."""

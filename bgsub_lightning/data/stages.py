@@ -54,6 +54,7 @@ class Span:
         inputs: What its samples hold.
         draws: Draws per process and step; one may stand for a whole batch, as a window of frames does for many pixels.
         repeat: Consecutive steps that share their frames.
+        running_statistics: Sub-networks whose batch normalisation keeps to its running statistics while they learn.
         first: Steps of the run before it.
     """
 
@@ -63,6 +64,7 @@ class Span:
     inputs: tuple[Input, ...]
     draws: int
     repeat: int = 1
+    running_statistics: tuple[str, ...] = ()
     first: int = 0
 
     @property
@@ -109,6 +111,11 @@ class StagePlan:
     def inputs(self) -> tuple[Input, ...]:
         """What any of the stages needs."""
         return tuple(entry for span in self for entry in span.inputs)
+
+    def beginning(self, name: str) -> StagePlan:
+        """Return the plan without the stages before the one of that name."""
+        position = [span.name for span in self].index(name)
+        return StagePlan(*self.spans[position:])
 
     def at(self, step: int) -> Span:
         """Return the stage of the step that follows ``step`` steps; the last one beyond the end."""

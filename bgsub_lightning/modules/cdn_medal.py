@@ -7,7 +7,7 @@ framework for motion analysis", arXiv:2106.03776.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
@@ -25,6 +25,7 @@ from bgsub_lightning.data import (
     Stream,
     TrainingBatch,
 )
+from bgsub_lightning.errors import UserError
 from bgsub_lightning.losses import masked_binary_cross_entropy, mixture_nll
 from bgsub_lightning.modules.staged import StagedModule
 from bgsub_lightning.networks import MedalNet
@@ -132,12 +133,30 @@ class CdnMedal(StagedModule):
             probability[scored] = hard_sigmoid(logits).to(probability.dtype)
         return probability[None]
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add which backgrounds MEDAL-net has learnt to compare with."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["background"] = self.background.settings()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Check that they are this configuration's.
+
+        Raises:
+            UserError: If they are not.
+        """
+        super().on_load_checkpoint(checkpoint)
+        there, here = checkpoint.get("background"), self.background.settings()
+        if there != here:
+            raise UserError(
+                f"model.init_args.background: the checkpoint was trained with {there}, and this configuration has "
+                f"{here}. Use the configuration of its run directory."
+            )
+
     def background_pictures(self) -> dict[str, Tensor]:
         """Show the background, and the weight and the spread of each component of the mixture."""
         return self.background.pictures()
 
     def _density_loss(self, history: Tensor) -> Tensor:
-        source = self.background
-        assert isinstance(source, DensityBackground)  # only its plan has such batches
-        mixture = source.network(history)
-        return mixture_nll(history, mixture.log_weights, source.network.deviations(mixture), mixture.means)
+        network = cast("DensityBackground", self.background).network  # no other source's plan has such batches
+        mixture = network(history)
+        return mixture_nll(history, mixture.log_weights, network.deviations(mixture), mixture.means)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -19,8 +19,8 @@ torch.serialization.add_safe_globals([Stage])  # checkpoints keep stages among t
 class StagedModule(BgsModule):
     """A system whose sub-networks learn in stages.
 
-    There is one optimiser, Adam, with one parameter group per sub-network; a stage sets the groups' rates and begins
-    with fresh moments. A sub-network that does not learn is in eval mode. Its ``requires_grad`` is never touched,
+    There is one optimiser with one parameter group per sub-network; a stage sets the groups' rates and begins with
+    fresh moments. A sub-network that does not learn is in eval mode. Its ``requires_grad`` is never touched,
     because DDP would not notice: use ``ddp_find_unused_parameters_true`` on several devices.
 
     A paper sets :attr:`plan`, whose names of sub-networks are those of the module's attributes. The whole plan is one
@@ -36,18 +36,22 @@ class StagedModule(BgsModule):
 
     @property
     def is_final(self) -> bool:
-        """Whether the last stage has begun, in which alone the best weights are chosen."""
-        return self.span is self.plan.spans[-1]
+        """Whether the last stage has done a step; the best weights are chosen from there on."""
+        return self.global_step > self.plan.spans[-1].first
 
     def learns(self, network: str) -> bool:
         """Whether a sub-network learns at the next step."""
         return network in self.span.learns
 
+    def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        """Make the optimiser; its rate, 1, is multiplied by the plan's."""
+        return torch.optim.Adam(groups, lr=1.0)
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Adam; the rates are the plan's."""
+        """Give each sub-network a group, and each group the plan's rates."""
         networks = self.plan.networks
         groups = [{"name": name, "params": list(self._network(name).parameters())} for name in networks]
-        optimizer = torch.optim.Adam(groups, lr=1.0)  # LambdaLR multiplies it by the plan's rate
+        optimizer = self.optimizer(groups)
         rates = LambdaLR(optimizer, [lambda step, name=name: self.plan.rate(name, step) for name in networks])  # type: ignore[misc]
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": rates, "interval": "step", "name": "lr"}}
 
@@ -68,8 +72,9 @@ class StagedModule(BgsModule):
         self._set_modes()
 
     def on_train_batch_start(self, batch: TrainingBatch, batch_idx: int) -> None:
-        """Begin a stage with fresh moments."""
+        """Begin a stage with fresh moments, and leave the losses of the one before behind."""
         if self.global_step == self.span.first:
+            self.trainer.fit_loop.epoch_loop._results.clear()  # or Lightning would log their last values at each step
             # not self.optimizers(): after a resume that wrapper holds a stale copy of the state
             # (https://github.com/Lightning-AI/pytorch-lightning/issues/18279)
             cast("torch.optim.Optimizer", self.optimizers(use_pl_optimizer=False)).state.clear()
@@ -80,7 +85,12 @@ class StagedModule(BgsModule):
 
     def _set_modes(self) -> None:
         for name in self.plan.networks:
-            self._network(name).train(self.learns(name))
+            network = self._network(name)
+            network.train(self.learns(name))
+            if name in self.span.running_statistics:
+                for part in network.modules():
+                    if isinstance(part, nn.modules.batchnorm._BatchNorm):
+                        part.eval()
 
     def _network(self, name: str) -> nn.Module:
         return cast("nn.Module", getattr(self, name))

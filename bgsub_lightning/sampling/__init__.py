@@ -4,11 +4,12 @@ from bgsub_lightning.sampling.batches import Draw, EvaluationBatches, TrainingBa
 from bgsub_lightning.sampling.budget import LabelBudget
 from bgsub_lightning.sampling.frameset import FrameSet, Split
 from bgsub_lightning.sampling.leaks import Leakage, TrainingRecord, leakage, training_record
-from bgsub_lightning.sampling.protocols import Protocol, SceneWise, Subset
+from bgsub_lightning.sampling.protocols import FirstHalf, Protocol, SceneWise, Subset
 
 __all__ = [
     "Draw",
     "EvaluationBatches",
+    "FirstHalf",
     "FrameSet",
     "LabelBudget",
     "Leakage",

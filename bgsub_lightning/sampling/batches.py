@@ -110,6 +110,9 @@ class EvaluationBatches(Sampler[list[Draw]]):
         world_size: All processes.
         whole_scenes: Give each scene to one process, from its first frame on: for systems that carry state from frame
             to frame. Otherwise each process has a run of frames of equal length.
+
+    Raises:
+        UserError: If a process would be left without a frame.
     """
 
     def __init__(
@@ -117,6 +120,12 @@ class EvaluationBatches(Sampler[list[Draw]]):
     ) -> None:
         if world_size > 1 and len(frames) < world_size:
             raise UserError(f"{len(frames)} frames to evaluate are too few for {world_size} processes.")
+        if world_size > 1 and whole_scenes and len(frames.scenes) < world_size:
+            raise UserError(
+                f"trainer.devices: a system that carries state from frame to frame has each scene evaluated by one "
+                f"process, and {world_size} processes are more than there are scenes ({len(frames.scenes)}). "
+                f"Set it to {len(frames.scenes)} or fewer."
+            )
         self.batches: list[list[Draw]] = []
         begin, end = (len(frames) * part // world_size for part in (rank, rank + 1))
         position = 0

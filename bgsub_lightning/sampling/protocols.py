@@ -31,6 +31,8 @@ class Protocol(ABC):
 
     scores_training_frames: ClassVar[bool] = False
     """Whether the papers of the protocol score the frames that they train on among the others."""
+    pastes_objects: ClassVar[bool] = False
+    """Whether objects are pasted into the training frames of scenes whose training part has no foreground."""
 
     def __init__(self, val_scenes: int = 0, val_frames: int = 96, val_fraction: float = 0.0) -> None:
         if val_scenes < 0 or val_frames < 0:
@@ -167,6 +169,48 @@ class Subset(Protocol):
         taking_part = [scene for scene in scenes if scene.key in {*train, *test}]
         require_sound(taking_part)
         return _by_scene(taking_part, set(test))
+
+
+class FirstHalf(Protocol):
+    """The first half of each scene's labelled frames is trained on, the second is tested.
+
+    It is the protocol of recon + MCFCN (section 4.1), which trains one model per scene: the datamodule's ``scene``
+    chooses the scenes, and one model is trained over all of them. Of n labelled frames the first ⌊n/2⌋ are trained on.
+    Where they have no foreground, as in some videos of CDnet2014, objects of PASCAL VOC 2012 are pasted into them.
+
+    Args:
+        exclude: Categories, or patterns of ``category/video``, that take no part.
+        val_scenes: See :class:`Protocol`.
+        val_frames: See :class:`Protocol`.
+        val_fraction: See :class:`Protocol`.
+    """
+
+    pastes_objects = True
+
+    def __init__(
+        self, exclude: Sequence[str] = (), val_scenes: int = 0, val_frames: int = 96, val_fraction: float = 0.0
+    ) -> None:
+        super().__init__(val_scenes, val_frames, val_fraction)
+        self.exclude = tuple(exclude)
+
+    def describe(self, fold: int) -> str:  # noqa: D102
+        without = f", without {', '.join(self.exclude)}" if self.exclude else ""
+        return f"the first half of each scene's labelled frames for training, the second for test{without}"
+
+    def assign(  # noqa: D102
+        self, scenes: Sequence[Scene], fold: int, seed: int
+    ) -> tuple[FrameSet, FrameSet, tuple[Scene, ...]]:
+        left = left_after(self.exclude, scenes)
+        for scene in left:
+            if len(scene.masks) < 2:
+                raise UserError(
+                    f"{OPTION}: half of the labelled frames of each scene were to be trained on and half to be tested, "
+                    f"and {scene.key} has {len(scene.masks)}. Leave the scene out by data.init_args.scene or "
+                    f"{OPTION}.exclude."
+                )
+        labelled = FrameSet.labelled(left)
+        train = FrameSet.of((scene, numbers[: len(numbers) // 2]) for scene, numbers in labelled)
+        return train, labelled.without(train), labelled.scenes
 
 
 def left_after(exclude: Sequence[str], scenes: Sequence[Scene]) -> list[Scene]:

@@ -130,9 +130,10 @@ def test_too_few_frames_for_a_batch_are_refused(frames: FrameSet, world_size: in
         list(TrainingBatches(frames if world_size > 1 else FrameSet(), 1, world_size=world_size))
 
 
-@pytest.mark.parametrize("whole_scenes", [False, True])
 @pytest.mark.parametrize("batch_size", [1, 4, 100])
-@pytest.mark.parametrize("world_size", range(1, 6))
+@pytest.mark.parametrize(
+    ("world_size", "whole_scenes"), [*((size, False) for size in range(1, 6)), (1, True), (2, True), (3, True)]
+)
 class TestEvaluationBatches:
     @pytest.fixture
     def ranks(self, frames: FrameSet, world_size: int, batch_size: int, whole_scenes: bool) -> list[list[list[Draw]]]:
@@ -171,7 +172,7 @@ def test_frames_are_shared_evenly(frames: FrameSet, world_size: int) -> None:
     assert max(shares) - min(shares) <= 1
 
 
-@pytest.mark.parametrize("world_size", range(1, 6))
+@pytest.mark.parametrize("world_size", range(1, 4))
 def test_whole_scenes_stay_with_one_process_from_their_first_frame(frames: FrameSet, world_size: int) -> None:
     owners: dict[int, int] = {}
     for rank in range(world_size):
@@ -181,6 +182,13 @@ def test_whole_scenes_stay_with_one_process_from_their_first_frame(frames: Frame
             owners[scene] = rank
             assert tuple(number for other, number in mine if other == scene) == frames.numbers[scene]
     assert owners.keys() == set(range(len(frames.scenes)))
+
+
+@pytest.mark.parametrize("rank", range(4))
+def test_more_processes_than_whole_scenes_are_refused(frames: FrameSet, rank: int) -> None:
+    message = r"trainer\.devices: .* 4 processes are more than there are scenes \(3\)\. Set it to 3 or fewer\."
+    with pytest.raises(UserError, match=message):
+        EvaluationBatches(frames, 4, rank, 4, whole_scenes=True)
 
 
 def test_nothing_gives_no_batch() -> None:
