@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from bgsub_lightning.backgrounds import DensityBackground
 from bgsub_lightning.cli import main
 from bgsub_lightning.commands.training import TrainingCLI, run_trainer
-from bgsub_lightning.data import Image, References
-from bgsub_lightning.modules import BmnBsn, ClassicalSubtractor
-from bgsub_lightning.sampling import SceneWise
+from bgsub_lightning.data import Histories, Image, References, Stream
+from bgsub_lightning.modules import BgsModule, BmnBsn, CdnMedal, ClassicalSubtractor, ThresholdedDifference
+from bgsub_lightning.modules.cdn_medal import DensityStage, DifferenceStage
+from bgsub_lightning.sampling import LabelBudget, SceneWise
 from bgsub_lightning.scenes.labels import LabelRule
 
 FOLDER = Path(__file__).parents[1] / "experiments"
@@ -25,8 +27,22 @@ class Built(TrainingCLI):
         pass
 
 
+SYSTEMS: dict[str, type[BgsModule]] = {  # the beginning of an experiment's name → what it builds
+    "bmn": BmnBsn,
+    "cdn": CdnMedal,
+    "demo": BmnBsn,
+    "knn": ClassicalSubtractor,
+    "mog2": ClassicalSubtractor,
+    "threshold": ThresholdedDifference,
+}
+
+
+def system_of(name: str) -> type[BgsModule]:
+    return SYSTEMS[name.split("_")[0]]
+
+
 def build(name: str, folder: Path) -> Built:
-    command = "test" if "mog2" in name or "knn" in name else "fit"
+    command = "fit" if system_of(name) in (BmnBsn, CdnMedal) else "test"
     cli = run_trainer(command, ["--config", str(FOLDER / f"{name}.yaml"), f"--run_dir={folder}"], Built)
     assert isinstance(cli, Built)
     return cli
@@ -36,7 +52,8 @@ def build(name: str, folder: Path) -> Built:
 def test_experiment_builds(name: str, tmp_path: Path) -> None:
     cli = build(name, tmp_path)
     assert cli.datamodule.inputs == cli.model.inputs
-    assert isinstance(cli.model, ClassicalSubtractor if "mog2" in name or "knn" in name else BmnBsn)
+    assert type(cli.model) is system_of(name)
+    assert cli.datamodule.plan is cli.model.plan
     assert cli.trainer.default_root_dir == str(tmp_path)
 
 
@@ -56,6 +73,66 @@ def test_bmn_bsn_is_the_paper(fold: int, tmp_path: Path) -> None:
     assert (data.size, data.batch_size, data.flip, data.augment, data.fold) == ((320, 240), 1, 0.0, None, fold)
     assert isinstance(data.protocol, SceneWise)
     assert (data.protocol.folds, data.protocol.exclude, data.protocol.val_scenes) == (3, ("PTZ",), 0)
+
+
+def test_cdn_medal_is_the_paper(tmp_path: Path) -> None:
+    cli = build("cdn_medal", tmp_path)
+    model, data = cli.model, cli.datamodule
+    assert isinstance(model.background, DensityBackground)
+    network = model.background.network
+    assert [sum(p.numel() for p in part.parameters()) for part in (network, model.difference)] == [694, 2806]
+    assert (network.components, network.history, network.spread) == (3, 245, "deviation")
+    density, difference = model.plan
+    assert density.stage == DensityStage(96_000, 128, 1e-4, "constant", 1_200)
+    assert density.inputs == (Histories(245, 128),)
+    assert difference.stage == DifferenceStage(200_000, 1, 5e-3, "constant")
+    assert (model.threshold, model.sigmoid, model.labels) == (0.3, "logistic", LabelRule.TRAINING)
+    assert model.inputs == (Stream(),)
+    assert type(model.configure_optimizers()["optimizer"]) is torch.optim.Adam
+    assert (cli.trainer.max_epochs, cli.trainer.max_steps) == (1, -1)
+    assert (data.size, data.flip, data.augment) == (None, 0.0, None)
+    assert isinstance(data.protocol, LabelBudget)
+    assert (data.protocol.frames, data.protocol.drawn, data.protocol.among) == (200, "fgsegnet", "labelled")
+    assert (data.protocol.val_scenes, data.protocol.val_fraction) == (0, 0.0)
+
+
+def test_cdn_medal_small_differs_where_its_head_says(tmp_path: Path) -> None:
+    def values(node: object, key: str = "") -> dict[str, object]:
+        if not isinstance(node, dict):
+            return {key: node}
+        return {name: value for part in node for name, value in values(node[part], f"{key}.{part}").items()}
+
+    clis = [build(name, tmp_path) for name in ("cdn_medal", "cdn_medal_small")]
+    paper, small = (values(cli.config["fit"].as_dict()) for cli in clis)
+    different = {key.rpartition("init_args.")[2] for key in paper | small if paper.get(key) != small.get(key)}
+    stages = {f"density.{name}" for name in ("steps", "batch_size", "lr", "decay", "steps_per_window")}
+    stages |= {"difference.steps", "difference.decay"}
+    assert different - {".config", ".name", ".trainer.__path__"} == {*stages, "drawn", ".trainer.val_check_interval"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["cdn_medal", "cdn_medal_small"])
+def test_cdn_medal_can_be_fitted_and_tested(name: str, tmp_path: Path) -> None:
+    """With frames of its own, as the published list is of the real sequences."""
+    root = tmp_path / "data"
+    assert main(["synthesize", str(root), "--width=64", "--height=48", "--unlabelled=17", "--labelled=8"]) == 0
+    given = {
+        "data.init_args.root": root,
+        "data.init_args.store": tmp_path / "store",
+        "data.init_args.scene": "baseline",
+        "data.init_args.protocol.init_args.drawn": "balanced",
+        "data.init_args.protocol.init_args.frames": 3,
+        "model.init_args.density.steps": 2,
+        "model.init_args.difference.steps": 2,
+        "run_dir": tmp_path / "run",
+        "wandb": "disabled",
+    }
+    options = ["--config", str(FOLDER / f"{name}.yaml"), *(f"--{key}={value}" for key, value in given.items())]
+    assert main(["fit", *options, "--trainer.val_check_interval=0.5", "--trainer.log_every_n_steps=1"]) == 0
+    assert main(["test", *options]) == 0
+    assert (tmp_path / "run/scores.json").is_file()
+    assert main(["predict", *options]) == 0
+    assert list((tmp_path / "run/results").rglob("bin*.png"))
 
 
 @pytest.mark.slow

@@ -2,5 +2,14 @@
 
 from bgsub_lightning.backgrounds.classical import Mog2Background, TemporalMedian
 from bgsub_lightning.backgrounds.density import DensityBackground
+from bgsub_lightning.backgrounds.reconstructed import ReconstructedBackground
+from bgsub_lightning.backgrounds.subspace import Eigenbackground, IncrementalPcp
 
-__all__ = ["DensityBackground", "Mog2Background", "TemporalMedian"]
+__all__ = [
+    "DensityBackground",
+    "Eigenbackground",
+    "IncrementalPcp",
+    "Mog2Background",
+    "ReconstructedBackground",
+    "TemporalMedian",
+]

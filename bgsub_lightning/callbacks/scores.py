@@ -18,7 +18,7 @@ from bgsub_lightning.console import console
 from bgsub_lightning.data import EvaluationBatch
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import whole_file
-from bgsub_lightning.metrics import COUNTS, SceneConfusion
+from bgsub_lightning.metrics import COUNTS, SceneConfusion, ThresholdConfusion
 from bgsub_lightning.modules import BgsModule
 from bgsub_lightning.results import TestResult, VideoResult, table
 from bgsub_lightning.sampling.leaks import leakage, trained_frames, worst
@@ -95,6 +95,7 @@ class ScoreWriter(Callback):
         seconds = time.perf_counter() - self.started
         counts = module.confusion.by_scene()  # a sum over all processes, and so are the next
         of_draws = [cast("SceneConfusion", metric).by_scene() for metric in module.confusion_of_draws]
+        at_thresholds = cast("ThresholdConfusion", module.confusion_at_thresholds).by_scene()
         rows = self.rows
         if trainer.world_size > 1:
             parts: list[Any] = [None] * trainer.world_size
@@ -119,6 +120,7 @@ class ScoreWriter(Callback):
                     counts=of_video,
                     leakage=self.leakage[key],
                     draws=[draw[key] for draw in of_draws],
+                    threshold_counts=at_thresholds[key],
                     **_of_frames([row for row in rows if row.video == key], codes[key]),
                 )
                 for key, of_video in counts.items()

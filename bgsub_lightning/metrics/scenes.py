@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from bgsub_lightning.metrics.functional import COUNTS, FIGURES, figures, undefined
+from bgsub_lightning.metrics.functional import COUNTS, FIGURES, THRESHOLDS, figures, undefined
 
 Averaging = Literal["video", "pooled"]
 """How a category's figures come about: as the mean over its videos (CDnet), or from all its frames' counts together."""
@@ -64,8 +64,8 @@ def _mean(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: sum(row[name] for row in rows) / len(rows) for name in FIGURES} if rows else {}
 
 
-class SceneConfusion(Metric):
-    """Counts of every scene by CDnet's official rule, exact on any number of processes.
+class _SceneCounts(Metric):
+    """Counts of every scene, exact on any number of processes.
 
     Its state is a sum, so that it is exact if each frame is counted once; evaluation is sharded without padding.
 
@@ -75,22 +75,42 @@ class SceneConfusion(Metric):
 
     full_state_update = False
     higher_is_better = True
+    shape: ClassVar[tuple[int, ...]]
     counts: Tensor
 
     def __init__(self, scenes: Sequence[str]) -> None:
         super().__init__()
         self.scenes = tuple(scenes)
-        self.add_state("counts", torch.zeros(len(scenes), len(COUNTS), dtype=torch.int64), dist_reduce_fx="sum")
+        self.add_state("counts", torch.zeros(len(scenes), *self.shape, dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, counts: Tensor, scene: int) -> None:
-        """Add the counts of frames of one scene, shape ``(B, 5)``, int64."""
+        """Add the counts of frames of one scene, shape ``(B, …)``, int64."""
         self.counts[scene] += counts.sum(0)
 
     def compute(self) -> Tensor:
-        """Return the counts of each scene, shape ``(S, 5)``, int64."""
+        """Return the counts of each scene, shape ``(S, …)``, int64."""
         return self.counts
+
+    def _by_scene(self) -> dict[str, Any]:
+        rows = self.compute()
+        return {key: row.tolist() for key, row in zip(self.scenes, rows, strict=True) if bool(row.any())}
+
+
+class SceneConfusion(_SceneCounts):
+    """Counts of every scene by CDnet's official rule; see :func:`confusion_counts`, whose rows ``(B, 5)`` it adds."""
+
+    shape = (len(COUNTS),)
 
     def by_scene(self) -> dict[str, list[int]]:
         """Return the counts of each scene that has any, after all processes' have been added."""
-        rows = self.compute().tolist()
-        return {key: row for key, row in zip(self.scenes, rows, strict=True) if sum(row[:4])}
+        return self._by_scene()
+
+
+class ThresholdConfusion(_SceneCounts):
+    """The same at each of 101 thresholds; see :func:`threshold_counts`, whose rows ``(B, 101, 4)`` it adds."""
+
+    shape = (len(THRESHOLDS), 4)
+
+    def by_scene(self) -> dict[str, list[list[int]]]:
+        """Return TP, FP, FN and TN at each threshold of each scene that has any, of all processes."""
+        return self._by_scene()

@@ -4,6 +4,20 @@ from bgsub_lightning.modules.base import BgsModule
 from bgsub_lightning.modules.bmn_bsn import BmnBsn
 from bgsub_lightning.modules.cdn_medal import CdnMedal
 from bgsub_lightning.modules.classical import ClassicalSubtractor
+from bgsub_lightning.modules.fcn import FrameFcn
+from bgsub_lightning.modules.recon_mcfcn import ReconMcfcn
 from bgsub_lightning.modules.staged import StagedModule
+from bgsub_lightning.modules.thresholded import ThresholdedDifference
+from bgsub_lightning.modules.untrained import UntrainedModule
 
-__all__ = ["BgsModule", "BmnBsn", "CdnMedal", "ClassicalSubtractor", "StagedModule"]
+__all__ = [
+    "BgsModule",
+    "BmnBsn",
+    "CdnMedal",
+    "ClassicalSubtractor",
+    "FrameFcn",
+    "ReconMcfcn",
+    "StagedModule",
+    "ThresholdedDifference",
+    "UntrainedModule",
+]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bgsub_lightning.data import EvaluationBatch, Input, StagePlan, TrainingBatch
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.metrics import SceneConfusion, confusion_counts, scores
+from bgsub_lightning.metrics import SceneConfusion, ThresholdConfusion, confusion_counts, scores, threshold_counts
 from bgsub_lightning.sampling import TrainingRecord, training_record
 from bgsub_lightning.scenes.labels import FOREGROUND, IGNORED, LabelRule
 
@@ -29,6 +29,9 @@ class BgsModule(LightningModule):
         labels: What the grey levels of a mask mean in training.
         threshold: Probability above which a pixel is called foreground.
     """
+
+    trained: ClassVar[bool] = True
+    """Whether there is something to fit, so that a test needs a checkpoint."""
 
     inputs: tuple[Input, ...]
     plan: StagePlan | None = None
@@ -71,6 +74,7 @@ class BgsModule(LightningModule):
             self.confusion_of_draws = torch.nn.ModuleList(
                 SceneConfusion(keys) for _ in range(self.draws) if self.draws > 1
             )
+            self.confusion_at_thresholds = ThresholdConfusion(keys) if name == "test" else None
 
     def training_inputs(self) -> tuple[Input, ...]:
         """Return what the batch of the next training step must hold."""
@@ -117,9 +121,16 @@ class BgsModule(LightningModule):
 
         Returns:
             For callbacks: ``probability`` ``(B, h, w)`` and ``counts`` ``(B, 5)`` of the frames that are scored, and
-            ``headline`` ``(B,)``, bool: those that count for :attr:`confusion`. The others are scored besides.
+            ``headline`` ``(B,)``, bool: those that count for :attr:`confusion`, and at every threshold for
+            :attr:`confusion_at_thresholds`. The others are scored besides.
         """
-        return self._evaluate(batch)
+        outputs = self._evaluate(batch)
+        if self.confusion_at_thresholds is not None:
+            headline = outputs["headline"]
+            truth, probability = batch["truth"][batch["scored"]][headline], outputs["probability"][headline]
+            counts = threshold_counts(probability, truth, batch["roi"])
+            self.confusion_at_thresholds.update(counts, batch["scene"])
+        return outputs
 
     def predict_step(self, batch: EvaluationBatch, batch_idx: int) -> Tensor:
         """Return the probability of foreground at the frames' own size, shape ``(B, h, w)``, range [0, 1]."""

@@ -13,12 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bgsub_lightning.data import EvaluationBatch, Stream, TrainingBatch
-from bgsub_lightning.errors import UserError
-from bgsub_lightning.modules.base import BgsModule
+from bgsub_lightning.data import EvaluationBatch, Stream
+from bgsub_lightning.modules.untrained import UntrainedModule
 
 
-class ClassicalSubtractor(BgsModule):
+class ClassicalSubtractor(UntrainedModule):
     """A subtractor that learns while it watches: it sees every frame of a scene, from the first.
 
     Args:
@@ -32,9 +31,6 @@ class ClassicalSubtractor(BgsModule):
         self.method = method
         self._subtractor: Any = None
 
-    def losses(self, batch: TrainingBatch) -> dict[str, Tensor]:  # noqa: D102
-        raise UserError(f"{self.method} learns while it watches: there is nothing to fit. Use `test` or `predict`.")
-
     def probability(self, batch: EvaluationBatch) -> Tensor:
         """Return 1 where the subtractor says foreground, else 0: shape ``(1, B, H, W)``."""
         if batch["opens"]:
@@ -42,11 +38,3 @@ class ClassicalSubtractor(BgsModule):
         frames = (batch["image"] * 255).round().byte().movedim(-3, -1).flip(-1).cpu().numpy()  # OpenCV's BGR
         masks = np.stack([self._subtractor.apply(np.ascontiguousarray(frame)) for frame in frames])
         return torch.from_numpy(masks == 255).float().to(batch["image"].device)[None]
-
-    def configure_optimizers(self) -> None:
-        """There is nothing to optimise.
-
-        Raises:
-            UserError: Always; it is called by ``fit`` alone.
-        """
-        raise UserError(f"{self.method} learns while it watches: there is nothing to fit. Use `test` or `predict`.")

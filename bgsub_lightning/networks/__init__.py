@@ -2,7 +2,21 @@
 
 from bgsub_lightning.networks.bmn_bsn import BmnBsnNetwork
 from bgsub_lightning.networks.cdn_gm import CdnGm, Mixture
+from bgsub_lightning.networks.mcfcn import Mcfcn
 from bgsub_lightning.networks.medal_net import MedalNet
+from bgsub_lightning.networks.reconstruction import BackgroundReconstruction
 from bgsub_lightning.networks.unet import UNet
+from bgsub_lightning.networks.weights import LoadReport, load_state_dict, load_vgg
 
-__all__ = ["BmnBsnNetwork", "CdnGm", "MedalNet", "Mixture", "UNet"]
+__all__ = [
+    "BackgroundReconstruction",
+    "BmnBsnNetwork",
+    "CdnGm",
+    "LoadReport",
+    "Mcfcn",
+    "MedalNet",
+    "Mixture",
+    "UNet",
+    "load_state_dict",
+    "load_vgg",
+]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import whole_file
-from bgsub_lightning.metrics import COUNTS, Scores, scores
+from bgsub_lightning.metrics import COUNTS, THRESHOLDS, Scores, scores
 from bgsub_lightning.metrics.scenes import Averaging
 from bgsub_lightning.sampling import Leakage
 
@@ -27,6 +28,8 @@ class VideoResult:
         counts_with_training: The counts over the scored frames and those of the training part together, which is what
             the papers of some protocols report; empty for other protocols.
         frames_with_training: Number of these frames; 0 for other protocols.
+        threshold_counts: TP, FP, FN and TN over the scored frames at each threshold of
+            :data:`bgsub_lightning.metrics.THRESHOLDS`; empty in files of earlier versions.
         binary_truth: Whether the scored masks have foreground and no unknown pixel (170) at its boundary, although the
             dataset knows such: the video's figures are of lower fidelity.
     """
@@ -38,6 +41,7 @@ class VideoResult:
     counts_with_training: list[int] = field(default_factory=list)
     frames_with_training: int = 0
     binary_truth: bool = False
+    threshold_counts: list[list[int]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -96,13 +100,29 @@ class TestResult:
         count = min((len(video.draws) for video in self.videos.values()), default=0)
         return [scores({key: video.draws[i] for key, video in self.videos.items()}) for i in range(count)]
 
+    def scores_at_thresholds(self, averaging: Averaging = "video") -> list[Scores]:
+        """Compute the figures at each of :data:`THRESHOLDS`.
+
+        Raises:
+            UserError: If the test was made by a version that did not count at thresholds.
+        """
+        if not all(video.threshold_counts for video in self.videos.values()):
+            raise UserError(
+                f"{self.name}: its scores.json has no counts at other thresholds than its own, because an earlier "
+                f"version of bgsub_lightning wrote it. Run the test again."
+            )
+        return [
+            scores({key: video.threshold_counts[i] for key, video in self.videos.items()}, averaging)
+            for i in range(len(THRESHOLDS))
+        ]
+
     def save(self, path: Path) -> None:
         """Write the file, under a temporary name first."""
         content = {"version": VERSION, "counts": COUNTS, **asdict(self), "figures": asdict(self.scores())}
         if self.training_frames:
             content["figures_with_training"] = asdict(self.scores_with_training())
         with whole_file(path) as partial:
-            partial.write_text(json.dumps(content, indent=1) + "\n")
+            partial.write_text(_numbers_in_lines(json.dumps(content, indent=1)) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> TestResult:
@@ -124,3 +144,8 @@ class TestResult:
             raise UserError(f"{file}: there is no such file. Run `test` with --run_dir {path} first.") from None
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{file}: is no scores.json of this tool ({error}). Run the test again.") from error
+
+
+def _numbers_in_lines(text: str) -> str:
+    """Write each list of numbers in a line, not one number a line."""
+    return re.sub(r"\[\n[\d,\s]+\]", lambda found: f"[{' '.join(found[0][1:-1].split())}]", text)

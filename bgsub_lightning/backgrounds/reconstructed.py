@@ -1,0 +1,48 @@
+"""Backgrounds by a trained reconstruction network, for Baseline-1 of two-stage MCFCN (section 4.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from bgsub_lightning.data.background import BackgroundSource
+from bgsub_lightning.networks import BackgroundReconstruction
+
+
+class ReconstructedBackground(BackgroundSource):
+    """The background that the encoder-decoder of two-stage MCFCN restores from each frame alone.
+
+    Args:
+        bottleneck: Length of the network's vector.
+        width: Channels of its first layers.
+    """
+
+    def __init__(self, bottleneck: int = 512, width: int = 64) -> None:
+        super().__init__()
+        self.network = BackgroundReconstruction(bottleneck, width)
+        self.reset()
+
+    def reset(self) -> None:  # noqa: D102
+        self._last: Tensor | None = None
+
+    def estimate(self, images: Tensor) -> Tensor:  # noqa: D102
+        size = self.network.size
+        # the CPU antialiases in single precision alone
+        small = F.interpolate(images.float(), (size, size), mode="bilinear", align_corners=False, antialias=True)
+        restored = (self.network(2 * small.to(images.dtype) - 1) + 1) / 2
+        backgrounds = F.interpolate(restored, images.shape[-2:], mode="bilinear", align_corners=True)
+        self._last = backgrounds[-1]
+        return backgrounds
+
+    def weights_of(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Pick them out of those of ``ReconMcfcn``."""
+        own = "reconstruction."
+        return {f"network.{name.removeprefix(own)}": weights[name] for name in weights if name.startswith(own)}
+
+    def settings(self) -> str:  # noqa: D102
+        return "reconstruction of each frame"
+
+    def pictures(self) -> dict[str, Tensor]:  # noqa: D102
+        return {} if self._last is None else {"background": self._last}

@@ -1,0 +1,128 @@
+"""Counts at every threshold are those of the official rule at each."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch import Tensor
+
+from bgsub_lightning.metrics import THRESHOLDS, ThresholdConfusion, confusion_counts, threshold_counts
+
+SCENES = ("a/one", "a/two", "b/three")
+
+
+def example(seed: int, frames: int = 3, size: tuple[int, int] = (17, 23)) -> tuple[Tensor, Tensor, Tensor]:
+    """Probabilities, of which a third are exactly at thresholds, truth with all levels, and an ROI."""
+    generator = np.random.default_rng(seed)
+    shape = (frames, *size)
+    exact = generator.integers(0, 101, shape) / 100
+    values = np.select([generator.random(shape) < 1 / 3, generator.random(shape) < 1 / 2], [exact, 0.0], 1.0)
+    probability = np.where(values == 1.0, generator.random(shape), values)
+    truth = generator.choice([0, 50, 85, 170, 255], shape).astype(np.uint8)
+    return torch.from_numpy(probability), torch.from_numpy(truth), torch.from_numpy(generator.random(size) < 0.8)
+
+
+def by_brute_force(probability: Tensor, truth: Tensor, roi: Tensor) -> np.ndarray:
+    p, t, inside = probability.double().numpy(), truth.numpy(), np.broadcast_to(roi.numpy(), truth.shape)
+    counts = np.zeros((len(p), 101, 4), int)
+    for frame in range(len(p)):
+        for i in range(101):
+            level = torch.tensor(i / 100, dtype=probability.dtype).double().item()
+            for value, grey, counted in zip(p[frame].flat, t[frame].flat, inside[frame].flat, strict=True):
+                if counted and grey != 170:
+                    said = value > level
+                    counts[frame, i, (0 if said else 2) if grey == 255 else (1 if said else 3)] += 1
+    return counts
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
+def test_counts_are_those_of_brute_force(dtype: torch.dtype) -> None:
+    probability, truth, roi = example(0, 2, (9, 7))
+    counts = threshold_counts(probability.to(dtype), truth, roi)
+    assert (counts.shape, counts.dtype) == ((2, 101, 4), torch.int64)
+    assert np.array_equal(counts.numpy(), by_brute_force(probability.to(dtype), truth, roi))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("seed", range(3))
+def test_at_each_threshold_they_are_the_ordinary_counts(seed: int, dtype: torch.dtype) -> None:
+    probability, truth, roi = example(seed)
+    probability = probability.to(dtype)
+    counts = threshold_counts(probability, truth, roi)
+    assert counts[:, :, 0].float().std() > 0
+    for i, threshold in enumerate(THRESHOLDS):
+        assert torch.equal(counts[:, i], confusion_counts(probability > threshold, truth, roi)[:, :4])
+
+
+def test_just_above_and_just_below_a_threshold() -> None:
+    levels = torch.tensor(THRESHOLDS)
+    around = torch.stack([torch.nextafter(levels, -torch.ones(())), levels, torch.nextafter(levels, torch.tensor(2.0))])
+    truth = torch.full((1, *around.shape), 255, dtype=torch.uint8)
+    counts = threshold_counts(around[None], truth)
+    for i, threshold in enumerate(THRESHOLDS):
+        assert counts[0, i].tolist() == confusion_counts(around[None] > threshold, truth)[0, :4].tolist()
+
+
+def test_what_is_no_probability_is_counted_as_it_is_compared() -> None:
+    odd = torch.tensor([[[float("nan"), 1.5, -0.5, float("inf"), 1.0, 0.0]]])
+    truth = torch.tensor([[[255, 255, 255, 0, 0, 0]]], dtype=torch.uint8)
+    counts = threshold_counts(odd, truth)
+    for i, threshold in enumerate(THRESHOLDS):
+        assert counts[0, i].tolist() == confusion_counts(odd > threshold, truth)[0, :4].tolist()
+
+
+def test_each_frame_may_have_its_own_roi_and_there_may_be_no_frame() -> None:
+    probability, truth, roi = example(1)
+    each = torch.stack([roi, ~roi, torch.ones_like(roi)])
+    counts = threshold_counts(probability, truth, each)
+    for i in range(3):
+        assert torch.equal(counts[i : i + 1], threshold_counts(probability[i : i + 1], truth[i : i + 1], each[i]))
+    assert threshold_counts(probability[:0], truth[:0], roi).shape == (0, 101, 4)
+
+
+@pytest.mark.parametrize(
+    ("probability", "truth", "roi", "message"),
+    [
+        (torch.ones(1, 2, 3, dtype=torch.bool), torch.zeros(1, 2, 3), None, "Expected probabilities and a truth"),
+        (torch.rand(1, 2, 3), torch.zeros(1, 3, 2), None, r"got torch.float32 \(1, 2, 3\) and \(1, 3, 2\)"),
+        (torch.rand(2, 3), torch.zeros(2, 3), None, "Expected probabilities and a truth"),
+        (torch.rand(1, 2, 3), torch.zeros(1, 2, 3), torch.ones(3, 2, dtype=torch.bool), "Expected a bool ROI"),
+        (torch.rand(1, 2, 3), torch.zeros(1, 2, 3), torch.ones(2, 3), "Expected a bool ROI"),
+    ],
+)
+def test_what_does_not_fit_is_refused(probability: Tensor, truth: Tensor, roi: Tensor | None, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        threshold_counts(probability, truth.byte(), roi)
+
+
+def count(numbers: range) -> ThresholdConfusion:
+    metric = ThresholdConfusion(SCENES)
+    for number in numbers:
+        metric.update(threshold_counts(*example(number, 1)), 0 if number < 4 else 2)
+    return metric
+
+
+def one_of_two(rank: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        "gloo", init_method=f"file://{folder}/init", rank=rank, world_size=2, timeout=timedelta(seconds=60)
+    )
+    metric = count(range(3) if rank == 0 else range(3, 7))  # rank 0 has no frame of the third scene
+    Path(folder, f"{rank}.json").write_text(json.dumps(metric.by_scene()))
+    dist.destroy_process_group()
+
+
+def test_two_processes_count_what_one_counts(tmp_path: Path) -> None:
+    expected = count(range(7)).by_scene()
+    assert list(expected) == ["a/one", "b/three"]
+    assert np.shape(expected["a/one"]) == (101, 4)
+    mp.spawn(one_of_two, (str(tmp_path),), nprocs=2)
+    for rank in range(2):
+        assert json.loads((tmp_path / f"{rank}.json").read_text()) == expected

@@ -1,0 +1,170 @@
+"""F-measure against threshold: figures, table, picture and the command that makes them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+from rich.console import Console
+
+from bgsub_lightning.cli import main
+from bgsub_lightning.errors import UserError
+from bgsub_lightning.metrics import THRESHOLDS, figures
+from bgsub_lightning.results import TestResult, VideoResult, curves_picture, curves_table, merged
+
+POSITIVE, NEGATIVE = 100, 900
+
+
+def video(best: int, worst: float = 0.0) -> VideoResult:
+    """Counts that make F-measure 1 at threshold ``best`` and less at the others."""
+    counts = []
+    for i in range(101):
+        fp = round(NEGATIVE * max(0, best - i) / 100 + worst * NEGATIVE)
+        fn = round(POSITIVE * max(0, i - best) / 100)
+        counts.append([POSITIVE - fn, fp, fn, NEGATIVE - fp])
+    return VideoResult([*counts[50], 0], 10, "unseen scenes", threshold_counts=counts)
+
+
+def result(name: str, **videos: VideoResult) -> TestResult:
+    return TestResult(
+        name=name,
+        system="ThresholdedDifference",
+        dataset="CDnet2014",
+        protocol="the first half for training",
+        fold=1,
+        seed=0,
+        leakage="unseen scenes",
+        checkpoint=None,
+        videos={key.replace("_", "/"): each for key, each in videos.items()},
+        frames_per_second=10.0,
+        device="cpu",
+        versions={},
+    )
+
+
+def shown(*arguments: Any) -> str:
+    console = Console(width=200)
+    with console.capture() as capture:
+        console.print(curves_table(*arguments))
+    return capture.get()
+
+
+def test_scores_at_thresholds_are_those_of_their_counts(tmp_path: Path) -> None:
+    both = result("x", a_one=video(20), a_two=video(40, 0.1), b_one=video(60))
+    both.save(tmp_path / "scores.json")
+    assert TestResult.load(tmp_path) == both
+    for averaging in ("video", "pooled"):
+        at = both.scores_at_thresholds(averaging)  # type: ignore[arg-type]
+        assert len(at) == len(THRESHOLDS)
+        assert at[50].overall == both.scores(averaging).overall  # type: ignore[arg-type]
+        for i in (0, 20, 70):
+            one, two, three = (each.threshold_counts[i] for each in both.videos.values())
+            joined = figures(np.add(one, two).tolist())["f_measure"]
+            mean = (figures(one)["f_measure"] + figures(two)["f_measure"]) / 2
+            category = mean if averaging == "video" else joined
+            assert at[i].overall["f_measure"] == pytest.approx((category + figures(three)["f_measure"]) / 2)
+
+
+def test_lists_of_numbers_are_written_in_lines(tmp_path: Path) -> None:
+    odd = replace(result("x[01]\n[1,\n2]", a_one=video(20)), protocol="[ 1, 2]")
+    odd.save(tmp_path / "scores.json")
+    text = (tmp_path / "scores.json").read_text()
+    assert len(text.splitlines()) < 101 + 120
+    assert f'"counts": {video(20).counts}' in text
+    assert TestResult.load(tmp_path) == odd
+    assert json.loads(text)["videos"]["a/one"]["threshold_counts"] == video(20).threshold_counts
+
+
+def test_parts_keep_their_counts_when_they_are_merged() -> None:
+    whole = merged([result("x", a_one=video(20)), result("y", b_one=video(40))], "both")
+    assert whole.scores_at_thresholds()[20].videos["a/one"]["f_measure"] == 1
+    assert whole.scores_at_thresholds()[40].videos["b/one"]["f_measure"] == 1
+
+
+def test_table_names_the_best_threshold_and_how_it_was_chosen() -> None:
+    results = [result("median", a_one=video(20)), result("pca", a_one=video(70))]
+    told = shown(results)
+    assert "chosen on the test frames" in told
+    own = [each.scores().overall["f_measure"] for each in results]
+    lines = [line.split() for line in told.splitlines()]
+    assert ["median", "ThresholdedDifference", "0.20", "1.0000", f"{own[0]:.4f}"] in lines
+    assert ["pca", "ThresholdedDifference", "0.70", "1.0000", f"{own[1]:.4f}"] in lines
+    up_to_half = shown(results, "video", 0.5).splitlines()[-2].split()
+    assert up_to_half[:3] == ["pca", "ThresholdedDifference", "0.50"]
+
+
+@pytest.mark.parametrize("count", [1, 2, 9])
+def test_picture(tmp_path: Path, count: int) -> None:
+    results = [result(f"run {i}", a_one=video(10 * i + 5)) for i in range(count)]
+    for ending in ("png", "svg", "PDF"):
+        curves_picture(tmp_path / f"new/curve.{ending}", results, "pooled", 0.5)
+    image = cv2.imread(str(tmp_path / "new/curve.png"))
+    assert image.shape == (660, 960, 3)
+    colours = {tuple(pixel) for pixel in image.reshape(-1, 3).tolist()}
+    assert len(colours) > 20 * count
+    assert (tmp_path / "new/curve.PDF").read_bytes().startswith(b"%PDF")
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["curve.PDF", "curve.png", "curve.svg"]
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "largest", "message"),
+    [
+        ("curve.jpg", {}, 1.0, r"--curve: .*curve.jpg: a picture ends in .png, .pdf, .svg."),
+        ("curve.png", {}, 0.0, "--curve_to: a threshold from 0.01 to 1 is needed, got 0.0"),
+        ("curve.png", {}, 1.5, "--curve_to: a threshold from 0.01 to 1 is needed, got 1.5"),
+        ("curve.png", {"videos": {}}, 1.0, "old: no frame was scored, so there is no curve. Run the test to its end."),
+        (
+            "curve.png",
+            {"videos": {"a/one": replace(video(20), threshold_counts=[])}},
+            1.0,
+            "old: its scores.json has no counts at other thresholds than its own, .* Run the test again.",
+        ),
+    ],
+)
+def test_what_cannot_be_drawn(tmp_path: Path, name: str, changes: dict[str, Any], largest: float, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        curves_picture(tmp_path / name, [replace(result("old", a_one=video(20)), **changes)], "video", largest)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_report_draws_the_runs_that_were_tested(
+    tiny: Path, tmp_path: Path, fails: Callable[[int], str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    content = yaml.safe_load(tiny.read_text())
+    runs = []
+    for background in ("TemporalMedian", "Eigenbackground"):
+        source = {"class_path": f"bgsub_lightning.backgrounds.{background}"}
+        content["model"] = {
+            "class_path": "bgsub_lightning.modules.ThresholdedDifference",
+            "init_args": {"background": source, "threshold": 0.9},
+        }
+        (tmp_path / "x.yaml").write_text(yaml.safe_dump(content))
+        runs.append(str(tmp_path / background.lower()))
+        options = [f"--run_dir={runs[-1]}", "--pictures.scenes=0", "--scores.show=false"]
+        assert main(["test", "--config", str(tmp_path / "x.yaml"), *options]) == 0
+    curve = tmp_path / "pictures/curve.png"
+    capfd.readouterr()
+    assert main(["report", *runs, "--curve", str(curve), "--curve_to=0.5", "--averaging=pooled"]) == 0
+    told = " ".join(capfd.readouterr().out.split())
+    for run in runs:
+        at = [scores.overall["f_measure"] for scores in TestResult.load(Path(run)).scores_at_thresholds("pooled")]
+        best = int(np.argmax(at[:51]))
+        assert at[best] > 0.8
+        assert f"{Path(run).name} ThresholdedDifference {THRESHOLDS[best]:.2f} {at[best]:.4f} {at[90]:.4f}" in told
+    assert f"{curve} shows F-measure against threshold." in told
+    assert cv2.imread(str(curve)) is not None
+    assert "a picture ends in" in fails(main(["report", *runs, "--curve=curve.txt"]))
+    older = json.loads((Path(runs[0]) / "scores.json").read_text())
+    for each in older["videos"].values():
+        del each["threshold_counts"]
+    (tmp_path / "older.json").write_text(json.dumps(older))
+    assert main(["report", str(tmp_path / "older.json"), runs[1]]) == 0
+    capfd.readouterr()
+    assert "Run the test again" in fails(main(["report", str(tmp_path / "older.json"), f"--curve={curve}"]))
