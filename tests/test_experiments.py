@@ -7,13 +7,29 @@ from pathlib import Path
 import pytest
 import torch
 
-from bgsub_lightning.backgrounds import DensityBackground
+from bgsub_lightning.backgrounds import (
+    DensityBackground,
+    Eigenbackground,
+    IncrementalPcp,
+    ReconstructedBackground,
+    TemporalMedian,
+)
 from bgsub_lightning.cli import main
 from bgsub_lightning.commands.training import TrainingCLI, run_trainer
 from bgsub_lightning.data import Histories, Image, References, Stream
-from bgsub_lightning.modules import BgsModule, BmnBsn, CdnMedal, ClassicalSubtractor, ThresholdedDifference
+from bgsub_lightning.modules import (
+    BgsModule,
+    BmnBsn,
+    CdnMedal,
+    ClassicalSubtractor,
+    FrameFcn,
+    ReconMcfcn,
+    ThresholdedDifference,
+)
 from bgsub_lightning.modules.cdn_medal import DensityStage, DifferenceStage
-from bgsub_lightning.sampling import LabelBudget, SceneWise
+from bgsub_lightning.modules.fcn import SegmentStage
+from bgsub_lightning.modules.recon_mcfcn import JointStage, ReconstructStage
+from bgsub_lightning.sampling import FirstHalf, LabelBudget, SceneWise
 from bgsub_lightning.scenes.labels import LabelRule
 
 FOLDER = Path(__file__).parents[1] / "experiments"
@@ -33,16 +49,18 @@ SYSTEMS: dict[str, type[BgsModule]] = {  # the beginning of an experiment's name
     "demo": BmnBsn,
     "knn": ClassicalSubtractor,
     "mog2": ClassicalSubtractor,
+    "recon_mcfcn": ReconMcfcn,
+    "recon_mcfcn_baseline2": FrameFcn,
     "threshold": ThresholdedDifference,
 }
 
 
 def system_of(name: str) -> type[BgsModule]:
-    return SYSTEMS[name.split("_")[0]]
+    return SYSTEMS[max((beginning for beginning in SYSTEMS if name.startswith(beginning)), key=len)]
 
 
 def build(name: str, folder: Path) -> Built:
-    command = "fit" if system_of(name) in (BmnBsn, CdnMedal) else "test"
+    command = "fit" if system_of(name).trained else "test"
     cli = run_trainer(command, ["--config", str(FOLDER / f"{name}.yaml"), f"--run_dir={folder}"], Built)
     assert isinstance(cli, Built)
     return cli
@@ -108,6 +126,121 @@ def test_cdn_medal_small_differs_where_its_head_says(tmp_path: Path) -> None:
     stages = {f"density.{name}" for name in ("steps", "batch_size", "lr", "decay", "steps_per_window")}
     stages |= {"difference.steps", "difference.decay"}
     assert different - {".config", ".name", ".trainer.__path__"} == {*stages, "drawn", ".trainer.val_check_interval"}
+
+
+def test_recon_mcfcn_is_the_paper(tmp_path: Path) -> None:
+    cli = build("recon_mcfcn", tmp_path)
+    model, data = cli.model, cli.datamodule
+    assert isinstance(model, ReconMcfcn)
+    counts = [sum(p.numel() for p in part.parameters()) for part in (model.reconstruction, model.segmentation)]
+    assert counts == [14_038_403, 20_487_682]
+    assert model.segmentation.channels == 6
+    assert model.segmentation.fc6.dilation == (6, 6)
+    assert (model.reconstruction.size, model.size, model.loss_size) == (128, 961, "grid")
+    reconstruct, segment, joint = model.plan
+    assert reconstruct.stage == ReconstructStage(20_000, 4, 1e-4, "constant")
+    assert segment.stage == SegmentStage(6_000, 2, 1e-3, "constant")
+    assert joint.stage == JointStage(3_000, 1, 1e-5, "constant")
+    assert (model.segmentation_weight, model.threshold, model.labels) == (1.0, 0.5, LabelRule.TRAINING)
+    assert (model.weights, model.first_layer, model.begin, model.initial) == (None, "normal", "reconstruct", None)
+    optimizer = model.configure_optimizers()["optimizer"]
+    assert type(optimizer) is torch.optim.SGD
+    assert {(group["momentum"], group["weight_decay"]) for group in optimizer.param_groups} == {(0.9, 5e-4)}
+    assert (cli.trainer.max_epochs, cli.trainer.max_steps) == (1, -1)
+    assert (data.size, data.flip, data.augment, data.paste) == (None, 0.0, None, None)
+    assert isinstance(data.protocol, FirstHalf)
+    assert (data.protocol.exclude, data.protocol.val_scenes, data.protocol.val_fraction) == ((), 0, 0.0)
+
+
+def test_baseline2_is_the_second_step_on_the_frame_alone(tmp_path: Path) -> None:
+    for suffix in ("", "_small"):
+        frame, both = (build(f"recon_mcfcn{part}{suffix}", tmp_path).model for part in ("_baseline2", ""))
+        assert isinstance(frame, FrameFcn)
+        assert isinstance(both, ReconMcfcn)
+        assert frame.segmentation.channels == 3
+        assert frame.segmentation.conv1_1.out_channels == both.segmentation.conv1_1.out_channels
+        assert (frame.size, frame.loss_size) == (both.size, both.loss_size)
+        own, (_, second, third) = frame.plan.spans[0].stage, (span.stage for span in both.plan)
+        assert (own.batch_size, own.lr, own.decay) == (second.batch_size, second.lr, second.decay)
+        assert own.steps == second.steps + (third.steps if suffix else 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("median", TemporalMedian),
+        ("pca", Eigenbackground),
+        ("rpca", IncrementalPcp),
+        ("reconstruction", ReconstructedBackground),
+    ],
+)
+def test_backgrounds_are_compared_alike(name: str, source: type, tmp_path: Path) -> None:
+    """By the same threshold, in the protocol of the system that they are compared with."""
+    cli = build(f"threshold_{name}", tmp_path)
+    assert type(cli.model.background) is source
+    assert cli.model.threshold == 0.15
+    assert isinstance(cli.datamodule.protocol, FirstHalf)
+    assert cli.datamodule.size is None
+    if source is ReconstructedBackground:
+        assert sum(p.numel() for p in cli.model.parameters()) == 14_038_403
+
+
+TWIN = ("--width=64", "--height=48", "--labelled=8", "--categories=[baseline]")
+RECON = {  # what shrinks the experiments of recon_mcfcn: their options by what the systems have
+    ReconMcfcn: {
+        "bottleneck": 8,
+        "width": 4,
+        "reconstruct": "{steps: 3, batch_size: 2}",
+        "segment.steps": 2,
+        "joint.steps": 2,
+    },
+    FrameFcn: {"segment.steps": 4},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [path.stem for path in EXPERIMENTS if path.stem.startswith("recon")])
+def test_recon_mcfcn_can_be_fitted_and_tested(name: str, tmp_path: Path) -> None:
+    root, system = tmp_path / "data", system_of(name)
+    assert main(["synthesize", str(root), *TWIN, "--unlabelled=4"]) == 0
+    given = {
+        "data.init_args.root": root,
+        "data.init_args.store": tmp_path / "store",
+        "data.init_args.scene": "baseline",
+        "model.init_args.mcfcn_width": 4,
+        "model.init_args.size": 49,
+        **{f"model.init_args.{key}": value for key, value in RECON[system].items()},
+        "run_dir": tmp_path / "run",
+        "wandb": "disabled",
+    }
+    options = ["--config", str(FOLDER / f"{name}.yaml"), *(f"--{key}={value}" for key, value in given.items())]
+    assert main(["fit", *options, "--trainer.val_check_interval=0.5", "--trainer.log_every_n_steps=1"]) == 0
+    assert main(["test", *options]) == 0
+    assert (tmp_path / "run/scores.json").is_file()
+    assert main(["predict", *options]) == 0
+    assert list((tmp_path / "run/results").rglob("bin*.png"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [path.stem for path in EXPERIMENTS if path.stem.startswith("threshold")])
+def test_threshold_can_be_tested(name: str, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    assert main(["synthesize", str(root), *TWIN, "--unlabelled=17"]) == 0
+    options = [f"--data.init_args.root={root}", "--data.init_args.scene=baseline", "--wandb=disabled"]
+    checkpoint = []
+    if name == "threshold_reconstruction":
+        settings = {"mcfcn_width": 4, "size": 49, **RECON[ReconMcfcn]}
+        shrunk = [f"--model.init_args.{key}={value}" for key, value in settings.items()]
+        few = [*shrunk, "--trainer.max_steps=3", "--trainer.log_every_n_steps=1", f"--run_dir={tmp_path / 'fit'}"]
+        few += [f"--data.init_args.store={tmp_path / 'store'}"]
+        assert main(["fit", "--config", str(FOLDER / "recon_mcfcn.yaml"), *options, *few]) == 0
+        checkpoint = [f"--ckpt_path={tmp_path / 'fit/checkpoints/after_reconstruct.ckpt'}"]
+        checkpoint += [
+            f"--model.init_args.background.init_args.{key}={settings[key]}" for key in ("bottleneck", "width")
+        ]
+    command = ["--config", str(FOLDER / f"{name}.yaml"), *options, *checkpoint, f"--run_dir={tmp_path / 'run'}"]
+    assert main(["test", *command]) == 0
+    assert (tmp_path / "run/scores.json").is_file()
 
 
 @pytest.mark.slow

@@ -42,6 +42,7 @@ def test_bmn_bsn_trains_tests_and_predicts(real_data: Path, tmp_path: Path) -> N
     mask = cv2.imread(str(tmp_path / "run/results/baseline/pedestrians/bin000300.png"), cv2.IMREAD_UNCHANGED)
     assert mask.shape == (240, 360)
 
+
 def test_cdn_medal_trains_and_tests_on_one_scene(real_data: Path, tmp_path: Path) -> None:
     """Traffic, whose ROI.bmp has another size than its frames; few steps, so only the books are checked."""
     options = ["--config", str(EXPERIMENTS / "cdn_medal_small.yaml"), f"--run_dir={tmp_path / 'run'}"]

@@ -67,6 +67,7 @@ def test_fit_leaves_a_whole_run_directory(trained: Path) -> None:
 def test_scores_are_those_of_the_predicted_masks(run: Run, trained: Path, cdnet: Path) -> None:
     assert run("test") == 0
     assert run("predict") == 0
+    assert {path.name for path in trained.glob("*.yaml")} == {"config.yaml", "test.yaml", "predict.yaml"}
     found = scores(trained)
     assert found["leakage"] == "unseen scenes"
     assert set(found["videos"]) == {"baseline/highway", "shadow/bungalows"}

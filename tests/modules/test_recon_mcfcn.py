@@ -269,7 +269,7 @@ def test_step_segment_does_not_reach_the_reconstruction() -> None:
     assert all(p.grad is not None for p in system.segmentation.parameters())
 
 
-def test_joint_loss() -> None:
+def test_joint_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     """L_rec + λ L_seg; L_seg alone reaches every parameter of both networks."""
     data = batch()
     systems = [
@@ -279,6 +279,8 @@ def test_joint_loss() -> None:
     assert set(one) == {"reconstruction", "segmentation"}
     assert torch.equal(one["reconstruction"], three["reconstruction"])
     torch.testing.assert_close(3 * one["segmentation"], three["segmentation"])
+    monkeypatch.setattr(systems[1], "log", lambda *_, **__: None)
+    torch.testing.assert_close(systems[1].training_step(data, 0), one["reconstruction"] + 3 * one["segmentation"])
     expected = systems[0].segmentation_loss(systems[0](data["image"]), data)
     torch.testing.assert_close(one["segmentation"], expected)
 
@@ -577,7 +579,8 @@ def test_a_run_begins_with_the_weights_of_another(
     initial.unlink()  # it is not needed to go on, nor to test or to load
     found = resume(root, tmp_path / "c", tmp_path / "b/step=2.ckpt", make)
     assert_alike(tmp_path / f"b/step={len(system.plan)}.ckpt", found)
-    trainer(tmp_path).test(make(), datamodule(root, system), tmp_path / "b/step=2.ckpt", verbose=False)
+    tester = trainer(tmp_path, [each_step(tmp_path)])
+    tester.test(make(), datamodule(root, system), tmp_path / "b/step=2.ckpt", verbose=False)
     loaded = ReconMcfcn.load_from_checkpoint(tmp_path / "b/step=2.ckpt", weights_only=True)
     assert not moved(loaded.state_dict(), weights(tmp_path / "b/step=2.ckpt"), "")
 
@@ -622,7 +625,7 @@ def test_initial_weights_that_cannot_be_used(run: Path, root: Path, tmp_path: Pa
 
 @pytest.fixture
 def vgg(tmp_path: Path) -> Path:
-    """Random weights under the names of torchvision's vgg16, with an eighth of a half of its channels."""
+    """Random weights under the names of torchvision's vgg16, with a sixteenth of its channels."""
     generator = torch.Generator().manual_seed(5)
     widths = [4 * factor for factor in (1, 1, 2, 2, 4, 4, 4, 8, 8, 8, 8, 8, 8)]
     state: dict[str, Tensor] = {}
@@ -668,7 +671,8 @@ def test_given_weights_are_loaded_when_a_fit_begins_and_then_only(
     vgg.unlink()  # neither a continued fit nor a test reads it
     assert_alike(tmp_path / "a/step=10.ckpt", resume(root, tmp_path / "b", tmp_path / "a/step=5.ckpt", make))
     system = make()
-    trainer(tmp_path).test(system, datamodule(root, system), tmp_path / "a/step=5.ckpt", verbose=False)
+    tester = trainer(tmp_path, [each_step(tmp_path)])
+    tester.test(system, datamodule(root, system), tmp_path / "a/step=5.ckpt", verbose=False)
     assert not moved(system.state_dict(), weights(tmp_path / "a/step=5.ckpt"), "")
     assert "Weights of" not in capsys.readouterr().out
 
