@@ -174,7 +174,7 @@ def main() -> None:
     keep_freed_memory()
     device, seconds = options.device, options.seconds
     unit = "frames/s" if device != "cpu" else None  # absolute figures only where the card can be named
-    card = torch.cuda.get_device_name() if device != "cpu" else f"{platform.processor()} CPU"
+    card = torch.cuda.get_device_name() if device != "cpu" else f"CPU ({platform.machine()})"
     console.print(f"{card}, {torch.get_num_threads()} threads, torch {torch.__version__}, OpenCV {cv2.__version__}")
     if options.frames:
         files = sorted(options.frames.iterdir())[:98]

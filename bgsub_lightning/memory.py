@@ -7,6 +7,7 @@ import sys
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of malloc.h
 _NEVER = 2**31 - 1
+_MOST = 32 << 20  # what glibc before 2.35 takes as the threshold, at most
 
 
 def keep_freed_memory() -> None:
@@ -15,8 +16,11 @@ def keep_freed_memory() -> None:
     glibc maps each large block anew, so that a network on a CPU spends much of its time in page faults: the features of
     every layer are such blocks (``benchmarks/cdn_medal.py`` measures it). Other systems are left as they are.
     """
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None)
-        if hasattr(libc, "gnu_get_libc_version"):
-            libc.mallopt(_MMAP_THRESHOLD, _NEVER)
-            libc.mallopt(_TRIM_THRESHOLD, _NEVER)
+    if sys.platform != "linux":
+        return
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "gnu_get_libc_version"):
+        return
+    # the first that is taken; without one the other threshold would fix this one at its low default
+    if libc.mallopt(_MMAP_THRESHOLD, _NEVER) or libc.mallopt(_MMAP_THRESHOLD, _MOST):
+        libc.mallopt(_TRIM_THRESHOLD, _NEVER)

@@ -58,7 +58,7 @@ class DensityBackground(BackgroundSource):
         return f"CDN-GM of {network.components} components, {network.history} frames, spread a {network.spread}"
 
     def pictures(self) -> dict[str, Tensor]:
-        """Return the background, and weight and standard deviation of each component (white: 32 grey levels)."""
+        """Return the background, and each component's weight and spread (white: the largest that there can be)."""
         if self._mixture is None or self._background is None:
             return {}
         size = self._background.shape[1:]

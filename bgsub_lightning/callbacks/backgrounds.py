@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, cast
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from bgsub_lightning.callbacks.pictures import as_image
@@ -29,6 +30,7 @@ class BackgroundWriter(Callback):
         self.every = every
         self.folder = folder
         self._since: dict[int, int] = {}
+        self._written = 0
 
     def on_predict_batch_end(  # noqa: D102
         self,
@@ -51,14 +53,17 @@ class BackgroundWriter(Callback):
         for title, picture in module.background_pictures().items():
             name = f"{int(batch['number'][-1]):06d}_{title.replace(' ', '_')}.png"
             write_png(self._folder(trainer) / scene.category / scene.name / name, as_image(picture))
+            self._written += 1
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
-        if not self.every or not trainer.is_global_zero:
+        if not self.every:
             return
-        folder = self._folder(trainer)
-        written = sum(1 for _ in folder.rglob("*.png"))
+        count = torch.tensor(self._written, device=pl_module.device)
+        written = int(trainer.strategy.reduce(count, reduce_op="sum"))
+        if not trainer.is_global_zero:
+            return
         console.print(
-            f"{written} pictures of backgrounds in {folder}"
+            f"{written} pictures of backgrounds in {self._folder(trainer)}"
             if written
             else f"{type(pl_module).__name__} has no background model to show, so --backgrounds.every wrote nothing."
         )

@@ -43,6 +43,9 @@ class Row(NamedTuple):
     unknown: bool
 
 
+_SOME = 0.1  # of the frames with foreground: a few may have none of it at a boundary
+
+
 class ScoreWriter(Callback):
     """Refuses a test on frames that were trained on, and writes what a test has found.
 
@@ -114,6 +117,7 @@ class ScoreWriter(Callback):
             fold=data.fold,
             seed=data.seed,
             leakage=worst(self.leakage[key] for key in counts),
+            remark=module.remark if set(self.leakage.values()) - {"unseen scenes"} else "",
             checkpoint=str(trainer.ckpt_path) if trainer.ckpt_path else None,
             videos={
                 key: VideoResult(
@@ -155,9 +159,9 @@ class ScoreWriter(Callback):
 def _of_frames(rows: list[Row], code: MaskCode) -> dict[str, Any]:
     """What the rows of a video tell beside the counts of its headline."""
     headline = [row for row in rows if row.headline]
-    has_foreground = any(tp + fn for tp, _, fn, *_ in (row.counts for row in headline))
-    lacks_unknown = code is MaskCode.CDNET and not any(row.unknown for row in headline)
-    found: dict[str, Any] = {"frames": len(headline), "binary_truth": has_foreground and lacks_unknown}
+    with_foreground = [row for row in headline if row.counts[0] + row.counts[2]]
+    binary = sum(not row.unknown for row in with_foreground) if code is MaskCode.CDNET else 0
+    found: dict[str, Any] = {"frames": len(headline), "binary_truth": binary > _SOME * len(with_foreground)}
     if len(rows) > len(headline):
         found["counts_with_training"] = [sum(column) for column in zip(*(row.counts for row in rows), strict=True)]
         found["frames_with_training"] = len(rows)

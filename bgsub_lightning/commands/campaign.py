@@ -495,7 +495,10 @@ def _conclude(campaign: Campaign, failed: dict[Member, str]) -> None:
     console.rule("Result")
     done = [member for member in campaign.members if not campaign.left(member)]
     if done and "test" in campaign.commands:
-        _tables(campaign, done)
+        try:
+            _tables(campaign, done)
+        except UserError as error:  # a damaged scores.json must not hide what has failed
+            console.print(str(error), markup=False, soft_wrap=True)
     if missing := [member.label for member in campaign.members if member not in done and member not in failed]:
         console.print(f"Not run yet: {', '.join(missing)}.", markup=False, soft_wrap=True)
     console.print(f"{len(done)} of {len(campaign.members)} members are done, in {campaign.out}.", soft_wrap=True)

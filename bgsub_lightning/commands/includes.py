@@ -73,9 +73,12 @@ def _merged(file: Path, including: tuple[Path, ...] = ()) -> dict[str, Any]:
     if file.resolve() in including:
         raise UserError(f"{file}: includes itself by its key `config`.")
     content = _read(file)
-    bases = content.pop("config", [])
+    given = content.pop("config", None) or []
+    bases = [given] if isinstance(given, str) else given
+    if not isinstance(bases, list) or not all(isinstance(base, str) for base in bases):
+        raise UserError(f"{file}: `config` must name a file, or a list of files, got {given!r}.")
     result: dict[str, Any] = {}
-    for base in [bases] if isinstance(bases, str) else bases:
+    for base in bases:
         result = _over(result, _merged(file.parent / base, (*including, file.resolve())))
     for key, value in content.items():
         is_part = isinstance(value, str) and value.endswith((".yaml", ".yml"))

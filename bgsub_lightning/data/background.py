@@ -142,6 +142,10 @@ class Background(StoredBackground):
         super().__init__()
         self.source = source
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the source behind: other processes read what it gave."""
+        return {**super().__getstate__(), "source": None}
+
     def fingerprint(self, pixels: SceneFrames, numbers: Sequence[int]) -> str:  # noqa: D102
         return f"{pixels.source} {self.source.fingerprint()}"
 

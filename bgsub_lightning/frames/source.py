@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,11 +41,12 @@ class SceneFrames:
         store: Where decoded frames are kept; ``None``: every access decodes the file.
     """
 
+    _window: ClassVar[tuple[tuple[Any, ...], NDArray[np.uint8]] | None] = None
+
     def __init__(self, scene: Scene, size: tuple[int, int] | None, store: FrameStore | None = None) -> None:
         self.scene = scene
         self.size = size or scene.size
         self.store = store
-        self._window: tuple[tuple[int, ...], NDArray[np.uint8]] | None = None
         width, height = self.size
         self._images = _Kind(f"frames_{width}x{height}", scene.frames, (height, width, 3), self._decode_image)
         self._masks = _Kind(f"masks_{width}x{height}", scene.masks, (height, width), self._decode_mask)
@@ -64,13 +66,17 @@ class SceneFrames:
         return read_mask(self.scene.masks[number], self.scene.size, code=self.scene.mask_code)
 
     def window(self, numbers: Sequence[int]) -> NDArray[np.uint8]:
-        """Return several frames at the input size, shape ``(T, H, W, 3)``, uint8; kept until others are asked for."""
-        if self._window is None or self._window[0] != tuple(numbers):
+        """Return several frames at the input size, shape ``(T, H, W, 3)``, uint8.
+
+        The newest window is kept until another is asked for, of this scene or of another: one in a process.
+        """
+        wanted = (self._key, self.size, tuple(numbers))
+        if SceneFrames._window is None or SceneFrames._window[0] != wanted:
             frames = np.empty((len(numbers), *self._images.shape), np.uint8)
             for number, place in zip(numbers, frames, strict=True):
                 self.image(number, place)
-            self._window = tuple(numbers), frames
-        return self._window[1]
+            SceneFrames._window = wanted, frames
+        return SceneFrames._window[1]
 
     @property
     def source(self) -> str:

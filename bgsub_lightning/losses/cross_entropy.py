@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bgsub_lightning.networks.cdn_gm import hard_sigmoid
 from bgsub_lightning.scenes.labels import FOREGROUND, IGNORED
 
 _SMALLEST = 1e-7  # of the probabilities whose logarithm is taken: finite, and the same in every precision
@@ -64,7 +65,7 @@ def masked_binary_cross_entropy(logits: Tensor, target: Tensor, sigmoid: Literal
     if sigmoid == "logistic":
         losses = F.binary_cross_entropy_with_logits(logits, foreground, reduction="none")
     else:
-        probability = (0.2 * logits + 0.5).clamp(0, 1)
+        probability = hard_sigmoid(logits)
         chance = torch.where(target == FOREGROUND, probability, 1 - probability)
         losses = -chance.clamp(min=_SMALLEST).log()
     return (losses * valid).sum() / valid.sum().clamp(min=1)

@@ -81,6 +81,11 @@ class BgsModule(LightningModule):
         return self.inputs
 
     @property
+    def remark(self) -> str:
+        """What a table must say of a test on scenes that were trained on; empty: nothing."""
+        return ""
+
+    @property
     def is_final(self) -> bool:
         """Whether the weights are worth choosing the best of; a staged system's are in its last stage."""
         return True

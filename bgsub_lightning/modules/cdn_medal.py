@@ -100,6 +100,11 @@ class CdnMedal(StagedModule):
         super().__init__(labels, threshold)
         self.save_hyperparameters(ignore=["labels", "background"])
         self.background = DensityBackground() if background is None else background
+        if self.background.state_dict() and not isinstance(self.background, DensityBackground):
+            raise UserError(
+                f"model.init_args.background: {type(self.background).__name__} has weights that no stage of "
+                f"CDN-MEDAL-net trains. Name DensityBackground, or a source without weights."
+            )
         self.difference = MedalNet()
         self.sigmoid: Literal["logistic", "hard"] = sigmoid
         self.inputs = (Stream(),)
@@ -151,6 +156,14 @@ class CdnMedal(StagedModule):
                 f"model.init_args.background: the checkpoint was trained with {there}, and this configuration has "
                 f"{here}. Use the configuration of its run directory."
             )
+
+    @property
+    def remark(self) -> str:  # noqa: D102
+        if not isinstance(self.background, DensityBackground):
+            return ""
+        return (
+            "The density network was trained on all frames of the scene, the tested ones as well, without their labels."
+        )
 
     def background_pictures(self) -> dict[str, Tensor]:
         """Show the background, and the weight and the spread of each component of the mixture."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 import torch
+from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
@@ -63,6 +64,12 @@ class StagedModule(BgsModule):
         """
         if self.trainer.accumulate_grad_batches != 1:
             raise UserError("trainer.accumulate_grad_batches: a staged system counts batches; set it to 1.")
+        strategy = self.trainer.strategy
+        if isinstance(strategy, DDPStrategy) and not strategy._ddp_kwargs.get("find_unused_parameters"):
+            raise UserError(
+                "trainer.strategy: on several devices a staged system has sub-networks that do not learn at a step; "
+                "set --trainer.strategy=ddp_find_unused_parameters_true."
+            )
         if self.trainer.max_epochs != 1:
             raise UserError(
                 f"trainer.max_epochs: a staged system's plan ({len(self.plan):,} steps) is one epoch, got "

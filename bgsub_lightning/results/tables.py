@@ -70,7 +70,11 @@ def table(results: Sequence[TestResult], by_video: bool = False, averaging: Aver
             "* a figure is 0/0 in a video: there is nothing that it could count, and it is taken to be without error."
         )
     if any(video.binary_truth for video in first.videos.values()):
-        notes.append("† masks without an unknown band at the boundaries of moving objects: figures of lower fidelity.")
+        notes.append(
+            "† some masks have no unknown band at the boundaries of moving objects: figures of lower fidelity."
+        )
+    if first.remark:
+        notes.append(first.remark)
     if first.training_frames:
         overall = first.scores_with_training(averaging).overall
         both = f"F {overall['f_measure']:.4f}, PWC {overall['pwc']:.3f}"

@@ -30,8 +30,8 @@ class VideoResult:
         frames_with_training: Number of these frames; 0 for other protocols.
         threshold_counts: TP, FP, FN and TN over the scored frames at each threshold of
             :data:`bgsub_lightning.metrics.THRESHOLDS`; empty in files of earlier versions.
-        binary_truth: Whether the scored masks have foreground and no unknown pixel (170) at its boundary, although the
-            dataset knows such: the video's figures are of lower fidelity.
+        binary_truth: Whether more than a tenth of the scored masks with foreground have no unknown pixel (170) at its
+            boundary, although the dataset knows such: the video's figures are of lower fidelity.
     """
 
     counts: list[int]
@@ -61,6 +61,7 @@ class TestResult:
         frames_per_second: Frames scored per second, loading and counting included.
         device: What it ran on.
         versions: Package → version.
+        remark: What a table must say besides.
     """
 
     __test__ = False  # no test case, whatever pytest thinks of the name
@@ -77,6 +78,7 @@ class TestResult:
     frames_per_second: float
     device: str
     versions: dict[str, str]
+    remark: str = ""
 
     def scores(self, averaging: Averaging = "video") -> Scores:
         """Compute the figures."""

@@ -68,3 +68,13 @@ def test_circle_is_named(folder: Path) -> None:
     write(folder / "b.yaml", config="a.yaml")
     with pytest.raises(UserError, match=r"a\.yaml: includes itself"):
         merged(folder / "a.yaml")
+
+
+@pytest.mark.parametrize("given", [3, [3], {"a": "b.yaml"}])
+def test_what_includes_no_file_says_so(folder: Path, given: object) -> None:
+    with pytest.raises(UserError, match="`config` must name a file, or a list of files"):
+        merged(write(folder / "top.yaml", config=given))
+
+
+def test_empty_config_includes_nothing(folder: Path) -> None:
+    assert merged(write(folder / "top.yaml", config=None, name="x")) == {"name": "x"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor
 
-from bgsub_lightning.backgrounds import DensityBackground, Mog2Background, TemporalMedian
+from bgsub_lightning.backgrounds import DensityBackground, Mog2Background, ReconstructedBackground, TemporalMedian
 from bgsub_lightning.callbacks import BestCheckpoint, LastCheckpoint, Pictures, StageCheckpoints
 from bgsub_lightning.data import Background, BackgroundSource, Histories, ScenesDataModule, Stream
 from bgsub_lightning.errors import UserError
@@ -159,6 +160,21 @@ def test_a_source_without_weights_has_one_stage(source: BackgroundSource, root: 
     assert not list(tmp_path.rglob("after_*.ckpt"))
     fitted.test(system, datamodule(root, system), verbose=False)
     assert len(system.confusion.by_scene()) == 2
+
+
+def test_a_source_with_weights_that_no_stage_trains_is_refused() -> None:
+    with pytest.raises(UserError, match="ReconstructedBackground has weights that no stage of CDN-MEDAL-net trains"):
+        CdnMedal(ReconstructedBackground(4, 2))
+
+
+def test_workers_that_are_spawned_get_no_source() -> None:
+    entry = pickle.loads(pickle.dumps(Background(Mog2Background())))
+    assert entry.source is None
+
+
+def test_tables_tell_what_the_density_network_has_seen() -> None:
+    assert "the tested ones as well, without their labels" in module().remark
+    assert CdnMedal(TemporalMedian()).remark == ""
 
 
 def batch(size: int = 2) -> dict[str, Tensor]:
