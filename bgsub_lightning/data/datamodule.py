@@ -236,9 +236,8 @@ class ScenesDataModule(LightningDataModule):
         frames = span.inputs[0].drawn_from(self.split)
         if self.trainer:
             pixels = [SceneFrames(scene, self.size, self.store) for scene in frames.scenes]
-            store = FrameStore(
-                Path(self.trainer.default_root_dir) / "store"
-            )  # what depends on the weights is the run's
+            # the run's own: backgrounds may depend on its weights
+            store = FrameStore(Path(self.trainer.default_root_dir) / "store")
             for turn in (True, False):  # the first process writes, the others find what it wrote
                 if self.trainer.is_global_zero is turn:
                     for entry in span.inputs:
