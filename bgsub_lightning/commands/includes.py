@@ -1,8 +1,8 @@
 """Experiments that include others.
 
 ``config: bmn_bsn.yaml`` at the top of an experiment takes everything from that file, relative to its own folder, and
-what follows changes single values. jsonargparse reads that key as well, but checks each file alone, where an argument
-without its class has no meaning.
+what follows changes single values; a part, such as ``trainer: parts/trainer.yaml``, may do the same. jsonargparse reads
+that key as well, but checks each file alone, where an argument without its class has no meaning.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def expand(options: Sequence[str]) -> tuple[list[str], str | None]:
         if not file.is_file():
             raise UserError(f"--config: {file}: there is no such file.")
         content = _read(file)
-        is_plain = not {"config", CAMPAIGN} & content.keys()
+        parts = [_read(file.parent / value) for value in content.values() if _is_part(value)]
+        is_plain = not any({"config", CAMPAIGN} & each.keys() for each in (content, *parts))
         expanded += ["--config", str(file) if is_plain else yaml.safe_dump(merged(file))]
         name = file.stem
     return expanded, name
@@ -81,9 +82,13 @@ def _merged(file: Path, including: tuple[Path, ...] = ()) -> dict[str, Any]:
     for base in bases:
         result = _over(result, _merged(file.parent / base, (*including, file.resolve())))
     for key, value in content.items():
-        is_part = isinstance(value, str) and value.endswith((".yaml", ".yml"))
-        result = _over(result, {key: _read(file.parent / value) if is_part else value})
+        whole = _merged(file.parent / value, (*including, file.resolve())) if _is_part(value) else value
+        result = _over(result, {key: whole})
     return result
+
+
+def _is_part(value: Any) -> bool:
+    return isinstance(value, str) and value.endswith((".yaml", ".yml"))
 
 
 def _read(file: Path) -> dict[str, Any]:
