@@ -2,6 +2,7 @@
 
 from bgsub_lightning.networks.bmn_bsn import BmnBsnNetwork
 from bgsub_lightning.networks.cdn_gm import CdnGm, Mixture
+from bgsub_lightning.networks.crossnet import CrossNet
 from bgsub_lightning.networks.mcfcn import Mcfcn
 from bgsub_lightning.networks.medal_net import MedalNet
 from bgsub_lightning.networks.reconstruction import BackgroundReconstruction
@@ -12,6 +13,7 @@ __all__ = [
     "BackgroundReconstruction",
     "BmnBsnNetwork",
     "CdnGm",
+    "CrossNet",
     "LoadReport",
     "Mcfcn",
     "MedalNet",
