@@ -28,15 +28,22 @@ def as_image(pixels: Tensor) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True)
 class _Shown:
-    """The frame that stands for a scene, the one with the most foreground, and its four images."""
+    """The frame that stands for a scene, the one with the most foreground, and its images.
+
+    Attributes:
+        foreground: Its pixels of foreground.
+        caption: Its name and score.
+        panels: Name of a panel → title → image: the comparison, the background model, what the system made of the frame
+            on its way.
+    """
 
     foreground: int
     caption: str
-    images: list[NDArray[np.uint8]]
+    panels: dict[str, dict[str, NDArray[np.uint8]]]
 
 
 class Pictures(Callback):
-    """Draws frame, truth, prediction and coloured confusion, and the background models, of some scenes.
+    """Draws frame, truth, prediction and coloured confusion of some scenes, the background models, and inner pictures.
 
     Args:
         scenes: Number of scenes that are shown, the first of each category before the second of any; 0: no pictures.
@@ -45,13 +52,12 @@ class Pictures(Callback):
     def __init__(self, scenes: int = 4) -> None:
         self.scenes = scenes
         self.shown: dict[str, _Shown] = {}
-        self.backgrounds: dict[str, dict[str, NDArray[np.uint8]]] = {}
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
-        self.shown, self.backgrounds = {}, {}
+        self.shown = {}
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
-        self.shown, self.backgrounds = {}, {}
+        self.shown = {}
 
     def on_validation_batch_end(  # noqa: D102
         self,
@@ -97,13 +103,21 @@ class Pictures(Callback):
         position = int(batch["scored"].nonzero()[best, 0])
         prediction = (outputs["probability"][best] > module.threshold).cpu().numpy()
         truth = batch["truth"][position].cpu().numpy()
-        image = as_image(batch["image"][position])
-        colours = confusion_image(prediction, truth, batch["roi"].cpu().numpy())
-        mask = np.where(prediction, np.uint8(255), np.uint8(0))
+        comparison = {
+            "frame": as_image(batch["image"][position]),
+            "truth": truth,
+            "prediction": np.where(prediction, np.uint8(255), np.uint8(0)),
+            "TP green, FP red, FN pink, TN black": confusion_image(prediction, truth, batch["roi"].cpu().numpy()),
+        }
         score = figures(counts[best].tolist())["f_measure"]
         caption = f"{scene.key}, frame {int(batch['number'][position])}: F {score:.3f}"
-        self.shown[scene.key] = _Shown(foreground, caption, [image, truth, mask, colours])
-        self.backgrounds[scene.key] = {title: as_image(image) for title, image in module.background_pictures().items()}
+        panels = {"": comparison}
+        for name, pictures in (
+            ("_background", module.background_pictures()),
+            ("_inner", module.frame_pictures(position)),
+        ):
+            panels[name] = {title: as_image(picture) for title, picture in pictures.items()}
+        self.shown[scene.key] = _Shown(foreground, caption, panels)
 
     def _chosen(self, module: BgsModule, stage: str) -> set[str]:
         """The keys of the scenes that are shown."""
@@ -117,14 +131,17 @@ class Pictures(Callback):
     def _draw(self, trainer: Trainer, phase: str) -> Path | None:
         if not self.shown or not trainer.is_global_zero:
             return None
-        rows = [(shown.caption, shown.images) for _, shown in sorted(self.shown.items())]
-        titles = ["frame", "truth", "prediction", "TP green, FP red, FN pink, TN black"]
-        path = self._keep(trainer, phase, comparison_panel(rows, titles))
-        backgrounds = [(key, pictures) for key, pictures in sorted(self.backgrounds.items()) if pictures]
-        if backgrounds:
-            rows = [(key, list(pictures.values())) for key, pictures in backgrounds]
-            self._keep(trainer, f"{phase}_background", comparison_panel(rows, list(backgrounds[0][1])))
-        return path
+        kept = {}
+        for name in next(iter(self.shown.values())).panels:
+            rows = [
+                (shown.caption, shown.panels[name]) for _, shown in sorted(self.shown.items()) if shown.panels[name]
+            ]
+            if rows:
+                panel = comparison_panel(
+                    [(caption, list(images.values())) for caption, images in rows], list(rows[0][1])
+                )
+                kept[name] = self._keep(trainer, phase + name, panel)
+        return kept[""]
 
     def _keep(self, trainer: Trainer, name: str, picture: NDArray[np.uint8]) -> Path:
         step = f"_step{trainer.global_step:07d}" if name.startswith("validation") else ""

@@ -62,6 +62,14 @@ class BgsModule(LightningModule):
         """Show the background model of the scene at hand: title → ``(3, H, W)`` or ``(H, W)``, range [0, 1]."""
         return {}
 
+    def frame_pictures(self, position: int) -> dict[str, Tensor]:
+        """Show what the system made of a frame on the way to its answer: title → as :meth:`background_pictures`.
+
+        Args:
+            position: Position of the frame in the last batch that was evaluated.
+        """
+        return {}
+
     def target(self, mask: Tensor) -> Tensor:
         """Return the classes of grey levels, shape ``(B, H, W)``, uint8: 0 background, 1 foreground, 255 ignored."""
         return cast("Tensor", self._target_of_level)[mask.int()]

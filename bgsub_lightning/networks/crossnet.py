@@ -69,8 +69,8 @@ class CrossNet(nn.Module):
         channels = top
         for i, (kernel, multiple) in enumerate(_DECODER):
             rate = dropout if i < _DROPPED else 0.0
-            step = CmDff if filters else _Concatenation
-            steps.append(step(channels, multiple * width, streams, kernel, norm, rate))
+            kind = CmDff if filters else _Concatenation
+            steps.append(kind(channels, multiple * width, streams, kernel, norm, rate))
             channels = multiple * width * (2 if filters else 1 + streams)
         self.decoder = nn.ModuleList(steps)
         self.head = nn.Sequential(nn.LeakyReLU(0.2), nn.ConvTranspose2d(channels, 1, 7, 2, 3, output_padding=1))
