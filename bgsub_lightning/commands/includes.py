@@ -1,8 +1,8 @@
 """Experiments that include others.
 
 ``config: bmn_bsn.yaml`` at the top of an experiment takes everything from that file, relative to its own folder, and
-what follows changes single values; a part, such as ``trainer: parts/trainer.yaml``, may do the same. jsonargparse reads
-that key as well, but checks each file alone, where an argument without its class has no meaning.
+what follows changes single values; so it does at the top of one of its sections, such as ``trainer``. jsonargparse
+reads that key as well, but checks each file alone, where an argument without its class has no meaning.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def expand(options: Sequence[str]) -> tuple[list[str], str | None]:
         if not file.is_file():
             raise UserError(f"--config: {file}: there is no such file.")
         content = _read(file)
-        parts = [_read(file.parent / value) for value in content.values() if _is_part(value)]
-        is_plain = not any({"config", CAMPAIGN} & each.keys() for each in (content, *parts))
+        sections = [value for value in content.values() if isinstance(value, dict)]
+        is_plain = not any({"config", CAMPAIGN} & each.keys() for each in (content, *sections))
         expanded += ["--config", str(file) if is_plain else yaml.safe_dump(merged(file))]
         name = file.stem
     return expanded, name
@@ -73,22 +73,25 @@ def campaign_of(file: Path) -> Any:
 def _merged(file: Path, including: tuple[Path, ...] = ()) -> dict[str, Any]:
     if file.resolve() in including:
         raise UserError(f"{file}: includes itself by its key `config`.")
-    content = _read(file)
+    return _resolved(_read(file), file, (*including, file.resolve()), is_top=True)
+
+
+def _resolved(content: dict[str, Any], file: Path, including: tuple[Path, ...], is_top: bool) -> dict[str, Any]:
+    """Lay what a file or one of its sections says over what it includes."""
     given = content.pop("config", None) or []
     bases = [given] if isinstance(given, str) else given
     if not isinstance(bases, list) or not all(isinstance(base, str) for base in bases):
         raise UserError(f"{file}: `config` must name a file, or a list of files, got {given!r}.")
     result: dict[str, Any] = {}
     for base in bases:
-        result = _over(result, _merged(file.parent / base, (*including, file.resolve())))
+        result = _over(result, _merged(file.parent / base, including))
     for key, value in content.items():
-        whole = _merged(file.parent / value, (*including, file.resolve())) if _is_part(value) else value
-        result = _over(result, {key: whole})
+        if is_top and isinstance(value, str) and value.endswith((".yaml", ".yml")):
+            value = _merged(file.parent / value, including)
+        elif is_top and isinstance(value, dict):
+            value = _resolved(value, file, including, is_top=False)
+        result = _over(result, {key: value})
     return result
-
-
-def _is_part(value: Any) -> bool:
-    return isinstance(value, str) and value.endswith((".yaml", ".yml"))
 
 
 def _read(file: Path) -> dict[str, Any]:

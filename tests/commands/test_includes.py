@@ -46,12 +46,17 @@ def test_includes_chain_and_the_last_wins(folder: Path) -> None:
     assert merged(top)["model"]["init_args"] == {"a": 7, "b": 8}
 
 
-def test_parts_include_others(folder: Path) -> None:
-    write(folder / "parts/more.yaml", config="data.yaml", init_args={"fold": 2})
-    top = write(folder / "top.yaml", data="parts/more.yaml")
+def test_sections_include_parts(folder: Path) -> None:
+    top = write(folder / "top.yaml", data={"config": "parts/data.yaml", "init_args": {"fold": 2}}, model={"a": 1})
     content = merged(top)
+    assert content["model"] == {"a": 1}
     assert content["data"]["init_args"] == {"fold": 2, "protocol": {"class_path": "A", "init_args": {"k": 3}}}
     assert yaml.safe_load(expand(["--config", str(top)])[0][1]) == content
+
+
+def test_deeper_keys_of_that_name_are_values(folder: Path) -> None:
+    top = write(folder / "top.yaml", config="base.yaml", model={"init_args": {"config": "x.yaml"}})
+    assert merged(top)["model"]["init_args"] == {"a": 1, "b": 2, "config": "x.yaml"}
 
 
 def test_command_line_is_left_alone_but_for_includes(folder: Path) -> None:
