@@ -1,0 +1,50 @@
+"""What the scripts here share: rates of ways that take turns, and their table."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from rich import box
+from rich.table import Table
+
+from bgsub_lightning.console import console
+
+
+def rate(step: Callable[[], object], seconds: float, device: str = "cpu") -> float:
+    """Calls per second."""
+    step()
+    synchronize(device)
+    begin, count = time.perf_counter(), 0
+    while time.perf_counter() - begin < seconds:
+        step()
+        count += 1
+        synchronize(device)
+    return count / (time.perf_counter() - begin)
+
+
+def synchronize(device: str) -> None:
+    if device != "cpu":
+        torch.cuda.synchronize()
+
+
+def interleaved(ways: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:
+    """Median rate of each way; they take turns, so that what disturbs the machine disturbs all."""
+    found: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, way in ways.items():
+            found[name].append(way())
+    return {name: statistics.median(rates) for name, rates in found.items()}
+
+
+def show(title: str, rates: dict[str, float], base: str, unit: str | None) -> None:
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE, pad_edge=False)
+    table.add_column("")
+    table.add_column(f"times {base}", justify="right")
+    if unit:
+        table.add_column(unit, justify="right")
+    for name, value in rates.items():
+        table.add_row(name, f"{value / rates[base]:.2f}", *([f"{value:,.1f}"] if unit else []))
+    console.print(table)
