@@ -6,16 +6,14 @@ modeling and subtraction", BMVC 2019.
 
 from __future__ import annotations
 
-import math
-
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
-from torch.optim.lr_scheduler import LambdaLR
 
 from bgsub_lightning.data import EvaluationBatch, Image, References, TrainingBatch
 from bgsub_lightning.losses import masked_cross_entropy
 from bgsub_lightning.modules.base import BgsModule
+from bgsub_lightning.modules.decay import cosine_decay
 from bgsub_lightning.networks import BmnBsnNetwork
 from bgsub_lightning.scenes.labels import LabelRule
 
@@ -106,9 +104,4 @@ class BmnBsn(BgsModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam (section 4.1)."""
-        optimizer = torch.optim.Adam(self.parameters(), lr=self.lr)
-        if not self.decay_steps:
-            return optimizer
-        end = self.decay_steps
-        decay = LambdaLR(optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * min(step / end, 1))))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": decay, "interval": "step"}}
+        return cosine_decay(torch.optim.Adam(self.parameters(), lr=self.lr), self.decay_steps)
