@@ -24,6 +24,7 @@ COMMANDS = {
     ),
     "report": ("report", "compare the scores of finished tests in one table"),
     "prepare": ("prepare", "check a dataset, list its videos and problems, fill the frame store"),
+    "flow": ("flow", "compute optical flow ahead, into the frame store"),
     "synthesize": ("synthesize", "write a synthetic twin of CDnet2014 or Wallflower"),
     "demo": ("demo", "train, test and compare on synthetic scenes in a few minutes"),
 }

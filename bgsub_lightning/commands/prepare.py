@@ -15,7 +15,8 @@ from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import FrameStore, SceneFrames, fill, read_mask
 from bgsub_lightning.scenes import CDnet2014, Problem, Reader, Scene, Wallflower
 
-_READERS: dict[str, type[Reader]] = {reader.name: reader for reader in (CDnet2014, Wallflower)}
+READERS: dict[str, type[Reader]] = {reader.name: reader for reader in (CDnet2014, Wallflower)}
+"""Name of a dataset → its reader."""
 
 
 def prepare(
@@ -41,7 +42,7 @@ def prepare(
     Raises:
         UserError: If the dataset is not there, a video cannot be used, or the store cannot be written.
     """
-    reader = _READERS[dataset]()
+    reader = READERS[dataset]()
     scenes = reader.scenes(reader.locate(root), scene)
     console.print(_videos(scenes))
     problems = [problem for each in scenes for problem in each.problems] + _spoiled_masks(scenes)

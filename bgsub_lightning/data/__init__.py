@@ -2,7 +2,7 @@
 
 from bgsub_lightning.data.background import Background, BackgroundSource
 from bgsub_lightning.data.datamodule import ScenesDataModule
-from bgsub_lightning.data.inputs import Histories, Image, Input, References, Stream
+from bgsub_lightning.data.inputs import Histories, Hop, Image, Input, References, Stream
 from bgsub_lightning.data.pasting import VocObjects
 from bgsub_lightning.data.sample import EvaluationBatch, TrainingBatch
 from bgsub_lightning.data.stages import Span, Stage, StagePlan
@@ -13,6 +13,7 @@ __all__ = [
     "BackgroundSource",
     "EvaluationBatch",
     "Histories",
+    "Hop",
     "Image",
     "Input",
     "References",

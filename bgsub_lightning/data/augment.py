@@ -26,27 +26,37 @@ class ClipAugmentation:
     Args:
         compose: The pipeline.
         images: Number of frames in a sample.
+        planes: Number of channels in a sample that are no colours, such as those of optical flow.
     """
 
-    def __init__(self, compose: A.Compose, images: int) -> None:
+    def __init__(self, compose: A.Compose, images: int, planes: int = 0) -> None:
         self.compose = compose
         self.names = ["image", *(f"image{i}" for i in range(1, images))]
-        compose.add_targets(dict.fromkeys(self.names[1:], "image"))
+        self.planes = [f"plane{i}" for i in range(planes)]
+        compose.add_targets(dict.fromkeys(self.names[1:], "image") | dict.fromkeys(self.planes, "mask"))
 
-    def __call__(self, images: Sequence[NDArray[np.uint8]], mask: NDArray[np.uint8], seed: int) -> None:
+    def __call__(
+        self,
+        images: Sequence[NDArray[np.uint8]],
+        mask: NDArray[np.uint8],
+        seed: int,
+        planes: Sequence[NDArray[np.uint8]] = (),
+    ) -> None:
         """Augment a sample in place.
 
         Args:
             images: Frames, each of shape ``(H, W, 3)``, uint8.
             mask: Grey levels, shape ``(H, W)``, uint8; resampled by nearest neighbour.
             seed: Seed of this sample.
+            planes: Channels, each of shape ``(H, W)``, uint8, that move as the mask does, and whose values stay.
 
         Raises:
             UserError: If the pipeline changes the size or the type.
         """
         self.compose.set_random_seed(seed % 2**32)
-        done = self.compose(**dict(zip(self.names, images, strict=True)), mask=mask)
-        for name, image in zip((*self.names, "mask"), (*images, mask), strict=True):
+        names, parts = (*self.names, "mask", *self.planes), (*images, mask, *planes)
+        done = self.compose(**dict(zip(names, map(np.ascontiguousarray, parts), strict=True)))
+        for name, image in zip(names, parts, strict=True):
             if done[name].shape != image.shape or done[name].dtype != np.uint8:
                 raise UserError(
                     f"data.init_args.augment: the pipeline makes {done[name].dtype}{done[name].shape} of "

@@ -16,12 +16,12 @@ from torch.utils.data import DataLoader
 from bgsub_lightning.console import console
 from bgsub_lightning.data.augment import A, ClipAugmentation
 from bgsub_lightning.data.dataset import EvaluationDataset, TrainingDataset
-from bgsub_lightning.data.inputs import Input, Stream
+from bgsub_lightning.data.inputs import Hop, Input, Stream
 from bgsub_lightning.data.pasting import VOC_HOMEPAGE, VocObjects, has_foreground
 from bgsub_lightning.data.ring import RingLoader
 from bgsub_lightning.data.stages import Span, StagedLoader, StagePlan
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.frames import FrameStore, SceneFrames, fill
+from bgsub_lightning.frames import DisFlow, FlowMethod, FrameStore, SceneFrames, fill, fill_flow
 from bgsub_lightning.sampling import EvaluationBatches, FrameSet, Protocol, Split, TrainingBatches
 from bgsub_lightning.scenes import CDnet2014, Reader
 
@@ -52,6 +52,8 @@ class ScenesDataModule(LightningDataModule):
         paste: Objects, or a folder in the layout of PASCAL VOC 2012 that holds some, for protocols that paste them into
             the training frames of scenes whose training part has no foreground.
         allow_training_frames: Test on frames that the checkpoint was trained on, and say so, instead of refusing.
+        flow: What computes the optical flow of systems that see it. With a store, what that lacks is computed before
+            the run (or ahead, by the command ``flow``); without one, whenever a frame is loaded.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class ScenesDataModule(LightningDataModule):
         allow_training_frames: bool = False,
         plan: StagePlan | None = None,
         paste: VocObjects | Path | None = None,
+        flow: FlowMethod = DisFlow(),  # noqa: B008 (it cannot be changed)
     ) -> None:
         super().__init__()
         for name, value, low in (("batch_size", batch_size, 1), ("eval_batch_size", eval_batch_size, 1)):
@@ -103,6 +106,7 @@ class ScenesDataModule(LightningDataModule):
         self.augment = augment
         self.flip = flip
         self.paste = paste
+        self.flow = flow
         self.allow_training_frames = allow_training_frames
         self._frames: dict[str, FrameSet] = {}
 
@@ -194,7 +198,10 @@ class ScenesDataModule(LightningDataModule):
                 soft_wrap=True,
             )
         if self.store:
-            fill([SceneFrames(scene, self.size, self.store) for scene in scenes])
+            pixels = [SceneFrames(scene, self.size, self.store, self.flow) for scene in scenes]
+            fill(pixels)
+            taus = sorted({tau for entry in self._all_inputs if isinstance(entry, Hop) for tau in entry.taus})
+            fill_flow(pixels, taus, None if self.num_workers else 1)
 
     def train_dataloader(self) -> RingLoader | StagedLoader:
         """Batches of the contract :class:`TrainingBatch`."""
@@ -250,9 +257,10 @@ class ScenesDataModule(LightningDataModule):
 
     def _training(self, inputs: Sequence[Input], batches: TrainingBatches) -> RingLoader:
         size = self.size or self._common_size(batches.frames)
-        pixels = [SceneFrames(scene, size, self.store) for scene in batches.frames.scenes]
-        images = sum(math.prod(entry.shape((1, 1))[:-3]) for entry in inputs if entry.labelled)
-        augment = ClipAugmentation(self.augment, images) if self.augment and images else None
+        pixels = [SceneFrames(scene, size, self.store, self.flow) for scene in batches.frames.scenes]
+        images = sum(math.prod(entry.shape((1, 1))[:-3]) for entry in inputs if entry.labelled and entry.colour)
+        planes = sum(entry.shape((1, 1))[-1] for entry in inputs if not entry.colour)
+        augment = ClipAugmentation(self.augment, images, planes) if self.augment and images else None
         sample = math.prod(size) + sum(math.prod(entry.shape(size)) for entry in inputs)
         return RingLoader(
             TrainingDataset(pixels, inputs, augment, self.flip, self.pasted),
@@ -282,7 +290,7 @@ class ScenesDataModule(LightningDataModule):
         shown = scored
         if self.streams:
             shown = FrameSet.of((scene, [n for n in scene.frames if n <= numbers[-1]]) for scene, numbers in scored)
-        pixels = [SceneFrames(scene, self.size, self.store) for scene in shown.scenes]
+        pixels = [SceneFrames(scene, self.size, self.store, self.flow) for scene in shown.scenes]
         batches = EvaluationBatches(shown, self.eval_batch_size, *self._process, whole_scenes=self.streams)
         return DataLoader(
             EvaluationDataset(pixels, self.inputs, scored, self.seed, stage != "predict", besides),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -61,8 +62,10 @@ class TrainingDataset(Dataset[dict[str, Any]]):
                 if pixels.scene.key in self.pasted and "image" in arrays:
                     self.pasted[pixels.scene.key].paste(arrays["image"][row], mask, draw.seed)
                 if self.augment:
-                    parts = [arrays[entry.key][row].reshape(-1, size[1], size[0], 3) for entry in self.inputs]
-                    self.augment([image for part in parts for image in part], mask, draw.seed)
+                    parts = [(entry, arrays[entry.key][row]) for entry in self.inputs]
+                    images = [part.reshape(-1, size[1], size[0], 3) for entry, part in parts if entry.colour]
+                    planes = [np.moveaxis(part, -1, 0) for entry, part in parts if not entry.colour]
+                    self.augment(list(chain(*images)), mask, draw.seed, list(chain(*planes)))
         if self.labelled:
             chances = [np.random.default_rng((draw.seed, 1)).random() for draw in draws]
             batch["flip"] = torch.tensor([chance < self.flip for chance in chances])
@@ -102,9 +105,13 @@ class EvaluationDataset(Dataset[dict[str, Any]]):
     def __getitem__(self, draws: Sequence[Draw]) -> dict[str, Any]:
         frames = self.scenes[draws[0].scene]
         scored = self.scored.get(frames.scene.key, frozenset())
-        batch: dict[str, Any] = {"image": torch.from_numpy(np.stack([frames.image(draw.number) for draw in draws]))}
+        batch: dict[str, Any] = {}
         for entry in self.inputs:
-            if draws[0].opens and (loaded := entry.scene(frames, self.seed)) is not None:
+            if entry.per_frame:
+                batch[entry.key] = _empty(len(draws), *entry.shape(frames.size))
+                for draw, place in zip(draws, batch[entry.key].numpy(), strict=True):
+                    entry.load(frames, draw.number, self.seed, place)
+            elif draws[0].opens and (loaded := entry.scene(frames, self.seed)) is not None:
                 batch[entry.key] = torch.from_numpy(loaded)
         if self.with_truth:
             batch["truth"] = torch.from_numpy(np.stack([_truth(frames, draw.number) for draw in draws]))

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import FrameStore, SceneFrames
+from bgsub_lightning.frames.flow import require_motion
 from bgsub_lightning.sampling import FrameSet, Split
 from bgsub_lightning.scenes.scene import Scene
 
@@ -28,10 +29,14 @@ class Input:
     Attributes:
         key: The key.
         labelled: Whether its samples are labelled frames, whose masks are loaded with them.
+        per_frame: Whether evaluation, too, loads it for each frame.
+        colour: Whether it is made of RGB frames, whose light an augmentation may change, as well as their geometry.
     """
 
     key: ClassVar[str]
     labelled: ClassVar[bool] = True
+    per_frame: ClassVar[bool] = False
+    colour: ClassVar[bool] = True
 
     def require(self, scene: Scene) -> None:
         """Check that a scene can serve this input.
@@ -41,7 +46,7 @@ class Input:
         """
 
     def shape(self, size: tuple[int, int]) -> tuple[int, ...]:
-        """Return the shape of one sample before it reaches the device: ``(..., H, W, 3)``, for a size (W, H)."""
+        """Return the shape of one sample before it reaches the device: ``(..., H, W, C)``, for a size (W, H)."""
         return (size[1], size[0], 3)
 
     def frames(self, scene: Scene, number: int, seed: int) -> list[int]:
@@ -91,6 +96,7 @@ class Image(Input):
     """The target frame."""
 
     key = "image"
+    per_frame = True
 
     def frames(self, scene: Scene, number: int, seed: int) -> list[int]:  # noqa: D102
         return [number]
@@ -99,6 +105,40 @@ class Image(Input):
 @dataclass(frozen=True)
 class Stream(Image):
     """The target frame, for systems that carry state: evaluation shows them every frame of a scene, from the first."""
+
+
+@dataclass(frozen=True)
+class Hop(Input):
+    """Hierarchical optical flow of the target frame (CrossNet, section III-C).
+
+    Args:
+        taus: The intervals τ between the two frames of a flow, in frames; each is a channel, the longest first.
+
+    Raises:
+        UserError: If there is none, or one is not positive or named twice.
+    """
+
+    key = "hop"
+    per_frame = True
+    colour = False
+    taus: tuple[int, ...] = (1, 5, 10)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "taus", tuple(sorted(self.taus)))
+        if not self.taus or self.taus[0] < 1 or len(set(self.taus)) < len(self.taus):
+            raise UserError(
+                f"model.init_args.taus: the intervals of the optical flow are one or more different numbers of frames, "
+                f"each 1 at least, got {list(self.taus)}."
+            )
+
+    def require(self, scene: Scene) -> None:  # noqa: D102
+        require_motion(scene, self.taus)
+
+    def shape(self, size: tuple[int, int]) -> tuple[int, ...]:  # noqa: D102
+        return (size[1], size[0], len(self.taus))
+
+    def load(self, pixels: SceneFrames, number: int, seed: int, out: NDArray[np.uint8]) -> None:  # noqa: D102
+        pixels.hop(number, self.taus, out)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,10 @@ class TrainingBatch(TypedDict, total=False):
     """Target frames, shape ``(B, 3, H, W)``, float32, range [0, 1], RGB, in memory format channels-last."""
     references: Tensor
     """N frames of each target's unlabelled part, shape ``(B, N, 3, H, W)``, float32, range [0, 1]."""
+    hop: Tensor
+    """Hierarchical optical flow of the target frames, shape ``(B, T, H, W)``, float32, range [0, 1]: the length of the
+    flow to each of T earlier frames, from the longest interval to the shortest; 8/255 is a pixel of the frames' own
+    size, 0 is no motion, 1 is 32 pixels or more."""
     background: Tensor
     """The background of each target frame, as ``image``."""
     truth_background: Tensor
@@ -39,6 +43,8 @@ class EvaluationBatch(TypedDict, total=False):
     """Frames of one scene, in order. What is loaded once per scene is in its first batch alone."""
 
     image: Tensor
+    """As in training."""
+    hop: Tensor
     """As in training."""
     references: Tensor
     """D draws of N frames of the scene, fixed by (seed, scene): shape ``(D, N, 3, H, W)``; in the first batch alone."""

@@ -1,7 +1,25 @@
-"""Room 2: pixels. Decoding, and the store that keeps them decoded."""
+"""Room 2: pixels. Decoding, the store that keeps them decoded, and optical flow."""
 
+from bgsub_lightning.frames.filling import fill_flow
+from bgsub_lightning.frames.flow import DisFlow, FarnebackFlow, FlowFiles, FlowMethod, FrameFlow, LucasKanadeFlow
 from bgsub_lightning.frames.images import read_image, read_mask, read_roi, write_png
 from bgsub_lightning.frames.source import SceneFrames, fill
 from bgsub_lightning.frames.store import FrameStore, StoredArray
 
-__all__ = ["FrameStore", "SceneFrames", "StoredArray", "fill", "read_image", "read_mask", "read_roi", "write_png"]
+__all__ = [
+    "DisFlow",
+    "FarnebackFlow",
+    "FlowFiles",
+    "FlowMethod",
+    "FrameFlow",
+    "FrameStore",
+    "LucasKanadeFlow",
+    "SceneFrames",
+    "StoredArray",
+    "fill",
+    "fill_flow",
+    "read_image",
+    "read_mask",
+    "read_roi",
+    "write_png",
+]

@@ -30,10 +30,20 @@ def read_image(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.ui
     image = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
     if image is None:
         raise UserError(f"{path}: cannot be decoded as an image. Fetch the file again, or delete it.")
-    if size is not None and size != (image.shape[1], image.shape[0]):
-        shrinks = size[0] <= image.shape[1] and size[1] <= image.shape[0]
-        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    return image.astype(np.uint8, copy=False)
+    return resized(image.astype(np.uint8, copy=False), size or (image.shape[1], image.shape[0]))
+
+
+def resized(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Resize an image, ``(h, w)`` or ``(h, w, 3)``, to a width and height.
+
+    It is averaged over areas when it shrinks both ways, else interpolated bilinearly.
+    """
+    height, width = image.shape[:2]
+    if size == (width, height):
+        return image
+    shrinks = size[0] <= width and size[1] <= height
+    shown = cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return shown.astype(np.uint8, copy=False)
 
 
 def read_mask(

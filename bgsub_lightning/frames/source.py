@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from bgsub_lightning.console import console, progress_bar
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.frames.images import read_image, read_mask, read_roi
+from bgsub_lightning.frames.flow import VERSION, FlowMethod, channel
+from bgsub_lightning.frames.images import read_image, read_mask, read_roi, resized
 from bgsub_lightning.frames.store import FrameStore, StoredArray, fingerprint
 from bgsub_lightning.scenes.scene import Scene
 
@@ -39,14 +40,22 @@ class SceneFrames:
         scene: The scene.
         size: Width and height of the network's input; ``None``: the frames' own.
         store: Where decoded frames are kept; ``None``: every access decodes the file.
+        flow: What :meth:`hop` shows; ``None``: it cannot be asked for.
     """
 
     _window: ClassVar[tuple[tuple[Any, ...], NDArray[np.uint8]] | None] = None
 
-    def __init__(self, scene: Scene, size: tuple[int, int] | None, store: FrameStore | None = None) -> None:
+    def __init__(
+        self,
+        scene: Scene,
+        size: tuple[int, int] | None,
+        store: FrameStore | None = None,
+        flow: FlowMethod | None = None,
+    ) -> None:
         self.scene = scene
         self.size = size or scene.size
         self.store = store
+        self.flow = flow
         width, height = self.size
         self._images = _Kind(f"frames_{width}x{height}", scene.frames, (height, width, 3), self._decode_image)
         self._masks = _Kind(f"masks_{width}x{height}", scene.masks, (height, width), self._decode_mask)
@@ -64,6 +73,60 @@ class SceneFrames:
         if self.size == self.scene.size:
             return self.mask(number)
         return read_mask(self.scene.masks[number], self.scene.size, code=self.scene.mask_code)
+
+    def hop(self, number: int, taus: Sequence[int], out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+        """Return a frame's hierarchical optical flow at the input size (CrossNet, section III-C).
+
+        A channel is 8 grey levels per pixel of motion, in pixels of the frames' own size, and at most 255.
+
+        Args:
+            number: The frame.
+            taus: The intervals, in frames.
+            out: Where it goes; ``None``: a new array.
+
+        Returns:
+            Shape ``(H, W, len(taus))``, uint8, from the longest interval to the shortest.
+        """
+        image = np.empty((*self.size[::-1], len(taus)), np.uint8) if out is None else out
+        for place, tau in enumerate(sorted(taus, reverse=True)):
+            image[..., place] = self.motion(number, tau)
+        return image
+
+    def motion(self, number: int, tau: int) -> NDArray[np.uint8]:
+        """Return one channel of :meth:`hop`, shape ``(H, W)``, uint8.
+
+        Raises:
+            ValueError: If there is no flow method.
+            UserError: If a file cannot be used.
+        """
+        if self.flow is None:
+            raise ValueError(f"{self.scene.key}: no flow method was given")
+        if tau not in self._stored_motion:
+            self._stored_motion[tau] = self._open_motion(tau)
+        if stored := self._stored_motion[tau]:
+            return stored.read(number)
+        return resized(channel(self.flow.magnitude(self.scene, number, tau)), self.size)
+
+    def missing_motion(self, taus: Sequence[int]) -> list[int]:
+        """Return the intervals that the store has no flow of, or only such of other files or settings."""
+        return [tau for tau in taus if self.store and self._open_motion(tau) is None]
+
+    def write_motion(self, tau: int, rows: Iterator[NDArray[np.uint8]]) -> Iterator[int]:
+        """Write the flow of one interval to the store.
+
+        Args:
+            tau: The interval.
+            rows: What :meth:`motion` gives for each frame of the scene, in their order; no more is taken.
+
+        Yields:
+            The number of each frame whose row was written.
+
+        Raises:
+            UserError: If the store cannot be written.
+        """
+        if self.store and self.flow:
+            place = self._key, self._motion_kind(tau), self._motion_source(tau)
+            yield from self.store.write(*place, list(self.scene.frames), lambda _: next(rows), self.size[::-1])
 
     def window(self, numbers: Sequence[int]) -> NDArray[np.uint8]:
         """Return several frames at the input size, shape ``(T, H, W, 3)``, uint8.
@@ -128,6 +191,23 @@ class SceneFrames:
     def _stored_masks(self) -> StoredArray | None:
         return self._open(self._masks)
 
+    @cached_property
+    def _stored_motion(self) -> dict[int, StoredArray | None]:
+        return {}
+
+    def _open_motion(self, tau: int) -> StoredArray | None:
+        if self.store is None:
+            return None
+        return self.store.open(self._key, self._motion_kind(tau), self._motion_source(tau))
+
+    def _motion_kind(self, tau: int) -> str:
+        return f"flow_{self.flow.name if self.flow else ''}_tau{tau}_{self.size[0]}x{self.size[1]}"
+
+    def _motion_source(self, tau: int) -> str:
+        if self.flow is None:
+            raise ValueError(f"{self.scene.key}: no flow method was given")
+        return f"{self.source} {fingerprint(self.flow.files(self.scene, tau))} {self.flow.settings()} {VERSION}"
+
     def _read(
         self, stored: StoredArray | None, kind: _Kind, number: int, out: NDArray[np.uint8] | None
     ) -> NDArray[np.uint8]:
@@ -173,7 +253,8 @@ def fill(scenes: Sequence[SceneFrames], workers: int | None = None) -> None:
     missing = [scene for scene in scenes if scene.missing()]
     if not missing:
         return
-    _require_room(missing)
+    store = next(scene.store for scene in missing if scene.store)
+    require_room(store, sum(scene.missing_bytes() for scene in missing))
     with progress_bar() as bar, ThreadPoolExecutor(workers or max(2, os.cpu_count() or 2)) as pool:
         task = bar.add_task("Filling the frame store", total=sum(scene.missing() for scene in missing))
 
@@ -190,9 +271,16 @@ def fill(scenes: Sequence[SceneFrames], workers: int | None = None) -> None:
                 job.cancel()
 
 
-def _require_room(scenes: Sequence[SceneFrames]) -> None:
-    needed = sum(scene.missing_bytes() for scene in scenes)
-    store = next(scene.store for scene in scenes if scene.store)
+def require_room(store: FrameStore, needed: int) -> None:
+    """Check that the disk has room for what is about to be written, and tell how much it is.
+
+    Args:
+        store: The store.
+        needed: Bytes.
+
+    Raises:
+        UserError: If it has not.
+    """
     store.root.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(store.root).free
     if needed > free:

@@ -1,0 +1,127 @@
+"""Optical flow, computed ahead by several processes."""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from itertools import chain
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from bgsub_lightning.console import progress_bar
+from bgsub_lightning.errors import UserError
+from bgsub_lightning.frames.source import SceneFrames, require_room
+
+_CHUNK = 16  # frames of a task: few, so that Ctrl-C need not wait; each decodes up to τ frames that another has too
+_AHEAD = 3  # tasks per process that are computed or wait to be written
+
+_Task = tuple[int, int, list[int]]
+"""Position of the scene, interval, frames."""
+
+_scenes: Sequence[SceneFrames] = ()
+"""Those of a worker process."""
+
+
+def fill_flow(scenes: Sequence[SceneFrames], taus: Sequence[int], workers: int | None = None) -> int:
+    """Write the flow that the store lacks, with a progress bar; each scene and interval is an array of its own.
+
+    What is written does not depend on the number of processes. An interrupted run has written whole arrays only, and
+    the next one goes on with the others.
+
+    Args:
+        scenes: The scenes, all of one store and with a flow method.
+        taus: The intervals, in frames.
+        workers: Processes; 1 computes in this one. ``None``: one for each processor.
+
+    Returns:
+        How many arrays were written.
+
+    Raises:
+        UserError: If there is not enough room on the disk, a file cannot be used, the store cannot be written, or a
+            process was killed.
+    """
+    jobs = [(position, tau) for position, scene in enumerate(scenes) for tau in scene.missing_motion(taus)]
+    if not jobs:
+        return 0
+    frames = [len(scenes[position].scene.frames) for position, _ in jobs]
+    store = next(scene.store for scene in scenes if scene.store)
+    sizes = [math.prod(scenes[position].size) for position, _ in jobs]
+    require_room(store, sum(count * size for count, size in zip(frames, sizes, strict=True)))
+    workers = min(workers or len(os.sched_getaffinity(0)), -(-sum(frames) // _CHUNK))
+    tasks = (
+        (position, tau, numbers[start : start + _CHUNK])
+        for position, tau in jobs
+        for numbers in [list(scenes[position].scene.frames)]
+        for start in range(0, len(numbers), _CHUNK)
+    )
+    found = (_rows(scenes, task) for task in tasks) if workers == 1 else _in_processes(scenes, tasks, workers)
+    rows = chain.from_iterable(found)
+    with progress_bar() as bar:
+        task = bar.add_task("Computing optical flow", total=sum(frames))
+        try:
+            for position, tau in jobs:
+                name = f"{scenes[position].scene.key}, τ = {tau}"
+                bar.update(task, description=f"Computing optical flow: {name}")
+                for _ in scenes[position].write_motion(tau, rows):
+                    bar.advance(task)
+        finally:
+            found.close()
+        bar.update(task, description="Computed optical flow")
+    return len(jobs)
+
+
+def _rows(scenes: Sequence[SceneFrames], task: _Task) -> NDArray[np.uint8]:
+    position, tau, numbers = task
+    return np.stack([scenes[position].motion(number, tau) for number in numbers])
+
+
+def _in_processes(
+    scenes: Sequence[SceneFrames], tasks: Iterator[_Task], workers: int
+) -> Generator[NDArray[np.uint8], None, None]:
+    """Do tasks side by side, and yield what they give in their order; no more is under way than can be kept."""
+    # not forked: this process may hold threads, and a graphics card
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_begin, initargs=(scenes,))
+    begun: deque[Future[NDArray[np.uint8]]] = deque()
+    try:
+        for task in tasks:
+            begun.append(pool.submit(_rows_here, task))
+            if len(begun) == _AHEAD * workers:
+                yield begun.popleft().result()
+        while begun:
+            yield begun.popleft().result()
+    except BrokenProcessPool:
+        raise UserError(
+            "A process that computed optical flow ended before its time: it was killed, perhaps because the memory ran "
+            "out, or it could not start, as in a program without `if __name__ == '__main__':`. What is written stays. "
+            "Go on with fewer: `python -m bgsub_lightning flow --workers N`."
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _begin(scenes: Sequence[SceneFrames]) -> None:
+    global _scenes
+    _scenes = scenes
+    cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the first process ends the others
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A pool's processes would wait for ever for a parent that was killed."""
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)
+
+
+def _rows_here(task: _Task) -> NDArray[np.uint8]:
+    return _rows(_scenes, task)
