@@ -4,6 +4,7 @@ from bgsub_lightning.modules.base import BgsModule
 from bgsub_lightning.modules.bmn_bsn import BmnBsn
 from bgsub_lightning.modules.cdn_medal import CdnMedal
 from bgsub_lightning.modules.classical import ClassicalSubtractor
+from bgsub_lightning.modules.crossnet import CrossNet
 from bgsub_lightning.modules.fcn import FrameFcn
 from bgsub_lightning.modules.recon_mcfcn import ReconMcfcn
 from bgsub_lightning.modules.staged import StagedModule
@@ -15,6 +16,7 @@ __all__ = [
     "BmnBsn",
     "CdnMedal",
     "ClassicalSubtractor",
+    "CrossNet",
     "FrameFcn",
     "ReconMcfcn",
     "StagedModule",

@@ -1,0 +1,140 @@
+"""CrossNet, with hierarchical optical flow: HOFAM.
+
+D. Liang, D. Zhang, Q. Wang, Z. Wei, L. Zhang, "CrossNet: cross-scene background subtraction network via 3D optical
+flow", IEEE Transactions on Multimedia 2023.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+
+from bgsub_lightning.data import EvaluationBatch, Hop, Image, TrainingBatch
+from bgsub_lightning.errors import UserError
+from bgsub_lightning.losses import focal_loss, l1_loss
+from bgsub_lightning.modules.base import BgsModule
+from bgsub_lightning.modules.decay import cosine_decay
+from bgsub_lightning.networks import CrossNet as CrossNetNetwork
+from bgsub_lightning.networks.crossnet import CmDff, Normalisation
+from bgsub_lightning.scenes.labels import LabelRule
+
+_SHOWN = -1  # the last step of the decoder, Att7 in figure 5
+
+
+class CrossNet(BgsModule):
+    """One model for all scenes: appearance and optical flow, joined by cross-modal dynamic feature filters.
+
+    The defaults are the paper's numbers (section IV-A); its ablations (table I) are arguments.
+
+    Args:
+        taus: Intervals of the optical flow in frames, one channel for each; empty: no flow, and no second encoder.
+        width: Channels of the encoders' first layers; the others scale with it.
+        filters: Whether the decoder filters the encoders' features (CmDFF), or takes them as they are.
+        norm: Normalisation of each sample over all its channels, as in the authors' code, or of the batch.
+        dropout: Probability to drop a feature of the decoder's first three steps in training.
+        freeze_fusion: Leave the convolutions that fuse appearance and motion as they were drawn.
+        lr: Learning rate of Adam.
+        betas: Of Adam.
+        decay_steps: Steps over which the rate falls to zero along a cosine, where it stays: the length of the run.
+            0: the rate is constant, as in the paper.
+        focal_weight: t₁ of equation 8: what the focal loss is multiplied by.
+        l1_weight: t₂ of equation 8: what the absolute difference is multiplied by.
+        beta: Whether foreground counts by how small it is in its image (CS-Focal, equation 6), or not (focal loss; in
+            the authors' code it never does).
+        alpha: Weight of foreground in the focal loss.
+        gamma: How much less pixels count in the focal loss that are right already.
+        labels: What the grey levels of a mask mean in training; the authors' rule is ``CROSSNET``.
+        threshold: Probability above which a pixel is called foreground.
+    """
+
+    def __init__(
+        self,
+        taus: Sequence[int] = (1, 5, 10),
+        width: int = 64,
+        filters: bool = True,
+        norm: Normalisation = "group",
+        dropout: float = 0.5,
+        freeze_fusion: bool = False,
+        lr: float = 5e-5,
+        betas: tuple[float, float] = (0.95, 0.999),
+        decay_steps: int = 0,
+        focal_weight: float = 0.8,
+        l1_weight: float = 0.2,
+        beta: Literal["paper", "off"] = "paper",
+        alpha: float = 0.75,
+        gamma: float = 0.0,
+        labels: LabelRule = LabelRule.TRAINING,
+        threshold: float = 0.5,
+    ) -> None:
+        super().__init__(labels, threshold)
+        if min(focal_weight, l1_weight) < 0 or focal_weight == l1_weight == 0:
+            raise UserError(
+                f"model.init_args: the loss needs a positive focal_weight or l1_weight and no negative one, got "
+                f"{focal_weight} and {l1_weight}."
+            )
+        if not 0 <= alpha <= 1 or gamma < 0:
+            raise UserError(f"model.init_args: alpha lies in [0, 1] and gamma is not negative, got {alpha}, {gamma}.")
+        if width < 1:
+            raise UserError(f"model.init_args.width: a layer has a channel at least, got {width}.")
+        self.save_hyperparameters(ignore=["labels"])
+        self.inputs = (Image(), Hop(tuple(taus))) if taus else (Image(),)
+        network = CrossNetNetwork(len(taus), width, filters, norm, dropout, freeze_fusion)
+        # as the images come; faster on every device
+        self.network: CrossNetNetwork = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.lr = lr
+        self.betas = betas
+        self.decay_steps = decay_steps
+        self.focal_weight = focal_weight
+        self.l1_weight = l1_weight
+        self.beta = beta
+        self.alpha = alpha
+        self.gamma = gamma
+        self._means: dict[str, Tensor] = {}
+        shown = network.decoder[_SHOWN]
+        if isinstance(shown, CmDff):
+            shown.weigh.register_forward_hook(self._note("B_w", slice(None)))
+            shown.fuse.register_forward_hook(self._note("B_e_op", slice(None)))
+            shown.register_forward_hook(self._note("B_w * B_e_op", slice(width, None)))  # behind what is upsampled
+
+    def forward(self, image: Tensor, flow: Tensor | None = None) -> Tensor:
+        """Return logits ``(B, H, W)`` for frames ``(B, 3, H, W)`` and flows ``(B, len(taus), H, W)`` in [0, 1]."""
+        return self.network(2 * image - 1, None if flow is None else 2 * flow - 1)  # type: ignore[no-any-return]
+
+    def losses(self, batch: TrainingBatch) -> dict[str, Tensor]:  # noqa: D102
+        logits, target = self(batch["image"], batch.get("hop")), self.target(batch["mask"])
+        terms = {}
+        if self.focal_weight:
+            focal = focal_loss(logits, target, self.alpha, self.gamma, self.beta == "paper")
+            terms["cs_focal" if self.beta == "paper" else "focal"] = self.focal_weight * focal
+        if self.l1_weight:
+            terms["l1"] = self.l1_weight * l1_loss(logits, target)
+        return terms
+
+    def probability(self, batch: EvaluationBatch) -> Tensor:  # noqa: D102
+        return self(batch["image"], batch.get("hop")).float().sigmoid()[None]
+
+    def frame_pictures(self, position: int) -> dict[str, Tensor]:
+        """Show the last filter of the decoder: means over its channels, each stretched to [0, 1] (figure 5)."""
+        return {title: _stretched(means[position]) for title, means in self._means.items()}
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Adam (section IV-A)."""
+        learning = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        return cosine_decay(torch.optim.Adam(learning, lr=self.lr, betas=self.betas), self.decay_steps)
+
+    def _note(self, title: str, channels: slice) -> Callable[[nn.Module, Any, Tensor], None]:
+        def note(module: nn.Module, _: Any, output: Tensor) -> None:
+            if not module.training:
+                self._means[title] = output[:, channels].detach().float().mean(1)
+
+        return note
+
+
+def _stretched(values: Tensor) -> Tensor:
+    """Bring values to the range [0, 1]."""
+    low, high = values.aminmax()
+    return (values - low) / (high - low).clamp(min=1e-12)

@@ -1,0 +1,134 @@
+"""CrossNet's rules that no command shows."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from bgsub_lightning.data import Hop, Image
+from bgsub_lightning.errors import UserError
+from bgsub_lightning.losses import focal_loss, l1_loss
+from bgsub_lightning.modules import CrossNet
+from bgsub_lightning.scenes.labels import LabelRule
+
+LEVELS = torch.tensor([0, 50, 85, 170, 255], dtype=torch.uint8)
+
+
+def small(**settings: object) -> CrossNet:
+    torch.manual_seed(0)
+    return CrossNet(**{"width": 2, **settings})
+
+
+def batch(size: int = 2, flows: int = 3) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    data = {
+        "image": torch.rand(size, 3, 256, 256, generator=generator),
+        "mask": LEVELS[torch.randint(5, (size, 256, 256), generator=generator)],
+        "number": torch.arange(size),
+    }
+    return data | ({"hop": torch.rand(size, flows, 256, 256, generator=generator)} if flows else {})
+
+
+@pytest.mark.parametrize("taus", [(1, 5, 10), (1, 5), (1,), ()])
+def test_inputs_are_what_the_intervals_ask_for(taus: tuple[int, ...]) -> None:
+    module = small(taus=taus)
+    assert module.inputs == ((Image(), Hop(taus)) if taus else (Image(),))
+    data = batch(flows=len(taus))
+    assert module(data["image"], data.get("hop")).shape == (2, 256, 256)
+
+
+def test_missing_flow_is_named() -> None:
+    data = batch(flows=0)
+    with pytest.raises(UserError, match=r"needs hop in its batches.*data\.init_args\.inputs"):
+        small().training_step(data, 0)
+
+
+@pytest.mark.parametrize("rule", [LabelRule.TRAINING, LabelRule.CROSSNET])
+@pytest.mark.parametrize("beta", ["paper", "off"])
+def test_losses_are_the_weighted_terms(beta: str, rule: LabelRule) -> None:
+    module, data = small(beta=beta, focal_weight=0.7, l1_weight=0.4, alpha=0.6, gamma=1.5, labels=rule).eval(), batch()
+    logits = module.network(data["image"] * 2 - 1, data["hop"] * 2 - 1)
+    target = torch.from_numpy(rule.table)[data["mask"].long()]
+    terms = module.losses(data)
+    name = "cs_focal" if beta == "paper" else "focal"
+    assert set(terms) == {name, "l1"}
+    torch.testing.assert_close(terms[name], 0.7 * focal_loss(logits, target, 0.6, 1.5, beta == "paper"))
+    torch.testing.assert_close(terms["l1"], 0.4 * l1_loss(logits, target))
+
+
+@pytest.mark.parametrize(
+    ("settings", "terms"),
+    [
+        ({}, {"cs_focal", "l1"}),
+        ({"beta": "off"}, {"focal", "l1"}),
+        ({"l1_weight": 0}, {"cs_focal"}),
+        ({"beta": "off", "l1_weight": 0}, {"focal"}),
+        ({"focal_weight": 0}, {"l1"}),
+    ],
+)
+def test_ablations_of_the_loss(settings: dict[str, object], terms: set[str]) -> None:
+    assert set(small(**settings).losses(batch())) == terms
+
+
+def test_probability_is_the_sigmoid_of_the_network() -> None:
+    module, data = small().eval(), batch()
+    with torch.no_grad():
+        probability = module.probability(data)
+        logits = module.network(data["image"] * 2 - 1, data["hop"] * 2 - 1)
+    assert probability.shape == (1, 2, 256, 256)
+    torch.testing.assert_close(probability[0], logits.sigmoid())
+
+
+def test_pictures_are_means_of_the_last_filter() -> None:
+    module, data = small().eval(), batch()
+    assert module.frame_pictures(0) == {}
+    step = module.network.decoder[-1]
+    seen: list[tuple[torch.Tensor, ...]] = []
+    step.register_forward_pre_hook(lambda _, inputs: seen.append(inputs))
+    with torch.no_grad():
+        module.probability(data)
+        x, encoded = seen[0]
+        weights, features = step.weigh(step.up(x)), step.fuse(encoded)
+    expected = {"B_w": weights, "B_e_op": features, "B_w * B_e_op": weights * features}
+    for position in (0, 1):
+        pictures = module.frame_pictures(position)
+        assert set(pictures) == set(expected)
+        for title, values in expected.items():
+            mean = values[position].mean(0)
+            torch.testing.assert_close(pictures[title], (mean - mean.min()) / (mean.max() - mean.min()))
+
+
+def test_training_leaves_no_pictures_and_no_filter_has_none() -> None:
+    module = small()
+    module.losses(batch())
+    assert module.frame_pictures(0) == {}
+    without = small(filters=False).eval()
+    without.probability(batch())
+    assert without.frame_pictures(0) == {}
+
+
+def test_adam_has_the_papers_numbers_and_leaves_out_what_is_frozen() -> None:
+    module = CrossNet(width=1)
+    optimizer = module.configure_optimizers()
+    assert type(optimizer) is torch.optim.Adam
+    group = optimizer.param_groups[0]
+    assert (group["lr"], group["betas"]) == (5e-5, (0.95, 0.999))
+    assert len(group["params"]) == len(list(module.parameters()))
+    frozen = small(freeze_fusion=True)
+    assert len(frozen.configure_optimizers().param_groups[0]["params"]) == len(list(frozen.parameters())) - 14
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"focal_weight": 0, "l1_weight": 0}, "needs a positive focal_weight or l1_weight"),
+        ({"focal_weight": -1}, "no negative one"),
+        ({"alpha": 1.5}, r"alpha lies in \[0, 1\]"),
+        ({"gamma": -0.5}, "gamma is not negative"),
+        ({"width": 0}, "a layer has a channel at least"),
+        ({"taus": (0, 5)}, "taus"),
+    ],
+)
+def test_senseless_numbers_raise(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        small(**settings)
