@@ -49,12 +49,12 @@ class CategoryBudget(Protocol):
         self, scenes: Sequence[Scene], fold: int, seed: int
     ) -> tuple[FrameSet, FrameSet, tuple[Scene, ...]]:
         left = left_after(self.exclude, scenes)
+        categories: dict[str, list[Scene]] = {}
+        for scene in left:
+            categories.setdefault(scene.category, []).append(scene)
+        pools = {category: FrameSet.labelled(of_category) for category, of_category in categories.items()}
+        train = FrameSet.of(part for category, pool in pools.items() for part in self._draw(category, pool, seed))
         labelled = FrameSet.labelled(left)
-        categories = {(scene.dataset, scene.category): FrameSet() for scene in left}
-        for of in categories:
-            categories[of] = FrameSet.labelled(scene for scene in left if (scene.dataset, scene.category) == of)
-        chosen = [pair for (_, name), pool in categories.items() for pair in self._draw(name, pool, seed)]
-        train = FrameSet.of(chosen)
         _require_foreground(train, f"ask for more by {OPTION}.fraction")
         return train, labelled.without(train), labelled.scenes
 
@@ -63,9 +63,9 @@ class CategoryBudget(Protocol):
         count = max(1, round(self.fraction * len(pool)))
         if count >= len(pool):
             raise UserError(
-                f"{OPTION}.fraction: {count} labelled {'frame' if count == 1 else 'frames'} of each category like "
-                f"{category} were to be trained on and others tested, and {category} has {len(pool)} in all. Ask for "
-                f"fewer, or leave the category out by data.init_args.scene or {OPTION}.exclude."
+                f"{OPTION}.fraction: {self.fraction:g} of the labelled frames of each category, at least one, was to "
+                f"be trained on and the others tested, and {category} has {len(pool)}, which leaves none to test. Ask "
+                f"for fewer, or leave the category out by data.init_args.scene or {OPTION}.exclude."
             )
         generator = generator_named(f"{pool.scenes[0].dataset}:{category}", seed, 1)
         drawn: dict[int, list[int]] = {}
@@ -78,10 +78,9 @@ class CategoryBudget(Protocol):
 class RandomShares(Protocol):
     """Of each scene's labelled frames some train, some validate, and the rest is tested.
 
-    With 30 % and 10 % it is the protocol of the siamese system (L. Yang et al., section 3). The frames are drawn by
-    seed; those of validation are never trained on, and a checkpoint, a threshold or the end of training can be chosen
-    by them. Near-duplicates of the training frames are tested: what it measures is not how a system does in unseen
-    scenes.
+    With 30 % and 10 % it is the protocol of the siamese system's paper (section 2.1). The frames are drawn by seed; those
+    of validation are never trained on, and a checkpoint, a threshold or the end of training can be chosen by them.
+    Near-duplicates of the training frames are tested: what it measures is not how a system does in unseen scenes.
 
     Args:
         train: Fraction of each scene's labelled frames in (0, 1) to train on, at least one frame.
@@ -110,11 +109,9 @@ class RandomShares(Protocol):
         self, scenes: Sequence[Scene], fold: int, seed: int
     ) -> tuple[FrameSet, FrameSet, tuple[Scene, ...]]:
         labelled = FrameSet.labelled(self._dividable(left_after(self.exclude, scenes)))
-        shares = {scene.key: self._shares(scene, seed) for scene in labelled.scenes}
-        _require_foreground(
-            FrameSet.of((scene, shares[scene.key][0]) for scene in labelled.scenes), f"ask for more by {OPTION}.train"
-        )
-        part = FrameSet.of((scene, sum(shares[scene.key], [])) for scene in labelled.scenes)
+        train, val = (FrameSet.of((scene, self._shares(scene, seed)[i]) for scene in labelled.scenes) for i in (0, 1))
+        _require_foreground(train, f"ask for more by {OPTION}.train")
+        part = train.joined(val)
         return part, labelled.without(part), labelled.scenes
 
     def hold_out(self, train: FrameSet, seed: int) -> tuple[FrameSet, ValidationKind]:
@@ -151,6 +148,6 @@ def _require_foreground(frames: FrameSet, cure: str) -> None:
     """Check that there is something to learn; masks are read until one has foreground."""
     if not any((SceneFrames(scene, None).mask(n) == MOVING).any() for scene, numbers in frames for n in numbers):
         raise UserError(
-            f"There is nothing to learn, as none of the {len(frames)} frames to train on has foreground: {cure}, or set "
-            f"another data.init_args.seed."
+            f"There is nothing to learn, as none of the {len(frames)} frames to train on has foreground: {cure}, or "
+            f"set another data.init_args.seed."
         )
