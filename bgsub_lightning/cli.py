@@ -25,7 +25,7 @@ COMMANDS = {
     "report": ("report", "compare the scores of finished tests in one table"),
     "prepare": ("prepare", "check a dataset, list its videos and problems, fill the frame store"),
     "flow": ("flow", "compute optical flow ahead, into the frame store"),
-    "synthesize": ("synthesize", "write a synthetic twin of CDnet2014 or Wallflower"),
+    "synthesize": ("synthesize", "write a synthetic twin of a dataset"),
     "demo": ("demo", "train, test and compare on synthetic scenes in a few minutes"),
 }
 """Command → module of :mod:`bgsub_lightning.commands`, and its line in the help. A module has a typed function of the

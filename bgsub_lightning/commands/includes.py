@@ -22,17 +22,20 @@ CAMPAIGN = "campaign"
 def expand(options: Sequence[str]) -> tuple[list[str], str | None]:
     """Replace each ``--config FILE`` whose file includes others by one configuration.
 
+    Of several files each changes single values of those before it.
+
     Args:
         options: Options of a command.
 
     Returns:
-        The options, and the stem of the last configuration file if there is one.
+        The options, and the stems of the configuration files with ``_`` between them if there is one: a run of other
+        data or other values is another run.
 
     Raises:
         UserError: If a file is missing, is no YAML, or includes itself.
     """
     expanded: list[str] = []
-    name = None
+    names: list[str] = []
     rest = iter(options)
     for option in rest:
         key, equals, value = option.partition("=")
@@ -46,8 +49,8 @@ def expand(options: Sequence[str]) -> tuple[list[str], str | None]:
         sections = [value for value in content.values() if isinstance(value, dict)]
         is_plain = not any({"config", CAMPAIGN} & each.keys() for each in (content, *sections))
         expanded += ["--config", str(file) if is_plain else yaml.safe_dump(merged(file))]
-        name = file.stem
-    return expanded, name
+        names.append(file.stem)
+    return expanded, "_".join(names) or None
 
 
 def merged(file: Path) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from rich.table import Table
 from bgsub_lightning.console import console, progress_bar
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import FrameStore, SceneFrames, fill, read_mask
-from bgsub_lightning.scenes import CDnet2014, Problem, Reader, Scene, Wallflower
+from bgsub_lightning.scenes import LASIESTA, LIMU, SBI2015, CDnet2014, Problem, Reader, Scene, Wallflower
 
-READERS: dict[str, type[Reader]] = {reader.name: reader for reader in (CDnet2014, Wallflower)}
+READERS: dict[str, type[Reader]] = {reader.name: reader for reader in (CDnet2014, LASIESTA, LIMU, SBI2015, Wallflower)}
 """Name of a dataset → its reader."""
 
 
@@ -26,23 +26,28 @@ def prepare(
     width: int = 320,
     height: int = 240,
     workers: int | None = None,
-    dataset: Literal["CDnet2014", "Wallflower"] = "CDnet2014",
+    dataset: Literal["CDnet2014", "LASIESTA", "LIMU", "SBI2015", "Wallflower"] = "CDnet2014",
+    frames: str | None = None,
+    masks: str | None = None,
 ) -> None:
     """Check a dataset, list its videos and problems, and fill the frame store.
 
     Args:
-        root: The dataset's folder. Default: the environment variable CDNET2014_ROOT or WALLFLOWER_ROOT.
+        root: The dataset's folder. Default: the environment variable CDNET2014_ROOT, LASIESTA_ROOT and so on.
         store: Folder to keep decoded frames in. Default: check only.
         scene: Only these categories, videos or patterns of category/video, such as '[baseline, shadow/c*]'.
         width: Width of the stored frames in pixels; that of the experiments.
         height: Their height.
         workers: Threads that decode. Default: one for each processor.
         dataset: The dataset, in whose layout the folder is.
+        frames: Pattern of the frames' paths, such as '{sequence}/input/*{number}.*', for a copy of LIMU or SBI2015 that
+            lies otherwise than by default.
+        masks: Pattern of the masks' paths, likewise.
 
     Raises:
         UserError: If the dataset is not there, a video cannot be used, or the store cannot be written.
     """
-    reader = READERS[dataset]()
+    reader = _reader(dataset, frames, masks)
     scenes = reader.scenes(reader.locate(root), scene)
     console.print(_videos(scenes))
     problems = [problem for each in scenes for problem in each.problems] + _spoiled_masks(scenes)
@@ -56,6 +61,16 @@ def prepare(
     if store is not None:
         fill([SceneFrames(each, (width, height), FrameStore(store)) for each in scenes], workers)
         console.print(f"The store {store} is complete for {width}×{height}.")
+
+
+def _reader(dataset: str, frames: str | None, masks: str | None) -> Reader:
+    patterns = {name: pattern for name, pattern in {"frames": frames, "masks": masks}.items() if pattern is not None}
+    if patterns and dataset not in {LIMU.name, SBI2015.name}:
+        raise UserError(
+            f"--{' and --'.join(patterns)}: the layout of {dataset} is fixed; LIMU and SBI2015 alone take patterns. "
+            f"Leave the option out."
+        )
+    return READERS[dataset](**patterns)
 
 
 def _spoiled_masks(scenes: list[Scene]) -> list[Problem]:
@@ -94,7 +109,7 @@ def _videos(scenes: list[Scene]) -> Table:
             "file" if scene.roi else "all",
             str(len(scene.problems) or ""),
         )
-    shown.caption = "refs: frames before the labelled part; labels: frames with a mask; !: problems, told below."
+    shown.caption = "refs: frames that can be references; labels: frames with a mask; !: problems, told below."
     shown.caption_justify = "left"
     shown.add_section()
     totals = (sum(len(scene.frames) for scene in scenes), sum(len(scene.masks) for scene in scenes))

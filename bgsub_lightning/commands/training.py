@@ -117,7 +117,9 @@ class TrainingCLI(LightningCLI):
             help="Directory of the run: configuration, checkpoints, logs, pictures, scores. Default: runs/NAME, or "
             "runs/NAME/SCENE where data.init_args.scene names scenes.",
         )
-        parser.add_argument("--name", type=str, default="unnamed", help="Name of the run. Default: that of --config.")
+        parser.add_argument(
+            "--name", type=str, default="unnamed", help="Name of the run. Default: the names of --config."
+        )
         parser.add_argument(
             "--wandb",
             type=Literal["offline", "online", "disabled"],

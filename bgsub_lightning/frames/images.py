@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import whole_file
-from bgsub_lightning.scenes.labels import LEVELS, MaskCode, unexpected_levels
+from bgsub_lightning.scenes.labels import MaskCode
 from bgsub_lightning.scenes.scene import Scene
 
 
@@ -61,28 +61,30 @@ def read_mask(
         CDnet2014's grey levels of shape ``(H, W)``, uint8; see :mod:`bgsub_lightning.scenes.labels`.
 
     Raises:
-        UserError: If the file cannot be decoded, has another size than its frame, or holds a level that does not exist.
+        UserError: If the file cannot be decoded, has another size than its frame, or holds a grey level or a colour
+            that does not exist.
     """
-    mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    if mask is None:
+    decoded = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB if code.is_coloured else cv2.IMREAD_GRAYSCALE)
+    if decoded is None:
         raise UserError(f"{path}: cannot be decoded as an image. Fetch the mask again, or delete it.")
-    height, width = mask.shape
+    height, width = decoded.shape[:2]
     if (width, height) != expected:
         raise UserError(
             f"{path}: the mask is {width}×{height}, its frame {expected[0]}×{expected[1]}. "
             f"A mask must have its frame's size: fetch both again, or delete the mask to leave the frame unlabelled."
         )
-    mask = code.levels(mask.astype(np.uint8, copy=False))
-    if levels := unexpected_levels(mask):
-        shown = ", ".join(map(str, levels[:8])) + (" …" if len(levels) > 8 else "")
+    values: NDArray[np.uint8] = decoded.astype(np.uint8, copy=False)
+    if strange := code.unexpected(values):
+        shown = ", ".join(strange[:8]) + (" …" if len(strange) > 8 else "")
         raise UserError(
-            f"{path}: the mask holds grey levels that do not exist ({shown}); "
-            f"a mask knows {', '.join(map(str, LEVELS))}. "
+            f"{path}: the mask holds {'colours' if code.is_coloured else 'grey levels'} that do not exist ({shown}); "
+            f"a mask knows {code.known}. "
             f"It was probably saved as a JPEG or resized with interpolation: fetch the original PNG."
         )
+    mask = code.levels(values)
     if size is not None and size != (width, height):
-        mask = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST_EXACT)
-    return mask.astype(np.uint8, copy=False)
+        mask = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST_EXACT).astype(np.uint8, copy=False)
+    return mask
 
 
 def read_roi(scene: Scene) -> NDArray[np.bool_]:

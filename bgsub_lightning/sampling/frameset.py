@@ -67,6 +67,10 @@ class FrameSet:
         return list(accumulate(map(len, self.numbers)))
 
 
+ValidationKind = Literal["held-out scenes", "held-out frames", "training frames"]
+"""What is special about validation frames: see :class:`Split`."""
+
+
 @dataclass(frozen=True)
 class Split:
     """What a protocol makes of a dataset.
@@ -84,7 +88,7 @@ class Split:
 
     train: FrameSet
     validation: FrameSet
-    validation_kind: Literal["held-out scenes", "held-out frames", "training frames"]
+    validation_kind: ValidationKind
     test: FrameSet
     test_scenes: tuple[Scene, ...]
     scored_besides: FrameSet = FrameSet()

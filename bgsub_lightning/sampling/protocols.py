@@ -11,7 +11,7 @@ import numpy as np
 
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.sampling.folds import scene_folds
-from bgsub_lightning.sampling.frameset import FrameSet, Split
+from bgsub_lightning.sampling.frameset import FrameSet, Split, ValidationKind
 from bgsub_lightning.scenes.cdnet2014 import CDnet2014
 from bgsub_lightning.scenes.scene import Scene, require_sound, select
 
@@ -72,12 +72,25 @@ class Protocol(ABC):
         if not train.isdisjoint(test):
             raise ValueError(f"{type(self).__name__} would test frames that it trains on")
         besides = train if self.scores_training_frames else FrameSet()
+        held_out, kind = self.hold_out(train, seed)
+        validation = _spread(train if kind == "training frames" else held_out, self.val_frames)
+        return Split(train.without(held_out), validation, kind, test, test_scenes, besides)
+
+    def hold_out(self, train: FrameSet, seed: int) -> tuple[FrameSet, ValidationKind]:
+        """Return the frames of the training part that are held out for validation, and what they are.
+
+        Args:
+            train: The training part.
+            seed: Seed of the choice.
+
+        Raises:
+            UserError: If no scene would be left to train on.
+        """
         if self.val_fraction:
-            held_out = FrameSet.of((scene, _part(scene, numbers, self.val_fraction, seed)) for scene, numbers in train)
-            validation = _spread(held_out, self.val_frames)
-            return Split(train.without(held_out), validation, "held-out frames", test, test_scenes, besides)
+            parts = ((scene, _part(scene, numbers, self.val_fraction, seed)) for scene, numbers in train)
+            return FrameSet.of(parts), "held-out frames"
         if self.val_scenes == 0:
-            return Split(train, _spread(train, self.val_frames), "training frames", test, test_scenes, besides)
+            return FrameSet(), "training frames"
         if self.val_scenes >= len(train.scenes):
             raise UserError(
                 f"{OPTION}.val_scenes: {self.val_scenes} scenes were to be held out for validation, "
@@ -85,9 +98,7 @@ class Protocol(ABC):
             )
         order = np.random.default_rng((seed, 1)).permutation(len(train.scenes))
         chosen = {train.scenes[i].key for i in order[: self.val_scenes]}
-        held_out = FrameSet.of((scene, numbers) for scene, numbers in train if scene.key in chosen)
-        validation = _spread(held_out, self.val_frames)
-        return Split(train.without(held_out), validation, "held-out scenes", test, test_scenes, besides)
+        return FrameSet.of((scene, numbers) for scene, numbers in train if scene.key in chosen), "held-out scenes"
 
 
 class SceneWise(Protocol):
@@ -156,7 +167,8 @@ class Subset(Protocol):
         self.test = tuple(test)
 
     def describe(self, fold: int) -> str:  # noqa: D102
-        return f"{', '.join(self.train) or 'none'} for training, {', '.join(self.test) or 'none'} for test"
+        train, test = ("all" if named == ("*",) else ", ".join(named) or "none" for named in (self.train, self.test))
+        return f"{train} for training, {test} for test"
 
     def assign(  # noqa: D102
         self, scenes: Sequence[Scene], fold: int, seed: int
@@ -228,7 +240,12 @@ def left_after(exclude: Sequence[str], scenes: Sequence[Scene]) -> list[Scene]:
 
 def generator_of(scene: Scene, *seeds: int) -> np.random.Generator:
     """Make a generator that depends on the seeds and the scene, and on no other scene."""
-    return np.random.default_rng((*seeds, zlib.crc32(f"{scene.dataset}:{scene.key}".encode())))
+    return generator_named(f"{scene.dataset}:{scene.key}", *seeds)
+
+
+def generator_named(name: str, *seeds: int) -> np.random.Generator:
+    """Make a generator that depends on the seeds and a name."""
+    return np.random.default_rng((*seeds, zlib.crc32(name.encode())))
 
 
 def _part(scene: Scene, numbers: Sequence[int], fraction: float, seed: int) -> list[int]:

@@ -5,7 +5,20 @@ dataset's layout.
 """
 
 from bgsub_lightning.scenes.cdnet2014 import CDnet2014
+from bgsub_lightning.scenes.lasiesta import LASIESTA
+from bgsub_lightning.scenes.limu import LIMU
+from bgsub_lightning.scenes.sbi2015 import SBI2015
 from bgsub_lightning.scenes.scene import Problem, Reader, Scene, require_sound
 from bgsub_lightning.scenes.wallflower import Wallflower
 
-__all__ = ["CDnet2014", "Problem", "Reader", "Scene", "Wallflower", "require_sound"]
+__all__ = [
+    "LASIESTA",
+    "LIMU",
+    "SBI2015",
+    "CDnet2014",
+    "Problem",
+    "Reader",
+    "Scene",
+    "Wallflower",
+    "require_sound",
+]

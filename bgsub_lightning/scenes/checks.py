@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,8 @@ from typing import Literal
 import cv2
 
 from bgsub_lightning.scenes.scene import Problem
+
+_ENDINGS = {".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9", ".png": b"IEND"}
 
 THREADS = 16  # the checks wait for the disk, not for the processor
 
@@ -61,6 +63,34 @@ class Draft:
         self.note("error", self.frames_folder, "holds no frame", f"Its files must be named {self.frame_name}.")
         return 0, 0
 
+    def sound_masks(
+        self, masks: Mapping[int, Path], frames: Mapping[int, Path], size: tuple[int, int], pool: ThreadPoolExecutor
+    ) -> dict[int, Path]:
+        """Leave out the masks that have no frame, and look at the others.
+
+        All are looked at for what was cut off in a download, and the first of them for its size; the rest of what can
+        be wrong with a mask is told when it is decoded.
+        """
+        if lost := [path for number, path in masks.items() if number not in frames]:
+            what = f"{some(len(lost), 'mask')} of this video without a frame that is there and whole"
+            self.note("warning", lost[0], what, "Left out.")
+        labelled = {number: path for number, path in masks.items() if number in frames}
+        whole = each(is_whole, labelled.values(), pool)
+        for position, (path, is_sound) in enumerate(zip(labelled.values(), whole, strict=True)):
+            image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) if is_sound and position == 0 else None
+            if not is_sound or (image is None and position == 0):
+                what = "is truncated, or cannot be decoded as an image"
+                self.note("error", path, what, "Fetch the mask again, or delete it.")
+            elif image is not None:
+                self.require_size(path, image.shape, size, "or delete the mask to leave the frame unlabelled")
+        return labelled
+
+    def require_size(self, path: Path, shape: Sequence[int], size: tuple[int, int], otherwise: str) -> None:
+        """Note an error if a decoded image has not the frames' size."""
+        if size not in ((shape[1], shape[0]), (0, 0)):
+            what = f"is {shape[1]}×{shape[0]}, the frames are {size[0]}×{size[1]}"
+            self.note("error", path, what, f"Fetch both again, {otherwise}.")
+
 
 def folders(folder: Path) -> list[Path]:
     """Return the folders inside a folder in order of their names, without hidden ones."""
@@ -87,7 +117,7 @@ def each(check: Callable[[Path], bool], paths: Iterable[Path], pool: ThreadPoolE
 def is_whole(path: Path) -> bool:
     """Whether an image was not cut off: OpenCV fills what is cut off with grey, and says nothing to the caller.
 
-    A JPEG must have its end marker, a BMP the size that its header tells.
+    A JPEG must have its end marker, a PNG its last chunk, a BMP the size that its header tells.
     """
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
@@ -95,7 +125,8 @@ def is_whole(path: Path) -> bool:
             file.seek(2)
             return size >= max(14, int.from_bytes(file.read(4), "little"))
         file.seek(max(0, size - 1024))
-        return (b"\xff\xd9" in file.read()) if path.suffix.lower() in {".jpg", ".jpeg"} else size > 0
+        ending = _ENDINGS.get(path.suffix.lower())
+        return ending in file.read() if ending else size > 0
 
 
 def some(count: int, noun: str) -> str:

@@ -47,10 +47,12 @@ class Scene:
         frames: Frame number → image file, in ascending order.
         masks: Frame number → ground-truth file, in ascending order; the *labelled* frames, and no others.
         evaluated: First and last frame number of the part that a submission must hold masks for (both inclusive).
-        references: Numbers of the frames that come before the labelled part.
+        references: Numbers of the frames that can be references: those that come before the labelled part, and those
+            that open a sequence of a dataset that labels every frame.
         roi: Image that is not 0 inside the region of interest; ``None``: the whole frame.
         problems: What was found wrong.
         mask_code: How its masks are written.
+        background: The dataset's own image of the empty scene; ``None``: it has none.
     """
 
     dataset: str
@@ -64,6 +66,7 @@ class Scene:
     roi: Path | None = None
     problems: tuple[Problem, ...] = ()
     mask_code: MaskCode = MaskCode.CDNET
+    background: Path | None = None
 
     @property
     def key(self) -> str:

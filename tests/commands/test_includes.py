@@ -66,7 +66,7 @@ def test_command_line_is_left_alone_but_for_includes(folder: Path) -> None:
     assert options[:4] == ["--x=1", "--config", str(plain), "--config"]
     assert yaml.safe_load(options[4]) == merged(top)
     assert options[5:] == ["--y", "2"]
-    assert name == "top"
+    assert name == "base_top"
     assert expand(["--x=1"]) == (["--x=1"], None)
 
 

@@ -191,7 +191,8 @@ def test_published_sequence_without_frames_is_an_error(root: Path) -> None:
     scene = read(root / "Camouflage")
     assert scene.evaluated == (0, -1)
     assert the_problem(scene).what == "holds no frame"
-    with pytest.raises(UserError, match=rf"{root}/Camouflage: holds no frame\. Its files must be named b%05d\.bmp"):
+    message = rf"{root}/Camouflage: holds no frame\. Its files must be named {{sequence}}/b{{number}}\.bmp"
+    with pytest.raises(UserError, match=message):
         require_sound([scene])
     require_sound(Wallflower().scenes(root, ["WavingTrees"]))
 
@@ -205,7 +206,7 @@ def test_a_mask_whose_frame_is_missing_is_left_out(trees: Path) -> None:
     problem = the_problem(scene)
     assert list(scene.masks) == [5]
     assert (problem.severity, problem.file) == ("warning", trees / "hand_segmented_00009.BMP")
-    assert problem.what == "has no frame: b00009.bmp is not there or not whole"
+    assert problem.what == "1 mask of this video without a frame that is there and whole"
 
 
 def test_a_mask_whose_frame_is_truncated_is_left_out(trees: Path) -> None:
@@ -214,7 +215,7 @@ def test_a_mask_whose_frame_is_truncated_is_left_out(trees: Path) -> None:
     assert (scene.masks, scene.errors, scene.evaluated) == ({}, (), (0, 4))
     assert [problem.what for problem in scene.problems] == [
         "1 frame of this video is truncated",
-        "has no frame: b00005.bmp is not there or not whole",
+        "1 mask of this video without a frame that is there and whole",
         "no mask",
     ]
 

@@ -1,8 +1,8 @@
-"""Synthetic twins of datasets, rendered in their exact layouts on disk: CDnet2014's eleven categories, Wallflower."""
+"""Synthetic twins of datasets, rendered in the layouts on disk that their readers expect."""
 
 from __future__ import annotations
 
-from bgsub_lightning.scenes.synthetic import wallflower
+from bgsub_lightning.scenes.synthetic import lasiesta, limu, sbi2015, wallflower
 from bgsub_lightning.scenes.synthetic.render import (
     CATEGORIES,
     Plan,
@@ -13,4 +13,16 @@ from bgsub_lightning.scenes.synthetic.render import (
     synthesize,
 )
 
-__all__ = ["CATEGORIES", "Plan", "VideoPlan", "plan", "render_all", "render_video", "synthesize", "wallflower"]
+__all__ = [
+    "CATEGORIES",
+    "Plan",
+    "VideoPlan",
+    "lasiesta",
+    "limu",
+    "plan",
+    "render_all",
+    "render_video",
+    "sbi2015",
+    "synthesize",
+    "wallflower",
+]

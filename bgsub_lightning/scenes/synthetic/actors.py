@@ -78,6 +78,11 @@ class Actor:
             return None
         return self.track.place(float(np.interp(frame, self.frames, self.distances)))
 
+    def rests(self, frame: int) -> bool:
+        """Whether it stands where it stood in the frame before."""
+        before, now = np.interp((frame - 1, frame), self.frames, self.distances)
+        return bool(before == now)
+
 
 def passers(lane: Lane, rng: np.random.Generator, last: int, focus: int, pace: float, gap: float) -> Iterator[Actor]:
     """Yield those who pass along a lane, one of them half way at the frame `focus`.

@@ -26,12 +26,14 @@ class Shot:
         image: BGR ``(H, W, 3)``, uint8 or float32, in 0…255.
         cover: How much of each pixel is foreground, ``(H, W)``, uint8.
         shade: How much of each pixel lies in a labelled shadow, ``(H, W)``, uint8.
+        still: How much of each pixel is foreground that stands still, ``(H, W)``, uint8.
         cast: Who is in it, and where.
     """
 
     image: NDArray[Any]
     cover: ByteArray
     shade: ByteArray
+    still: ByteArray
     cast: list[tuple[Actor, Place]]
 
 
@@ -342,7 +344,8 @@ def hot_air(stage: Stage) -> Effect:
 
     def effect(shot: Shot, frame: int) -> None:
         where = slow(frame) + (fast(frame) - fast.grid)
-        shot.image, shot.cover, shot.shade = (_looked_up(c, where) for c in (shot.image, shot.cover, shot.shade))
+        planes = (shot.image, shot.cover, shot.shade, shot.still)
+        shot.image, shot.cover, shot.shade, shot.still = (_looked_up(plane, where) for plane in planes)
 
     return effect
 

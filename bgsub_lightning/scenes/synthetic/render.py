@@ -11,7 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -196,6 +196,33 @@ class VideoPlan(Plan):
         (folder / "temporalROI.txt").write_text(f"{first} {last}", encoding="ascii")
 
 
+@dataclass(frozen=True)
+class SequencePlan(Plan):
+    """One sequence of a twin of a dataset whose sequences have fixed names.
+
+    Attributes:
+        name: Its name.
+        seed: The twin's seed.
+        index: Which of its recipe's themes it shows.
+    """
+
+    dataset: ClassVar[str]
+
+    name: str
+    seed: int = 0
+    index: int = 0
+
+    @property
+    def key(self) -> str:
+        """Its folder below the twin's: its name."""
+        return self.name
+
+    @property
+    def lot(self) -> str:
+        """What its random numbers hang on besides the seed."""
+        return f"{self.dataset}/{self.name}"
+
+
 def plan(videos_per_category: int = 3, categories: Sequence[str] | None = None, seed: int = 0) -> list[VideoPlan]:
     """List the videos of a twin.
 
@@ -376,7 +403,7 @@ class Renderer:
         places = [(actor, place) for actor, place in found if self._near(actor, place, left, right)]
         places.sort(key=lambda pair: -pair[1].z)
         blank = np.zeros(self.backdrop.shape[:2], np.uint8)
-        shot = Shot(self.backdrop.copy(), blank, blank.copy(), places)
+        shot = Shot(self.backdrop.copy(), blank, blank.copy(), blank.copy(), places)
         for effect in self.before:
             effect(shot, frame)
         self._shadows(shot, frame)
@@ -441,6 +468,7 @@ class Renderer:
         _lay(shot.image[patch.box], colours * seen, alpha * seen)
         label = np.float32(255 if frame >= actor.labelled_from else 0)
         _lay(shot.cover[patch.box][..., None], label * alpha * seen, alpha * seen)
+        _lay(shot.still[patch.box][..., None], label * actor.rests(frame) * alpha * seen, alpha * seen)
 
     def _look(self, shot: Shot, matrix: FloatArray) -> None:
         warped = partial(
@@ -451,7 +479,8 @@ class Renderer:
             borderMode=cv2.BORDER_REFLECT,
         )
         shot.image = np.asarray(warped(shot.image))
-        shot.cover, shot.shade = (np.asarray(warped(c), np.uint8) for c in (shot.cover, shot.shade))
+        planes = (shot.cover, shot.shade, shot.still)
+        shot.cover, shot.shade, shot.still = (np.asarray(warped(plane), np.uint8) for plane in planes)
 
 
 def _lay(below: NDArray[Any], above: NDArray[Any], alpha: NDArray[Any]) -> None:
@@ -501,10 +530,16 @@ def _roi(size: tuple[int, int], kind: int) -> ByteArray:
 
 
 def _mask(shot: Shot) -> ByteArray:
-    kernel = np.ones((3, 3), np.uint8)
     mask = np.zeros(shot.cover.shape, np.uint8)
     for coverage, level, sure in ((shot.shade, SHADOW, 160), (shot.cover, MOVING, 225)):
-        inside = (coverage >= 128).astype(np.uint8)
-        mask[np.asarray(cv2.dilate(inside, kernel)) > 0] = UNKNOWN
-        mask[(inside > 0) & (coverage >= sure)] = level
+        around, inside = outlined(coverage, sure)
+        mask[around] = UNKNOWN
+        mask[inside] = level
     return mask
+
+
+def outlined(coverage: ByteArray, sure: int = 225) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return where something is or may be, one pixel around it included, and where it is for sure."""
+    inside = coverage >= 128
+    around = cv2.dilate(inside.astype(np.uint8), np.ones((3, 3), np.uint8))
+    return np.asarray(around) > 0, inside & (coverage >= sure)

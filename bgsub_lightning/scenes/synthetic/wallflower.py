@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +11,11 @@ import numpy as np
 from bgsub_lightning.scenes.synthetic import effects
 from bgsub_lightning.scenes.synthetic.actors import Actor, Track, company, left_behind
 from bgsub_lightning.scenes.synthetic.models import Model, box, person
-from bgsub_lightning.scenes.synthetic.render import Casting, Plan, Recipe, Renderer, save
+from bgsub_lightning.scenes.synthetic.render import Casting, Recipe, Renderer, SequencePlan, save
 from bgsub_lightning.scenes.synthetic.themes import Scene
 
 
-def _closely(model: Callable[[np.random.Generator], Model], speed: float = 0.2) -> Casting:
+def closely(model: Callable[[np.random.Generator], Model], speed: float = 0.2) -> Casting:
     """Return a casting of one who passes close to the camera, half way at the frame with the mask.
 
     Args:
@@ -36,7 +36,7 @@ def _closely(model: Callable[[np.random.Generator], Model], speed: float = 0.2) 
 
 def _crowd(scene: Scene, rng: np.random.Generator, unlabelled: int) -> list[Actor]:
     """People pass from the first frame to the last."""
-    return company(scene, rng, unlabelled, 1, 1.0, 0.35, False) + _closely(person)(scene, rng, unlabelled)
+    return company(scene, rng, unlabelled, 1, 1.0, 0.35, False) + closely(person)(scene, rng, unlabelled)
 
 
 def _left(scene: Scene, rng: np.random.Generator, unlabelled: int) -> list[Actor]:
@@ -48,7 +48,7 @@ def _left(scene: Scene, rng: np.random.Generator, unlabelled: int) -> list[Actor
     return [replace(actor, labelled_from=np.inf) for actor in left_behind(brisk, rng, 0, unlabelled)]
 
 
-def _dull(rng: np.random.Generator) -> Model:
+def dull(rng: np.random.Generator) -> Model:
     """Return a person in the colours of the screen behind."""
     model, screen = person(rng), np.mean(effects.SCREEN, 0)
 
@@ -69,56 +69,38 @@ SEQUENCES: dict[str, tuple[str, Recipe]] = {
     "Bootstrap": ("People pass from the first frame on", Recipe(("plaza",), casting=_crowd)),
     "Camouflage": (
         "A person in the colours of a flickering screen",
-        Recipe(("office",), before=(effects.bars,), casting=_closely(_dull)),
+        Recipe(("office",), before=(effects.bars,), casting=closely(dull)),
     ),
     "ForegroundAperture": (
         "The inside of a large plain object does not change while it moves",
-        Recipe(("office",), casting=_closely(_crate, 0.1)),
+        Recipe(("office",), casting=closely(_crate, 0.1)),
     ),
     "LightSwitch": (
         "The light goes off, and on again before a person enters",
-        Recipe(("office",), after=(effects.switched,), casting=_closely(person)),
+        Recipe(("office",), after=(effects.switched,), casting=closely(person)),
     ),
     "MovedObject": ("A person leaves a suitcase, which becomes background", Recipe(("office",), casting=_left)),
     "TimeOfDay": (
         "It grows light, and a person enters",
-        Recipe(("corridor",), after=(effects.dawn,), casting=_closely(person)),
+        Recipe(("corridor",), after=(effects.dawn,), casting=closely(person)),
     ),
     "WavingTrees": (
         "A person passes in front of swaying trees",
-        Recipe(("park",), before=(effects.wind,), casting=_closely(person)),
+        Recipe(("park",), before=(effects.wind,), casting=closely(person)),
     ),
 }
 """Sequence → what happens in it, and what it is made of."""
 
 
-@dataclass(frozen=True)
-class SequencePlan(Plan):
-    """One sequence of Wallflower's twin.
+class WallflowerPlan(SequencePlan):
+    """One sequence of Wallflower's twin."""
 
-    Attributes:
-        name: Its name.
-        seed: The twin's seed.
-    """
-
-    name: str
-    seed: int = 0
-    index: int = 0
+    dataset = "Wallflower"
 
     @property
     def recipe(self) -> Recipe:
         """What it is made of."""
         return SEQUENCES[self.name][1]
-
-    @property
-    def key(self) -> str:
-        """Its folder below the twin's: its name."""
-        return self.name
-
-    @property
-    def lot(self) -> str:
-        """What its random numbers hang on besides the seed."""
-        return f"Wallflower/{self.name}"
 
     def write(self, renderer: Renderer, folder: Path) -> None:
         """Render all frames in Wallflower's layout: numbered from 0, a mask with soft edges for the last."""
@@ -131,10 +113,10 @@ class SequencePlan(Plan):
         (folder / "script.txt").write_text(text, encoding="ascii")
 
 
-def plan(seed: int = 0) -> list[SequencePlan]:
+def plan(seed: int = 0) -> list[WallflowerPlan]:
     """List the sequences of a twin; rendered with one labelled frame each.
 
     Args:
         seed: Another seed gives other scenes, under the same names.
     """
-    return [SequencePlan(name, seed) for name in SEQUENCES]
+    return [WallflowerPlan(name, seed) for name in SEQUENCES]
