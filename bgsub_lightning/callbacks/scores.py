@@ -18,7 +18,7 @@ from bgsub_lightning.console import console
 from bgsub_lightning.data import EvaluationBatch
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import whole_file
-from bgsub_lightning.metrics import COUNTS, SceneConfusion, ThresholdConfusion
+from bgsub_lightning.metrics import COUNTS, SceneConfusion, dice_counts
 from bgsub_lightning.modules import BgsModule
 from bgsub_lightning.results import TestResult, VideoResult, table
 from bgsub_lightning.sampling.leaks import leakage, trained_frames, worst
@@ -98,7 +98,9 @@ class ScoreWriter(Callback):
         seconds = time.perf_counter() - self.started
         counts = module.confusion.by_scene()  # a sum over all processes, and so are the next
         of_draws = [cast("SceneConfusion", metric).by_scene() for metric in module.confusion_of_draws]
-        at_thresholds = cast("ThresholdConfusion", module.confusion_at_thresholds).by_scene()
+        dice = module.dice.by_scene()
+        at_thresholds = module.confusion_at_thresholds.by_scene()
+        dice_at_thresholds = module.dice_at_thresholds.by_scene()
         rows = self.rows
         if trainer.world_size > 1:
             parts: list[Any] = [None] * trainer.world_size
@@ -124,12 +126,15 @@ class ScoreWriter(Callback):
                     counts=of_video,
                     leakage=self.leakage[key],
                     draws=[draw[key] for draw in of_draws],
+                    dice=dice[key],
                     threshold_counts=at_thresholds[key],
+                    threshold_dice=dice_at_thresholds[key],
                     **_of_frames([row for row in rows if row.video == key], codes[key]),
                 )
                 for key, of_video in counts.items()
             },
             frames_per_second=len(rows) / seconds,
+            threshold=module.threshold,
             device=_device(module.device),
             versions={
                 "bgsub_lightning": __version__,
@@ -164,6 +169,7 @@ def _of_frames(rows: list[Row], code: MaskCode) -> dict[str, Any]:
     found: dict[str, Any] = {"frames": len(headline), "binary_truth": binary > _SOME * len(with_foreground)}
     if len(rows) > len(headline):
         found["counts_with_training"] = [sum(column) for column in zip(*(row.counts for row in rows), strict=True)]
+        found["dice_with_training"] = dice_counts(torch.tensor([row.counts for row in rows])).sum(0).tolist()
         found["frames_with_training"] = len(rows)
     return found
 

@@ -1,6 +1,9 @@
-"""CDnet's counting and its seven figures.
+"""CDnet's counting and its seven figures; the Dice coefficient by frame; average precision.
 
 N. Goyette et al., "changedetection.net: a new change detection benchmark dataset", CVPR Workshops 2012.
+
+D. Liang, D. Zhang, Q. Wang, Z. Wei, L. Zhang, "CrossNet: cross-scene background subtraction network via 3D optical
+flow", IEEE Transactions on Multimedia, 2023, equation 12 (Mean Dice).
 """
 
 from __future__ import annotations
@@ -19,9 +22,19 @@ COUNTS = ("TP", "FP", "FN", "TN", "SE")
 FIGURES = ("recall", "specificity", "fpr", "fnr", "pwc", "precision", "f_measure")
 """CDnet's seven figures, in the order of its tables. PWC is in percent, the others lie in [0, 1]."""
 
+DICE_COUNTS = ("dice", "foreground", "false_alarms", "silent")
+"""What Mean Dice is computed from: the sum of the Dice coefficients in units of 1 / :data:`DICE_UNITS`, the frames
+whose truth has foreground, and those of the other frames where a pixel was called foreground, and where none was."""
+
+DICE_UNITS = 2**32
+"""Dice coefficients are added up as integers: the sum is the same in any order, on any number of processes."""
+
+DICE_FIGURES = ("mean_dice", "mean_dice_include_empty")
+"""Mean Dice over the frames whose truth has foreground; and with the false alarms on the other frames as 0."""
 
 THRESHOLDS = tuple(i / 100 for i in range(101))
-"""The thresholds of figures that are shown against the threshold."""
+"""The thresholds of figures that are shown against the threshold. Between two of them nothing is known: probabilities
+that are nearly all below 0.01 or above 0.99 have few points of a curve."""
 
 
 def confusion_counts(prediction: Tensor, truth: Tensor, roi: Tensor | None = None) -> Tensor:
@@ -101,6 +114,48 @@ def threshold_counts(probability: Tensor, truth: Tensor, roi: Tensor | None = No
     return torch.stack([tp, fp, positive - tp, negative - fp], dim=-1)
 
 
+def dice_counts(counts: Tensor) -> Tensor:
+    """Count what Mean Dice is computed from.
+
+    The Dice coefficient of a frame is 2 TP / (2 TP + FP + FN), its F-measure. Equation 12 of CrossNet prints the union
+    where the sum of both areas belongs.
+
+    Args:
+        counts: TP, FP, FN of frames, shape ``(…, C)``, C ≥ 3, int64; what follows is not looked at.
+
+    Returns:
+        :data:`DICE_COUNTS` of each frame, shape ``(…, 4)``, int64; the coefficient is exact to 2⁻³³.
+
+    Example:
+        >>> rows = dice_counts(torch.tensor([[3, 1, 1], [0, 0, 9], [0, 5, 0], [0, 0, 0]]))
+        >>> rows[:, 1:].tolist(), (rows[:, 0] / DICE_UNITS).tolist()
+        ([[1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], [0.75, 0.0, 0.0, 0.0])
+    """
+    tp, fp, fn = counts[..., :3].unbind(-1)
+    whole = (2 * tp + fp + fn).clamp(min=1)
+    dice = torch.div(2 * tp * DICE_UNITS + whole // 2, whole, rounding_mode="floor")
+    foreground, called = tp + fn > 0, fp > 0
+    return torch.stack([dice, foreground.long(), (~foreground & called).long(), (~foreground & ~called).long()], -1)
+
+
+def average_precision(precision: Sequence[float], recall: Sequence[float]) -> float:
+    """Compute the area under a precision-recall curve as a step function.
+
+    It is Σ (Rᵢ − Rᵢ₊₁) Pᵢ, where recall is 0 after the last: between two thresholds precision is that of the lower, so
+    that what is not known between them counts little rather than much.
+
+    Args:
+        precision: Precision at increasing thresholds, range [0, 1].
+        recall: Recall at the same thresholds, which does not increase.
+
+    Example:
+        >>> average_precision([0.25, 0.5, 1.0], [1.0, 1.0, 0.5])
+        0.75
+    """
+    steps = zip(precision, recall, [*recall[1:], 0.0], strict=True)
+    return math.fsum((here - after) * value for value, here, after in steps)
+
+
 def _exceeded(probability: Tensor) -> Tensor:
     """How many of the thresholds lie below each probability, int32; none below NaN.
 
@@ -126,42 +181,52 @@ def _valid(truth: Tensor, roi: Tensor | None) -> Tensor:
     return valid
 
 
-def figures(counts: Sequence[int]) -> dict[str, float]:
-    """Compute the seven figures from counts.
+def figures(counts: Sequence[int], dice: Sequence[int] = ()) -> dict[str, float]:
+    """Compute the seven figures from counts, and Mean Dice.
 
     Where a ratio is 0/0, no error was made that it could tell of: recall, specificity, precision and F-measure are 1,
-    the rates of error 0. The official tool does not define it. :func:`undefined` tells which figures these are.
+    the rates of error 0. The official tool does not define it. :func:`undefined` tells which figures these are. The
+    same holds for Mean Dice where no frame has foreground. Frames without foreground and without a false alarm count in
+    neither Mean Dice: as ones they would outweigh the others in a video that is mostly empty.
 
     Args:
         counts: TP, FP, FN, TN; what follows is not looked at.
+        dice: Sum of :data:`DICE_COUNTS` over the frames; empty: no Mean Dice.
 
     Returns:
-        The figures by the names of :data:`FIGURES`.
+        The figures by the names of :data:`FIGURES`, and of :data:`DICE_FIGURES`.
 
     Example:
         >>> {name: round(value, 3) for name, value in figures([8, 2, 2, 88]).items() if name in ("f_measure", "pwc")}
         {'pwc': 4.0, 'f_measure': 0.8}
+        >>> figures([9, 5, 2, 9], [2 * DICE_UNITS, 3, 1, 7])["mean_dice_include_empty"]
+        0.5
     """
-    return {name: (bound if math.isnan(value) else value) for name, value, bound in _ratios(counts)}
+    return {name: (bound if math.isnan(value) else value) for name, value, bound in _ratios(counts, dice)}
 
 
-def undefined(counts: Sequence[int]) -> list[str]:
+def undefined(counts: Sequence[int], dice: Sequence[int] = ()) -> list[str]:
     """Return the figures that are 0/0 for these counts.
 
     Example:
         >>> undefined([0, 0, 0, 100])
         ['recall', 'fnr', 'precision', 'f_measure']
     """
-    return [name for name, value, _ in _ratios(counts) if math.isnan(value)]
+    return [name for name, value, _ in _ratios(counts, dice) if math.isnan(value)]
 
 
-def _ratios(counts: Sequence[int]) -> list[tuple[str, float, float]]:
+def _ratios(counts: Sequence[int], dice: Sequence[int]) -> list[tuple[str, float, float]]:
     """Name and value of each figure (NaN where it is 0/0), and what it is then taken to be."""
     tp, fp, fn, tn = (int(count) for count in counts[:4])
 
     def ratio(part: int, whole: int) -> float:
         return part / whole if whole else math.nan
 
+    of_frames = []
+    if dice:
+        total, foreground, false_alarms, _ = (int(count) for count in dice)
+        frames = (foreground, foreground + false_alarms)
+        of_frames = [(name, ratio(total, n * DICE_UNITS), 1.0) for name, n in zip(DICE_FIGURES, frames, strict=True)]
     return [
         ("recall", ratio(tp, tp + fn), 1.0),
         ("specificity", ratio(tn, tn + fp), 1.0),
@@ -170,4 +235,5 @@ def _ratios(counts: Sequence[int]) -> list[tuple[str, float, float]]:
         ("pwc", 100 * ratio(fn + fp, tp + fp + fn + tn), 0.0),
         ("precision", ratio(tp, tp + fp), 1.0),
         ("f_measure", ratio(2 * tp, 2 * tp + fp + fn), 1.0),
+        *of_frames,
     ]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from bgsub_lightning.metrics.functional import COUNTS, FIGURES, THRESHOLDS, figures, undefined
+from bgsub_lightning.metrics.functional import COUNTS, DICE_COUNTS, THRESHOLDS, figures, undefined
 
 Averaging = Literal["video", "pooled"]
 """How a category's figures come about: as the mean over its videos (CDnet), or from all its frames' counts together."""
@@ -21,47 +21,88 @@ class Scores:
     """Figures of a set of videos.
 
     Attributes:
-        videos: ``category/name`` → the seven figures.
-        categories: Category → the seven figures.
+        videos: ``category/name`` → the figures, by the names of :data:`FIGURES` and :data:`DICE_FIGURES`.
+        categories: Category → the figures.
         overall: The mean over the categories.
+        all_frames: The figures of all frames together, whatever their category.
         undefined: ``category/name`` → its figures that are 0/0, where there are any.
     """
 
     videos: dict[str, dict[str, float]]
     categories: dict[str, dict[str, float]]
     overall: dict[str, float]
+    all_frames: dict[str, float]
     undefined: dict[str, list[str]]
 
 
-def scores(counts: Mapping[str, Sequence[int]], averaging: Averaging = "video") -> Scores:
+def scores(
+    counts: Mapping[str, Sequence[int]],
+    averaging: Averaging = "video",
+    dice: Mapping[str, Sequence[int]] | None = None,
+) -> Scores:
     """Compute the figures of videos, of categories and overall.
 
     Args:
         counts: ``category/name`` → TP, FP, FN, TN (what follows is not looked at).
         averaging: CDnet's: mean over the videos of a category; pooled: the counts of a category's frames together.
             The overall figures are the mean over the categories in both.
+        dice: ``category/name`` → sum of :data:`DICE_COUNTS`; pooled, Mean Dice is over a category's frames together.
+            ``None``: no Mean Dice.
 
     Example:
         >>> two = {"a/x": [10, 0, 0, 90], "a/y": [0, 0, 20, 80]}
         >>> scores(two).overall["f_measure"], round(scores(two, "pooled").overall["f_measure"], 4)
         (0.5, 0.5)
     """
-    videos = {key: figures(row) for key, row in counts.items()}
+    of_frames = dice or dict.fromkeys(counts, ())
+
+    def together(keys: Sequence[str]) -> dict[str, float]:
+        return figures(_sum([counts[key] for key in keys]), _sum([of_frames[key] for key in keys]))
+
+    videos = {key: figures(row, of_frames[key]) for key, row in counts.items()}
     categories: dict[str, dict[str, float]] = {}
     for category in dict.fromkeys(key.split("/")[0] for key in counts):
         members = [key for key in counts if key.split("/")[0] == category]
-        if averaging == "video":
-            categories[category] = _mean([videos[key] for key in members])
-        else:
-            categories[category] = figures(
-                [sum(column) for column in zip(*(counts[key] for key in members), strict=True)]
-            )
-    blanks = {key: names for key, row in counts.items() if (names := undefined(row))}
-    return Scores(videos, categories, _mean(list(categories.values())), blanks)
+        categories[category] = _mean([videos[key] for key in members]) if averaging == "video" else together(members)
+    blanks = {key: names for key, row in counts.items() if (names := undefined(row, of_frames[key]))}
+    return Scores(
+        videos, categories, _mean(list(categories.values())), together(list(counts)) if counts else {}, blanks
+    )
+
+
+def scores_at_thresholds(
+    counts: Mapping[str, Sequence[Sequence[int]]],
+    averaging: Averaging = "video",
+    dice: Mapping[str, Sequence[Sequence[int]]] | None = None,
+) -> list[Scores]:
+    """Compute the figures at each of :data:`THRESHOLDS`, as :func:`scores` does.
+
+    Args:
+        counts: ``category/name`` → TP, FP, FN, TN at each threshold.
+        averaging: See :func:`scores`.
+        dice: ``category/name`` → sum of :data:`DICE_COUNTS` at each threshold; ``None``: no Mean Dice.
+    """
+    return [
+        scores(
+            {key: rows[i] for key, rows in counts.items()},
+            averaging,
+            {key: rows[i] for key, rows in dice.items()} if dice else None,
+        )
+        for i in range(len(THRESHOLDS))
+    ]
+
+
+def best_of(at_thresholds: Sequence[Scores]) -> int:
+    """Return the position of the largest overall F-measure, the first of several."""
+    return max(range(len(at_thresholds)), key=lambda i: at_thresholds[i].overall.get("f_measure", 0.0))
 
 
 def _mean(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    return {name: sum(row[name] for row in rows) / len(rows) for name in FIGURES} if rows else {}
+    return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]} if rows else {}
+
+
+def _sum(rows: Sequence[Sequence[int]]) -> list[int]:
+    return [sum(column) for column in zip(*rows, strict=True)]
 
 
 class _SceneCounts(Metric):
@@ -113,4 +154,24 @@ class ThresholdConfusion(_SceneCounts):
 
     def by_scene(self) -> dict[str, list[list[int]]]:
         """Return TP, FP, FN and TN at each threshold of each scene that has any, of all processes."""
+        return self._by_scene()
+
+
+class SceneDice(_SceneCounts):
+    """What Mean Dice of every scene is computed from; see :func:`dice_counts`, whose rows ``(B, 4)`` it adds."""
+
+    shape = (len(DICE_COUNTS),)
+
+    def by_scene(self) -> dict[str, list[int]]:
+        """Return the sums of each scene that has any frame, of all processes."""
+        return self._by_scene()
+
+
+class ThresholdDice(_SceneCounts):
+    """The same at each of 101 thresholds: rows ``(B, 101, 4)``."""
+
+    shape = (len(THRESHOLDS), len(DICE_COUNTS))
+
+    def by_scene(self) -> dict[str, list[list[int]]]:
+        """Return the sums at each threshold of each scene that has any frame, of all processes."""
         return self._by_scene()

@@ -12,7 +12,19 @@ from torch import Tensor
 
 from bgsub_lightning.data import EvaluationBatch, Input, StagePlan, TrainingBatch
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.metrics import SceneConfusion, ThresholdConfusion, confusion_counts, scores, threshold_counts
+from bgsub_lightning.metrics import (
+    THRESHOLDS,
+    SceneConfusion,
+    SceneDice,
+    ThresholdConfusion,
+    ThresholdDice,
+    best_of,
+    confusion_counts,
+    dice_counts,
+    scores,
+    scores_at_thresholds,
+    threshold_counts,
+)
 from bgsub_lightning.sampling import TrainingRecord, training_record
 from bgsub_lightning.scenes.labels import FOREGROUND, IGNORED, LabelRule
 
@@ -75,14 +87,16 @@ class BgsModule(LightningModule):
         return cast("Tensor", self._target_of_level)[mask.int()]
 
     def setup(self, stage: str) -> None:
-        """Make the metric of each evaluation, and one for each draw if there are several."""
+        """Make the metrics of each evaluation, and one for each draw if there are several."""
         for name in {"fit": ["validate"], "validate": ["validate"], "test": ["test"]}.get(stage, []):
             keys = [scene.key for scene in self.datamodule.frames_of(name).scenes]
             self.confusion = SceneConfusion(keys)
             self.confusion_of_draws = torch.nn.ModuleList(
                 SceneConfusion(keys) for _ in range(self.draws) if self.draws > 1
             )
-            self.confusion_at_thresholds = ThresholdConfusion(keys) if name == "test" else None
+            self.dice = SceneDice(keys)
+            self.confusion_at_thresholds = ThresholdConfusion(keys)
+            self.dice_at_thresholds = ThresholdDice(keys)
 
     def training_inputs(self) -> tuple[Input, ...]:
         """Return what the batch of the next training step must hold."""
@@ -134,23 +148,17 @@ class BgsModule(LightningModule):
 
         Returns:
             For callbacks: ``probability`` ``(B, h, w)`` and ``counts`` ``(B, 5)`` of the frames that are scored, and
-            ``headline`` ``(B,)``, bool: those that count for :attr:`confusion`, and at every threshold for
-            :attr:`confusion_at_thresholds`. The others are scored besides.
+            ``headline`` ``(B,)``, bool: those that count for :attr:`confusion` and :attr:`dice`, and at every threshold
+            for :attr:`confusion_at_thresholds` and :attr:`dice_at_thresholds`. The others are scored besides.
         """
-        outputs = self._evaluate(batch)
-        if self.confusion_at_thresholds is not None:
-            headline = outputs["headline"]
-            truth, probability = batch["truth"][batch["scored"]][headline], outputs["probability"][headline]
-            counts = threshold_counts(probability, truth, batch["roi"])
-            self.confusion_at_thresholds.update(counts, batch["scene"])
-        return outputs
+        return self._evaluate(batch)
 
     def predict_step(self, batch: EvaluationBatch, batch_idx: int) -> Tensor:
         """Return the probability of foreground at the frames' own size, shape ``(B, h, w)``, range [0, 1]."""
         return self._at_own_size(self._probability(batch), batch["roi"].shape).mean(0)
 
     def on_validation_epoch_end(self) -> None:
-        """Log ``val/f_measure`` and its fellows."""
+        """Log ``val/f_measure`` and its fellows; and the best threshold with its F-measure, for a test to use."""
         self._log_scores("val")
 
     def on_test_epoch_end(self) -> None:
@@ -187,7 +195,11 @@ class BgsModule(LightningModule):
         truth, probability = batch["truth"][scored], draws.mean(0)[scored]
         counts = confusion_counts(probability > self.threshold, truth, batch["roi"])
         headline = (scored & ~batch["besides"] if "besides" in batch else scored)[scored]
+        at_thresholds = threshold_counts(probability[headline], truth[headline], batch["roi"])
         self.confusion.update(counts[headline], batch["scene"])
+        self.dice.update(dice_counts(counts[headline]), batch["scene"])
+        self.confusion_at_thresholds.update(at_thresholds, batch["scene"])
+        self.dice_at_thresholds.update(dice_counts(at_thresholds), batch["scene"])
         for metric, draw in zip(self.confusion_of_draws, draws, strict=False):
             of_draw = confusion_counts(draw[scored] > self.threshold, truth, batch["roi"])
             cast("SceneConfusion", metric).update(of_draw[headline], batch["scene"])
@@ -204,11 +216,16 @@ class BgsModule(LightningModule):
         return F.interpolate(probability.float(), tuple(size), mode="bilinear", align_corners=False)
 
     def _log_scores(self, phase: str) -> None:
-        overall = scores(self.confusion.by_scene()).overall
-        for name in ("f_measure", "pwc", "recall", "precision"):
+        overall = scores(self.confusion.by_scene(), dice=self.dice.by_scene()).overall
+        for name in ("f_measure", "pwc", "recall", "precision", "mean_dice"):
             self.log(f"{phase}/{name}", torch.tensor(overall.get(name, 0.0)), prog_bar=name == "f_measure")
         if phase == "val":
-            self.confusion.reset()
+            at_thresholds = scores_at_thresholds(self.confusion_at_thresholds.by_scene())
+            best = best_of(at_thresholds)
+            self.log("val/best_threshold", torch.tensor(THRESHOLDS[best]))
+            self.log("val/best_f_measure", torch.tensor(at_thresholds[best].overall.get("f_measure", 0.0)))
+            for metric in (self.confusion, self.dice, self.confusion_at_thresholds, self.dice_at_thresholds):
+                metric.reset()
 
     def _require(self, batch: TrainingBatch | EvaluationBatch, keys: set[str]) -> None:
         if missing := sorted(keys - set(batch)):

@@ -18,7 +18,7 @@ def merged(results: Sequence[TestResult], name: str) -> TestResult:
 
     The counts of a video stay what they are, the leakage is the worst, and frames per second are all frames by all
     time. ``fold`` is 0 if there were several, which the protocol names; several checkpoints or devices are told with
-    commas between.
+    commas between; ``threshold`` is ``None`` if there were several.
 
     Args:
         results: At least one, of the same system under the same protocol, but for the fold.
@@ -54,6 +54,7 @@ def merged(results: Sequence[TestResult], name: str) -> TestResult:
         checkpoint=_joined([each.checkpoint for each in results if each.checkpoint]) or None,
         videos=dict(sorted(videos.items())),
         frames_per_second=sum(frames) / sum(seconds),
+        threshold=first.threshold if len({each.threshold for each in results}) == 1 else None,
         device=_joined([each.device for each in results]),
         versions={
             package: _joined([each.versions[package] for each in results if package in each.versions])
@@ -93,8 +94,9 @@ def spread(results: Sequence[TestResult], averaging: Averaging = "video") -> str
     overall = [result.scores(averaging).overall for result in results]
     figures = [
         f"{heading} {statistics.mean(values):.{digits}f} ± {statistics.stdev(values):.{digits}f}"
-        for key, heading, digits in (("f_measure", "F-measure", 4), ("pwc", "PWC", 3))
-        for values in [[each[key] for each in overall]]
+        for key, heading, digits in (("f_measure", "F-measure", 4), ("pwc", "PWC", 3), ("mean_dice", "Mean Dice", 4))
+        for values in [[each[key] for each in overall if key in each]]
+        if len(values) == len(overall)
     ]
     return f"{len(seeds)} seeds: {', '.join(figures)} (mean and standard deviation)"
 

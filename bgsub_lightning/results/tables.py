@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
+from typing import Literal
 
 from rich import box
 from rich.table import Table
 
+from bgsub_lightning.errors import UserError
 from bgsub_lightning.metrics.scenes import Averaging
 from bgsub_lightning.results.testresult import TestResult
 
@@ -15,20 +17,50 @@ _AVERAGING: dict[Averaging, str] = {
     "video": "Figures by video, averaged by category, then over the categories (CDnet's averaging).",
     "pooled": "Counts of all frames of a category together, then averaged over the categories (pooled).",
 }
+_DICE: dict[Averaging, str] = {
+    "video": "mean over a video's frames with foreground",
+    "pooled": "mean over all of a category's frames with foreground",
+}
 _SHOWN = (("recall", "Recall", 4), ("precision", "Precision", 4), ("f_measure", "F-measure", 4), ("pwc", "PWC", 3))
+Beside = Literal["f_measure", "mean_dice", "recall", "precision", "pwc"]
+"""The figure of other results that is shown beside the first."""
 
 
-def table(results: Sequence[TestResult], by_video: bool = False, averaging: Averaging = "video") -> Table:
-    """Lay out the first result by category (or by video), with the F-measures of the others beside it.
+def table(
+    results: Sequence[TestResult],
+    by_video: bool = False,
+    averaging: Averaging = "video",
+    include_empty: bool = False,
+    beside: Beside = "f_measure",
+) -> Table:
+    """Lay out the first result by category (or by video), with one figure of the others beside it.
+
+    Mean Dice is left out where the test was made by a version that did not count it.
 
     Args:
         results: What tests found, on the same videos.
         by_video: A row for each video as well.
-        averaging: How a category's figures come about.
+        averaging: How a category's figures come about. Pooled counts have a row for all frames besides.
+        include_empty: Count false alarms on frames without foreground as 0 in Mean Dice.
+        beside: The figure of the others.
+
+    Raises:
+        UserError: If Mean Dice is asked for, and a result has none.
     """
     first, *others = results
     scores = first.scores(averaging)
     other_scores = [result.scores(averaging) for result in others]
+    dice = "mean_dice_include_empty" if include_empty else "mean_dice"
+    has_dice = dice in scores.overall
+    for result, each in zip(results, [scores, *other_scores], strict=True):
+        if (include_empty or beside == "mean_dice") and each.overall and dice not in each.overall:
+            raise UserError(
+                f"{result.name}: its scores.json has no Mean Dice, because an earlier version of bgsub_lightning wrote "
+                f"it. Run the test again."
+            )
+    columns = [*_SHOWN, (dice, "Dice", 4)] if has_dice else list(_SHOWN)
+    key_beside = dice if beside == "mean_dice" else beside
+    headings = {key: (heading, digits) for key, heading, digits in (*columns, ("f_measure", "F", 4))}
     shown = Table(
         title=f"{first.name} on {first.dataset}, {first.protocol}: {first.leakage}",
         title_justify="left",
@@ -38,16 +70,16 @@ def table(results: Sequence[TestResult], by_video: bool = False, averaging: Aver
     )
     shown.add_column("category")
     shown.add_column("videos", justify="right")
-    for _, heading, _ in _SHOWN:
+    for _, heading, _ in columns:
         shown.add_column(heading, justify="right")
     for other in others:
         mark = "" if other.leakage == "unseen scenes" else f" ({other.leakage})"
-        shown.add_column(f"F of {other.name}{mark}", justify="right")
+        shown.add_column(f"{headings[key_beside][0]} of {other.name}{mark}", justify="right")
 
     def row(name: str, videos: str, figures: dict[str, float], rest: Sequence[dict[str, float]]) -> None:
-        cells = [f"{figures[key]:.{digits}f}" if figures else "–" for key, _, digits in _SHOWN]
-        beside = [f"{other['f_measure']:.4f}" if other else "–" for other in rest]
-        shown.add_row(name, videos, *cells, *beside)
+        cells = [f"{figures[key]:.{digits}f}" if figures else "–" for key, _, digits in columns]
+        digits = headings[key_beside][1]
+        shown.add_row(name, videos, *cells, *(f"{other[key_beside]:.{digits}f}" if other else "–" for other in rest))
 
     def marks(keys: Sequence[str]) -> str:
         undefined = any(key in scores.undefined for key in keys)
@@ -56,15 +88,20 @@ def table(results: Sequence[TestResult], by_video: bool = False, averaging: Aver
     for category, figures in scores.categories.items():
         members = [key for key in scores.videos if key.split("/")[0] == category]
         mark = marks(members)
-        beside = [other.categories.get(category, {}) for other in other_scores]
-        row(category + mark, str(len(members)), figures, beside)
+        of_others = [other.categories.get(category, {}) for other in other_scores]
+        row(category + mark, str(len(members)), figures, of_others)
         if by_video:
             for key in members:
-                beside = [other.videos.get(key, {}) for other in other_scores]
-                row(f"  {key.split('/')[1]}{marks([key])}", "", scores.videos[key], beside)
+                of_others = [other.videos.get(key, {}) for other in other_scores]
+                row(f"  {key.split('/')[1]}{marks([key])}", "", scores.videos[key], of_others)
     shown.add_section()
     row("overall", str(len(scores.videos)), scores.overall, [other.overall for other in other_scores])
+    if averaging == "pooled" and len(scores.categories) > 1:
+        row("all frames", "", scores.all_frames, [other.all_frames for other in other_scores])
     notes = [_AVERAGING[averaging]]
+    if has_dice:
+        alarms = ", false alarms on the others as 0" if include_empty else ""
+        notes.append(f"Dice: Mean Dice by frame, {_DICE[averaging]}{alarms}.")
     if scores.undefined:
         notes.append(
             "* a figure is 0/0 in a video: there is nothing that it could count, and it is taken to be without error."

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import whole_file
-from bgsub_lightning.metrics import COUNTS, THRESHOLDS, Scores, scores
+from bgsub_lightning.metrics import COUNTS, Scores, scores, scores_at_thresholds
 from bgsub_lightning.metrics.scenes import Averaging
 from bgsub_lightning.sampling import Leakage
 
@@ -32,6 +32,10 @@ class VideoResult:
             :data:`bgsub_lightning.metrics.THRESHOLDS`; empty in files of earlier versions.
         binary_truth: Whether more than a tenth of the scored masks with foreground have no unknown pixel (170) at its
             boundary, although the dataset knows such: the video's figures are of lower fidelity.
+        dice: Sum of :data:`bgsub_lightning.metrics.DICE_COUNTS` over its scored frames; empty in files of earlier
+            versions.
+        dice_with_training: The same over the frames of ``counts_with_training``.
+        threshold_dice: The same at each threshold; empty in files of earlier versions.
     """
 
     counts: list[int]
@@ -42,6 +46,9 @@ class VideoResult:
     frames_with_training: int = 0
     binary_truth: bool = False
     threshold_counts: list[list[int]] = field(default_factory=list)
+    dice: list[int] = field(default_factory=list)
+    dice_with_training: list[int] = field(default_factory=list)
+    threshold_dice: list[list[int]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,7 @@ class TestResult:
         device: What it ran on.
         versions: Package → version.
         remark: What a table must say besides.
+        threshold: Probability above which a pixel was called foreground; ``None`` in files of earlier versions.
     """
 
     __test__ = False  # no test case, whatever pytest thinks of the name
@@ -79,10 +87,13 @@ class TestResult:
     device: str
     versions: dict[str, str]
     remark: str = ""
+    threshold: float | None = None
 
     def scores(self, averaging: Averaging = "video") -> Scores:
-        """Compute the figures."""
-        return scores({key: video.counts for key, video in self.videos.items()}, averaging)
+        """Compute the figures; without Mean Dice if an earlier version made the test."""
+        counts = {key: video.counts for key, video in self.videos.items()}
+        dice = {key: video.dice for key, video in self.videos.items()}
+        return scores(counts, averaging, dice if all(dice.values()) else None)
 
     @property
     def training_frames(self) -> int:
@@ -93,9 +104,12 @@ class TestResult:
 
     def scores_with_training(self, averaging: Averaging = "video") -> Scores:
         """Compute the figures over the frames of the training part as well; they are no measure of generalisation."""
-        return scores(
-            {key: video.counts_with_training or video.counts for key, video in self.videos.items()}, averaging
-        )
+        counts = {key: video.counts_with_training or video.counts for key, video in self.videos.items()}
+        dice = {
+            key: video.dice_with_training if video.counts_with_training else video.dice
+            for key, video in self.videos.items()
+        }
+        return scores(counts, averaging, dice if all(dice.values()) else None)
 
     def scores_of_draws(self) -> list[Scores]:
         """Compute the figures of each single draw; empty where the system makes one."""
@@ -103,7 +117,7 @@ class TestResult:
         return [scores({key: video.draws[i] for key, video in self.videos.items()}) for i in range(count)]
 
     def scores_at_thresholds(self, averaging: Averaging = "video") -> list[Scores]:
-        """Compute the figures at each of :data:`THRESHOLDS`.
+        """Compute the figures at each of :data:`bgsub_lightning.metrics.THRESHOLDS`.
 
         Raises:
             UserError: If the test was made by a version that did not count at thresholds.
@@ -113,10 +127,9 @@ class TestResult:
                 f"{self.name}: its scores.json has no counts at other thresholds than its own, because an earlier "
                 f"version of bgsub_lightning wrote it. Run the test again."
             )
-        return [
-            scores({key: video.threshold_counts[i] for key, video in self.videos.items()}, averaging)
-            for i in range(len(THRESHOLDS))
-        ]
+        counts = {key: video.threshold_counts for key, video in self.videos.items()}
+        dice = {key: video.threshold_dice for key, video in self.videos.items()}
+        return scores_at_thresholds(counts, averaging, dice if all(dice.values()) else None)
 
     def save(self, path: Path) -> None:
         """Write the file, under a temporary name first."""
