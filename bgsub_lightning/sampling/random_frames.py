@@ -78,8 +78,8 @@ class CategoryBudget(Protocol):
 class RandomShares(Protocol):
     """Of each scene's labelled frames some train, some validate, and the rest is tested.
 
-    With 30 % and 10 % it is the protocol of the siamese system's paper (section 2.1). The frames are drawn by seed; those
-    of validation are never trained on, and a checkpoint, a threshold or the end of training can be chosen by them.
+    With 30 % and 10 % it is the protocol of the siamese system's paper (section 2.1). The frames are drawn by seed;
+    those of validation are never trained on, and can choose a checkpoint, a threshold or the end of training.
     Near-duplicates of the training frames are tested: what it measures is not how a system does in unseen scenes.
 
     Args:
