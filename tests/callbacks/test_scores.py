@@ -76,6 +76,11 @@ def summed(rows: Iterable[dict[str, str]]) -> list[int]:
     ]
 
 
+def mean_dice(rows: Iterable[dict[str, str]]) -> float:
+    found = [tuple(int(row[name]) for name in ("TP", "FP", "FN")) for row in rows]
+    return float(np.mean([2 * tp / (2 * tp + fp + fn) for tp, fp, fn in found if tp + fn]))
+
+
 def numbers_of(rows: Iterable[dict[str, str]], key: str) -> list[int]:
     return [int(row["frame"]) for row in rows if row["video"] == key]
 
@@ -108,6 +113,10 @@ def test_the_headline_is_of_frames_that_were_not_trained_on(
         assert video.counts_with_training == summed(of_video)
         assert video.counts_with_training == counts_by_hand(folder / "results", cdnet, key, LABELLED)
         assert (video.frames, video.frames_with_training, video.binary_truth) == (4, 6, False)
+        assert result.scores().videos[key]["mean_dice"] == pytest.approx(mean_dice(unseen))
+        assert result.scores_with_training().videos[key]["mean_dice"] == pytest.approx(mean_dice(of_video))
+        assert result.threshold == 0.5
+        assert video.threshold_dice[50] == video.dice
     both = result.scores_with_training().overall
     assert result.training_frames == 4
     assert f"With the 4 training frames, as the papers score: F {both['f_measure']:.4f}, PWC {both['pwc']:.3f}." in told

@@ -55,13 +55,31 @@ def test_fit_leaves_a_whole_run_directory(trained: Path) -> None:
     assert {"pictures/validation_step0000018.png", "pictures/validation_background_step0000018.png"} <= made
     assert not [name for name in made if "partial" in name]
     with (trained / "csv/version_0/metrics.csv").open() as file:
-        columns = {name for row in csv.DictReader(file) for name, value in row.items() if value}
+        logged = list(csv.DictReader(file))
+    columns = {name for row in logged for name, value in row.items() if value}
     assert {"train/loss/segmentation", "train/loss/total", "val/f_measure", "val/pwc", "val/loss"} <= columns
+    validated = [row for row in logged if row["val/f_measure"]]
+    assert len(validated) == 2
+    for row in validated:
+        assert float(row["val/best_f_measure"]) >= float(row["val/f_measure"])
+        assert 0 <= float(row["val/best_threshold"]) <= 1
+        assert 0 <= float(row["val/mean_dice"]) <= 1
     assert yaml.safe_load((trained / "config.yaml").read_text())["model"]["init_args"]["channels"] == 4
     checkpoint = torch.load(trained / "checkpoints/last.ckpt", weights_only=True)
     assert checkpoint["trained_on"] == {
         f"CDnet2014:{key}": [[21, 26]] for key in ("baseline/PETS2006", "baseline/office", "thermal/park")
     }
+
+
+def test_each_validation_is_of_its_own_frames_alone(run: Run, trained: Path) -> None:
+    assert run("validate", "--ckpt_path=last") == 0
+    names = ("val/f_measure", "val/mean_dice", "val/best_threshold", "val/best_f_measure")
+    last = []
+    for version in (0, 1):
+        with (trained / f"csv/version_{version}/metrics.csv").open() as file:
+            (*_, row) = (row for row in csv.DictReader(file) if row["val/f_measure"])
+        last.append([float(row[name]) for name in names])
+    assert last[0] == pytest.approx(last[1], abs=1e-6)  # nothing of the epoch before is in the second's
 
 
 def test_scores_are_those_of_the_predicted_masks(run: Run, trained: Path, cdnet: Path) -> None:

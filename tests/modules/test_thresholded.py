@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -150,10 +151,32 @@ def test_it_is_tested_at_every_threshold(
     at = result.scores_at_thresholds()
     assert at[15].overall == result.scores().overall
     assert at[15].overall["f_measure"] > 0.8
+    assert at[15].overall["mean_dice"] > 0.8
+    with (run / "csv/version_0/metrics.csv").open() as file:
+        (logged,) = csv.DictReader(file)
+    assert float(logged["test/mean_dice"]) == pytest.approx(at[15].overall["mean_dice"], abs=1e-6)
     assert (run / "pictures/test_background.png").is_file()
     assert main(["predict", "--config", str(experiment(MEDIAN)), f"--run_dir={run}", "--backgrounds.every=3"]) == 0
     assert list((run / "backgrounds" / KEYS[0]).glob("*_background.png"))
     capfd.readouterr()
+
+
+def test_validation_tells_the_best_threshold_of_its_frames(experiment: Callable[..., Path], tmp_path: Path) -> None:
+    def validated(name: str, threshold: float) -> dict[str, float]:
+        options = [f"--run_dir={tmp_path / name}", f"--model.init_args.threshold={threshold}"]
+        assert main(["validate", "--config", str(experiment(MEDIAN)), *options]) == 0
+        with (tmp_path / name / "csv/version_0/metrics.csv").open() as file:
+            (row,) = csv.DictReader(file)
+        return {key: float(value) for key, value in row.items() if value}
+
+    first = validated("first", 0.9)
+    best = round(first["val/best_threshold"], 2)
+    assert 0 < best < 0.9
+    at_best = validated("best", best)
+    assert at_best["val/f_measure"] == first["val/best_f_measure"] == at_best["val/best_f_measure"]
+    assert first["val/f_measure"] < first["val/best_f_measure"]
+    assert validated("below", best - 0.01)["val/f_measure"] < first["val/best_f_measure"]
+    assert 0 < at_best["val/mean_dice"] <= 1
 
 
 @pytest.mark.parametrize("options", [["--data.init_args.eval_batch_size=1"], ["--data.init_args.num_workers=1"]])

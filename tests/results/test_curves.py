@@ -1,11 +1,13 @@
-"""F-measure against threshold: figures, table, picture and the command that makes them."""
+"""F-measure against threshold, precision against recall: tables, pictures and the command that makes them."""
 
 from __future__ import annotations
 
 import json
+import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import cv2
@@ -13,11 +15,20 @@ import numpy as np
 import pytest
 import yaml
 from rich.console import Console
+from rich.table import Table
 
 from bgsub_lightning.cli import main
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.metrics import THRESHOLDS, figures
-from bgsub_lightning.results import TestResult, VideoResult, curves_picture, curves_table, merged
+from bgsub_lightning.results import (
+    TestResult,
+    VideoResult,
+    curves_picture,
+    curves_table,
+    merged,
+    precision_recall_picture,
+    precision_recall_table,
+)
 
 POSITIVE, NEGATIVE = 100, 900
 
@@ -49,11 +60,25 @@ def result(name: str, **videos: VideoResult) -> TestResult:
     )
 
 
-def shown(*arguments: Any) -> str:
+def shown(*arguments: Any, lay_out: Callable[..., Table] = curves_table) -> str:
     console = Console(width=200)
     with console.capture() as capture:
-        console.print(curves_table(*arguments))
+        console.print(lay_out(*arguments))
     return capture.get()
+
+
+def of_two_classes(separation: float) -> VideoResult:
+    """Counts of scores that are normally distributed in both classes, of which one's mean is larger."""
+    levels = np.linspace(-3, 3, 101)
+    tp = [round(1000 * (1 - NormalDist(separation).cdf(level))) for level in levels[:-1]]
+    fp = [round(9000 * (1 - NormalDist().cdf(level))) for level in levels[:-1]]
+    counts = [[one, other, 1000 - one, 9000 - other] for one, other in zip([*tp, 0], [*fp, 0], strict=True)]
+    return VideoResult([*counts[40], 0], 10, "unseen scenes", threshold_counts=counts)
+
+
+def yes_or_no() -> VideoResult:
+    counts = [[60, 30, 40, 870]] * 100 + [[0, 0, 100, 900]]
+    return VideoResult([60, 30, 40, 870, 0], 10, "unseen scenes", threshold_counts=counts)
 
 
 def test_scores_at_thresholds_are_those_of_their_counts(tmp_path: Path) -> None:
@@ -134,6 +159,76 @@ def test_what_cannot_be_drawn(tmp_path: Path, name: str, changes: dict[str, Any]
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("averaging", ["video", "pooled"])
+def test_average_precision_is_the_area_of_the_steps(averaging: Any) -> None:
+    results = [replace(result("own", a_one=of_two_classes(2), a_two=of_two_classes(1)), threshold=0.4)]
+    results.append(result("older", a_one=of_two_classes(0.5), a_two=yes_or_no()))
+    lines = [line.split() for line in shown(results, averaging, 0.5, lay_out=precision_recall_table).splitlines()]
+    for each, own in zip(results, ("0.40", "own"), strict=True):
+        at = [scores.overall for scores in each.scores_at_thresholds(averaging)]
+        precision, recall = (np.array([row[name] for row in at]) for name in ("precision", "recall"))
+        area = 0.0
+        for r in (
+            np.linspace(0, 1, 100_001)[:-1] + 5e-6
+        ):  # of each recall, precision at the largest threshold that has it
+            area += precision[np.flatnonzero(recall >= r)[-1]] / 100_000 if recall[0] >= r else 0.0
+        (line,) = (line for line in lines if line[:1] == [each.name])
+        assert line[1] == own
+        found = each.scores(averaging).overall
+        assert line[2:5] == [f"{found[key]:.4f}" for key in ("precision", "recall", "f_measure")]
+        assert float(line[5]) == pytest.approx(area, abs=2e-4)
+        best = max(range(51), key=lambda i: at[i]["f_measure"])
+        expected = [f"{at[best][key]:.4f}" for key in ("precision", "recall", "f_measure")]
+        assert [f"{THRESHOLDS[best]:.2f},", "best", "*", *expected] in lines
+
+
+def test_a_system_that_says_yes_or_no_has_a_point_and_no_curve(tmp_path: Path) -> None:
+    told = shown([result("mog2", a_one=yes_or_no())], lay_out=precision_recall_table)
+    assert ["mog2", "own", "0.6667", "0.6000", "0.6316", "–"] in [line.split() for line in told.splitlines()]
+    assert "best *" not in told
+    both = [result("mog2", a_one=yes_or_no()), result("median", a_one=of_two_classes(2))]
+    precision_recall_picture(tmp_path / "point.svg", both)
+    precision_recall_picture(tmp_path / "curve.svg", both[1:])
+    sizes = {}
+    for name in ("point", "curve"):
+        paths = ET.parse(tmp_path / f"{name}.svg").getroot().iter("{http://www.w3.org/2000/svg}path")
+        sizes[name] = [path.get("d", "").count("L") for path in paths if "clip-path" in path.attrib]
+    assert max(sizes["curve"]) > 100
+    assert sizes["point"] == sizes["curve"]
+
+
+@pytest.mark.parametrize("count", [1, 2, 9])
+def test_precision_recall_picture(tmp_path: Path, count: int) -> None:
+    results = [result(f"run {i}", a_one=of_two_classes(i / 3)) for i in range(count)]
+    for ending in ("png", "svg", "PDF"):
+        precision_recall_picture(tmp_path / f"new/pr.{ending}", results, "pooled")
+    image = cv2.imread(str(tmp_path / "new/pr.png"))
+    assert image.shape == (840, 1440 if count == 9 else 960, 3)
+    assert len({tuple(pixel) for pixel in image.reshape(-1, 3).tolist()}) > 20 * count
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["pr.PDF", "pr.png", "pr.svg"]
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "largest", "message"),
+    [
+        ("pr.gif", {}, 1.0, "--precision_recall: .*pr.gif: a picture ends in .png, .pdf, .svg."),
+        ("pr.png", {}, 2.0, "--curve_to: a threshold from 0.01 to 1 is needed, got 2.0"),
+        ("pr.png", {"videos": {}}, 1.0, "old: no frame was scored, so there is no curve."),
+        ("pr.png", {"videos": {"a/one": replace(video(20), threshold_counts=[])}}, 1.0, "old: .* Run the test again."),
+    ],
+)
+def test_what_has_no_precision_recall_curve(
+    tmp_path: Path, name: str, changes: dict[str, Any], largest: float, message: str
+) -> None:
+    results = [replace(result("old", a_one=video(20)), **changes)]
+    with pytest.raises(UserError, match=message):
+        precision_recall_picture(tmp_path / name, results, "video", largest)
+    if name == "pr.png":
+        with pytest.raises(UserError, match=message):
+            precision_recall_table(results, "video", largest)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_report_draws_the_runs_that_were_tested(
     tiny: Path, tmp_path: Path, fails: Callable[[int], str], capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -160,6 +255,9 @@ def test_report_draws_the_runs_that_were_tested(
         assert f"{Path(run).name} ThresholdedDifference {THRESHOLDS[best]:.2f} {at[best]:.4f} {at[90]:.4f}" in told
     assert f"{curve} shows F-measure against threshold." in told
     assert cv2.imread(str(curve)) is not None
+    assert main(["report", *runs, f"--precision_recall={tmp_path / 'pr.svg'}"]) == 0
+    assert f"{tmp_path / 'pr.svg'} shows precision against recall." in " ".join(capfd.readouterr().out.split())
+    assert (tmp_path / "pr.svg").is_file()
     assert "a picture ends in" in fails(main(["report", *runs, "--curve=curve.txt"]))
     older = json.loads((Path(runs[0]) / "scores.json").read_text())
     for each in older["videos"].values():
