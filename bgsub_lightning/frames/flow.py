@@ -403,9 +403,14 @@ def _read_kitti(path: Path) -> NDArray[np.float32]:
     return np.where(valid[..., None] != 0, field, np.float32(0))
 
 
+def _frame(path: Path, size: tuple[int, int], colour: bool) -> NDArray[np.uint8]:
+    status = path.stat() if path.exists() else None
+    return _decoded(path, size, colour, status and (status.st_mtime_ns, status.st_size))
+
+
 # From frame to frame the same ones are needed again: those of the 2 × 10 numbers before, for intervals up to 10.
 @lru_cache(maxsize=32)
-def _frame(path: Path, size: tuple[int, int], colour: bool) -> NDArray[np.uint8]:
+def _decoded(path: Path, size: tuple[int, int], colour: bool, version: tuple[int, int] | None) -> NDArray[np.uint8]:
     image = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB if colour else cv2.IMREAD_GRAYSCALE)
     if image is None:
         raise UserError(f"{path}: cannot be decoded as an image. Fetch the file again, or delete it.")
@@ -424,7 +429,8 @@ def _say(message: str) -> None:
 
 
 def _length(field: NDArray[np.float32]) -> NDArray[np.float32]:
-    return _array(cv2.magnitude(*cv2.split(field)))
+    x, y = field[..., 0], field[..., 1]
+    return _array(np.sqrt(x * x + y * y))  # cv2.magnitude's last bit depends on where the memory lies
 
 
 def _array(array: object) -> NDArray[np.float32]:
