@@ -115,7 +115,7 @@ class CrossNet(BgsModule):
         return terms
 
     def probability(self, batch: EvaluationBatch) -> Tensor:  # noqa: D102
-        return self(batch["image"], batch.get("hop")).float().sigmoid()[None]
+        return self(batch["image"], batch.get("hop")).float().sigmoid()[None]  # type: ignore[no-any-return]
 
     def frame_pictures(self, position: int) -> dict[str, Tensor]:
         """Show the last filter of the decoder: means over its channels, each stretched to [0, 1] (figure 5)."""
