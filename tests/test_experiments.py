@@ -15,13 +15,17 @@ from bgsub_lightning.backgrounds import (
     TemporalMedian,
 )
 from bgsub_lightning.cli import main
+from bgsub_lightning.commands.includes import campaign_of
+from bgsub_lightning.commands.members import members_of_file
 from bgsub_lightning.commands.training import TrainingCLI, run_trainer
-from bgsub_lightning.data import Histories, Image, References, Stream
+from bgsub_lightning.data import Histories, Hop, Image, References, Stream
+from bgsub_lightning.frames import DisFlow
 from bgsub_lightning.modules import (
     BgsModule,
     BmnBsn,
     CdnMedal,
     ClassicalSubtractor,
+    CrossNet,
     FrameFcn,
     ReconMcfcn,
     ThresholdedDifference,
@@ -29,7 +33,7 @@ from bgsub_lightning.modules import (
 from bgsub_lightning.modules.cdn_medal import DensityStage, DifferenceStage
 from bgsub_lightning.modules.fcn import SegmentStage
 from bgsub_lightning.modules.recon_mcfcn import JointStage, ReconstructStage
-from bgsub_lightning.sampling import FirstHalf, LabelBudget, SceneWise
+from bgsub_lightning.sampling import CategoryBudget, FirstHalf, LabelBudget, SceneWise
 from bgsub_lightning.scenes.labels import LabelRule
 
 FOLDER = Path(__file__).parents[1] / "experiments"
@@ -46,6 +50,7 @@ class Built(TrainingCLI):
 SYSTEMS: dict[str, type[BgsModule]] = {  # the beginning of an experiment's name → what it builds
     "bmn": BmnBsn,
     "cdn": CdnMedal,
+    "crossnet": CrossNet,
     "demo": BmnBsn,
     "knn": ClassicalSubtractor,
     "mog2": ClassicalSubtractor,
@@ -59,9 +64,9 @@ def system_of(name: str) -> type[BgsModule]:
     return SYSTEMS[max((beginning for beginning in SYSTEMS if name.startswith(beginning)), key=len)]
 
 
-def build(name: str, folder: Path) -> Built:
+def build(name: str, folder: Path, *options: str) -> Built:
     command = "fit" if system_of(name).trained else "test"
-    cli = run_trainer(command, ["--config", str(FOLDER / f"{name}.yaml"), f"--run_dir={folder}"], Built)
+    cli = run_trainer(command, ["--config", str(FOLDER / f"{name}.yaml"), f"--run_dir={folder}", *options], Built)
     assert isinstance(cli, Built)
     return cli
 
@@ -150,6 +155,61 @@ def test_recon_mcfcn_is_the_paper(tmp_path: Path) -> None:
     assert (data.size, data.flip, data.augment, data.paste) == (None, 0.0, None, None)
     assert isinstance(data.protocol, FirstHalf)
     assert (data.protocol.exclude, data.protocol.val_scenes, data.protocol.val_fraction) == ((), 0, 0.0)
+    # not the paper's: without it some runs of step 1 end with every ReLU dead
+    assert cli.trainer.gradient_clip_val == 100
+
+
+def test_crossnet_is_the_paper(tmp_path: Path) -> None:
+    cli = build("crossnet", tmp_path)
+    model, data = cli.model, cli.datamodule
+    assert isinstance(model, CrossNet)
+    assert sum(parameter.numel() for parameter in model.parameters()) == 173_173_697
+    assert model.inputs == (Image(), Hop((1, 5, 10)))
+    assert (model.focal_weight, model.l1_weight, model.beta, model.alpha, model.gamma) == (0.8, 0.2, "paper", 0.75, 0)
+    assert (model.labels, model.threshold) == (LabelRule.TRAINING, 0.5)
+    optimizer = model.configure_optimizers()
+    assert type(optimizer) is torch.optim.Adam
+    assert (optimizer.param_groups[0]["lr"], optimizer.param_groups[0]["betas"]) == (5e-5, (0.95, 0.999))
+    assert (cli.trainer.max_epochs, cli.trainer.max_steps) == (-1, 64_000)
+    assert (data.size, data.batch_size, data.flip, data.augment, data.flow) == ((256, 256), 16, 0.0, None, DisFlow())
+    assert isinstance(data.protocol, CategoryBudget)
+    assert (data.protocol.fraction, data.protocol.exclude, data.protocol.val_scenes) == (0.05, (), 0)
+
+
+# of table I: intervals, CmDFF, CS-Focal, focal, L1
+TABLE_1 = {
+    "row01_all": ((1, 5, 10), True, True, False, True),
+    "row02_tau_1_5": ((1, 5), True, True, False, True),
+    "row03_tau_1": ((1,), True, True, False, True),
+    "row04_tau_1_no_cmdff_focal": ((1,), False, False, True, False),
+    "row05_tau_1_no_cmdff_focal_l1": ((1,), False, False, True, True),
+    "row06_focal_l1": ((1, 5, 10), True, False, True, True),
+    "row07_cs_focal": ((1, 5, 10), True, True, False, False),
+    "row08_focal": ((1, 5, 10), True, False, True, False),
+    "row09_l1": ((1, 5, 10), True, False, False, True),
+    "row10_no_flow": ((), True, True, False, True),
+    "row11_no_cmdff": ((1, 5, 10), False, True, False, True),
+}
+
+
+def test_ablations_are_the_rows_of_table_1(tmp_path: Path) -> None:
+    _, members = members_of_file(campaign_of(FOLDER / "crossnet_ablations.yaml"))
+    assert [member.name for member in members] == list(TABLE_1)
+    assert members_of_file(campaign_of(FOLDER / "crossnet_ablations_small.yaml"))[1] == members
+    for member in members:
+        model = build("crossnet_ablations", tmp_path, *member.options, "--model.init_args.width=1").model
+        taus, filters, cs_focal, focal, l1 = TABLE_1[member.name]
+        assert model.inputs == ((Image(), Hop(taus)) if taus else (Image(),))
+        assert hasattr(model.network.decoder[0], "fuse") is filters
+        by_scale, plain = (model.focal_weight > 0 and model.beta == beta for beta in ("paper", "off"))
+        assert (by_scale, plain, model.l1_weight > 0) == (cs_focal, focal, l1)
+
+
+@pytest.mark.parametrize(("name", "row"), [("crossnet_no_flow", 10), ("crossnet_no_cmdff", 11)])
+def test_single_ablations_are_those_rows(name: str, row: int, tmp_path: Path) -> None:
+    member = members_of_file(campaign_of(FOLDER / "crossnet_ablations.yaml"))[1][row - 1]
+    alone = build(name, tmp_path, "--model.init_args.width=1").model
+    assert alone.hparams == build("crossnet", tmp_path, *member.options, "--model.init_args.width=1").model.hparams
 
 
 def test_baseline2_is_the_second_step_on_the_frame_alone(tmp_path: Path) -> None:
@@ -292,3 +352,27 @@ def test_experiment_can_be_fitted_and_tested(name: str, tmp_path: Path) -> None:
     assert main(["fit", *options, *steps]) == 0
     assert main(["test", *options]) == 0
     assert (tmp_path / "run/scores.json").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [path.stem for path in EXPERIMENTS if path.stem.startswith("crossnet")])
+def test_crossnet_can_be_fitted_and_tested(name: str, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    assert main(["synthesize", str(root), *TWIN, "--unlabelled=4"]) == 0
+    given = {
+        "data.init_args.root": root,
+        "data.init_args.store": tmp_path / "store",
+        "data.init_args.protocol.init_args.fraction": 0.3,
+        "data.init_args.batch_size": 2,
+        "model.init_args.width": 1,
+        "run_dir": tmp_path / "run",
+        "wandb": "disabled",
+    }
+    options = ["--config", str(FOLDER / f"{name}.yaml"), *(f"--{key}={value}" for key, value in given.items())]
+    steps = ["--trainer.max_steps=2", "--trainer.val_check_interval=2", "--trainer.log_every_n_steps=1"]
+    assert main(["fit", *options, *steps]) == 0
+    assert main(["test", *options]) == 0
+    assert (tmp_path / "run/scores.json").is_file()
+    assert (tmp_path / "run/pictures/test_inner.png").is_file() is (name != "crossnet_no_cmdff")
+    assert main(["predict", *options]) == 0
+    assert list((tmp_path / "run/results").rglob("bin*.png"))
