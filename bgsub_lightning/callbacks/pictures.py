@@ -111,12 +111,11 @@ class Pictures(Callback):
         }
         score = figures(counts[best].tolist())["f_measure"]
         caption = f"{scene.key}, frame {int(batch['number'][position])}: F {score:.3f}"
-        panels = {"": comparison}
-        for name, pictures in (
-            ("_background", module.background_pictures()),
-            ("_inner", module.frame_pictures(position)),
-        ):
-            panels[name] = {title: as_image(picture) for title, picture in pictures.items()}
+        background = {title: as_image(each) for title, each in module.background_pictures().items()}
+        inner = {title: as_image(each) for title, each in module.frame_pictures(position).items()}
+        if inner:
+            inner = {"frame": comparison["frame"]} | inner
+        panels = {"": comparison, "_background": background, "_inner": inner}
         self.shown[scene.key] = _Shown(foreground, caption, panels)
 
     def _chosen(self, module: BgsModule, stage: str) -> set[str]:
