@@ -21,7 +21,7 @@ from bgsub_lightning.errors import UserError
 from bgsub_lightning.modules import FrameFcn, ReconMcfcn
 from bgsub_lightning.modules.fcn import FcnModule, SegmentStage
 from bgsub_lightning.modules.recon_mcfcn import JointStage, ReconstructStage
-from bgsub_lightning.networks.mcfcn import VGG_LAYERS
+from bgsub_lightning.networks.vgg import VGG_LAYERS
 from bgsub_lightning.sampling import FirstHalf, Protocol, SceneWise, Subset
 from bgsub_lightning.scenes.labels import LabelRule
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.networks import LoadReport, Mcfcn, load_state_dict, load_vgg
-from bgsub_lightning.networks.mcfcn import VGG_LAYERS
+from bgsub_lightning.networks.vgg import VGG_LAYERS
 
 WIDTH = 2
 TORCHVISION = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)  # its vgg16().features, configuration D
