@@ -1,7 +1,16 @@
 """Losses."""
 
+from bgsub_lightning.losses.contrastive import class_constant, contrastive, pair_classes
 from bgsub_lightning.losses.cross_entropy import masked_binary_cross_entropy, masked_cross_entropy
 from bgsub_lightning.losses.likelihood import mixture_nll
 from bgsub_lightning.losses.reconstruction import squared_error
 
-__all__ = ["masked_binary_cross_entropy", "masked_cross_entropy", "mixture_nll", "squared_error"]
+__all__ = [
+    "class_constant",
+    "contrastive",
+    "masked_binary_cross_entropy",
+    "masked_cross_entropy",
+    "mixture_nll",
+    "pair_classes",
+    "squared_error",
+]
