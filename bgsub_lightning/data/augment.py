@@ -18,7 +18,7 @@ __all__ = ["A", "ClipAugmentation"]
 
 
 class ClipAugmentation:
-    """Applies an albumentations pipeline to all frames of a sample and its mask, with one set of parameters.
+    """Applies an albumentations pipeline to all frames of a sample and its masks, with one set of parameters.
 
     It is seeded for each sample, so that augmentations differ between workers and epochs, which left to itself
     albumentations does not see to (every worker draws the same stream), and are the same after a resume.
@@ -26,27 +26,37 @@ class ClipAugmentation:
     Args:
         compose: The pipeline.
         images: Number of frames in a sample.
+        masks: Number of masks in a sample, the target frame's among them.
     """
 
-    def __init__(self, compose: A.Compose, images: int) -> None:
+    def __init__(self, compose: A.Compose, images: int, masks: int = 1) -> None:
         self.compose = compose
         self.names = ["image", *(f"image{i}" for i in range(1, images))]
-        compose.add_targets(dict.fromkeys(self.names[1:], "image"))
+        self.masks = ["mask", *(f"mask{i}" for i in range(1, masks))]
+        compose.add_targets(dict.fromkeys(self.names[1:], "image") | dict.fromkeys(self.masks[1:], "mask"))
 
-    def __call__(self, images: Sequence[NDArray[np.uint8]], mask: NDArray[np.uint8], seed: int) -> None:
+    def __call__(
+        self,
+        images: Sequence[NDArray[np.uint8]],
+        mask: NDArray[np.uint8],
+        seed: int,
+        other_masks: Sequence[NDArray[np.uint8]] = (),
+    ) -> None:
         """Augment a sample in place.
 
         Args:
             images: Frames, each of shape ``(H, W, 3)``, uint8.
             mask: Grey levels, shape ``(H, W)``, uint8; resampled by nearest neighbour.
             seed: Seed of this sample.
+            other_masks: The masks of other frames, likewise.
 
         Raises:
             UserError: If the pipeline changes the size or the type.
         """
         self.compose.set_random_seed(seed % 2**32)
-        done = self.compose(**dict(zip(self.names, images, strict=True)), mask=mask)
-        for name, image in zip((*self.names, "mask"), (*images, mask), strict=True):
+        given = dict(zip((*self.names, *self.masks), (*images, mask, *other_masks), strict=True))
+        done = self.compose(**given)
+        for name, image in given.items():
             if done[name].shape != image.shape or done[name].dtype != np.uint8:
                 raise UserError(
                     f"data.init_args.augment: the pipeline makes {done[name].dtype}{done[name].shape} of "

@@ -61,8 +61,10 @@ class TrainingDataset(Dataset[dict[str, Any]]):
                 if pixels.scene.key in self.pasted and "image" in arrays:
                     self.pasted[pixels.scene.key].paste(arrays["image"][row], mask, draw.seed)
                 if self.augment:
-                    parts = [arrays[entry.key][row].reshape(-1, size[1], size[0], 3) for entry in self.inputs]
-                    self.augment([image for part in parts for image in part], mask, draw.seed)
+                    frames = [entry for entry in self.inputs if not entry.is_mask]
+                    parts = [arrays[entry.key][row].reshape(-1, size[1], size[0], 3) for entry in frames]
+                    masks = [arrays[entry.key][row] for entry in self.inputs if entry.is_mask]
+                    self.augment([image for part in parts for image in part], mask, draw.seed, masks)
         if self.labelled:
             chances = [np.random.default_rng((draw.seed, 1)).random() for draw in draws]
             batch["flip"] = torch.tensor([chance < self.flip for chance in chances])
