@@ -103,7 +103,8 @@ class Pictures(Callback):
         score = figures(counts[best].tolist())["f_measure"]
         caption = f"{scene.key}, frame {int(batch['number'][position])}: F {score:.3f}"
         self.shown[scene.key] = _Shown(foreground, caption, [image, truth, mask, colours])
-        self.backgrounds[scene.key] = {title: as_image(image) for title, image in module.background_pictures().items()}
+        pictures = module.background_pictures(position)
+        self.backgrounds[scene.key] = {title: as_image(image) for title, image in pictures.items()}
 
     def _chosen(self, module: BgsModule, stage: str) -> set[str]:
         """The keys of the scenes that are shown."""

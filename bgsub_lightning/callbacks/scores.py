@@ -107,6 +107,7 @@ class ScoreWriter(Callback):
         if not trainer.is_global_zero:
             return
         data = module.datamodule
+        bases = {key: base if isinstance(base, int) else str(base) for key, base in data.bases_of("test").items()}
         codes = {scene.key: scene.mask_code for scene in data.frames_of("test").scenes}
         folder = Path(trainer.default_root_dir)
         result = TestResult(
@@ -125,6 +126,7 @@ class ScoreWriter(Callback):
                     leakage=self.leakage[key],
                     draws=[draw[key] for draw in of_draws],
                     threshold_counts=at_thresholds[key],
+                    base=bases.get(key),
                     **_of_frames([row for row in rows if row.video == key], codes[key]),
                 )
                 for key, of_video in counts.items()

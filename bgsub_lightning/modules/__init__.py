@@ -6,6 +6,7 @@ from bgsub_lightning.modules.cdn_medal import CdnMedal
 from bgsub_lightning.modules.classical import ClassicalSubtractor
 from bgsub_lightning.modules.fcn import FrameFcn
 from bgsub_lightning.modules.recon_mcfcn import ReconMcfcn
+from bgsub_lightning.modules.siamese import Siamese
 from bgsub_lightning.modules.staged import StagedModule
 from bgsub_lightning.modules.thresholded import ThresholdedDifference
 from bgsub_lightning.modules.untrained import UntrainedModule
@@ -17,6 +18,7 @@ __all__ = [
     "ClassicalSubtractor",
     "FrameFcn",
     "ReconMcfcn",
+    "Siamese",
     "StagedModule",
     "ThresholdedDifference",
     "UntrainedModule",

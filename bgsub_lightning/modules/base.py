@@ -58,8 +58,12 @@ class BgsModule(LightningModule):
             mean is the system's answer.
         """
 
-    def background_pictures(self) -> dict[str, Tensor]:
-        """Show the background model of the scene at hand: title → ``(3, H, W)`` or ``(H, W)``, range [0, 1]."""
+    def background_pictures(self, position: int = -1) -> dict[str, Tensor]:
+        """Show the background model of the scene at hand: title → ``(3, H, W)`` or ``(H, W)``, range [0, 1].
+
+        Args:
+            position: Of which frame of the last batch, where frames have pictures of their own.
+        """
         return {}
 
     def target(self, mask: Tensor) -> Tensor:

@@ -84,7 +84,7 @@ class BmnBsn(BgsModule):
             raise RuntimeError("the first batch of a scene must bring its references")
         return self._maps
 
-    def background_pictures(self) -> dict[str, Tensor]:
+    def background_pictures(self, position: int = -1) -> dict[str, Tensor]:
         """Show the maps of the first draw, each stretched to its own range, three at a time as RGB (figure 4)."""
         if self._maps is None:
             return {}

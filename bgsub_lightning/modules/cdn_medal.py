@@ -165,7 +165,7 @@ class CdnMedal(StagedModule):
             "The density network was trained on all frames of the scene, the tested ones as well, without their labels."
         )
 
-    def background_pictures(self) -> dict[str, Tensor]:
+    def background_pictures(self, position: int = -1) -> dict[str, Tensor]:
         """Show the background, and the weight and the spread of each component of the mixture."""
         return self.background.pictures()
 

@@ -63,7 +63,7 @@ class ThresholdedDifference(UntrainedModule):
         difference = (image - self.background.push(image)).abs().amax(1)
         return difference.float().mul(255).round_().div_(255)[None]  # both are of 8 bits: no rounding at the threshold
 
-    def background_pictures(self) -> dict[str, Tensor]:  # noqa: D102
+    def background_pictures(self, position: int = -1) -> dict[str, Tensor]:  # noqa: D102
         return self.background.pictures()
 
     def _require_weights(self) -> None:

@@ -32,6 +32,8 @@ class VideoResult:
             :data:`bgsub_lightning.metrics.THRESHOLDS`; empty in files of earlier versions.
         binary_truth: Whether more than a tenth of the scored masks with foreground have no unknown pixel (170) at its
             boundary, although the dataset knows such: the video's figures are of lower fidelity.
+        base: What its frames were compared with, in systems that do so: the number of a frame, which is not scored, or
+            an image file.
     """
 
     counts: list[int]
@@ -42,6 +44,7 @@ class VideoResult:
     frames_with_training: int = 0
     binary_truth: bool = False
     threshold_counts: list[list[int]] = field(default_factory=list)
+    base: int | str | None = None
 
 
 @dataclass(frozen=True)
