@@ -88,7 +88,7 @@ class Watcher(Callback):
         self.sizes: list[int] = []
         self.rates: list[dict[str, float]] = []
         self.moments: list[int] = []
-        self.modes: list[dict[str, bool]] = []
+        self.modes: list[tuple[bool, ...]] = []
         self.gradients: list[dict[str, bool]] = []
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
@@ -101,7 +101,7 @@ class Watcher(Callback):
         assert isinstance(pl_module, StagedModule)
         self.rates.append({group["name"]: group["lr"] for group in optimizer.param_groups})
         self.moments.append(len(optimizer.state))
-        self.modes.append({name: getattr(pl_module, name).training for name in pl_module.plan.networks})
+        self.modes.append(tuple(getattr(pl_module, name).training for name in pl_module.plan.networks))
         self.gradients.append({name: p.grad is not None for name, p in pl_module.named_parameters()})
 
 
