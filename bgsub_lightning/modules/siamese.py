@@ -68,6 +68,8 @@ class Siamese(VggModule):
         width: Channels of VGG's first layers; the siamese network's others scale with it.
         channels: Channels of the encoder-decoder's first block, doubled by each of the following.
         depth: Number of times that the encoder halves the resolution.
+        normalise: Batch normalisation in the encoder-decoder. The paper does not tell; without it SGD from scratch was
+            seen to stay with the share of the foreground as its answer everywhere.
         metric: Numbers of the first stage.
         segment: Numbers of the second.
         tolerance: Distance in [0, 2) up to which similar pixels are left alone: what C(Y) of equation 2 is meant to do
@@ -89,6 +91,7 @@ class Siamese(VggModule):
         width: int = 64,
         channels: int = 64,
         depth: int = 4,
+        normalise: bool = True,
         metric: MetricStage = MetricStage(),
         segment: SegmentStage = SegmentStage(),
         tolerance: float = 0.0,
@@ -109,7 +112,7 @@ class Siamese(VggModule):
         if tau is not None and not 1 < tau < 2:
             raise UserError(f"model.init_args.tau: a number between 1 and 2 is needed, got {tau}.")
         self.siamese = SiameseNetwork(width)
-        self.segmentation = UNet(3, 1, channels, depth)
+        self.segmentation = UNet(3, 1, channels, depth, normalise)
         self.tolerance = tolerance
         self.tau = tau
         self._base: tuple[Tensor, Tensor] | None = None
