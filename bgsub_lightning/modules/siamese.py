@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from bgsub_lightning.data import BaseImage, BaseMask, EvaluationBatch, Image, Span, Stage, StagePlan, TrainingBatch
 from bgsub_lightning.errors import UserError
@@ -20,6 +22,8 @@ from bgsub_lightning.modules.vgg import Range, VggModule
 from bgsub_lightning.networks import SiameseNetwork, UNet
 from bgsub_lightning.networks.siamese import distance, fuse
 from bgsub_lightning.scenes.labels import LabelRule
+
+_PRIOR = 0.03  # share of foreground that the encoder-decoder begins with
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,10 @@ class Siamese(VggModule):
             raise UserError(f"model.init_args.tau: a number between 1 and 2 is needed, got {tau}.")
         self.siamese = SiameseNetwork(width)
         self.segmentation = UNet(3, 1, channels, depth, normalise)
+        # as rare as foreground is, or the first steps do nothing but lower all answers, and kill features by it
+        # (T.-Y. Lin et al., "Focal loss for dense object detection", ICCV 2017, section 4.1)
+        nn.init.normal_(self.segmentation.head.weight, std=0.01)
+        nn.init.constant_(cast("Tensor", self.segmentation.head.bias), math.log(_PRIOR / (1 - _PRIOR)))
         self.tolerance = tolerance
         self.tau = tau
         self._base: tuple[Tensor, Tensor] | None = None

@@ -232,8 +232,18 @@ class Counts(Callback):
         self.bases += len(given[0]) == 1
 
 
+def test_an_untrained_answer_is_as_rare_as_foreground() -> None:
+    system, data = module(channels=4), batch()
+    with torch.no_grad():
+        answer = system(data["image"], data["base_image"]).sigmoid()
+    assert 0.02 < answer.mean() < 0.04
+
+
 def test_a_test_computes_the_base_once_per_scene_and_does_not_score_it(run: Path, root: Path, tmp_path: Path) -> None:
     system, counts = module(), Counts()
+    system.load_state_dict(weights(run / f"step={STEPS}.ckpt"))
+    with torch.no_grad():  # what so short a training calls foreground
+        system.threshold = float(system.eval()(batch()["image"], batch()["base_image"]).sigmoid().quantile(0.6))
     tester = trainer(tmp_path, [counts, each_step(tmp_path)])
     data = datamodule(root, system, LabelBudget(0.4, "random", val_frames=4), eval_batch_size=2)
     tester.test(system, data, run / f"step={STEPS}.ckpt", verbose=False, weights_only=True)
@@ -249,10 +259,11 @@ def test_a_test_computes_the_base_once_per_scene_and_does_not_score_it(run: Path
             image = {n: torch.from_numpy(pixels_.image(n)).movedim(-1, 0)[None] / 255 for n in numbers}
             for number in numbers:
                 if number != bases[scene.key]:
-                    said = system(image[number], image[bases[scene.key]]).sigmoid() > 0.5
+                    said = system(image[number], image[bases[scene.key]]).sigmoid() > system.threshold
                     truth = torch.from_numpy(pixels_.truth(number))[None]
                     by_hand += confusion_counts(said, truth, torch.from_numpy(pixels_.roi))[0]
     assert torch.equal(system.confusion.counts.sum(0), by_hand)
+    assert by_hand[:4].all()  # there is some of everything
 
 
 @torch.no_grad()
