@@ -18,7 +18,7 @@ from bgsub_lightning.cli import main
 from bgsub_lightning.commands.includes import campaign_of
 from bgsub_lightning.commands.members import members_of_file
 from bgsub_lightning.commands.training import TrainingCLI, run_trainer
-from bgsub_lightning.data import Histories, Hop, Image, References, Stream
+from bgsub_lightning.data import BaseImage, Histories, Hop, Image, References, Stream
 from bgsub_lightning.frames import DisFlow
 from bgsub_lightning.modules import (
     BgsModule,
@@ -28,12 +28,15 @@ from bgsub_lightning.modules import (
     CrossNet,
     FrameFcn,
     ReconMcfcn,
+    Siamese,
     ThresholdedDifference,
+    siamese,
 )
 from bgsub_lightning.modules.cdn_medal import DensityStage, DifferenceStage
 from bgsub_lightning.modules.fcn import SegmentStage
 from bgsub_lightning.modules.recon_mcfcn import JointStage, ReconstructStage
-from bgsub_lightning.sampling import CategoryBudget, FirstHalf, LabelBudget, SceneWise
+from bgsub_lightning.results import TestResult
+from bgsub_lightning.sampling import CategoryBudget, FirstHalf, LabelBudget, RandomShares, SceneWise
 from bgsub_lightning.scenes.labels import LabelRule
 
 FOLDER = Path(__file__).parents[1] / "experiments"
@@ -56,6 +59,7 @@ SYSTEMS: dict[str, type[BgsModule]] = {  # the beginning of an experiment's name
     "mog2": ClassicalSubtractor,
     "recon_mcfcn": ReconMcfcn,
     "recon_mcfcn_baseline2": FrameFcn,
+    "siamese": Siamese,
     "threshold": ThresholdedDifference,
 }
 
@@ -225,6 +229,35 @@ def test_baseline2_is_the_second_step_on_the_frame_alone(tmp_path: Path) -> None
         assert own.steps == second.steps + (third.steps if suffix else 0)
 
 
+def test_siamese_is_the_paper(tmp_path: Path) -> None:
+    cli = build("siamese", tmp_path)
+    model, data = cli.model, cli.datamodule
+    assert isinstance(model, Siamese)
+    counts = [sum(p.numel() for p in part.parameters()) for part in (model.siamese, model.segmentation)]
+    assert counts == [7_635_264 + 524_800, 31_037_633]
+    metric, segment = model.plan
+    assert metric.stage == siamese.MetricStage(20_000, 4, 1e-5, "constant")
+    assert segment.stage == siamese.SegmentStage(20_000, 4, 1e-2, "constant")
+    assert (model.tolerance, model.tau, model.weights, model.threshold) == (0.0, None, None, 0.5)
+    assert model.labels is LabelRule.TRAINING
+    assert model.inputs == (Image(), BaseImage())
+    optimizer = model.configure_optimizers()["optimizer"]
+    assert type(optimizer) is torch.optim.SGD
+    assert {(group["momentum"], group["weight_decay"]) for group in optimizer.param_groups} == {(0.9, 5e-4)}
+    assert (cli.trainer.max_epochs, cli.trainer.max_steps) == (1, -1)
+    assert (data.size, data.flip, data.augment) == ((320, 240), 0.0, None)
+    assert isinstance(data.protocol, RandomShares)
+    assert (data.protocol.train, data.protocol.val, data.protocol.val_frames) == (0.3, 0.1, 0)
+    assert data.protocol.exclude == ("thermal", "turbulence")
+
+
+def test_siamese_scene_wise_differs_in_the_protocol_alone(tmp_path: Path) -> None:
+    paper, honest = (build(name, tmp_path) for name in ("siamese", "siamese_scene_wise"))
+    assert isinstance(honest.datamodule.protocol, SceneWise)
+    assert honest.model.hparams == paper.model.hparams
+    assert honest.datamodule.size == paper.datamodule.size
+
+
 @pytest.mark.parametrize(
     ("name", "source"),
     [
@@ -374,5 +407,38 @@ def test_crossnet_can_be_fitted_and_tested(name: str, tmp_path: Path) -> None:
     assert main(["test", *options]) == 0
     assert (tmp_path / "run/scores.json").is_file()
     assert (tmp_path / "run/pictures/test_inner.png").is_file() is (name != "crossnet_no_cmdff")
+    assert main(["predict", *options]) == 0
+    assert list((tmp_path / "run/results").rglob("bin*.png"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [path.stem for path in EXPERIMENTS if path.stem.startswith("siamese")])
+def test_siamese_can_be_fitted_and_tested(name: str, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    assert main(["synthesize", str(root), "--width=64", "--height=48", "--unlabelled=2", "--labelled=10"]) == 0
+    if "real_subset" in name:
+        for category, video in (("baseline", "highway"), ("cameraJitter", "traffic"), ("dynamicBackground", "canoe")):
+            next((root / category).iterdir()).rename(root / category / video)
+        next(path for path in (root / "baseline").iterdir() if path.name != "highway").rename(
+            root / "baseline/pedestrians"
+        )
+    given = {
+        "data.init_args.root": root,
+        "data.init_args.store": tmp_path / "store",
+        "data.init_args.size": "[32, 24]",
+        "model.init_args.width": 2,
+        "model.init_args.channels": 2,
+        "model.init_args.depth": 2,
+        "model.init_args.metric.steps": 2,
+        "model.init_args.segment.steps": 2,
+        "run_dir": tmp_path / "run",
+        "wandb": "disabled",
+    }
+    options = ["--config", str(FOLDER / f"{name}.yaml"), *(f"--{key}={value}" for key, value in given.items())]
+    if name in {"siamese", "siamese_small"}:
+        options += ["--data.init_args.protocol.init_args.val_frames=0"]
+    assert main(["fit", *options, "--trainer.val_check_interval=0.5", "--trainer.log_every_n_steps=1"]) == 0
+    assert main(["test", *options]) == 0
+    assert all(isinstance(video.base, int) for video in TestResult.load(tmp_path / "run").videos.values())
     assert main(["predict", *options]) == 0
     assert list((tmp_path / "run/results").rglob("bin*.png"))

@@ -17,7 +17,9 @@ from bgsub_lightning.modules import BgsModule
 
 
 class BackgroundWriter(Callback):
-    """Writes what a system's background model looks like, as ``backgrounds/<category>/<video>/<frame>_<what>.png``.
+    """Writes what a system's background model looks like, and what it made of a frame on its way.
+
+    The files are ``backgrounds/<category>/<video>/<frame>_<what>.png``.
 
     Args:
         every: Predicted frames between two pictures at least; they are taken after a batch. 0: none.
@@ -50,7 +52,7 @@ class BackgroundWriter(Callback):
         if since < self.every:
             return
         scene = module.datamodule.frames_of("predict").scenes[batch["scene"]]
-        for title, picture in module.background_pictures().items():
+        for title, picture in {**module.background_pictures(), **module.frame_pictures(-1)}.items():
             name = f"{int(batch['number'][-1]):06d}_{title.replace(' ', '_')}.png"
             write_png(self._folder(trainer) / scene.category / scene.name / name, as_image(picture))
             self._written += 1

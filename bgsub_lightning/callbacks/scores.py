@@ -109,6 +109,7 @@ class ScoreWriter(Callback):
         if not trainer.is_global_zero:
             return
         data = module.datamodule
+        bases = {key: base if isinstance(base, int) else str(base) for key, base in data.bases_of("test").items()}
         codes = {scene.key: scene.mask_code for scene in data.frames_of("test").scenes}
         folder = Path(trainer.default_root_dir)
         result = TestResult(
@@ -129,6 +130,7 @@ class ScoreWriter(Callback):
                     dice=dice[key],
                     threshold_counts=at_thresholds[key],
                     threshold_dice=dice_at_thresholds[key],
+                    base=bases.get(key),
                     **_of_frames([row for row in rows if row.video == key], codes[key]),
                 )
                 for key, of_video in counts.items()

@@ -1,6 +1,7 @@
 """Room 4: samples, and the one datamodule that is composed of source × protocol × inputs × augmentation."""
 
 from bgsub_lightning.data.background import Background, BackgroundSource
+from bgsub_lightning.data.base_image import BaseImage, BaseMask
 from bgsub_lightning.data.datamodule import ScenesDataModule
 from bgsub_lightning.data.inputs import Histories, Hop, Image, Input, References, Stream
 from bgsub_lightning.data.pasting import VocObjects
@@ -11,6 +12,8 @@ from bgsub_lightning.data.truth_background import TruthBackground
 __all__ = [
     "Background",
     "BackgroundSource",
+    "BaseImage",
+    "BaseMask",
     "EvaluationBatch",
     "Histories",
     "Hop",

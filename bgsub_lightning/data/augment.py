@@ -18,7 +18,7 @@ __all__ = ["A", "ClipAugmentation"]
 
 
 class ClipAugmentation:
-    """Applies an albumentations pipeline to all frames of a sample and its mask, with one set of parameters.
+    """Applies an albumentations pipeline to all frames of a sample and its masks, with one set of parameters.
 
     It is seeded for each sample, so that augmentations differ between workers and epochs, which left to itself
     albumentations does not see to (every worker draws the same stream), and are the same after a resume.

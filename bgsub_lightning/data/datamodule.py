@@ -109,6 +109,7 @@ class ScenesDataModule(LightningDataModule):
         self.flow = flow
         self.allow_training_frames = allow_training_frames
         self._frames: dict[str, FrameSet] = {}
+        self._inputs: dict[str, tuple[Input, ...]] = {}
 
     @cached_property
     def split(self) -> Split:
@@ -176,6 +177,25 @@ class ScenesDataModule(LightningDataModule):
             self._frames[stage] = frames
         return self._frames[stage]
 
+    def inputs_of(self, stage: str) -> tuple[Input, ...]:
+        """Return the inputs as an evaluation has them: ``"validate"``, ``"test"`` or ``"predict"``.
+
+        Raises:
+            UserError: If one cannot choose what it loads once per scene.
+        """
+        if stage not in self._inputs:
+            frames = self.frames_of(stage)
+            if stage == "predict":  # with what the same frames would be tested with
+                tested = {scene.key: numbers for scene, numbers in self.split.test}
+                frames = FrameSet.of((scene, tested.get(scene.key, numbers)) for scene, numbers in frames)
+            pixels = [SceneFrames(scene, self.size, self.store) for scene in frames.scenes]
+            self._inputs[stage] = tuple(entry.chosen(pixels, frames, self.seed) for entry in self.inputs)
+        return self._inputs[stage]
+
+    def bases_of(self, stage: str) -> dict[str, int | Path]:
+        """Return what each scene's frames are compared with, in systems that do so: key → frame or image file."""
+        return {key: base for entry in self.inputs_of(stage) for key, base in entry.bases().items()}
+
     def prepare_data(self) -> None:
         """Check the scenes of the run, say what is odd about them, and write what the store lacks of them.
 
@@ -231,7 +251,9 @@ class ScenesDataModule(LightningDataModule):
 
         ready = dict(batch)
         for entry in {entry.key: entry for entry in self._all_inputs}.values():
-            if entry.key in batch:
+            if entry.key in batch and entry.is_mask:
+                ready[entry.key] = mirror(batch[entry.key], -1)
+            elif entry.key in batch:
                 pixels = mirror(batch[entry.key], -2).movedim(-1, -3) if entry.labelled else batch[entry.key]
                 ready[entry.key] = pixels.to(self._dtype).div_(255)
         if "mask" in batch:
@@ -259,7 +281,7 @@ class ScenesDataModule(LightningDataModule):
         size = self.size or self._common_size(batches.frames)
         pixels = [SceneFrames(scene, size, self.store, self.flow) for scene in batches.frames.scenes]
         images = sum(math.prod(entry.shape((1, 1))[:-3]) for entry in inputs if entry.labelled and entry.colour)
-        planes = sum(entry.shape((1, 1))[-1] for entry in inputs if not entry.colour)
+        planes = sum(math.prod(entry.shape((1, 1))) for entry in inputs if not entry.colour)
         augment = ClipAugmentation(self.augment, images, planes) if self.augment and images else None
         sample = math.prod(size) + sum(math.prod(entry.shape(size)) for entry in inputs)
         return RingLoader(
@@ -291,9 +313,11 @@ class ScenesDataModule(LightningDataModule):
         if self.streams:
             shown = FrameSet.of((scene, [n for n in scene.frames if n <= numbers[-1]]) for scene, numbers in scored)
         pixels = [SceneFrames(scene, self.size, self.store, self.flow) for scene in shown.scenes]
+        if stage != "predict" and (bases := self.bases_of(stage)):
+            scored = FrameSet.of((scene, {*numbers} - {bases[scene.key]}) for scene, numbers in scored)
         batches = EvaluationBatches(shown, self.eval_batch_size, *self._process, whole_scenes=self.streams)
         return DataLoader(
-            EvaluationDataset(pixels, self.inputs, scored, self.seed, stage != "predict", besides),
+            EvaluationDataset(pixels, self.inputs_of(stage), scored, self.seed, stage != "predict", besides),
             batch_size=None,
             sampler=batches,
             num_workers=self.num_workers,

@@ -64,7 +64,7 @@ class TrainingDataset(Dataset[dict[str, Any]]):
                 if self.augment:
                     parts = [(entry, arrays[entry.key][row]) for entry in self.inputs]
                     images = [part.reshape(-1, size[1], size[0], 3) for entry, part in parts if entry.colour]
-                    planes = [np.moveaxis(part, -1, 0) for entry, part in parts if not entry.colour]
+                    planes = [np.atleast_3d(part).transpose(2, 0, 1) for entry, part in parts if not entry.colour]
                     self.augment(list(chain(*images)), mask, draw.seed, list(chain(*planes)))
         if self.labelled:
             chances = [np.random.default_rng((draw.seed, 1)).random() for draw in draws]

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import bisect
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -31,12 +32,14 @@ class Input:
         labelled: Whether its samples are labelled frames, whose masks are loaded with them.
         per_frame: Whether evaluation, too, loads it for each frame.
         colour: Whether it is made of RGB frames, whose light an augmentation may change, as well as their geometry.
+        is_mask: Whether it is a mask, whose grey levels stay as they are: shape ``(H, W)``, uint8. It has no colour.
     """
 
     key: ClassVar[str]
     labelled: ClassVar[bool] = True
     per_frame: ClassVar[bool] = False
     colour: ClassVar[bool] = True
+    is_mask: ClassVar[bool] = False
 
     def require(self, scene: Scene) -> None:
         """Check that a scene can serve this input.
@@ -85,6 +88,20 @@ class Input:
             store: Where to keep it: the run's own.
             device: Where to compute it.
         """
+
+    def chosen(self, pixels: Sequence[SceneFrames], frames: FrameSet, seed: int) -> Input:
+        """Return this input as an evaluation has it, when it has chosen what it loads once per scene.
+
+        Args:
+            pixels: The scenes' pixels.
+            frames: The frames that are tested.
+            seed: Seed of what is random in the choice.
+        """
+        return self
+
+    def bases(self) -> Mapping[str, int | Path]:
+        """Return what each scene's frames are compared with: key → frame, which is not scored, or image file."""
+        return {}
 
     def scene(self, pixels: SceneFrames, seed: int) -> NDArray[np.uint8] | None:
         """Load what evaluation needs once per scene, shape ``(D, ..., H, W, 3)``, uint8; ``None``: nothing."""

@@ -26,6 +26,10 @@ class TrainingBatch(TypedDict, total=False):
     """The background of each target frame, as ``image``."""
     truth_background: Tensor
     """The background of each target frame according to the masks, as ``image``."""
+    base_image: Tensor
+    """Another training frame of each target's scene, as ``image``."""
+    base_mask: Tensor
+    """Its mask, as ``mask``."""
     history: Tensor
     """Histories of P pixels of one window of frames, oldest first: shape ``(B, T, 3, P)``, float32, range [0, 1]; a
     batch of them has neither mask nor flip."""
@@ -48,6 +52,8 @@ class EvaluationBatch(TypedDict, total=False):
     """As in training."""
     references: Tensor
     """D draws of N frames of the scene, fixed by (seed, scene): shape ``(D, N, 3, H, W)``; in the first batch alone."""
+    base_image: Tensor
+    """The base image of the scene, shape ``(1, 3, H, W)``, as in training; in the first batch alone."""
     truth: Tensor
     """The masks at the frames' own size: grey levels, shape ``(B, h, w)``, uint8; 170 (unknown) all over for frames
     that are not labelled. Absent in prediction."""

@@ -101,6 +101,11 @@ def read_roi(scene: Scene) -> NDArray[np.bool_]:
     return np.asarray(image != 0)
 
 
+def pseudo_coloured(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Colour an image ``(H, W)``, uint8, from dark blue (0) to dark red (255): RGB, shape ``(H, W, 3)``, uint8."""
+    return cv2.applyColorMap(grey, cv2.COLORMAP_TURBO)[..., ::-1].astype(np.uint8)
+
+
 def write_png(path: Path, image: NDArray[np.uint8]) -> None:
     """Write a PNG so that no half-written file ever lies under its name.
 

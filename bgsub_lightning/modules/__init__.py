@@ -7,6 +7,7 @@ from bgsub_lightning.modules.classical import ClassicalSubtractor
 from bgsub_lightning.modules.crossnet import CrossNet
 from bgsub_lightning.modules.fcn import FrameFcn
 from bgsub_lightning.modules.recon_mcfcn import ReconMcfcn
+from bgsub_lightning.modules.siamese import Siamese
 from bgsub_lightning.modules.staged import StagedModule
 from bgsub_lightning.modules.thresholded import ThresholdedDifference
 from bgsub_lightning.modules.untrained import UntrainedModule
@@ -19,6 +20,7 @@ __all__ = [
     "CrossNet",
     "FrameFcn",
     "ReconMcfcn",
+    "Siamese",
     "StagedModule",
     "ThresholdedDifference",
     "UntrainedModule",

@@ -98,7 +98,7 @@ class CrossNet(BgsModule):
         if isinstance(shown, CmDff):
             shown.weigh.register_forward_hook(self._note("B_w", slice(None)))
             shown.fuse.register_forward_hook(self._note("B_e_op", slice(None)))
-            shown.register_forward_hook(self._note("B_w * B_e_op", slice(width, None)))  # behind what is upsampled
+            shown.register_forward_hook(self._note("B_w x B_e_op", slice(width, None)))  # behind what is upsampled
 
     def forward(self, image: Tensor, flow: Tensor | None = None) -> Tensor:
         """Return logits ``(B, H, W)`` for frames ``(B, 3, H, W)`` and flows ``(B, len(taus), H, W)`` in [0, 1]."""

@@ -7,29 +7,20 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bgsub_lightning.console import console
 from bgsub_lightning.data import EvaluationBatch, Image, Input, Span, Stage, StagePlan, TrainingBatch
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.losses import masked_cross_entropy
-from bgsub_lightning.modules.staged import StagedModule
+from bgsub_lightning.modules.vgg import Range, VggModule
 from bgsub_lightning.networks import Mcfcn
 from bgsub_lightning.networks.mcfcn import STRIDE
-from bgsub_lightning.networks.weights import load_vgg
 from bgsub_lightning.scenes.labels import LabelRule
-
-Range = Literal["unit", "imagenet", "caffe"]
-"""What range a network's input has: [-1, 1]; RGB less the mean of ImageNet by its deviation, as torchvision's weights
-take it; or BGR in grey levels less that mean, as DeepLab's do."""
-
-_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_CAFFE_MEAN = (104.00699, 116.66877, 122.67892)
 
 
 @dataclass(frozen=True)
@@ -51,7 +42,7 @@ class SegmentStage(Stage):
 torch.serialization.add_safe_globals([SegmentStage])
 
 
-class FcnModule(StagedModule):
+class FcnModule(VggModule):
     """A system whose answer is that of DeepLab-LargeFOV on some images, trained by SGD.
 
     Args:
@@ -85,27 +76,18 @@ class FcnModule(StagedModule):
         labels: LabelRule,
         threshold: float,
     ) -> None:
-        super().__init__(labels, threshold)
+        super().__init__(momentum, weight_decay, weights, weights_sha256, weights_range, labels, threshold)
         if size % STRIDE != 1 or size <= STRIDE:
             raise UserError(f"model.init_args.size: the network needs {STRIDE}k + 1 pixels, got {size}.")
         self.segmentation = Mcfcn(channels, mcfcn_width)
         self.size = size
         self.loss_size = loss_size
-        self.momentum = momentum
-        self.weight_decay = weight_decay
-        self.weights = weights
-        self.weights_sha256 = weights_sha256
-        self.weights_range = weights_range
         self.first_layer = first_layer
         self.inputs: tuple[Input, ...] = (Image(),)
 
-    def on_fit_start(self) -> None:
-        """Begin with the weights that the configuration names, if no run is continued."""
-        if self.trainer.ckpt_path is None:
-            # DDP has already made the processes' weights alike; what is drawn from here on must be so by itself
-            torch.manual_seed(self.trainer.strategy.broadcast(torch.initial_seed()))
-            self.initialise()
-        super().on_fit_start()  # which adds to what the weights have seen before
+    @property
+    def vgg(self) -> Mcfcn:  # noqa: D102
+        return self.segmentation
 
     def on_train_batch_start(self, batch: TrainingBatch, batch_idx: int) -> None:
         """Let dropout depend on the step and the process alone: no checkpoint holds the generator's state."""
@@ -113,27 +95,13 @@ class FcnModule(StagedModule):
         seeds = np.random.SeedSequence((self.datamodule.seed, self.global_step, self.global_rank))
         torch.manual_seed(int(seeds.generate_state(1)[0]))
 
-    @property
-    def input_range(self) -> Range:
-        """What range the network's input has."""
-        return self.weights_range if self.weights else "unit"
-
-    def initialise(self) -> None:
-        """Load the given weights, or say that training starts from scratch."""
-        if self.weights is None:
-            console.print("No pretrained weights are given: VGG's layers start from He's initialisation.")
-            return
-        report = load_vgg(self.segmentation, self.weights, self.weights_sha256, self.first_layer)
-        console.print(str(report), soft_wrap=True)
-
     @abstractmethod
     def forward(self, image: Tensor) -> Tensor:
         """Return logits of background and foreground on the output grid for frames ``(B, 3, H, W)`` in [0, 1]."""
 
     def segment(self, *images: Tensor) -> Tensor:
         """Return those logits for images at :attr:`size`, in [0, 1]."""
-        ranged = [_in_range(each, self.input_range) for each in images]
-        return self.segmentation(torch.cat(ranged, dim=1))  # type: ignore[no-any-return]
+        return self.segmentation(torch.cat([self.ranged(each) for each in images], dim=1))  # type: ignore[no-any-return]
 
     def segmentation_loss(self, logits: Tensor, batch: TrainingBatch) -> Tensor:
         """Return the cross-entropy over the valid pixels (equation 2)."""
@@ -148,10 +116,6 @@ class FcnModule(StagedModule):
         image = batch["image"]
         logits = F.interpolate(self(image), image.shape[-2:], mode="bilinear", align_corners=True)
         return logits.softmax(1)[None, :, 1]
-
-    def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        """SGD with DeepLab's momentum and weight decay."""
-        return torch.optim.SGD(groups, lr=1.0, momentum=self.momentum, weight_decay=self.weight_decay)
 
     def resized(self, image: Tensor) -> Tensor:
         """Bring frames to the network's size."""
@@ -207,13 +171,3 @@ def shrunk(image: Tensor, size: int) -> Tensor:
     """Resize images to a square; in single precision, as the CPU has no antialiasing in others."""
     sized = F.interpolate(image.float(), (size, size), mode="bilinear", align_corners=False, antialias=True)
     return sized.to(image.dtype)
-
-
-def _in_range(image: Tensor, wanted: Range) -> Tensor:
-    """Bring an image in [0, 1] to the range of a network's input."""
-    if wanted == "unit":
-        return 2 * image - 1
-    if wanted == "imagenet":
-        mean, deviation = (image.new_tensor(values)[:, None, None] for values in (_MEAN, _DEVIATION))
-        return (image - mean) / deviation
-    return 255 * image.flip(-3) - image.new_tensor(_CAFFE_MEAN)[:, None, None]

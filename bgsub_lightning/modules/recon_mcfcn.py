@@ -18,7 +18,8 @@ from bgsub_lightning.console import console
 from bgsub_lightning.data import Image, Span, Stage, StagePlan, TrainingBatch, TruthBackground
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.losses import squared_error
-from bgsub_lightning.modules.fcn import FcnModule, Range, SegmentStage, shrunk
+from bgsub_lightning.modules.fcn import FcnModule, SegmentStage, shrunk
+from bgsub_lightning.modules.vgg import Range
 from bgsub_lightning.networks import BackgroundReconstruction
 from bgsub_lightning.networks.weights import load_state_dict
 from bgsub_lightning.scenes.labels import LabelRule

@@ -6,6 +6,7 @@ from bgsub_lightning.networks.crossnet import CrossNet
 from bgsub_lightning.networks.mcfcn import Mcfcn
 from bgsub_lightning.networks.medal_net import MedalNet
 from bgsub_lightning.networks.reconstruction import BackgroundReconstruction
+from bgsub_lightning.networks.siamese import SiameseNetwork
 from bgsub_lightning.networks.unet import UNet
 from bgsub_lightning.networks.weights import LoadReport, load_state_dict, load_vgg
 
@@ -18,6 +19,7 @@ __all__ = [
     "Mcfcn",
     "MedalNet",
     "Mixture",
+    "SiameseNetwork",
     "UNet",
     "load_state_dict",
     "load_vgg",

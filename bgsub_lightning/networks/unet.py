@@ -17,15 +17,16 @@ class DoubleConv(nn.Sequential):
     Args:
         in_channels: Channels of the input.
         out_channels: Channels of the output.
+        normalise: Batch normalisation before each ReLU.
     """
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__(
-            nn.Conv2d(in_channels, out_channels, 3, padding=1),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(out_channels, out_channels, 3, padding=1),
-            nn.ReLU(inplace=True),
-        )
+    def __init__(self, in_channels: int, out_channels: int, normalise: bool = False) -> None:
+        layers: list[nn.Module] = []
+        for channels in (in_channels, out_channels):
+            layers.append(nn.Conv2d(channels, out_channels, 3, padding=1, bias=not normalise))
+            layers += [nn.BatchNorm2d(out_channels)] if normalise else []
+            layers.append(nn.ReLU(inplace=True))
+        super().__init__(*layers)
 
 
 class Up(nn.Module):
@@ -33,12 +34,13 @@ class Up(nn.Module):
 
     Args:
         in_channels: Channels of the input; the encoder's features and the output have half of them.
+        normalise: See :class:`DoubleConv`.
     """
 
-    def __init__(self, in_channels: int) -> None:
+    def __init__(self, in_channels: int, normalise: bool = False) -> None:
         super().__init__()
         self.up = nn.ConvTranspose2d(in_channels, in_channels // 2, 2, stride=2)
-        self.conv = DoubleConv(in_channels, in_channels // 2)
+        self.conv = DoubleConv(in_channels, in_channels // 2, normalise)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """Join ``x``, shape ``(B, C, H, W)``, with ``skip``, shape ``(B, C/2, 2H, 2W)``; returns the latter's shape."""
@@ -46,21 +48,25 @@ class Up(nn.Module):
 
 
 class UNet(nn.Module):
-    """U-Net with linear outputs and without normalisation.
+    """U-Net with linear outputs.
 
     Args:
         in_channels: Channels of the input.
         out_channels: Channels of the output.
         channels: Channels of the first block (K in the BMN-BSN paper), doubled by each of the following.
         depth: Number of times the resolution is halved.
+        normalise: Batch normalisation after each 3×3 convolution.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, channels: int = 64, depth: int = 4) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, channels: int = 64, depth: int = 4, normalise: bool = False
+    ) -> None:
         super().__init__()
         widths = [channels * 2**level for level in range(depth + 1)]
         self.depth = depth
-        self.down = nn.ModuleList(DoubleConv(i, o) for i, o in zip([in_channels, *widths[:-1]], widths, strict=True))
-        self.up = nn.ModuleList(Up(width) for width in reversed(widths[1:]))
+        inputs = [in_channels, *widths[:-1]]
+        self.down = nn.ModuleList(DoubleConv(i, o, normalise) for i, o in zip(inputs, widths, strict=True))
+        self.up = nn.ModuleList(Up(width, normalise) for width in reversed(widths[1:]))
         self.head = nn.Conv2d(channels, out_channels, 1)
         self.apply(_init_he)
 

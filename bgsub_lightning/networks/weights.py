@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.networks.mcfcn import VGG_LAYERS, Mcfcn
+from bgsub_lightning.networks.vgg import VGG_LAYERS, Vgg
 
 FirstLayer = Literal["normal", "frame"]
 """How 3 pretrained input channels become 6: a new layer, or theirs for the frame and zeros for the background."""
@@ -62,13 +62,13 @@ class LoadReport:
 
 
 def load_vgg(
-    network: Mcfcn, source: str | Path, sha256: str | None = None, first_layer: FirstLayer = "normal"
+    network: Vgg, source: str | Path, sha256: str | None = None, first_layer: FirstLayer = "normal"
 ) -> LoadReport:
     """Load the weights of a VGG-16, plain or DeepLab's, into a network; its other layers are drawn anew.
 
-    Files have the names of torchvision or of DeepLab, with any prefix. They must hold all thirteen convolutions; fc6
-    and fc7 may be absent. fc8, and torchvision's fully connected layers, are not used. A network whose input has the
-    channels of the file gets the file's first layer.
+    Files have the names of torchvision or of DeepLab, with any prefix. They must hold all convolutions that the network
+    has, the first ten or thirteen; fc6 and fc7 may be absent. What the network has not, as torchvision's fully
+    connected layers, and fc8 are not used. A network whose input has the channels of the file gets its first layer.
 
     The file does not say what input it was made for: torchvision's weights take RGB in [0, 1], less the mean of
     ImageNet, by its deviation; those from Caffe, as DeepLab's, take BGR in [0, 255] less the mean.
@@ -81,11 +81,13 @@ def load_vgg(
             (section 3.3); ``frame`` gives them to the first 3 channels, and zeros to the others.
 
     Raises:
-        UserError: As :func:`load_state_dict` does; or the file holds no whole VGG-16, or one of other widths.
+        UserError: As :func:`load_state_dict` does; or the file holds no VGG-16 that is whole as far as the network
+            needs it, or one of other widths.
     """
     weights = load_state_dict(source, sha256)
-    keys = _keys_of_parameters(weights, source)
     parameters = dict(network.named_parameters())
+    layers = [name.removesuffix(".weight") for name in parameters if name.endswith(".weight")]
+    keys = _keys_of_parameters(weights, source, layers)
     own, first = parameters["conv1_1.weight"], weights[keys["conv1_1.weight"]]
     widen = own.shape[1] > 3 and first.shape == own[:, :3].shape
     if widen and first_layer == "normal":
@@ -104,7 +106,6 @@ def load_vgg(
                 own.zero_()[:, :3].copy_(weights[key])
             else:
                 parameters[name].copy_(weights[key])
-    layers = [name.removesuffix(".weight") for name in parameters if name.endswith(".weight")]
     return LoadReport(
         source=str(source),
         loaded=tuple(layer for layer in layers if f"{layer}.weight" in keys),
@@ -158,13 +159,13 @@ def load_state_dict(source: str | Path, sha256: str | None = None) -> dict[str, 
     return tensors
 
 
-def _keys_of_parameters(weights: Mapping[str, Tensor], source: str | Path) -> dict[str, str]:
-    """Return the file's key of each parameter of the network that it holds."""
+def _keys_of_parameters(weights: Mapping[str, Tensor], source: str | Path, layers: Collection[str]) -> dict[str, str]:
+    """Return the file's key of each parameter of the network, which has these layers, that it holds."""
     keys: dict[str, str] = {}
     for key in weights:
         match = _TORCHVISION_KEY.search(key) or _DEEPLAB_KEY.search(key)
         layer = match and _LAYER_OF.get(match[1])
-        if not match or not layer:
+        if not match or layer not in layers:
             continue
         name = f"{layer}.{match[2]}"
         if name in keys:
@@ -173,7 +174,7 @@ def _keys_of_parameters(weights: Mapping[str, Tensor], source: str | Path) -> di
     if not keys:
         raise UserError(f"{source}: holds no layer of a VGG-16; its keys: {_some(weights)}. {_NAMES}")
     missing: list[str] = []
-    for layer in VGG_LAYERS:
+    for layer in (name for name in VGG_LAYERS if name in layers):
         lacking = [name for name in (f"{layer}.weight", f"{layer}.bias") if name not in keys]
         if len(lacking) == 1 or layer.startswith("conv"):
             missing += lacking

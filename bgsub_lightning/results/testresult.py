@@ -36,6 +36,8 @@ class VideoResult:
             versions.
         dice_with_training: The same over the frames of ``counts_with_training``.
         threshold_dice: The same at each threshold; empty in files of earlier versions.
+        base: What its frames were compared with, in systems that do so: the number of a frame, which is not scored, or
+            an image file.
     """
 
     counts: list[int]
@@ -49,6 +51,7 @@ class VideoResult:
     dice: list[int] = field(default_factory=list)
     dice_with_training: list[int] = field(default_factory=list)
     threshold_dice: list[list[int]] = field(default_factory=list)
+    base: int | str | None = None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib.resources import files
 from typing import Literal
@@ -111,7 +110,7 @@ class LabelBudget(Protocol):
         count = self._count(pool)
         generator = generator_of(scene, seed, 1)
         if self.drawn == "balanced":
-            foreground = _foreground_pixels(scene, pool)
+            foreground = SceneFrames(scene, None).foreground_pixels(pool)
             if not foreground.any():
                 raise UserError(
                     f"{scene.dataset} {scene.key}: there is nothing to learn, as none of its {len(pool)} frames that "
@@ -148,14 +147,6 @@ def _listed(scene: Scene) -> list[int]:
             f"Set {OPTION}.drawn=balanced (and among=labelled)."
         )
     return [number for number in published_frames()[scene.key] if number in scene.masks]
-
-
-def _foreground_pixels(scene: Scene, numbers: Sequence[int]) -> NDArray[np.int64]:
-    """Count the foreground pixels of frames, in threads: OpenCV decodes outside Python's lock."""
-    masks = SceneFrames(scene, None)
-    with ThreadPoolExecutor() as pool:
-        counts = pool.map(lambda number: np.count_nonzero(masks.mask(number) == MOVING), numbers)
-        return np.fromiter(counts, np.int64, len(numbers))
 
 
 def _balanced(foreground: NDArray[np.int64], count: int, generator: np.random.Generator) -> list[int]:

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from tiny_training import assert_same_run, kill_within, start, weights
 
 from bgsub_lightning.cli import main
 from bgsub_lightning.results import TestResult
@@ -58,10 +53,6 @@ def recon(options: list[str], tmp_path: Path) -> Recon:
     return call
 
 
-def state(path: Path) -> dict[str, Tensor]:
-    return torch.load(path, weights_only=True)["state_dict"]
-
-
 def test_fit_test_and_the_background_alone(
     recon: Recon, fails: Fails, cdnet: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -75,7 +66,10 @@ def test_fit_test_and_the_background_alone(
     assert {"config.yaml", "finished.json", *checkpoints} <= made
     assert "pictures/validation_background_step0000010.png" in made
     assert any(name.startswith(f"store/CDnet2014/{SCENE}/truth_background") for name in made)
-    after, last = state(folder / "checkpoints/after_reconstruct.ckpt"), state(folder / "checkpoints/after_segment.ckpt")
+    after, last = (
+        weights(folder / "checkpoints/after_reconstruct.ckpt"),
+        weights(folder / "checkpoints/after_segment.ckpt"),
+    )
     for name, value in after.items():
         assert torch.equal(value, last[name]) or name.startswith("segmentation"), name
 
@@ -113,7 +107,7 @@ def test_a_later_stage_of_another_run(recon: Recon, fails: Fails, tmp_path: Path
     assert recon("fit", "--model.init_args.begin=segment", initial, run="later") == 0
     folder = tmp_path / "later/checkpoints"
     assert {path.name for path in folder.iterdir()} == {"after_segment.ckpt", "best.ckpt", "last.ckpt"}
-    before, after = state(tmp_path / "run/checkpoints/after_reconstruct.ckpt"), state(folder / "after_segment.ckpt")
+    before, after = weights(tmp_path / "run/checkpoints/after_reconstruct.ckpt"), weights(folder / "after_segment.ckpt")
     assert all(torch.equal(before[name], after[name]) for name in before if name.startswith("reconstruction"))
     assert recon("test", "--model.init_args.begin=segment", initial, run="later") == 0
     assert recon("test", run="later") == 0  # what a run began with says nothing of its weights
@@ -172,65 +166,32 @@ LONGER = [
     "--pictures.scenes=0",
 ]
 END = 24
-
-
-def start(options: list[str], folder: Path, *more: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "bgsub_lightning", "fit", *options, *LONGER, f"--run_dir={folder}", *more]
-    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, env=environment, start_new_session=True)
-
-
-def kill_within(process: subprocess.Popen[bytes], folder: Path, steps: range) -> None:
-    """End a run, and what it has started, as soon as its newest checkpoint is of one of these steps."""
-    last = folder / "checkpoints/last.ckpt"
-    try:
-        while not (last.exists() and torch.load(last, weights_only=True)["global_step"] in steps):
-            assert process.poll() is None, "it ended before it could be killed"
-            time.sleep(0.01)
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    assert not (folder / "finished.json").exists()
-
-
-def assert_alike(one: Path, other: Path) -> None:
-    whole, resumed = (torch.load(folder / "checkpoints/last.ckpt", weights_only=True) for folder in (one, other))
-    assert whole["global_step"] == resumed["global_step"] == END
-    assert all(torch.equal(value, resumed["state_dict"][name]) for name, value in whole["state_dict"].items())
-    best = [next(part for key, part in each["callbacks"].items() if "val/f" in key) for each in (whole, resumed)]
-    assert best[0]["best_model_score"] == best[1]["best_model_score"]
-    moments = [each["optimizer_states"][0]["state"] for each in (whole, resumed)]
-    assert moments[0]
-    for index, of_parameter in moments[0].items():
-        assert torch.equal(of_parameter["momentum_buffer"], moments[1][index]["momentum_buffer"])
-    for name in ("reconstruct", "segment"):
-        one_, other_ = (state(folder / f"checkpoints/after_{name}.ckpt") for folder in (one, other))
-        assert all(torch.equal(value, other_[key]) for key, value in one_.items())
+STAGES = ("reconstruct", "segment")
 
 
 @pytest.mark.slow
 def test_killed_in_each_stage_equals_uninterrupted(options: list[str], tmp_path: Path) -> None:
     one = [*options, f"--data.init_args.scene={SCENE}"]
-    assert start(one, tmp_path / "whole").wait() == 0
+    assert start(tmp_path / "whole", *one, *LONGER).wait() == 0
     killed = tmp_path / "killed"
     for steps in (range(1, 8), range(9, 16), range(17, 23)):
-        kill_within(start(one, killed, "--ckpt_path=last"), killed, steps)
-    assert start(one, killed, "--ckpt_path=last").wait() == 0
-    assert_alike(tmp_path / "whole", killed)
+        kill_within(start(killed, *one, *LONGER, "--ckpt_path=last"), killed, steps)
+    assert start(killed, *one, *LONGER, "--ckpt_path=last").wait() == 0
+    assert_same_run(tmp_path / "whole", killed, END, STAGES)
 
 
 @pytest.mark.slow
 def test_two_processes_killed_in_the_second_stage(options: list[str], tmp_path: Path) -> None:
     two = [*options, "--data.init_args.scene=[baseline/highway,shadow/bungalows]"]
     two += ["--trainer.devices=2", "--trainer.strategy=ddp_find_unused_parameters_true"]
-    assert start(two, tmp_path / "whole").wait() == 0
+    assert start(tmp_path / "whole", *two, *LONGER).wait() == 0
     killed = tmp_path / "killed"
-    kill_within(start(two, killed), killed, range(9, 16))
-    assert start(two, killed, "--ckpt_path=last").wait() == 0
-    assert_alike(tmp_path / "whole", killed)
+    kill_within(start(killed, *two, *LONGER), killed, range(9, 16))
+    assert start(killed, *two, *LONGER, "--ckpt_path=last").wait() == 0
+    assert_same_run(tmp_path / "whole", killed, END, STAGES)
     assert not list(killed.rglob("*.partial"))
 
-    last = [state(killed / f"checkpoints/{name}.ckpt") for name in ("after_reconstruct", "after_segment", "last")]
+    last = [weights(killed / f"checkpoints/{name}.ckpt") for name in ("after_reconstruct", "after_segment", "last")]
     for name in last[0]:
         assert torch.equal(last[0][name], last[1][name]) == name.startswith("reconstruction"), name
     statistics = [name for name in last[0] if name.endswith("running_mean")]

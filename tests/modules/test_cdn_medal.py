@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
-from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
+from tiny_training import content, each_step, quiet, trainer, weights
 from torch import Tensor
 
 from bgsub_lightning.backgrounds import DensityBackground, Mog2Background, ReconstructedBackground, TemporalMedian
@@ -35,14 +35,7 @@ DIFFERENCE = DifferenceStage(steps=6, batch_size=2, lr=1e-2)
 STEPS = 11
 NETWORKS = ("background", "difference")
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*does not have many workers",
-    "ignore:You're resuming from a checkpoint that ended before the epoch ended",
-    "ignore:Checkpoint directory .* exists and is not empty",
-    "ignore:.*was deprecated in v4",
-    "ignore:.isinstance.treespec, LeafSpec.. is deprecated",
-    "ignore:The dirpath has changed from",
-)
+pytestmark = quiet
 
 
 def module(seed: int = 0, **settings: Any) -> CdnMedal:
@@ -62,38 +55,6 @@ def datamodule(root: Path, system: CdnMedal, protocol: Protocol | None = None, *
     settings = {"size": None, "num_workers": 0, "flip": 0.5, "eval_batch_size": 5, **settings}
     chosen = protocol or LabelBudget(3, "random", val_frames=3)
     return ScenesDataModule(system.inputs, chosen, root, plan=system.plan, **settings)
-
-
-def trainer(folder: Path, callbacks: Sequence[Callback] = (), **settings: Any) -> Trainer:
-    return Trainer(
-        **{
-            "accelerator": "cpu",
-            "devices": 1,
-            "max_epochs": 1,
-            "logger": False,
-            "default_root_dir": folder,
-            "callbacks": list(callbacks),
-            "enable_checkpointing": any(isinstance(each, ModelCheckpoint) for each in callbacks),
-            "enable_progress_bar": False,
-            "enable_model_summary": False,
-            "use_distributed_sampler": False,
-            "num_sanity_val_steps": 0,
-            "limit_val_batches": 0,
-            **settings,
-        }
-    )
-
-
-def each_step(folder: Path) -> ModelCheckpoint:
-    return ModelCheckpoint(folder, "{step}", every_n_train_steps=1, save_top_k=-1)
-
-
-def content(path: Path) -> dict[str, Any]:
-    return torch.load(path, weights_only=True)
-
-
-def weights(path: Path) -> dict[str, Tensor]:
-    return content(path)["state_dict"]
 
 
 class Watcher(Callback):

@@ -89,7 +89,7 @@ def test_pictures_are_means_of_the_last_filter() -> None:
         module.probability(data)
         x, encoded = seen[0]
         weights, features = step.weigh(step.up(x)), step.fuse(encoded)
-    expected = {"B_w": weights, "B_e_op": features, "B_w * B_e_op": weights * features}
+    expected = {"B_w": weights, "B_e_op": features, "B_w x B_e_op": weights * features}
     for position in (0, 1):
         pictures = module.frame_pictures(position)
         assert set(pictures) == set(expected)

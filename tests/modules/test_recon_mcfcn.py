@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiny_training
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
-from lightning.pytorch.callbacks import ModelCheckpoint
 from numpy.typing import NDArray
+from tiny_training import assert_alike, content, each_step, moved, quiet, trainer, weights
 from torch import Tensor, nn
 
 from bgsub_lightning.callbacks import BestCheckpoint, LastCheckpoint, StageCheckpoints
@@ -21,7 +22,7 @@ from bgsub_lightning.errors import UserError
 from bgsub_lightning.modules import FrameFcn, ReconMcfcn
 from bgsub_lightning.modules.fcn import FcnModule, SegmentStage
 from bgsub_lightning.modules.recon_mcfcn import JointStage, ReconstructStage
-from bgsub_lightning.networks.mcfcn import VGG_LAYERS
+from bgsub_lightning.networks.vgg import VGG_LAYERS
 from bgsub_lightning.sampling import FirstHalf, Protocol, SceneWise, Subset
 from bgsub_lightning.scenes.labels import LabelRule
 
@@ -34,14 +35,7 @@ SIZE, GRID = 49, 7
 LEVELS = (0, 50, 85, 170, 255)
 TORCHVISION = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)  # its vgg16().features
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*does not have many workers",
-    "ignore:You're resuming from a checkpoint that ended before the epoch ended",
-    "ignore:Checkpoint directory .* exists and is not empty",
-    "ignore:.*was deprecated in v4",
-    "ignore:.isinstance.treespec, LeafSpec.. is deprecated",
-    "ignore:The dirpath has changed from",
-)
+pytestmark = quiet
 
 
 def module(seed: int = 0, **settings: Any) -> ReconMcfcn:
@@ -68,26 +62,6 @@ def datamodule(root: Path, system: FcnModule, protocol: Protocol | None = None, 
     return ScenesDataModule(system.inputs, protocol or FirstHalf(), root, plan=system.plan, **settings)
 
 
-def trainer(folder: Path, callbacks: Sequence[Callback] = (), **settings: Any) -> Trainer:
-    return Trainer(
-        **{
-            "accelerator": "cpu",
-            "devices": 1,
-            "max_epochs": 1,
-            "logger": False,
-            "default_root_dir": folder,
-            "callbacks": list(callbacks),
-            "enable_checkpointing": any(isinstance(each, ModelCheckpoint) for each in callbacks),
-            "enable_progress_bar": False,
-            "enable_model_summary": False,
-            "use_distributed_sampler": False,
-            "num_sanity_val_steps": 0,
-            "limit_val_batches": 0,
-            **settings,
-        }
-    )
-
-
 def fit(root: Path, folder: Path, system: FcnModule, callbacks: Sequence[Callback] = (), **settings: Any) -> Trainer:
     fitted = trainer(folder, callbacks, **settings)
     fitted.fit(system, datamodule(root, system))
@@ -95,53 +69,24 @@ def fit(root: Path, folder: Path, system: FcnModule, callbacks: Sequence[Callbac
     return fitted
 
 
-def each_step(folder: Path) -> ModelCheckpoint:
-    return ModelCheckpoint(folder, "{step}", every_n_train_steps=1, save_top_k=-1)
-
-
-def content(path: Path) -> dict[str, Any]:
-    return torch.load(path, weights_only=True)
-
-
-def weights(path: Path) -> dict[str, Tensor]:
-    return content(path)["state_dict"]
-
-
-def moved(before: dict[str, Tensor], after: dict[str, Tensor], network: str) -> set[str]:
-    assert before.keys() == after.keys()
-    return {key for key in before if key.startswith(network) and not torch.equal(before[key], after[key])}
-
-
 def is_statistic(key: str) -> bool:
     return key.endswith(("running_mean", "running_var", "num_batches_tracked"))
 
 
-class Watcher(Callback):
-    """Notes batches, rates, momentum, modes and gradients of each step."""
+class Watcher(tiny_training.Watcher):
+    """Notes as well whether the reconstruction's batch normalisation is on batch statistics."""
 
     def __init__(self) -> None:
-        self.rates: list[dict[str, float]] = []
-        self.moments: list[int] = []
-        self.modes: list[tuple[bool, ...]] = []
+        super().__init__()
         self.normalises: list[set[bool]] = []
-        self.keys: list[set[str]] = []
-        self.sizes: list[int] = []
-        self.gradients: list[dict[str, bool]] = []
-
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        self.keys.append(set(batch))
-        self.sizes.append(len(batch["number"]))
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
+        super().on_before_optimizer_step(trainer, pl_module, optimizer)
         assert isinstance(pl_module, ReconMcfcn)
-        self.rates.append({group["name"]: group["lr"] for group in optimizer.param_groups})
-        self.moments.append(len(optimizer.state))
-        self.modes.append(tuple(getattr(pl_module, name).training for name in NETWORKS))
         layers = pl_module.reconstruction.modules()
         self.normalises.append({layer.training for layer in layers if isinstance(layer, nn.BatchNorm2d)})
-        self.gradients.append({name: p.grad is not None for name, p in pl_module.named_parameters()})
 
 
 @pytest.fixture
@@ -498,16 +443,6 @@ def resume(
     resumed.fit(system, datamodule(root, system, num_workers=workers), ckpt_path=checkpoint, weights_only=True)
     assert resumed.global_step == len(system.plan)
     return folder / f"step={len(system.plan)}.ckpt"
-
-
-def assert_alike(expected: Path, found: Path) -> None:
-    one, other = content(expected), content(found)
-    assert not moved(one["state_dict"], other["state_dict"], "")
-    moments = [each["optimizer_states"][0]["state"] for each in (one, other)]
-    assert moments[0]
-    assert moments[0].keys() == moments[1].keys()
-    for index, state in moments[0].items():
-        assert torch.equal(state["momentum_buffer"], moments[1][index]["momentum_buffer"])
 
 
 @pytest.mark.parametrize(("steps", "workers"), [(range(1, STEPS), 0), ((2, 4, 5, 7, 8), 2)])

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bgsub_lightning.networks import Mcfcn
-from bgsub_lightning.networks.mcfcn import VGG_LAYERS
+from bgsub_lightning.networks.vgg import VGG_LAYERS
 
 
 def network(**settings: int | float) -> Mcfcn:

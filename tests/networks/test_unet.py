@@ -5,9 +5,10 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from bgsub_lightning.networks import UNet
+from bgsub_lightning.networks.unet import DoubleConv
 
 
 @pytest.mark.parametrize(("in_channels", "out_channels", "count"), [(48, 12, 31_058_380), (15, 2, 31_038_722)])
@@ -15,6 +16,25 @@ def test_parameter_counts_of_the_paper(in_channels: int, out_channels: int, coun
     with torch.device("meta"):
         net = UNet(in_channels, out_channels)
     assert sum(parameter.numel() for parameter in net.parameters()) == count
+
+
+def test_normalisation_is_before_each_relu() -> None:
+    torch.manual_seed(0)
+    plain, net = UNet(3, 2, channels=4, depth=2), UNet(3, 2, channels=4, depth=2, normalise=True)
+    blocks = [block for block in net.modules() if isinstance(block, DoubleConv)]
+    kinds = [nn.Conv2d, nn.BatchNorm2d, nn.ReLU] * 2
+    assert [[type(layer) for layer in block] for block in blocks] == [kinds] * 5
+    convolutions = [layer for layer in plain.modules() if isinstance(layer, nn.Conv2d)]
+    for own, other in zip((m for m in net.modules() if isinstance(m, nn.Conv2d)), convolutions, strict=True):
+        own.weight.data.copy_(other.weight)
+    for own, other in zip((m for m in net.modules() if isinstance(m, nn.ConvTranspose2d)), plain.up, strict=True):
+        own.load_state_dict(other.up.state_dict())
+    x = torch.rand(2, 3, 20, 24)
+    for layer in net.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.eps = 1e-12  # mean 0 and variance 1: then it changes nothing
+    torch.testing.assert_close(net.eval()(x), plain(x))
+    assert not torch.allclose(net.train()(x), plain(x))
 
 
 @pytest.mark.parametrize("batch", [1, 3])

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.networks import LoadReport, Mcfcn, load_state_dict, load_vgg
-from bgsub_lightning.networks.mcfcn import VGG_LAYERS
+from bgsub_lightning.networks import LoadReport, Mcfcn, SiameseNetwork, load_state_dict, load_vgg
+from bgsub_lightning.networks.vgg import VGG_LAYERS
 
 WIDTH = 2
 TORCHVISION = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)  # its vgg16().features, configuration D
@@ -285,6 +285,47 @@ def test_two_keys_for_one_layer_are_refused(tmp_path: Path) -> None:
     twice = {f"a.{key}": tensor for key, tensor in state.items()} | {f"b.{key}": t for key, t in state.items()}
     with pytest.raises(UserError, match=r"a\.conv1_1\.weight and b\.conv1_1\.weight are both conv1_1\.weight"):
         load_vgg(network(), saved(tmp_path / "twice.pth", twice))
+
+
+# --- a network of the first ten convolutions -------------------------------------------------------------------------
+
+
+def ten(width: int = WIDTH) -> SiameseNetwork:
+    torch.manual_seed(0)
+    return SiameseNetwork(width)
+
+
+@pytest.mark.parametrize("naming", ["torchvision", "deeplab"])
+def test_ten_convolutions_take_theirs_and_leave_the_rest(tmp_path: Path, naming: str) -> None:
+    net, state = ten(), vgg(naming=naming, fc=True)
+    report = load_vgg(net, saved(tmp_path / "vgg16.pth", state))
+    assert report.loaded == VGG_LAYERS[:10]
+    assert report.drawn == ("pyramid",)
+    tensors = list(state.values())
+    for number, name in enumerate(VGG_LAYERS[:10]):
+        assert torch.equal(net.state_dict()[f"{name}.weight"], tensors[2 * number])
+        assert torch.equal(net.state_dict()[f"{name}.bias"], tensors[2 * number + 1])
+    assert set(report.unused) == set(list(state)[20:])
+
+
+def test_ten_convolutions_need_no_more_than_ten(tmp_path: Path) -> None:
+    state = vgg(naming="deeplab")
+    ours = {key: tensor for key, tensor in state.items() if not key.startswith("conv5")}
+    report = load_vgg(ten(), saved(tmp_path / "ten.pth", ours))
+    assert (report.loaded, report.unused) == (VGG_LAYERS[:10], ())
+    with pytest.raises(UserError, match=r"ten\.pth: holds no whole VGG-16; these are missing: conv5_1\.weight"):
+        load_vgg(network(3), tmp_path / "ten.pth")
+    del ours["conv4_3.weight"]
+    with pytest.raises(UserError, match=r"nine\.pth: holds no whole VGG-16; these are missing: conv4_3\.weight\. Exp"):
+        load_vgg(ten(), saved(tmp_path / "nine.pth", ours))
+
+
+def test_ten_convolutions_of_another_width_are_refused(tmp_path: Path) -> None:
+    net = ten(4)
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    with pytest.raises(UserError, match=r"features.0.weight has the shape \(2, 3, 3, 3\).* \(4, 3, 3, 3\).* width"):
+        load_vgg(net, saved(tmp_path / "vgg16.pth", vgg()))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
 
 
 # --- files -----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,158 @@
+"""Pairs of frames: the frame to segment, and a base image of its scene to compare it with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bgsub_lightning.console import console
+from bgsub_lightning.data.inputs import Input
+from bgsub_lightning.errors import UserError
+from bgsub_lightning.frames import FrameStore, SceneFrames, read_image
+from bgsub_lightning.sampling import FrameSet
+from bgsub_lightning.sampling.protocols import generator_of
+from bgsub_lightning.scenes.scene import Scene
+
+_OPTION = "model.init_args.base"
+_SHARE = 0.1  # of the tested frames with foreground, by its area: 'many foreground pixels'
+
+
+@dataclass(frozen=True)
+class BaseImage(Input):
+    """Another frame of the target's scene.
+
+    In training it is drawn for each sample, from the scene's training frames and no others. An evaluation has one for
+    each scene, which is not scored: the one that is ``given``; or, as the siamese paper has it (section 2.1), one with
+    many foreground pixels, which is drawn by seed from the tenth of the tested frames with foreground that have most of
+    it. Where no tested frame has any, or none is labelled, as in prediction, it is the first of them.
+
+    Args:
+        given: Number of a frame, labelled or not, of every scene that is evaluated; or an image file of the scene, of
+            the size of its frames, if there is but one. ``None``: by the rule above.
+        partners: Key of a scene → its training frames; :meth:`prepare` notes them.
+        of_scene: Key of a scene → its base in an evaluation; :meth:`chosen` notes them.
+    """
+
+    key = "base_image"
+    given: int | Path | None = None
+    partners: dict[str, tuple[int, ...]] = field(default_factory=dict, compare=False, repr=False)
+    of_scene: Mapping[str, int | Path] = field(default_factory=dict, compare=False, repr=False)
+
+    def prepare(self, pixels: Sequence[SceneFrames], frames: FrameSet, store: FrameStore, device: torch.device) -> None:
+        """Note the frames of training.
+
+        Raises:
+            UserError: If a scene has no pair of them.
+        """
+        for scene, numbers in frames:
+            if len(numbers) < 2:
+                raise UserError(
+                    f"{scene.dataset} {scene.key}: pairs of its training frames were to be drawn, and it has "
+                    f"{len(numbers)}. Train on more of its frames, which data.init_args.protocol decides, or leave the "
+                    f"scene out by data.init_args.scene."
+                )
+            self.partners[scene.key] = numbers
+
+    def frames(self, scene: Scene, number: int, seed: int) -> list[int]:  # noqa: D102
+        if scene.key not in self.partners:
+            raise RuntimeError(f"the training frames of {scene.key} have not been told")
+        others = [other for other in self.partners[scene.key] if other != number]
+        return [others[np.random.default_rng((seed, 3)).integers(len(others))]]
+
+    def chosen(self, pixels: Sequence[SceneFrames], frames: FrameSet, seed: int) -> BaseImage:
+        """Return this input with a base for each scene.
+
+        Raises:
+            UserError: If the given one cannot be used, or a scene has nothing but its base to test.
+        """
+        if isinstance(self.given, Path):
+            self._require_file(self.given, frames.scenes)
+        numbers_of = dict(zip((scene.key for scene in frames.scenes), frames.numbers, strict=True))
+        return replace(
+            self, of_scene={each.scene.key: self._base(each, numbers_of[each.scene.key], seed) for each in pixels}
+        )
+
+    def bases(self) -> Mapping[str, int | Path]:  # noqa: D102
+        return self.of_scene
+
+    def scene(self, pixels: SceneFrames, seed: int) -> NDArray[np.uint8]:  # noqa: D102
+        base = self.of_scene[pixels.scene.key]
+        return (pixels.image(base) if isinstance(base, int) else read_image(base.expanduser(), pixels.size))[None]
+
+    def _base(self, pixels: SceneFrames, numbers: Sequence[int], seed: int) -> int | Path:
+        """Choose a scene's base for the test of some frames."""
+        scene = pixels.scene
+        if isinstance(self.given, Path):
+            return self.given
+        if self.given is not None and self.given not in scene.frames:
+            raise UserError(
+                f"{_OPTION}: {scene.dataset} {scene.key} has no frame {self.given}; its frames are "
+                f"{min(scene.frames)} to {max(scene.frames)}."
+            )
+        base = self._by_foreground(pixels, numbers, seed) if self.given is None else self.given
+        if tuple(numbers) == (base,):
+            raise UserError(
+                f"{scene.dataset} {scene.key}: frame {base}, the only one to evaluate, would be its own base image. "
+                f"Name another frame by --{_OPTION}=NUMBER, or an image by --{_OPTION}=FILE."
+            )
+        return base
+
+    @staticmethod
+    def _by_foreground(pixels: SceneFrames, numbers: Sequence[int], seed: int) -> int:
+        labelled = [number for number in numbers if number in pixels.scene.masks]
+        areas = pixels.foreground_pixels(labelled)
+        with_foreground = int(np.count_nonzero(areas))
+        if not with_foreground:
+            why = "have foreground" if labelled else "are labelled"
+            console.print(
+                f"{pixels.scene.key}: none of the {len(numbers):,} frames {why}; the first, {numbers[0]}, is the base "
+                f"image that the others are compared with. --{_OPTION} names another.",
+                soft_wrap=True,
+            )
+            return numbers[0]
+        largest = np.argsort(-areas, kind="stable")[: math.ceil(_SHARE * with_foreground)]
+        return labelled[int(generator_of(pixels.scene, seed, 4).choice(largest))]
+
+    @staticmethod
+    def _require_file(file: Path, scenes: Sequence[Scene]) -> None:
+        if not file.expanduser().is_file():
+            raise UserError(f"{file}: there is no such base image. --{_OPTION} names a frame number or an image file.")
+        if len(scenes) > 1:
+            raise UserError(
+                f"{_OPTION}: {file} is the base image of one scene, and {len(scenes)} are evaluated. Choose one by "
+                f"--data.init_args.scene, or name a frame number."
+            )
+        height, width = read_image(file.expanduser()).shape[:2]
+        if (width, height) != scenes[0].size:
+            raise UserError(
+                f"{file}: the base image is {width}×{height}, and the frames of {scenes[0].key} are "
+                f"{scenes[0].size[0]}×{scenes[0].size[1]}. Give one of that size by --{_OPTION}: pixels are compared "
+                f"place by place."
+            )
+
+
+@dataclass(frozen=True)
+class BaseMask(Input):
+    """The mask of the base image of a training sample.
+
+    Args:
+        of: The base image.
+    """
+
+    key = "base_mask"
+    colour = False
+    is_mask = True
+    of: BaseImage
+
+    def shape(self, size: tuple[int, int]) -> tuple[int, ...]:  # noqa: D102
+        return size[::-1]
+
+    def load(self, pixels: SceneFrames, number: int, seed: int, out: NDArray[np.uint8]) -> None:  # noqa: D102
+        (base,) = self.of.frames(pixels.scene, number, seed)
+        pixels.mask(base, out)

@@ -1,0 +1,139 @@
+"""What tests of tiny trainings share: the trainer, checkpoints and how they are compared, and runs that are killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import Tensor
+
+from bgsub_lightning.modules import StagedModule
+
+quiet = pytest.mark.filterwarnings(
+    "ignore:.*does not have many workers",
+    "ignore:You're resuming from a checkpoint that ended before the epoch ended",
+    "ignore:Checkpoint directory .* exists and is not empty",
+    "ignore:.*was deprecated in v4",
+    "ignore:.isinstance.treespec, LeafSpec.. is deprecated",
+    "ignore:The dirpath has changed from",
+)
+"""What Lightning warns of in such trainings."""
+
+
+def trainer(folder: Path, callbacks: Sequence[Callback] = (), **settings: Any) -> Trainer:
+    return Trainer(
+        **{
+            "accelerator": "cpu",
+            "devices": 1,
+            "max_epochs": 1,
+            "logger": False,
+            "default_root_dir": folder,
+            "callbacks": list(callbacks),
+            "enable_checkpointing": any(isinstance(each, ModelCheckpoint) for each in callbacks),
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            "use_distributed_sampler": False,
+            "num_sanity_val_steps": 0,
+            "limit_val_batches": 0,
+            **settings,
+        }
+    )
+
+
+def each_step(folder: Path) -> ModelCheckpoint:
+    return ModelCheckpoint(folder, "{step}", every_n_train_steps=1, save_top_k=-1)
+
+
+def content(path: Path) -> dict[str, Any]:
+    return torch.load(path, weights_only=True)
+
+
+def weights(path: Path) -> dict[str, Tensor]:
+    return content(path)["state_dict"]
+
+
+def moved(before: dict[str, Tensor], after: dict[str, Tensor], network: str) -> set[str]:
+    assert before.keys() == after.keys()
+    return {key for key in before if key.startswith(network) and not torch.equal(before[key], after[key])}
+
+
+def assert_alike(expected: Path, found: Path) -> None:
+    """Assert that two checkpoints have the same step, weights and moments, bit for bit."""
+    one, other = content(expected), content(found)
+    assert one["global_step"] == other["global_step"]
+    assert not moved(one["state_dict"], other["state_dict"], "")
+    moments = [each["optimizer_states"][0]["state"] for each in (one, other)]
+    assert moments[0]
+    assert moments[0].keys() == moments[1].keys()
+    for index, state in moments[0].items():
+        for name, value in state.items():
+            assert torch.equal(value, moments[1][index][name])
+
+
+class Watcher(Callback):
+    """Notes what each step of a staged system sees and moves."""
+
+    def __init__(self) -> None:
+        self.keys: list[set[str]] = []
+        self.sizes: list[int] = []
+        self.rates: list[dict[str, float]] = []
+        self.moments: list[int] = []
+        self.modes: list[tuple[bool, ...]] = []
+        self.gradients: list[dict[str, bool]] = []
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        self.keys.append(set(batch))
+        self.sizes.append(len(batch["number"]))
+
+    def on_before_optimizer_step(
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
+    ) -> None:
+        assert isinstance(pl_module, StagedModule)
+        self.rates.append({group["name"]: group["lr"] for group in optimizer.param_groups})
+        self.moments.append(len(optimizer.state))
+        self.modes.append(tuple(getattr(pl_module, name).training for name in pl_module.plan.networks))
+        self.gradients.append({name: p.grad is not None for name, p in pl_module.named_parameters()})
+
+
+# --- the real command line -------------------------------------------------------------------------------------------
+
+
+def start(folder: Path, *options: str) -> subprocess.Popen[bytes]:
+    """Begin a fit in a process group of its own."""
+    command = [sys.executable, "-m", "bgsub_lightning", "fit", *options, f"--run_dir={folder}"]
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, env=environment, start_new_session=True)
+
+
+def kill_within(process: subprocess.Popen[bytes], folder: Path, steps: range) -> None:
+    """End a run, and what it has started, as soon as its newest checkpoint is of one of these steps."""
+    last = folder / "checkpoints/last.ckpt"
+    try:
+        while not (last.exists() and content(last)["global_step"] in steps):
+            assert process.poll() is None, "it ended before it could be killed"
+            time.sleep(0.01)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert not (folder / "finished.json").exists()
+
+
+def assert_same_run(one: Path, other: Path, end: int, stages: Sequence[str] = ()) -> None:
+    """Assert that two runs have ended alike: weights, moments, the best score, and the ends of their stages."""
+    last = [folder / "checkpoints/last.ckpt" for folder in (one, other)]
+    assert_alike(*last)
+    assert content(last[0])["global_step"] == end
+    best = [next(part for key, part in content(path)["callbacks"].items() if "val/f" in key) for path in last]
+    assert best[0]["best_model_score"] == best[1]["best_model_score"]
+    for name in stages:
+        assert not moved(*(weights(folder / f"checkpoints/after_{name}.ckpt") for folder in (one, other)), "")
