@@ -26,9 +26,8 @@ TINY = {
     "data.init_args.num_workers": 0,
     "data.init_args.size": "[32, 24]",
     "data.init_args.protocol.init_args.exclude": "[]",
-    "data.init_args.protocol.init_args.frames": 3,
-    "data.init_args.protocol.init_args.val_fraction": 0,
-    "data.init_args.protocol.init_args.val_frames": 4,
+    "data.init_args.protocol.init_args.train": 0.34,
+    "data.init_args.protocol.init_args.val": 0.34,
     "data.init_args.eval_batch_size": 2,
     "model.init_args.width": 2,
     "model.init_args.channels": 2,
@@ -46,7 +45,7 @@ Fails = Callable[[int], str]
 
 @pytest.fixture
 def options(cdnet: Path, tmp_path: Path) -> list[str]:
-    """The small experiment with tiny networks and few steps; of the 6 labelled frames of a scene 3 are trained on."""
+    """The small experiment with tiny networks and few steps; of 6 labelled frames of a scene 2 train, 2 validate."""
     given = {"data.init_args.root": cdnet, "data.init_args.store": tmp_path / "store", **TINY}
     given["data.init_args.scene"] = f"[{','.join(SCENES)}]"
     return ["--config", str(EXPERIMENTS / "siamese_small.yaml"), *(f"--{key}={value}" for key, value in given.items())]
@@ -80,7 +79,7 @@ def test_fit_test_predict(run: Run, cdnet: Path, tmp_path: Path, capfd: pytest.C
     made = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     checkpoints = {f"checkpoints/{name}.ckpt" for name in ("last", "best", "after_metric")}
     assert {"config.yaml", "finished.json", *checkpoints} <= made
-    assert "pictures/validation_background_step0000008.png" in made
+    assert "pictures/validation_inner_step0000008.png" in made
     compared, last = (weights(folder / f"checkpoints/{name}.ckpt") for name in ("after_metric", "last"))
     assert {name.split(".")[0] for name in moved(compared, last, "")} == {"segmentation"}
     with next(iter((folder / "csv").rglob("metrics.csv"))).open() as file:
@@ -93,7 +92,9 @@ def test_fit_test_predict(run: Run, cdnet: Path, tmp_path: Path, capfd: pytest.C
     found = scores(folder)
     assert (found["system"], found["leakage"]) == ("Siamese", "seen scenes, unseen frames")
     assert list(found["videos"]) == list(SCENES)
-    assert {"test.png", "test_background.png"} <= {path.name for path in (folder / "pictures").iterdir()}
+    assert {"test.png", "test_background.png", "test_inner.png"} <= {
+        path.name for path in (folder / "pictures").iterdir()
+    }
     trained = {
         key.removeprefix("CDnet2014:"): {n for first, last in ranges for n in range(first, last + 1)}
         for key, ranges in content(folder / "checkpoints/last.ckpt")["trained_on"].items()
@@ -102,8 +103,8 @@ def test_fit_test_predict(run: Run, cdnet: Path, tmp_path: Path, capfd: pytest.C
         base, rows_ = video["base"], frames_of(folder, key)
         assert base in range(21, 27)
         assert base not in trained[key]
-        assert set(rows_) == set(range(21, 27)) - {base}  # not scored, nor among the training frames beside the test
-        assert video["frames"] == 2
+        assert set(rows_) == set(range(21, 27)) - trained[key] - {base}
+        assert video["frames"] == 1
         headline = [row for row in rows_.values() if row["headline"] == "1"]
         assert video["counts"] == [sum(int(row[name]) for row in headline) for name in ("TP", "FP", "FN", "TN", "SE")]
         assert TestResult.load(folder).videos[key].base == base
@@ -120,7 +121,7 @@ def test_fit_test_predict(run: Run, cdnet: Path, tmp_path: Path, capfd: pytest.C
             counts = {"TP": said & (truth == 255), "FN": ~said & (truth == 255)}
             assert {name: int(row[name]) for name in counts} == {name: int(each.sum()) for name, each in counts.items()}
         pictures = {path.name.split("_", 1)[1] for path in (folder / "backgrounds" / key).iterdir()}
-        assert pictures == {"base_image.png", "distance_from_it.png", "rounded.png", "fused_image.png"}
+        assert pictures == {"base_image.png", "distance_from_the_base.png", "rounded.png", "fused_image.png"}
 
 
 def test_a_base_that_the_user_names(
@@ -129,7 +130,7 @@ def test_a_base_that_the_user_names(
     assert run("fit", "--trainer.max_steps=6") == 0
     assert run("test", "--model.init_args.base=7", "--trainer.devices=1") == 0
     assert {video["base"] for video in scores(tmp_path / "run")["videos"].values()} == {7}
-    assert {video["frames"] for video in scores(tmp_path / "run")["videos"].values()} == {3}
+    assert {video["frames"] for video in scores(tmp_path / "run")["videos"].values()} == {2}
     capfd.readouterr()
 
     picture = tmp_path / "clean.png"
@@ -173,7 +174,7 @@ def test_scenes_without_masks_are_predicted(
             ["baseline/highway", "only one to evaluate", "--model.init_args.base=NUMBER"],
         ),
         (
-            {"data.init_args.protocol.init_args.frames": 1, "model.init_args.base": 3},
+            {"data.init_args.protocol.init_args.train": 0.17, "model.init_args.base": 3},
             ["baseline/highway", "pairs of its training frames", "it has 1"],
         ),
     ],
