@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -227,7 +228,7 @@ def _empty(size: tuple[float, float]) -> tuple[Figure, Axes]:
 
 def _finish(path: Path, figure: Figure, axes: Axes, results: Sequence[TestResult]) -> None:
     """Name what was tested, and write the file."""
-    axes.set_title(f"{results[0].dataset}, {results[0].protocol}", fontsize="small", wrap=True)
+    axes.set_title(textwrap.fill(f"{results[0].dataset}, {results[0].protocol}", 64), fontsize="small")
     axes.grid(alpha=0.3)
     if len(results) <= _INSIDE:
         axes.legend()
