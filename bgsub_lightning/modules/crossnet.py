@@ -19,7 +19,7 @@ from bgsub_lightning.losses import focal_loss, l1_loss
 from bgsub_lightning.modules.base import BgsModule
 from bgsub_lightning.modules.decay import cosine_decay
 from bgsub_lightning.networks import CrossNet as CrossNetNetwork
-from bgsub_lightning.networks.crossnet import CmDff, Normalisation
+from bgsub_lightning.networks.crossnet import UNIT, CmDff, Normalisation
 from bgsub_lightning.scenes.labels import LabelRule
 
 _SHOWN = -1  # the last step of the decoder, Att7 in figure 5
@@ -85,6 +85,7 @@ class CrossNet(BgsModule):
         network = CrossNetNetwork(len(taus), width, filters, norm, dropout, freeze_fusion)
         # as the images come; faster on every device
         self.network: CrossNetNetwork = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.norm = norm
         self.lr = lr
         self.betas = betas
         self.decay_steps = decay_steps
@@ -99,6 +100,26 @@ class CrossNet(BgsModule):
             shown.weigh.register_forward_hook(self._note("B_w", slice(None)))
             shown.fuse.register_forward_hook(self._note("B_e_op", slice(None)))
             shown.register_forward_hook(self._note("B_w x B_e_op", slice(width, None)))  # behind what is upsampled
+
+    def setup(self, stage: str) -> None:
+        """Check the frames' size and number, and see :meth:`BgsModule.setup`.
+
+        Raises:
+            UserError: If the network cannot take them.
+        """
+        size, count = self.datamodule.size, self.datamodule.batch_size
+        if size is None or size[0] % UNIT or size[1] % UNIT:
+            given = list(size) if size else "each scene's own"
+            raise UserError(
+                f"data.init_args.size: CrossNet halves its input eight times, so that width and height must be "
+                f"multiples of {UNIT}, such as [256, 256]; got {given}."
+            )
+        if stage == "fit" and self.norm == "batch" and count < 2:
+            raise UserError(
+                f"data.init_args.batch_size: batch normalisation over a vector needs 2 frames, got {count}. Set "
+                f"--model.init_args.norm=group for single ones."
+            )
+        super().setup(stage)
 
     def forward(self, image: Tensor, flow: Tensor | None = None) -> Tensor:
         """Return logits ``(B, H, W)`` for frames ``(B, 3, H, W)`` and flows ``(B, len(taus), H, W)`` in [0, 1]."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 import torch
 
+from bgsub_lightning.cli import main
 from bgsub_lightning.data import Hop, Image
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.losses import focal_loss, l1_loss
@@ -132,3 +136,20 @@ def test_adam_has_the_papers_numbers_and_leaves_out_what_is_frozen() -> None:
 def test_senseless_numbers_raise(settings: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
         small(**settings)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--data.init_args.size=[256, 320]", "multiples of 256, such as [256, 256]; got [256, 320]"),
+        ("--data.init_args.size=null", "multiples of 256, such as [256, 256]; got each scene's own"),
+        ("--model.init_args.norm=batch", "batch normalisation over a vector needs 2 frames, got 1"),
+    ],
+)
+def test_frames_that_the_network_cannot_take(
+    cdnet: Path, tmp_path: Path, fails: Callable[[int], str], option: str, message: str
+) -> None:
+    config = Path(__file__).parents[2] / "experiments/crossnet_small.yaml"
+    options = [f"--data.init_args.root={cdnet}", "--data.init_args.batch_size=1", "--model.init_args.width=1"]
+    options += ["--data.init_args.store=null", f"--run_dir={tmp_path / 'run'}", "--wandb=disabled", option]
+    assert message in fails(main(["fit", "--config", str(config), *options]))
