@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import yaml
 
 from bgsub_lightning.cli import main
 from bgsub_lightning.frames import FarnebackFlow, FrameStore, SceneFrames
@@ -94,6 +95,20 @@ def test_options_that_make_no_sense(
     for part in parts:
         assert part in message
     assert not (tmp_path / "store").exists()
+
+
+def test_an_experiment_names_its_method(run: Callable[..., int], tmp_path: Path) -> None:
+    part = "data: {init_args: {flow: {class_path: bgsub_lightning.frames.LucasKanadeFlow, init_args: {spacing: 8}}}}"
+    (tmp_path / "flow.yaml").write_text(part)
+    assert run("fit", "--trainer.max_steps=1", f"--config={tmp_path / 'flow.yaml'}") == 0
+    chosen = yaml.safe_load((tmp_path / "run/config.yaml").read_text())["data"]["init_args"]["flow"]
+    assert chosen["class_path"] == "bgsub_lightning.frames.LucasKanadeFlow"
+    assert chosen["init_args"] == {"spacing": 8, "winsize": 21, "levels": 3}
+
+
+def test_an_experiment_whose_flow_cannot_be_used(run: Callable[..., int], fails: Fails) -> None:
+    options = ("--data.init_args.flow=FlowFiles", "--data.init_args.flow.init_args.folder=/no/such/folder")
+    assert "/no/such/folder: there is no such folder of flow files" in fails(run("fit", *options))
 
 
 def start(root: Path, store: Path) -> subprocess.Popen[str]:
