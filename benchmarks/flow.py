@@ -9,7 +9,6 @@ Without `--root` the frames are a synthetic twin's.
 from __future__ import annotations
 
 import argparse
-import gc
 import platform
 import tempfile
 import time
@@ -19,9 +18,8 @@ from itertools import cycle, islice
 from pathlib import Path
 
 import cv2
-import numpy as np
 import torch
-from rich.table import Table
+from measure import interleaved, show
 
 from bgsub_lightning.console import console
 from bgsub_lightning.data import Hop, Image
@@ -92,15 +90,6 @@ def training(scene: Scene, store: FrameStore | None, workers: int, seconds: floa
     return count / (time.perf_counter() - begin)
 
 
-def show(title: str, headings: tuple[str, ...], rates: dict[tuple[str, ...], float]) -> None:
-    table = Table(title=title)
-    for heading in (*headings, "per second", "ratio"):
-        table.add_column(heading, justify="right")
-    for names, rate in rates.items():
-        table.add_row(*names, f"{rate:.1f}", f"{rate / min(rates.values()):.1f}")
-    console.print(table)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, help="a dataset in CDnet2014's layout; default: a synthetic twin")
@@ -121,32 +110,21 @@ def main() -> None:
             f"{cv2.__version__}, torch {torch.__version__}, Python {platform.python_version()}"
         )
 
-        def median(measure: dict[tuple[str, ...], list[float]]) -> dict[tuple[str, ...], float]:
-            return {names: float(np.median(rates)) for names, rates in measure.items()}
-
-        cores: dict[tuple[str, ...], list[float]] = {(flow.name,): [] for flow in METHODS}
-        for _ in range(options.rounds):
-            for flow in METHODS:
-                cores[(flow.name,)].append(on_one_core(scene, flow, options.seconds))
-        show("HOP frames on one core", ("method",), median(cores))
-
-        processes: dict[tuple[str, ...], list[float]] = {("1",): [], ("2",): []}
-        for _ in range(options.rounds):
-            for (count,), rates in processes.items():
-                rates.append(ahead(scene, int(count)))
-        show("HOP frames ahead, dis_medium", ("processes",), median(processes))
-
+        seconds, rounds = options.seconds, options.rounds
+        methods = {flow.name: lambda flow=flow: on_one_core(scene, flow, seconds) for flow in METHODS}
+        show("HOP frames on one core", interleaved(methods, rounds), "dis_medium", None)
+        processes = {f"{count}": lambda count=count: ahead(scene, count) for count in (1, 2)}
+        show("HOP frames ahead, by processes, dis_medium", interleaved(processes, rounds), "1", None)
         pixels = [SceneFrames(scene, SIZE, store, DisFlow())]
         fill(pixels)
         fill_flow(pixels, TAUS)
-        samples: dict[tuple[str, ...], list[float]] = {
-            (str(workers), how): [] for workers in (0, 2) for how in ("on the fly", "store")
+        loaders = {
+            f"{how}, {workers} workers": lambda kept=kept, workers=workers: training(scene, kept, workers, seconds)
+            for workers in (0, 2)
+            for how, kept in (("on the fly", None), ("stored", store))
         }
-        for _ in range(options.rounds):
-            for (workers, how), rates in samples.items():
-                rates.append(training(scene, store if how == "store" else None, int(workers), options.seconds))
-                gc.collect()
-        show("Training samples of image and hop, dis_medium", ("workers", "flow"), median(samples))
+        rates = interleaved(loaders, rounds)
+        show("Training samples of image and hop, dis_medium", rates, "on the fly, 0 workers", None)
 
 
 if __name__ == "__main__":
