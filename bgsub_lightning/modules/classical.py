@@ -34,6 +34,7 @@ class ClassicalSubtractor(UntrainedModule):
     def probability(self, batch: EvaluationBatch) -> Tensor:
         """Return 1 where the subtractor says foreground, else 0: shape ``(1, B, H, W)``."""
         if batch["opens"]:
+            cv2.setRNGSeed(0)  # KNN draws from a generator that whatever ran before has moved
             self._subtractor = getattr(cv2, f"createBackgroundSubtractor{self.method}")()
         frames = (batch["image"] * 255).round().byte().movedim(-3, -1).flip(-1).cpu().numpy()  # OpenCV's BGR
         masks = np.stack([self._subtractor.apply(np.ascontiguousarray(frame)) for frame in frames])
