@@ -254,6 +254,8 @@ def test_siamese_is_the_paper(tmp_path: Path) -> None:
 def test_siamese_scene_wise_differs_in_the_protocol_alone(tmp_path: Path) -> None:
     paper, honest = (build(name, tmp_path) for name in ("siamese", "siamese_scene_wise"))
     assert isinstance(honest.datamodule.protocol, SceneWise)
+    assert honest.datamodule.protocol.exclude == paper.datamodule.protocol.exclude
+    assert honest.datamodule.protocol.val_scenes == 4
     assert honest.model.hparams == paper.model.hparams
     assert honest.datamodule.size == paper.datamodule.size
 
@@ -435,8 +437,6 @@ def test_siamese_can_be_fitted_and_tested(name: str, tmp_path: Path) -> None:
         "wandb": "disabled",
     }
     options = ["--config", str(FOLDER / f"{name}.yaml"), *(f"--{key}={value}" for key, value in given.items())]
-    if name in {"siamese", "siamese_small"}:
-        options += ["--data.init_args.protocol.init_args.val_frames=0"]
     assert main(["fit", *options, "--trainer.val_check_interval=0.5", "--trainer.log_every_n_steps=1"]) == 0
     assert main(["test", *options]) == 0
     assert all(isinstance(video.base, int) for video in TestResult.load(tmp_path / "run").videos.values())

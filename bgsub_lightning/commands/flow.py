@@ -76,6 +76,8 @@ def flow(
         raise UserError(f"--width, --height: must be at least 16 pixels, got {width}×{height}.")
     if workers is not None and workers < 1:
         raise UserError(f"--workers: must be 1 or more, got {workers}.")
+    if settings is not None and (method != "dis" or files is not None or pattern is not None):
+        raise UserError("--settings: names a method with its settings; leave --method, --files and --pattern out.")
     chosen = settings or _method(method, files, pattern)
     reader = READERS[dataset]()
     scenes = reader.scenes(reader.locate(root), scene)

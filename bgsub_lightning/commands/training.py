@@ -199,6 +199,7 @@ class TrainingCLI(LightningCLI):
         """
         try:
             super().instantiate_classes()
+            self.model.require(self.datamodule)
         except ValueError as error:  # jsonargparse wraps what a class has raised
             cause: BaseException | None = error
             while cause is not None and not isinstance(cause, UserError):

@@ -30,7 +30,8 @@ class BaseImage(Input):
     In training it is drawn for each sample, from the scene's training frames and no others. An evaluation has one for
     each scene, which is not scored: the one that is ``given``; or, as the siamese paper has it (section 2.1), one with
     many foreground pixels, which is drawn by seed from the tenth of the tested frames with foreground that have most of
-    it. Where no tested frame has any, or none is labelled, as in prediction, it is the first of them.
+    it; for validation from training frames likewise. Where none of them has any, or none is labelled, as in prediction,
+    it is the first; where the frame that is drawn is the only one, it is the scene's first other frame.
 
     Args:
         given: Number of a frame, labelled or not, of every scene that is evaluated; or an image file of the scene, of
@@ -96,12 +97,15 @@ class BaseImage(Input):
                 f"{min(scene.frames)} to {max(scene.frames)}."
             )
         base = self._by_foreground(pixels, numbers, seed) if self.given is None else self.given
-        if tuple(numbers) == (base,):
+        if tuple(numbers) != (base,):
+            return base
+        others = [number for number in scene.frames if number != base]
+        if not others or self.given is not None:
             raise UserError(
                 f"{scene.dataset} {scene.key}: frame {base}, the only one to evaluate, would be its own base image. "
                 f"Name another frame by --{_OPTION}=NUMBER, or an image by --{_OPTION}=FILE."
             )
-        return base
+        return others[0]
 
     @staticmethod
     def _by_foreground(pixels: SceneFrames, numbers: Sequence[int], seed: int) -> int:

@@ -185,9 +185,9 @@ class ScenesDataModule(LightningDataModule):
         """
         if stage not in self._inputs:
             frames = self.frames_of(stage)
-            if stage == "predict":  # with what the same frames would be tested with
-                tested = {scene.key: numbers for scene, numbers in self.split.test}
-                frames = FrameSet.of((scene, tested.get(scene.key, numbers)) for scene, numbers in frames)
+            if stage != "test":  # prediction has what the same frames would be tested with, validation what is known
+                known = dict(self.split.test if stage == "predict" else self.split.train)
+                frames = FrameSet.of((scene, known.get(scene, numbers)) for scene, numbers in frames)
             pixels = [SceneFrames(scene, self.size, self.store) for scene in frames.scenes]
             self._inputs[stage] = tuple(entry.chosen(pixels, frames, self.seed) for entry in self.inputs)
         return self._inputs[stage]

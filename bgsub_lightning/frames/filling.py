@@ -56,7 +56,7 @@ def fill_flow(scenes: Sequence[SceneFrames], taus: Sequence[int], workers: int |
     store = next(scene.store for scene in scenes if scene.store)
     sizes = [math.prod(scenes[position].size) for position, _ in jobs]
     require_room(store, sum(count * size for count, size in zip(frames, sizes, strict=True)))
-    workers = min(workers or len(os.sched_getaffinity(0)), -(-sum(frames) // _CHUNK))
+    workers = min(workers or os.cpu_count() or 2, -(-sum(frames) // _CHUNK))
     tasks = (
         (position, tau, numbers[start : start + _CHUNK])
         for position, tau in jobs

@@ -50,6 +50,7 @@ def contrastive(distances: Tensor, classes: Tensor, margin: float = 2.0, toleran
         >>> contrastive(torch.tensor([[[2.0, 1.0, 0.5, 1.3]]]), torch.tensor([[[0, 1, 2, 255]]])).item()
         0.625
     """
+    distances = distances.to(torch.promote_types(distances.dtype, torch.float32))  # a sum over pixels exceeds 16 bits
     valid, similar = classes != IGNORED, classes.to(distances.dtype) / 2
     pull, push = (distances - tolerance).clamp(min=0).square(), (margin - distances).clamp(min=0).square()
     losses = similar * pull + (1 - similar) * push

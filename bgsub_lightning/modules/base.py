@@ -45,6 +45,9 @@ class BgsModule(LightningModule):
     trained: ClassVar[bool] = True
     """Whether there is something to fit, so that a test needs a checkpoint."""
 
+    essential: ClassVar[tuple[str, ...]] = ()
+    """Hyperparameters that weights depend on and no shape tells: a checkpoint of others is refused."""
+
     inputs: tuple[Input, ...]
     plan: StagePlan | None = None
 
@@ -97,6 +100,13 @@ class BgsModule(LightningModule):
             self.dice = SceneDice(keys)
             self.confusion_at_thresholds = ThresholdConfusion(keys)
             self.dice_at_thresholds = ThresholdDice(keys)
+
+    def require(self, data: ScenesDataModule) -> None:
+        """Check that the data can serve this system, before anything takes time.
+
+        Raises:
+            UserError: If they cannot.
+        """
 
     def training_inputs(self) -> tuple[Input, ...]:
         """Return what the batch of the next training step must hold."""
@@ -239,7 +249,15 @@ def _require_same_network(module: BgsModule, checkpoint: dict[str, Any]) -> None
     """Compare names and shapes, and the hyperparameters that make the difference."""
     own = {name: tuple(value.shape) for name, value in module.state_dict().items()}
     stored = {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}
+    hyperparameters = checkpoint.get("hyper_parameters", {})
     if own == stored:
+        for name in module.essential:
+            told, trained = module.hparams[name], hyperparameters.get(name, module.hparams[name])
+            if list(told) != list(trained):
+                raise UserError(
+                    f"model.init_args.{name}: the checkpoint was trained with {list(trained)}, and this configuration "
+                    f"says {list(told)}. Set --model.init_args.{name}={list(trained)}."
+                )
         return
     there, here = checkpoint.get("module", "another module"), type(module).__name__
     if there != here:
@@ -247,7 +265,6 @@ def _require_same_network(module: BgsModule, checkpoint: dict[str, Any]) -> None
             f"The checkpoint holds the weights of {there}, this configuration builds {here}. "
             f"Use the configuration that the checkpoint was trained with: config.yaml in its run directory."
         )
-    hyperparameters = checkpoint.get("hyper_parameters", {})
     different = [
         f"--model.init_args.{name}={hyperparameters[name]}"
         for name, value in module.hparams.items()

@@ -6,8 +6,9 @@ flow", IEEE Transactions on Multimedia 2023.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -21,6 +22,9 @@ from bgsub_lightning.modules.decay import cosine_decay
 from bgsub_lightning.networks import CrossNet as CrossNetNetwork
 from bgsub_lightning.networks.crossnet import UNIT, CmDff, Normalisation
 from bgsub_lightning.scenes.labels import LabelRule
+
+if TYPE_CHECKING:
+    from bgsub_lightning.data import ScenesDataModule
 
 _SHOWN = -1  # the last step of the decoder, Att7 in figure 5
 
@@ -51,6 +55,8 @@ class CrossNet(BgsModule):
         threshold: Probability above which a pixel is called foreground.
     """
 
+    essential = ("taus",)
+
     def __init__(
         self,
         taus: Sequence[int] = (1, 5, 10),
@@ -78,6 +84,15 @@ class CrossNet(BgsModule):
             )
         if not 0 <= alpha <= 1 or gamma < 0:
             raise UserError(f"model.init_args: alpha lies in [0, 1] and gamma is not negative, got {alpha}, {gamma}.")
+        if lr <= 0 or not all(0 <= beta < 1 for beta in betas) or decay_steps < 0 or not 0 <= dropout <= 1:
+            raise UserError(
+                f"model.init_args: Adam needs a positive lr and betas in [0, 1), decay_steps cannot be negative, and "
+                f"dropout lies in [0, 1]; got {lr}, {list(betas)}, {decay_steps} and {dropout}."
+            )
+        if freeze_fusion and not filters:
+            raise UserError(
+                "model.init_args.freeze_fusion: without filters there is no fusion to freeze. Leave one of them out."
+            )
         if width < 1:
             raise UserError(f"model.init_args.width: a layer has a channel at least, got {width}.")
         self.save_hyperparameters(ignore=["labels"])
@@ -97,29 +112,28 @@ class CrossNet(BgsModule):
         self._means: dict[str, Tensor] = {}
         shown = network.decoder[_SHOWN]
         if isinstance(shown, CmDff):
-            shown.weigh.register_forward_hook(self._note("B_w", slice(None)))
-            shown.fuse.register_forward_hook(self._note("B_e_op", slice(None)))
-            shown.register_forward_hook(self._note("B_w x B_e_op", slice(width, None)))  # behind what is upsampled
+            shown.weigh.register_forward_hook(partial(self._note, "B_w", slice(None)))
+            shown.fuse.register_forward_hook(partial(self._note, "B_e_op", slice(None)))
+            behind = slice(width, None)  # what is upsampled
+            shown.register_forward_hook(partial(self._note, "B_w x B_e_op", behind))
 
-    def setup(self, stage: str) -> None:
-        """Check the frames' size and number, and see :meth:`BgsModule.setup`.
+    def require(self, data: ScenesDataModule) -> None:
+        """Check the frames' size, and their number where the batch is normalised.
 
         Raises:
             UserError: If the network cannot take them.
         """
-        size, count = self.datamodule.size, self.datamodule.batch_size
-        if size is None or size[0] % UNIT or size[1] % UNIT:
-            given = list(size) if size else "each scene's own"
+        if data.size is None or data.size[0] % UNIT or data.size[1] % UNIT:
+            given = list(data.size) if data.size else "each scene's own"
             raise UserError(
                 f"data.init_args.size: CrossNet halves its input eight times, so that width and height must be "
                 f"multiples of {UNIT}, such as [256, 256]; got {given}."
             )
-        if stage == "fit" and self.norm == "batch" and count < 2:
+        if self.norm == "batch" and data.batch_size < 2:
             raise UserError(
-                f"data.init_args.batch_size: batch normalisation over a vector needs 2 frames, got {count}. Set "
-                f"--model.init_args.norm=group for single ones."
+                f"data.init_args.batch_size: batch normalisation over a vector needs 2 frames, got {data.batch_size}. "
+                f"Set --model.init_args.norm=group for single ones."
             )
-        super().setup(stage)
 
     def forward(self, image: Tensor, flow: Tensor | None = None) -> Tensor:
         """Return logits ``(B, H, W)`` for frames ``(B, 3, H, W)`` and flows ``(B, len(taus), H, W)`` in [0, 1]."""
@@ -147,12 +161,10 @@ class CrossNet(BgsModule):
         learning = [parameter for parameter in self.parameters() if parameter.requires_grad]
         return cosine_decay(torch.optim.Adam(learning, lr=self.lr, betas=self.betas), self.decay_steps)
 
-    def _note(self, title: str, channels: slice) -> Callable[[nn.Module, Any, Tensor], None]:
-        def note(module: nn.Module, _: Any, output: Tensor) -> None:
-            if not module.training:
-                self._means[title] = output[:, channels].detach().float().mean(1)
-
-        return note
+    def _note(self, title: str, channels: slice, module: nn.Module, _: Any, output: Tensor) -> None:
+        """Keep means over channels, as a forward hook."""
+        if not module.training:
+            self._means[title] = output[:, channels].detach().float().mean(1)
 
 
 def _stretched(values: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import torch
 from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.utilities import GradClipAlgorithmType
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
@@ -55,6 +56,20 @@ class StagedModule(BgsModule):
         optimizer = self.optimizer(groups)
         rates = LambdaLR(optimizer, [lambda step, name=name: self.plan.rate(name, step) for name in networks])  # type: ignore[misc]
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": rates, "interval": "step", "name": "lr"}}
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: int | float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip each sub-network's gradients by themselves: a large loss of one must not shrink the steps of another."""
+        if gradient_clip_val:
+            by_value = gradient_clip_algorithm == GradClipAlgorithmType.VALUE
+            clip = nn.utils.clip_grad_value_ if by_value else nn.utils.clip_grad_norm_
+            for group in optimizer.param_groups:
+                if learning := [parameter for parameter in group["params"] if parameter.grad is not None]:
+                    clip(learning, gradient_clip_val)
 
     def on_train_start(self) -> None:
         """Check the trainer, and set the modes: Lightning skips an epoch's start when it resumes inside one.

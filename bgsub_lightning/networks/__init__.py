@@ -5,6 +5,7 @@ from bgsub_lightning.networks.cdn_gm import CdnGm, Mixture
 from bgsub_lightning.networks.crossnet import CrossNet
 from bgsub_lightning.networks.mcfcn import Mcfcn
 from bgsub_lightning.networks.medal_net import MedalNet
+from bgsub_lightning.networks.raft import RaftFlow
 from bgsub_lightning.networks.reconstruction import BackgroundReconstruction
 from bgsub_lightning.networks.siamese import SiameseNetwork
 from bgsub_lightning.networks.unet import UNet
@@ -19,6 +20,7 @@ __all__ = [
     "Mcfcn",
     "MedalNet",
     "Mixture",
+    "RaftFlow",
     "SiameseNetwork",
     "UNet",
     "load_state_dict",

@@ -43,7 +43,8 @@ class SiameseNetwork(Vgg):
         """
         top = self.first_ten(image)
         pools = [F.max_pool2d(top, size, 1, size // 2) for size in (3, 5)]
-        return F.normalize(self.pyramid(torch.cat(pools, dim=1)), dim=1)
+        # in single precision, as distances are: half of it would be wrong in the third digit
+        return F.normalize(self.pyramid(torch.cat(pools, dim=1)).float(), dim=1)
 
     def forward(self, image: Tensor, base: Tensor) -> Tensor:
         """Return the distances of an image from a base image, as :func:`distance` does of their features."""
@@ -60,7 +61,7 @@ def distance(features: Tensor, base: Tensor) -> Tensor:
     Returns:
         Shape ``(B, h, w)``, range [0, 2]. Where both are the same the gradient is 0.
     """
-    return torch.linalg.vector_norm(features - base, dim=1)  # type: ignore[no-any-return]
+    return torch.linalg.vector_norm(features.float() - base.float(), dim=1)  # type: ignore[no-any-return]
 
 
 def fuse(distances: Tensor, image: Tensor) -> Tensor:

@@ -170,10 +170,6 @@ def test_scenes_without_masks_are_predicted(
         ({"model.init_args.tau": 2}, ["model.init_args.tau", "between 1 and 2"]),
         ({"model.init_args.base": 99}, ["model.init_args.base", "no frame 99"]),
         (
-            {"data.init_args.protocol.init_args.val_frames": 2},
-            ["baseline/highway", "only one to evaluate", "--model.init_args.base=NUMBER"],
-        ),
-        (
             {"data.init_args.protocol.init_args.train": 0.17, "model.init_args.base": 3},
             ["baseline/highway", "pairs of its training frames", "it has 1"],
         ),

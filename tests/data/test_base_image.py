@@ -231,13 +231,14 @@ def test_a_batch_brings_the_base_with_the_scenes_first(root: Path) -> None:
         assert sorted(scored[position]) == sorted(expected_)
 
 
-def test_validation_has_bases_of_its_own(root: Path) -> None:
+def test_validation_has_its_bases_from_training_and_scores_all_its_frames(root: Path) -> None:
     data = datamodule(root)
     bases = data.bases_of("validate")
-    for scene, numbers in data.split.validation:
+    for scene, numbers in data.split.train:
         assert bases[scene.key] in numbers
+    held_out = {(scene.key, n) for scene, numbers in data.split.validation for n in numbers}
     scored = [n for batch in data.val_dataloader() for n in batch["number"][batch["scored"]].tolist()]
-    assert len(scored) == len(data.split.validation) - 2
+    assert len(scored) == len(held_out - {*bases.items()})
     data.bases_of("test")
     assert data.bases_of("validate") == bases
 
@@ -301,12 +302,15 @@ def test_a_scene_with_one_frame_to_evaluate(root: Path) -> None:
     """As in Wallflower, or where a few validation frames are spread over many scenes."""
     scene = CDnet2014().scenes(root)[0]
     tested = FrameSet.of([(scene, [9])])
+    assert BaseImage().chosen(pixels_of(tested), tested, 0).bases() == {scene.key: min(scene.frames)}
     message = (
         r"baseline/highway: frame 9, the only one to evaluate, would be its own base .* --model\.init_args\.base=N"
     )
-    for base in (BaseImage(), BaseImage(9)):
-        with pytest.raises(UserError, match=message):
-            base.chosen(pixels_of(tested), tested, 0)
+    with pytest.raises(UserError, match=message):
+        BaseImage(9).chosen(pixels_of(tested), tested, 0)
+    alone = FrameSet.of([(replace(scene, frames={9: scene.frames[9]}), [9])])
+    with pytest.raises(UserError, match=message):
+        BaseImage().chosen(pixels_of(alone), alone, 0)
     assert BaseImage(2).chosen(pixels_of(tested), tested, 0).bases() == {scene.key: 2}
 
 

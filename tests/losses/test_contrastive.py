@@ -93,3 +93,10 @@ def test_the_constant_is_of_the_labels_alone(tau: float) -> None:
     found = class_constant(classes, tau)
     assert found.item() == pytest.approx(expected, rel=1e-5)
     assert not found.requires_grad
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_sum_over_many_pixels_is_finite_in_16_bits(dtype: torch.dtype) -> None:
+    distances = torch.zeros(4, 200, 200, dtype=dtype)
+    loss = contrastive(distances, torch.zeros(4, 200, 200, dtype=torch.uint8))
+    assert loss.item() == 200 * 200 * 4 / 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -131,6 +133,11 @@ def test_adam_has_the_papers_numbers_and_leaves_out_what_is_frozen() -> None:
         ({"gamma": -0.5}, "gamma is not negative"),
         ({"width": 0}, "a layer has a channel at least"),
         ({"taus": (0, 5)}, "taus"),
+        ({"lr": -1.0}, "positive lr"),
+        ({"betas": (0.9, 1.5)}, r"betas in \[0, 1\)"),
+        ({"decay_steps": -5}, "decay_steps cannot be negative"),
+        ({"dropout": 2.0}, r"dropout lies in \[0, 1\]"),
+        ({"freeze_fusion": True, "filters": False}, "no fusion to freeze"),
     ],
 )
 def test_senseless_numbers_raise(settings: dict[str, object], message: str) -> None:
@@ -151,5 +158,24 @@ def test_frames_that_the_network_cannot_take(
 ) -> None:
     config = Path(__file__).parents[2] / "experiments/crossnet_small.yaml"
     options = [f"--data.init_args.root={cdnet}", "--data.init_args.batch_size=1", "--model.init_args.width=1"]
-    options += ["--data.init_args.store=null", f"--run_dir={tmp_path / 'run'}", "--wandb=disabled", option]
-    assert message in fails(main(["fit", "--config", str(config), *options]))
+    options += [f"--data.init_args.store={tmp_path / 'store'}", f"--run_dir={tmp_path / 'run'}", "--wandb=disabled"]
+    assert message in fails(main(["fit", "--config", str(config), *options, option]))
+    assert not (tmp_path / "store").exists()  # nothing is computed before
+
+
+def test_weights_of_other_intervals_are_refused() -> None:
+    trained = small(taus=(1, 5, 10))
+    checkpoint = {"state_dict": trained.state_dict(), "trained_on": {}, "hyper_parameters": dict(trained.hparams)}
+    small(taus=[1, 5, 10]).on_load_checkpoint(checkpoint)
+    with pytest.raises(UserError, match=r"trained with \[1, 5, 10\], and this configuration says \[2, 3, 4\]"):
+        small(taus=(2, 3, 4)).on_load_checkpoint(checkpoint)
+
+
+def test_it_can_be_pickled_and_a_copy_keeps_pictures_of_its_own() -> None:
+    module = small().eval()
+    pickle.loads(pickle.dumps(module))
+    other = copy.deepcopy(module)
+    with torch.no_grad():
+        other.probability(batch())
+    assert module.frame_pictures(0) == {}
+    assert other.frame_pictures(0)

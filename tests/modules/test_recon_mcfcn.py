@@ -660,20 +660,35 @@ def test_weights_are_checked(vgg: Path, root: Path, tmp_path: Path) -> None:
 # --- trainers and data of all sorts ----------------------------------------------------------------------------------
 
 
-def test_gradient_clipping(run: Path, root: Path, tmp_path: Path) -> None:
-    norms: list[float] = []
+def test_gradient_clipping_is_by_sub_network(run: Path, root: Path, tmp_path: Path) -> None:
+    norms: dict[str, list[float]] = {name: [] for name in NETWORKS}
 
     class Looks(Callback):
         def on_before_zero_grad(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-            gradients = [p.grad.norm() for p in pl_module.parameters() if p.grad is not None]
-            if gradients:
-                norms.append(torch.stack(gradients).norm().item())
+            for name in NETWORKS:
+                gradients = [p.grad.norm() for p in getattr(pl_module, name).parameters() if p.grad is not None]
+                if gradients:
+                    norms[name].append(torch.stack(gradients).norm().item())
 
     system = module()
     fit(root, tmp_path / "clipped", system, [Looks()], gradient_clip_val=0.1)
-    assert norms
-    assert max(norms) < 0.1001
+    assert {name: len(found) for name, found in norms.items()} == {"reconstruction": 6, "segmentation": 5}
+    for name in NETWORKS:
+        assert max(norms[name]) == pytest.approx(0.1, rel=1e-3)
+    # in the joint stage as well, where the sum over pixels of one loss is thousands of times the other's mean
+    assert min(norms["segmentation"][-2:]) > 0.09
     assert moved(weights(run / "step=10.ckpt"), system.state_dict(), "reconstruction")
+
+
+def test_gradients_are_clipped_by_value(root: Path, tmp_path: Path) -> None:
+    largest: list[float] = []
+
+    class Looks(Callback):
+        def on_before_zero_grad(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+            largest.extend(p.grad.abs().max().item() for p in pl_module.parameters() if p.grad is not None)
+
+    fit(root, tmp_path / "clipped", module(), [Looks()], gradient_clip_val=0.001, gradient_clip_algorithm="value")
+    assert max(largest) == pytest.approx(0.001)
 
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])
