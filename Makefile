@@ -25,6 +25,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet $(PIP) --constraint constraints.txt --editable '.[test]'
+	$(BIN)/python -m pip install --quiet $(PIP) --no-deps sweeps==0.3.0
 	touch $@
 
 clean:
