@@ -272,5 +272,9 @@ def _known(what: str, told: str | None, there: Sequence[str]) -> str | None:
     if told.lower() in names:
         return names[told.lower()]
     close = difflib.get_close_matches(told.lower(), names, 3, 0.5)
-    hint = f"did you mean {', '.join(names[name] for name in close)}?" if close else f"there are {', '.join(names.values())}."
+    hint = (
+        f"did you mean {', '.join(names[name] for name in close)}?"
+        if close
+        else f"there are {', '.join(names.values())}."
+    )
     raise UserError(f"no published number is of the {what} {told!r}: {hint}")
