@@ -7,7 +7,7 @@ import re
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import takewhile
+from os.path import commonprefix
 from pathlib import Path
 from typing import Any
 
@@ -227,7 +227,10 @@ def collect(paths: Sequence[Path]) -> Collection:
         places += found
         if missing:
             remarks.append(f"{path}: not tested yet: {', '.join(missing)}.")
-    runs = [Run(place.file, TestResult.load(place.file), _settings(place.file.parent)) for place in places]
+    runs = []
+    for place in places:
+        result = TestResult.load(place.file)
+        runs.append(Run(place.file, result, _settings(result, place.file.parent)))
     _require_each_once(runs)
     untested = {place.file: place.missing for place in places}
     groups: dict[object, list[Run]] = {}
@@ -247,7 +250,7 @@ def collect(paths: Sequence[Path]) -> Collection:
 _FOLDS = re.compile(r"\bfolds? (\d+(?:, \d+)*) of (\d+)\b")
 _APART = {"root", "store", "scene", "fold", "seed", "num_workers", "allow_training_frames"}
 """Arguments of a module or of the datamodule that tell runs of one system apart, or that change no figure."""
-_PLACE = re.compile(r".*(/|\.(ckpt|pth?|pkl|npz)$)")
+_PLACE = re.compile(r".*(/|\.[A-Za-z]\w{1,3}$)")
 
 
 def family(protocol: str) -> str:
@@ -311,29 +314,37 @@ def _places(path: Path) -> tuple[list[_Place], list[str]]:
     return [_Place(path / name / "scores.json", tuple(missing) if is_one else ()) for name in tested], missing
 
 
-def _settings(folder: Path) -> dict[str, str]:
-    """Read the configuration of a run, as far as figures depend on it."""
-    file = next((folder / name for name in ("config.yaml", "test.yaml") if (folder / name).is_file()), None)
-    if file is None:
+def _settings(result: TestResult, folder: Path) -> dict[str, str]:
+    """Read the configuration of a run, as far as figures depend on it: the model as trained, the data as tested."""
+    trained, tested = _configuration(folder / "config.yaml"), _configuration(folder / "test.yaml")
+    trainer = trained.get("trainer") or {}
+    parts = {
+        "model": (trained or tested).get("model"),
+        "data": (tested or trained).get("data"),
+        "trainer": {key: trainer[key] for key in ("max_steps", "max_epochs") if key in trainer},
+    }
+    names = "|".join(sorted((re.escape(key.split("/")[-1]) for key in result.videos), key=len, reverse=True))
+    apart = re.compile(rf"{names}|\d+" if names else r"\d+")  # of the scene, the fold and the seed
+    return {key: apart.sub("…", value) if _PLACE.match(value) else value for key, value in _flat(parts)}
+
+
+def _configuration(file: Path) -> dict[str, Any]:
+    if not file.is_file():
         return {}
     try:
         content = yaml.safe_load(file.read_text())
-        parts = {"model": content.get("model"), "data": content.get("data")}
-        trainer = {key: content["trainer"].get(key) for key in ("max_steps", "max_epochs")}
-    except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
-        raise UserError(f"{file}: is no configuration of this tool ({error}). Remove it or repair it.") from error
-    return dict(_flat({**parts, "trainer": trainer if file.name == "config.yaml" else {}}))
+    except (OSError, yaml.YAMLError) as error:
+        raise UserError(f"{file}: cannot be read ({error}). Remove it or repair it.") from error
+    return content if isinstance(content, dict) else {}
 
 
 def _flat(content: Any, key: str = "") -> Iterable[tuple[str, str]]:
-    if isinstance(content, dict):
-        for name, value in content.items():
-            if name not in _APART:
-                yield from _flat(value, f"{key}.{name}" if key else str(name))
-    elif isinstance(content, str) and _PLACE.match(content):
-        yield key, "a file"  # each scene may have weights of its own
-    else:
+    if not isinstance(content, dict):
         yield key, str(content)
+        return
+    for name, value in content.items():
+        if name not in _APART:
+            yield from _flat(value, f"{key}.{name}" if key else str(name))
 
 
 def _require_each_once(runs: Sequence[Run]) -> None:
@@ -350,14 +361,15 @@ def _require_each_once(runs: Sequence[Run]) -> None:
 
 
 def _divided(group: list[Run]) -> list[list[Run]]:
-    """Divide what cannot be one series: tests of one seed that have the same video, by folder, else each alone."""
+    """Divide what cannot be one series, since one seed has a video twice: by folder, by name, else each alone."""
     if not _overlap(group):
         return [group]
-    folders: dict[Path, list[Run]] = {}
-    for run in group:
-        folders.setdefault(run.folder.resolve().parent, []).append(run)
-    if len(folders) > 1:
-        return [part for in_folder in folders.values() for part in _divided(in_folder)]
+    for key in (lambda run: run.folder.resolve().parent, _without_part):
+        parts: dict[object, list[Run]] = {}
+        for run in group:
+            parts.setdefault(key(run), []).append(run)
+        if len(parts) > 1:
+            return [each for part in parts.values() for each in _divided(part)]
     return [[run] for run in group]
 
 
@@ -397,7 +409,7 @@ def _missing(wholes: Sequence[TestResult]) -> Iterable[str]:
 
 def _names(series: Sequence[Sequence[Run]]) -> list[str]:
     """Name each series: as its run, or as what its runs' names or their folder have in common; each name once."""
-    names = [_name(runs, series) for runs in series]
+    names = [_name(runs) for runs in series]
     for i, runs in enumerate(series):
         if names.count(names[i]) > 1:
             longer = f"{runs[0].folder.resolve().parent.name}/{names[i]}"
@@ -405,15 +417,19 @@ def _names(series: Sequence[Sequence[Run]]) -> list[str]:
     return names
 
 
-def _name(runs: Sequence[Run], series: Sequence[Sequence[Run]]) -> str:
+def _name(runs: Sequence[Run]) -> str:
     if len(runs) == 1:
         return runs[0].result.name
-    names = [run.result.name for run in runs]
-    parts = zip(*(re.split(r"(?<=[_\-, =])", name) for name in names), strict=False)
-    common = "".join(column[0] for column in takewhile(lambda column: len(set(column)) == 1, parts))
-    common = re.sub(r"(^|[_\-, ])(fold|seed|scene)?[_\-, =]*$", "", common)
+    names = [_without_part(run) for run in runs]
+    common = commonprefix(names) if len(set(names)) > 1 else names[0]
     folders = {run.folder.resolve().parent for run in runs}
-    return common or (folders.pop().name if len(folders) == 1 else runs[0].result.system)
+    return common.strip("_-, ") or (folders.pop().name if len(folders) == 1 else runs[0].result.system)
+
+
+def _without_part(run: Run) -> str:
+    """Take from a run's name what tells its fold, seed or scene."""
+    scenes = [re.escape(part) for key in run.result.videos for part in (key.replace("/", "_"), key.split("/")[-1])]
+    return re.sub("|".join([*scenes, r"(fold|seed)[_=]?\d+"]), "", run.result.name).strip("_-, ")
 
 
 def _over(rows: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, dict[str, Figure]]:

@@ -41,7 +41,7 @@ class Cell:
         sd: Standard deviation of several; ``None``: there is one.
         count: Number of those.
         text: Text in place of a number; or a number as a paper prints it.
-        marks: Signs of the table's notes.
+        marks: Names of the table's notes that hold for it.
         why: Why there is no number, in a few words.
     """
 
@@ -92,7 +92,7 @@ class ResultTable:
         title: What it shows.
         columns: Its columns; the first names the rows.
         rows: Its rows.
-        notes: Sign → what it means, in the order of the signs.
+        notes: Name → what it says; readers see them numbered, in this order.
         remarks: What is to be said besides.
     """
 
