@@ -15,6 +15,7 @@ from bgsub_lightning.results import (
     merged,
     precision_recall_picture,
     precision_recall_table,
+    report_page,
     require_same_frames,
     spread,
     table,
@@ -33,6 +34,7 @@ def report(
     curve: Path | None = None,
     precision_recall: Path | None = None,
     curve_to: float = 1.0,
+    out: Path | None = None,
 ) -> None:
     """Compare the scores of finished tests in one table: the first by category, one figure of the others beside it.
 
@@ -51,6 +53,9 @@ def report(
         curve: File for a picture of F-measure against threshold: .png, .pdf or .svg.
         precision_recall: File for a picture of precision against recall: .png, .pdf or .svg.
         curve_to: The largest threshold that the curve shows, and that a best one is looked for up to.
+        out: Folder for a page that shows everything about the runs, and needs no network: index.html, with the tables
+            as CSV, Markdown and LaTeX and the figures as SVG beside it. Folds, scenes and seeds of a system are put
+            together, campaigns are read whole. The other options are of the terminal's table, which is not shown then.
 
     Raises:
         UserError: If there is none, they were not tested on the same frames, they cannot be merged, they have not
@@ -58,6 +63,9 @@ def report(
     """
     if not runs:
         raise UserError("Name at least one run directory, such as `report runs/bmn_bsn_small runs/mog2`.")
+    if out:
+        console.print(f"{report_page(out, runs)} shows everything about the runs.", soft_wrap=True)
+        return
     results = [TestResult.load(run) for run in runs]
     if merge:
         results = [merged(results, _name_of_all(runs, results))]

@@ -84,8 +84,8 @@ def lines_figure(
     path: Path,
     lines: Sequence[tuple[str, int, Sequence[float], Sequence[float], tuple[float, float] | None]],
     labels: tuple[str, str],
-    right: float = 1.0,
     grid: Callable[[Axes], None] | None = None,
+    legend: str = "best",
 ) -> None:
     """Draw lines in the unit square, with a dot on each.
 
@@ -93,8 +93,8 @@ def lines_figure(
         path: The SVG file.
         lines: Name, place of the system, x, y and where the dot is; a line of one point is its dot alone.
         labels: Of both axes.
-        right: Where the horizontal axis ends.
         grid: Draws what lies below the lines.
+        legend: Where the legend is.
     """
     with _figure(path) as axes:
         if grid:
@@ -104,8 +104,8 @@ def lines_figure(
             axes.plot(x, y, label=plain(name), marker="o" if len(x) == 1 else "", **drawn)  # type: ignore[arg-type]
             if dot:
                 axes.plot(*([each] for each in dot), "o", color=colour(place), markersize=6, zorder=3, clip_on=False)
-        axes.set(xlabel=labels[0], ylabel=labels[1], xlim=(0, right), ylim=(0, 1))
-        _legend(axes, len(lines))
+        axes.set(xlabel=labels[0], ylabel=labels[1], xlim=(0, 1), ylim=(0, 1))
+        _legend(axes, len(lines), legend)
 
 
 def iso_f_measure(axes: Axes) -> None:
@@ -143,8 +143,8 @@ def _figure(path: Path) -> Iterator[Axes]:
             figure.savefig(partial, format="svg", metadata={"Date": None, "Creator": None})
 
 
-def _legend(axes: Axes, count: int) -> None:
+def _legend(axes: Axes, count: int, place: str = "best") -> None:
     if count <= 1:
         return
     columns = 1 if count <= 4 else 2
-    axes.legend(fontsize=8 if count <= 10 else 6.5, ncols=columns, frameon=False, loc="best")
+    axes.legend(fontsize=8 if count <= 10 else 6.5, ncols=columns, frameon=False, loc=place)

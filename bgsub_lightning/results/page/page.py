@@ -12,21 +12,22 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup, escape
 
 from bgsub_lightning import __version__
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import whole_file
 from bgsub_lightning.metrics import THRESHOLDS, average_precision
-from bgsub_lightning.results.collection import Collection, Run, Series
+from bgsub_lightning.results.collection import Collection, Run, Series, collect
 from bgsub_lightning.results.drawing import BLACK, GREEN, PINK, RED
 from bgsub_lightning.results.gallery import Kept, joined, read_gallery
+from bgsub_lightning.results.layouts import tables_of
 from bgsub_lightning.results.learning import Curve, learning_curves
 from bgsub_lightning.results.page.figures import colour, curves_figure, iso_f_measure, lines_figure, speed_figure
 from bgsub_lightning.results.page.pictures import Picture, drawing, picture
-from bgsub_lightning.results.resulttable import ResultTable
+from bgsub_lightning.results.resulttable import ResultTable, as_csv, as_latex, as_markdown
 from bgsub_lightning.results.thresholds import overall_curve
 from bgsub_lightning.sampling import Leakage
-from bgsub_lightning.sampling.leaks import worst
 
 PAGE = "index.html"
 _OWNED = ("figures", "tables")
@@ -35,6 +36,7 @@ _MARKS: dict[Leakage, str] = {
     "seen scenes, unseen frames": "seen",
     "includes training frames": "trained",
 }
+_PARTS = {"overall": "Overall", "categories": "Categories", "comparison": "Comparison", "more": "More tables"}
 _PANELS = (("test_background.png", "background model"), ("test_inner.png", "on the way to the answer"))
 _MOST_PANELS = 3  # runs of a system whose panels are shown
 _MOST_LINES = 10  # of a figure of learning curves, above which it is not legible
@@ -91,6 +93,36 @@ def require_ours(folder: Path) -> None:
         raise UserError(f"--out: {folder} holds other files than those of a report. Name a new or an empty folder.")
 
 
+def report_page(folder: Path, paths: Sequence[Path]) -> Path:
+    """Write the page of tests, with all tables that they can fill.
+
+    Args:
+        folder: Where: a new or an empty folder, or that of an earlier report, whose files are replaced.
+        paths: Run directories, scores.json files, and folders of campaigns.
+
+    Returns:
+        The page.
+
+    Raises:
+        UserError: If the folder holds anything else, there is no test, or something of one cannot be read.
+    """
+    require_ours(folder)
+    collection = collect(paths)
+    tables = tables_of(collection)
+    files = {
+        f"{table.key}{ending}": writer(table)
+        for table in tables
+        for ending, writer in ((".csv", as_csv), (".md", as_markdown), (".tex", as_latex))
+    }
+    by_video = [table for table in tables if table.key.startswith("by_video")]
+    parts = []
+    for name, heading in _PARTS.items():
+        chosen = [table for table in tables if table not in by_video and _part(table) == name]
+        if chosen:
+            parts.append(Part(name, heading, chosen))
+    return write_page(folder, collection, parts, by_video, files)
+
+
 def write_page(
     folder: Path,
     collection: Collection,
@@ -122,7 +154,7 @@ def write_page(
     warnings = [line for each, line in zip(series, missing, strict=True) if each.missing]
     content = {
         "version": __version__,
-        "css": jinja2.utils.markupsafe.Markup(_resource("report.css")),
+        "css": Markup(_resource("report.css")),
         "title": _title(series),
         "lead": _lead(series),
         "warnings": [*warnings, *collection.remarks],
@@ -168,6 +200,7 @@ def write_page(
         with whole_file(folder / "tables" / name) as partial:
             partial.write_text(text)
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    environment.filters["code"] = _code
     environment.globals["leak_class"] = _MARKS.__getitem__
     page = environment.from_string(_resource("report.html")).render(content)
     with whole_file(folder / PAGE) as partial:
@@ -175,8 +208,24 @@ def write_page(
     return folder / PAGE
 
 
+def _part(table: ResultTable) -> str:
+    """Which section a table belongs to, by its key."""
+    for begin, name in (("overall", "overall"), ("by_", "categories"), ("comparison", "comparison")):
+        if table.key.startswith(begin):
+            return name
+    return "more"
+
+
 def _resource(name: str) -> str:
     return (resources.files(__package__ or "") / name).read_text(encoding="utf-8")
+
+
+def _code(text: str) -> Markup:
+    """Set what stands between backquotes in the type of commands, everything escaped."""
+    parts = [escape(part) for part in text.split("`")]
+    if len(parts) % 2 == 0:
+        return escape(text)
+    return Markup("").join(Markup("<code>{}</code>").format(part) if i % 2 else part for i, part in enumerate(parts))
 
 
 def _css(colour: tuple[int, int, int]) -> str:
@@ -201,7 +250,7 @@ def _lead(series: Sequence[Series]) -> str:
 
 
 def _datasets(series: Sequence[Series]) -> list[str]:
-    return list(dict.fromkeys(run.result.dataset for each in series for run in each.runs))
+    return list(dict.fromkeys(each.dataset for each in series))
 
 
 def _count(number: int, what: str) -> str:
@@ -213,8 +262,8 @@ def _system(place: int, series: Series) -> dict[str, Any]:
     return {
         "name": series.name,
         "colour": colour(place),
-        "leakage": worst(run.result.leakage for run in series.runs),
-        "protocol": series.wholes[0].protocol,
+        "leakage": series.leakage,
+        "protocol": series.protocol,
         "tests": len(series.runs),
         "seeds": ", ".join(map(str, seeds)),
         "missing": ", ".join(series.missing),
@@ -275,12 +324,8 @@ def _bars(series: Sequence[Series]) -> list[dict[str, Any]]:
     """F-measure of each video and system, the worst video first."""
     found: dict[tuple[str, str], list[tuple[int, float]]] = {}
     for place, each in enumerate(series):
-        values: dict[tuple[str, str], list[float]] = {}
-        for whole in each.wholes:
-            for key, figures in whole.scores().videos.items():
-                values.setdefault((whole.dataset, key), []).append(figures["f_measure"])
-        for video, several in values.items():
-            found.setdefault(video, []).append((place, statistics.fmean(several)))
+        for key, figures in each.by_video().items():
+            found.setdefault((each.dataset, key), []).append((place, figures["f_measure"].mean))
     several_datasets = len({dataset for dataset, _ in found}) > 1
     ranked = sorted(found.items(), key=lambda item: (statistics.fmean(value for _, value in item[1]), item[0]))
     return [
@@ -313,12 +358,12 @@ def _curves(folder: Path, series: Sequence[Series]) -> _Figures:
         lines, points, speeds = [], [], []
         tested = set()
         for place, each in enumerate(series):
+            if each.dataset != dataset:
+                continue
+            if each.missing:
+                shown.told.append(f"{each.name} is in no figure of overall scores: {', '.join(each.missing)} missing.")
+                continue
             for whole in each.wholes:
-                if whole.dataset != dataset:
-                    continue
-                if each.missing:
-                    shown.told.append(f"{each.name} is in no figure of overall scores: {', '.join(each.missing)}.")
-                    break
                 tested.add(tuple((key, video.frames) for key, video in sorted(whole.videos.items())))
                 name = each.name if len(each.wholes) == 1 else f"{each.name}, seed {whole.seed}"
                 own = whole.scores().overall
@@ -344,7 +389,8 @@ def _curves(folder: Path, series: Sequence[Series]) -> _Figures:
             lines_figure(path, lines, ("threshold", "F-measure, overall"))
             shown.add(f"F-measure against threshold{of}", path)
             path = folder / f"precision_recall{suffix}.svg"
-            lines_figure(path, points, ("recall, overall", "precision, overall"), grid=iso_f_measure)
+            labels = ("recall, overall", "precision, overall")
+            lines_figure(path, points, labels, grid=iso_f_measure, legend="lower left")
             shown.add(f"Precision against recall{of}", path)
         if speeds:
             path = folder / f"speed{suffix}.svg"
@@ -453,7 +499,7 @@ def _beside(series: Sequence[Series], galleries: Sequence[Sequence[Kept]]) -> li
     for each, gallery in zip(series, galleries, strict=True):
         for kept in gallery:
             if kept.rule == "most foreground":
-                frames.setdefault((each.wholes[0].dataset, kept.video, kept.number), []).append((each.name, kept))
+                frames.setdefault((each.dataset, kept.video, kept.number), []).append((each.name, kept))
     rows = []
     for (_, video, number), systems in sorted(frames.items()):
         if len(systems) < 2:
