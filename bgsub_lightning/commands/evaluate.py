@@ -154,8 +154,8 @@ def evaluate(
         raise UserError(
             f"The result is partial: {sum(result.missing.values())} frames of {some(len(result.missing), 'video')} "
             f"have no mask that can be scored; they are named above and in {out / 'problems.csv'}. What is there was "
-            f"scored, and {out / 'scores.json'} says so. To take it as it is: --allow_partial=true; to leave videos out: "
-            f"--scene."
+            f"scored, and {out / 'scores.json'} says so. To take it as it is: --allow_partial=true; to leave videos "
+            f"out: --scene."
         )
 
 
