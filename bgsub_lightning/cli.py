@@ -22,6 +22,7 @@ COMMANDS = {
         "campaign:run_campaign",
         "run one experiment for each of several scenes, folds, seeds or other values",
     ),
+    "evaluate": ("evaluate", "score any folder of masks by CDnet's official rule; pack a submission"),
     "report": ("report", "compare the scores of finished tests in one table"),
     "prepare": ("prepare", "check a dataset, list its videos and problems, fill the frame store"),
     "flow": ("flow", "compute optical flow ahead, into the frame store"),

@@ -8,6 +8,7 @@ from bgsub_lightning.results.curves import (
     precision_recall_table,
 )
 from bgsub_lightning.results.drawing import comparison_panel, confusion_image
+from bgsub_lightning.results.exports import write_statistics, write_videos
 from bgsub_lightning.results.page import report_page
 from bgsub_lightning.results.tables import table
 from bgsub_lightning.results.testresult import TestResult, VideoResult
@@ -28,4 +29,6 @@ __all__ = [
     "require_same_frames",
     "spread",
     "table",
+    "write_statistics",
+    "write_videos",
 ]

@@ -1,16 +1,16 @@
 """Tables as data: rows, columns, and cells that know their value, their digits and their marks.
 
-What lays them out are the writers below: CSV, Markdown, LaTeX, and the terminal.
+:mod:`bgsub_lightning.results.writers` lays them out as CSV, Markdown and LaTeX, and in the terminal.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Better = Literal["higher", "lower"]
-Level = Literal["video", "category", "overall", "note"]
+Level = Literal["video", "category", "overall", "other"]
 
 
 @dataclass(frozen=True)
@@ -20,16 +20,17 @@ class Column:
     Attributes:
         key: Its name in CSV, such as ``f_measure``.
         heading: Its name for readers, such as ``F-measure``.
-        digits: Decimals of its numbers.
+        digits: Decimals of its numbers; ``None`` for text.
         better: Which of two numbers is the better one; ``None`` for text, and where there is no such thing.
-        unit: Unit of its numbers, for readers; empty for fractions.
+        aside: Whether it is text that says of what kind a row is, and may go to a note where there is little room; see
+            :func:`folded`.
     """
 
     key: str
     heading: str
-    digits: int = 4
+    digits: int | None = 4
     better: Better | None = None
-    unit: str = ""
+    aside: bool = False
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,8 @@ class Cell:
         value: Its number (a mean where there are several); ``None``: there is none.
         sd: Standard deviation of several; ``None``: there is one.
         count: Number of those.
-        text: Text in place of a number; or a number as a paper prints it.
+        text: Text where there is no number; or a number as a paper prints it.
         marks: Names of the table's notes that hold for it.
-        why: Why there is no number, in a few words.
     """
 
     value: float | None = None
@@ -50,16 +50,15 @@ class Cell:
     count: int = 1
     text: str = ""
     marks: tuple[str, ...] = ()
-    why: str = ""
 
-    def shown(self, digits: int) -> str:
+    def shown(self, digits: int | None) -> str:
         """Return what a reader sees, without marks.
 
         Example:
             >>> Cell(0.87654, sd=0.01).shown(3), Cell(0.9, text=".90").shown(3), Cell().shown(3)
             ('0.877 ± 0.010', '.90', '–')
         """
-        if self.text:
+        if self.text or digits is None:
             return self.text
         if self.value is None:
             return "–"
@@ -72,13 +71,13 @@ class Row:
 
     Attributes:
         cells: One for each column.
-        level: What it is about; ``note``: anything else.
+        level: What its numbers are of.
         group: Rows of one group belong together: a rule is drawn between groups.
         published: Whether its numbers are a paper's.
     """
 
     cells: tuple[Cell, ...]
-    level: Level = "note"
+    level: Level = "other"
     group: str = ""
     published: bool = False
 
@@ -92,7 +91,7 @@ class ResultTable:
         title: What it shows.
         columns: Its columns; the first names the rows.
         rows: Its rows.
-        notes: Name → what it says; readers see them numbered, in this order.
+        notes: Name → what it says; readers see those that are used, numbered in the order of use.
         remarks: What is to be said besides.
     """
 
@@ -107,21 +106,43 @@ class ResultTable:
         for row in self.rows:
             if len(row.cells) != len(self.columns):
                 raise ValueError(f"{self.key}: a row has {len(row.cells)} cells for {len(self.columns)} columns")
-        used = {mark for row in self.rows for cell in row.cells for mark in cell.marks}
-        if unknown := used - self.notes.keys():
-            raise ValueError(f"{self.key}: no note tells of {', '.join(sorted(unknown))}")
+        if unknown := sorted(set(self._used()) - self.notes.keys()):
+            raise ValueError(f"{self.key}: no note tells of {', '.join(unknown)}")
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """Name of each note that is used → its number, from 1."""
+        return {name: i for i, name in enumerate(dict.fromkeys(self._used()), 1)}
+
+    def _used(self) -> Iterator[str]:
+        return (mark for row in self.rows for cell in row.cells for mark in cell.marks)
 
 
-def as_csv(table: ResultTable) -> str:
-    """Write a table with full digits: beside each column of numbers its standard deviation where it has any."""
-    raise NotImplementedError
+def folded(table: ResultTable) -> ResultTable:
+    """Put columns that are aside into notes: one for each row, the same for rows that agree in all of them.
+
+    Example:
+        >>> columns = (Column("system", "system", None), Column("f", "F"), Column("seen", "seen", None, aside=True))
+        >>> narrow = folded(ResultTable("t", "t", columns, (Row((Cell(text="a"), Cell(0.5), Cell(text="unseen"))),)))
+        >>> [column.key for column in narrow.columns], narrow.rows[0].cells[0].marks, list(narrow.notes.values())
+        (['system', 'f'], ('unseen',), ['unseen'])
+    """
+    aside = [i for i, column in enumerate(table.columns) if column.aside]
+    if not aside:
+        return table
+    notes = dict(table.notes)
+    rows = []
+    for row in table.rows:
+        told = [_with_notes(row.cells[i], table.notes) for i in aside if row.cells[i].text]
+        first, *rest = (cell for i, cell in enumerate(row.cells) if i not in aside)
+        if told:
+            name = "; ".join(told)
+            notes[name] = name
+            first = replace(first, marks=(*first.marks, name))
+        rows.append(replace(row, cells=(first, *rest)))
+    columns = tuple(column for column in table.columns if not column.aside)
+    return replace(table, columns=columns, rows=tuple(rows), notes=notes)
 
 
-def as_markdown(table: ResultTable) -> str:
-    """Write a table for GitHub and the like."""
-    raise NotImplementedError
-
-
-def as_latex(table: ResultTable) -> str:
-    r"""Write a ``table`` environment; it needs ``\usepackage{booktabs}``."""
-    raise NotImplementedError
+def _with_notes(cell: Cell, notes: dict[str, str]) -> str:
+    return cell.text + (f" ({'; '.join(notes[mark] for mark in cell.marks)})" if cell.marks else "")

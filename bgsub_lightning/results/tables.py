@@ -62,7 +62,7 @@ def table(
     key_beside = dice if beside == "mean_dice" else beside
     headings = {key: (heading, digits) for key, heading, digits in (*columns, ("f_measure", "F", 4))}
     shown = Table(
-        title=f"{first.name} on {first.dataset}, {first.protocol}: {first.leakage}",
+        title=f"{first.name} on {first.dataset}, {first.protocol}: {_leakage(first)}",
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE,
@@ -73,7 +73,9 @@ def table(
     for _, heading, _ in columns:
         shown.add_column(heading, justify="right")
     for other in others:
-        mark = "" if other.leakage == "unseen scenes" else f" ({other.leakage})"
+        marks_of_other = [] if other.leakage == "unseen scenes" else [_leakage(other)]
+        marks_of_other += ["partial"] if other.partial else []
+        mark = f" ({', '.join(marks_of_other)})" if marks_of_other else ""
         shown.add_column(f"{headings[key_beside][0]} of {other.name}{mark}", justify="right")
 
     def row(name: str, videos: str, figures: dict[str, float], rest: Sequence[dict[str, float]]) -> None:
@@ -95,7 +97,8 @@ def table(
                 of_others = [other.videos.get(key, {}) for other in other_scores]
                 row(f"  {key.split('/')[1]}{marks([key])}", "", scores.videos[key], of_others)
     shown.add_section()
-    row("overall", str(len(scores.videos)), scores.overall, [other.overall for other in other_scores])
+    whole = "overall, partial" if first.partial else "overall"
+    row(whole, str(len(scores.videos)), scores.overall, [other.overall for other in other_scores])
     if averaging == "pooled" and len(scores.categories) > 1:
         row("all frames", "", scores.all_frames, [other.all_frames for other in other_scores])
     notes = [_AVERAGING[averaging]]
@@ -109,6 +112,14 @@ def table(
     if any(video.binary_truth for video in first.videos.values()):
         notes.append(
             "† some masks have no unknown band at the boundaries of moving objects: figures of lower fidelity."
+        )
+    if first.partial:
+        scored = sum(video.frames for video in first.videos.values())
+        lacking = sorted(first.missing)
+        names = f"{', '.join(lacking[:5])}{' and others' if len(lacking) > 5 else ''}"
+        notes.append(
+            f"Partial: {sum(first.missing.values())} frames of {names} could not be scored; the figures are of the "
+            f"other {scored}."
         )
     if first.remark:
         notes.append(first.remark)
@@ -124,3 +135,7 @@ def table(
     shown.caption = "\n".join(notes)
     shown.caption_justify = "left"
     return shown
+
+
+def _leakage(result: TestResult) -> str:
+    return "unknown what was trained on" if result.leakage == "unknown" else result.leakage

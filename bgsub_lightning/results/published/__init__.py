@@ -87,6 +87,7 @@ class PublishedTable:
         paper: Short name of the paper.
         table: Number of the table, such as ``table III``, or the place in the text.
         about: What it shows.
+        setup: Image size and device, of a table of speeds; empty otherwise.
         citation: Authors, title, where it appeared.
         dataset: Name of the dataset's reader.
         averaging: How a category's figures come about; ``None`` if that is not known.
@@ -102,6 +103,7 @@ class PublishedTable:
     paper: str
     table: str
     about: str
+    setup: str
     citation: str
     dataset: str
     averaging: Averaging | None
@@ -225,6 +227,7 @@ def _table(content: Mapping[str, Any]) -> PublishedTable:
         paper=content["paper"],
         table=content["table"],
         about=content["about"],
+        setup=content.get("setup", ""),
         citation=content["citation"],
         dataset=content["dataset"],
         averaging=content.get("averaging"),

@@ -1,0 +1,200 @@
+"""Tables written: CSV, Markdown, LaTeX, and the terminal."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import unicodedata
+from collections.abc import Iterable
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from bgsub_lightning.results.resulttable import Cell, Column, ResultTable, Row, folded
+
+_SUPERSCRIPT = str.maketrans("0123456789,", "⁰¹²³⁴⁵⁶⁷⁸⁹˒")
+
+_LATEX = {
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': "''",
+    "[": "{[}",  # after the end of a row it would be an argument, and so would the next
+    "*": "{*}",
+    "–": "--",
+    "—": "---",
+    "“": "``",
+    "”": "''",
+    "‘": "`",
+    "’": "'",
+    "…": r"\dots{}",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "·": r"$\cdot$",
+    "≠": r"$\neq$",
+    "≤": r"$\leq$",
+    "≥": r"$\geq$",
+    "→": r"$\rightarrow$",
+    "τ": r"$\tau$",
+    "ε": r"$\varepsilon$",
+    "α": r"$\alpha$",
+    "β": r"$\beta$",
+    "γ": r"$\gamma$",
+    "λ": r"$\lambda$",
+}
+
+
+def as_csv(table: ResultTable) -> str:
+    """Write a table with all digits.
+
+    Beside a column with standard deviations stand ``NAME_sd`` and ``NAME_n``, their number. The last columns tell what
+    a row is about, whether its numbers are a paper's, and its marks, each with its column.
+    """
+    spread = {
+        column.key for i, column in enumerate(table.columns) if any(row.cells[i].sd is not None for row in table.rows)
+    }
+    header = []
+    for column in table.columns:
+        header += [column.key, *([f"{column.key}_sd", f"{column.key}_n"] if column.key in spread else [])]
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow([*header, "level", "published", "marks"])
+    for row in table.rows:
+        line: list[str | int] = []
+        for cell, column in zip(row.cells, table.columns, strict=True):
+            line.append(_exact(cell, column))
+            if column.key in spread:
+                line += ["" if cell.sd is None else repr(cell.sd), "" if cell.value is None else cell.count]
+        marks = [
+            f"{column.key}: {table.notes[mark]}"
+            for cell, column in zip(row.cells, table.columns, strict=True)
+            for mark in cell.marks
+        ]
+        writer.writerow([*line, row.level, int(row.published), "; ".join(marks)])
+    return file.getvalue()
+
+
+def as_markdown(table: ResultTable) -> str:
+    """Write a table for GitHub and the like, with its notes below."""
+    narrow = folded(table)
+    lines = [f"**{_markdown(narrow.title)}**", ""]
+    lines.append("| " + " | ".join(_markdown(column.heading) for column in narrow.columns) + " |")
+    lines.append("|" + "|".join(" :-- " if column.digits is None else " --: " for column in narrow.columns) + "|")
+    for row in narrow.rows:
+        cells = [
+            _markdown(cell.shown(column.digits)) + (f"<sup>{_signs(cell, narrow)}</sup>" if cell.marks else "")
+            for cell, column in zip(row.cells, narrow.columns, strict=True)
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    notes = [f"<sup>{number}</sup> {_markdown(narrow.notes[name])}" for name, number in narrow.numbers.items()]
+    notes += [_markdown(remark) for remark in narrow.remarks]
+    return "\n".join([*lines, "", *(f"{note}  " for note in notes)]).rstrip() + "\n"
+
+
+def as_latex(table: ResultTable) -> str:
+    r"""Write a ``table`` environment, all of it escaped.
+
+    It needs ``\usepackage{booktabs}``, and a wide one ``\usepackage{graphicx}`` as well, to shrink it to the text's
+    width.
+    """
+    narrow = folded(table)
+    star = "*" if len(narrow.columns) > _WIDE else ""
+    kinds = "".join("l" if column.digits is None else "r" for column in narrow.columns)
+    lines = [rf"\begin{{table{star}}}", r"\centering", rf"\caption{{{_latex(narrow.title)}}}"]
+    lines.append(rf"\label{{tab:{narrow.key}}}")
+    if star:
+        lines.append(r"\resizebox{\textwidth}{!}{%")
+    lines += [rf"\begin{{tabular}}{{{kinds}}}", r"\toprule"]
+    lines += [" & ".join(_latex(column.heading) for column in narrow.columns) + r" \\", r"\midrule"]
+    before: Row | None = None
+    for row in narrow.rows:
+        if before is not None and before.group != row.group:
+            lines.append(r"\midrule")
+        cells = [
+            _latex(cell.shown(column.digits)) + (rf"\textsuperscript{{{_signs(cell, narrow)}}}" if cell.marks else "")
+            for cell, column in zip(row.cells, narrow.columns, strict=True)
+        ]
+        lines.append(" & ".join(cells) + r" \\")
+        before = row
+    lines += [r"\bottomrule", r"\end{tabular}" + ("}" if star else "")]
+    notes = [rf"\textsuperscript{{{number}}} {_latex(narrow.notes[name])}" for name, number in narrow.numbers.items()]
+    notes += [_latex(remark) for remark in narrow.remarks]
+    if notes:
+        lines += [r"\par\smallskip", r"\begin{minipage}{\linewidth}\footnotesize", *(note + r"\par" for note in notes)]
+        lines.append(r"\end{minipage}")
+    return "\n".join([*lines, rf"\end{{table{star}}}"]) + "\n"
+
+
+def as_rich(table: ResultTable) -> Table:
+    """Lay a table out for the terminal, with its notes below."""
+    narrow = folded(table)
+    shown = Table(title=Text(narrow.title), title_justify="left", title_style="bold", box=box.SIMPLE, pad_edge=False)
+    for i, column in enumerate(narrow.columns):
+        shown.add_column(Text(column.heading), justify="left" if column.digits is None else "right", no_wrap=i > 0)
+    before: Row | None = None
+    for row in narrow.rows:
+        if before is not None and before.group != row.group:
+            shown.add_section()
+        shown.add_row(
+            *(
+                Text(cell.shown(column.digits) + _superscript(_signs(cell, narrow)))
+                for cell, column in zip(row.cells, narrow.columns, strict=True)
+            )
+        )
+        before = row
+    notes = [f"{_superscript(str(number))} {narrow.notes[name]}" for name, number in narrow.numbers.items()]
+    shown.caption = Text("\n".join([*notes, *narrow.remarks]))
+    shown.caption_justify = "left"
+    return shown
+
+
+_WIDE = 7  # columns that fit the width of a text's column
+
+
+def _exact(cell: Cell, column: Column) -> str:
+    if column.digits is None:
+        return cell.text
+    if cell.value is None:
+        return ""
+    return cell.text if _is_number(cell.text, cell.value) else repr(cell.value)
+
+
+def _is_number(text: str, value: float) -> bool:
+    try:
+        return float(text) == value
+    except ValueError:
+        return False
+
+
+def _signs(cell: Cell, table: ResultTable) -> str:
+    return ",".join(str(table.numbers[mark]) for mark in cell.marks)
+
+
+def _superscript(signs: str) -> str:
+    return signs.translate(_SUPERSCRIPT)
+
+
+def _markdown(text: str) -> str:
+    return re.sub(r"([\\`*_{}\[\]<>|~#])", r"\\\1", text)
+
+
+def _latex(text: str) -> str:
+    return "".join(_latex_characters(text))
+
+
+def _latex_characters(text: str) -> Iterable[str]:
+    """Write each character as pdflatex takes it; those that it has no letter for lose their accents, or are told as ?."""
+    for character in text:
+        if character in _LATEX:
+            yield _LATEX[character]
+        elif ord(character) < 0x180:  # Latin letters
+            yield character if character.isprintable() else " "
+        else:
+            plain = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
+            yield "".join(_LATEX.get(each, each) for each in plain) or "?"
