@@ -40,6 +40,7 @@ _MARKS: dict[str, str] = {
 }
 _PANELS = (("test_background.png", "background model"), ("test_inner.png", "on the way to the answer"))
 _MOST_PANELS = 3  # runs of a system whose panels are shown
+_POOLED = ", counts pooled by category"
 _TALL = 24  # rows, above which a table scrolls by itself
 _MOST_LINES = 10  # of a figure of learning curves, above which it is not legible
 
@@ -299,11 +300,13 @@ def _table(table: ResultTable) -> dict[str, Any]:
             _cell(cell, column, width) | {"marks": ",".join(str(numbers[name]) for name in dict.fromkeys(cell.marks))}
             for cell, column, width in zip(own, columns, widths, strict=True)
         ]
-        rows.append({"cells": shown, "kind": " ".join(filter(None, kinds))})
+        averaging = [cell.text for cell, column in zip(own, columns, strict=True) if column.key == "averaging"]
+        below = "" if row.published else " ".join(averaging)
+        rows.append({"cells": shown, "kind": " ".join(filter(None, kinds)), "below": below})
         before = row.group
     return {
         "key": table.key,
-        "title": table.title,
+        "title": table.title + _POOLED * (table.key.endswith("_pooled") and "pooled" not in table.title),
         "tall": len(rows) > _TALL,
         "columns": [
             {
