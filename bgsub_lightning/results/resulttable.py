@@ -102,7 +102,7 @@ class ResultTable:
     notes: dict[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
 
-    def __post_init__(self) -> None:  # noqa: D105
+    def __post_init__(self) -> None:
         for row in self.rows:
             if len(row.cells) != len(self.columns):
                 raise ValueError(f"{self.key}: a row has {len(row.cells)} cells for {len(self.columns)} columns")
