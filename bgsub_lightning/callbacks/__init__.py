@@ -8,6 +8,7 @@ from bgsub_lightning.callbacks.checkpoints import (
     LastCheckpoint,
     StageCheckpoints,
 )
+from bgsub_lightning.callbacks.gallery import Gallery
 from bgsub_lightning.callbacks.masks import MaskWriter
 from bgsub_lightning.callbacks.pictures import Pictures
 from bgsub_lightning.callbacks.progress import ProgressBar
@@ -18,6 +19,7 @@ __all__ = [
     "BackgroundWriter",
     "BestCheckpoint",
     "FinishedMarker",
+    "Gallery",
     "LastCheckpoint",
     "MaskWriter",
     "Pictures",

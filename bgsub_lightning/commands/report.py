@@ -15,6 +15,7 @@ from bgsub_lightning.results import (
     merged,
     precision_recall_picture,
     precision_recall_table,
+    report_page,
     require_same_frames,
     spread,
     table,
@@ -23,7 +24,7 @@ from bgsub_lightning.results.collection import collect
 from bgsub_lightning.results.layouts import of_published
 from bgsub_lightning.results.published import published as published_tables
 from bgsub_lightning.results.statistics import compare as compare_series
-from bgsub_lightning.results.statistics import comparison_table
+from bgsub_lightning.results.statistics import comparison_table, comparisons_table
 from bgsub_lightning.results.tables import Beside
 from bgsub_lightning.results.writers import as_rich
 
@@ -47,6 +48,7 @@ def report(
     published: bool = False,
     dataset: str | None = None,
     method: str | None = None,
+    out: Path | None = None,
 ) -> None:
     """Compare the scores of finished tests in one table: the first by category, one figure of the others beside it.
 
@@ -72,6 +74,9 @@ def report(
         published: List the numbers that papers have published, instead of runs.
         dataset: With published, those of this dataset alone.
         method: With published, those of this method alone, by any spelling that a paper has.
+        out: Folder for a page that shows everything about the runs, and needs no network: index.html, with the tables
+            as CSV, Markdown and LaTeX and the figures as SVG beside it. Folds, scenes and seeds of a system are put
+            together, campaigns are read whole. The other options are of the terminal's table, which is not shown then.
 
     Raises:
         UserError: If there is none, they were not tested on the same frames, they cannot be merged, they have not
@@ -84,6 +89,9 @@ def report(
         raise UserError("Name at least one run directory, such as `report runs/bmn_bsn_small runs/mog2`.")
     if compare is not None:
         _compare(runs, compare, by_category)
+    if out:
+        console.print(f"{report_page(out, runs)} shows everything about the runs.", soft_wrap=True)
+    if out or compare is not None:
         return
     results = [TestResult.load(run) for run in runs]
     if merge:
@@ -107,10 +115,10 @@ def report(
 
 def _list_published(dataset: str | None, method: str | None) -> None:
     tables = published_tables(dataset, method=method)
-    for table in tables:
-        console.print(as_rich(of_published(table)))
+    for each in tables:
+        console.print(as_rich(of_published(each)))
         console.print()
-    for citation in dict.fromkeys(f"{table.paper}: {table.citation}." for table in tables):
+    for citation in dict.fromkeys(f"{each.paper}: {each.citation}." for each in tables):
         console.print(citation, markup=False, style="dim")
 
 
@@ -119,10 +127,7 @@ def _compare(runs: list[Path], figure: Compared, by_category: bool) -> None:
     if not others:
         raise UserError(f"--compare needs two systems; all that is named is one, {first.name}.")
     comparisons = [compare_series(first, other, figure, by_category) for other in others]
-    for comparison in comparisons:
-        console.print(as_rich(comparison_table(comparison)))
-    if len(comparisons) > 1:
-        console.print(f"{len(comparisons)} comparisons: about one in 20 shows a difference where there is none.")
+    console.print(as_rich(comparison_table(*comparisons) if len(comparisons) == 1 else comparisons_table(comparisons)))
 
 
 def _name_of_all(runs: list[Path], results: list[TestResult]) -> str:

@@ -14,28 +14,10 @@ from bgsub_lightning.metrics import THRESHOLDS, best_of
 from bgsub_lightning.metrics.scenes import Averaging
 from bgsub_lightning.results.collection import Collection, Figure, Series
 from bgsub_lightning.results.published import OVERALL, Printed, PublishedRow, PublishedTable, category_codes, published
-from bgsub_lightning.results.resulttable import Cell, Column, ResultTable, Row
+from bgsub_lightning.results.resulttable import FIGURE_COLUMNS, SEVEN, Cell, Column, ResultTable, Row
+from bgsub_lightning.results.statistics import compare, comparisons_table
 from bgsub_lightning.sampling import Leakage
 from bgsub_lightning.sampling.folds import published_videos
-
-FIGURE_COLUMNS = {
-    column.key: column
-    for column in (
-        Column("recall", "Recall", 4, "higher"),
-        Column("specificity", "Specificity", 4, "higher"),
-        Column("fpr", "FPR", 4, "lower"),
-        Column("fnr", "FNR", 4, "lower"),
-        Column("pwc", "PWC (%)", 3, "lower"),
-        Column("precision", "Precision", 4, "higher"),
-        Column("f_measure", "F-measure", 4, "higher"),
-        Column("mean_dice", "Mean Dice", 4, "higher"),
-        Column("frames_per_second", "frames/s", 1, "higher"),
-    )
-}
-"""Figure → the column of it."""
-
-SEVEN = ("recall", "specificity", "fpr", "fnr", "pwc", "precision", "f_measure")
-"""CDnet's seven figures, in the order of its tables."""
 
 SHOWN_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
@@ -493,6 +475,7 @@ def tables_of(collection: Collection, against: Sequence[PublishedTable] | None =
             if len(settings) > 1 and any(differences(settings)):
                 found.append(ablation(settings, against=theirs))
         found.append(speed(series, against=theirs))
+        found += _comparisons(series)
         several = len(collection.datasets) > 1
         tables += [
             replace(table, key=_file_name(f"{table.key}_{dataset}" if several else table.key))
@@ -677,6 +660,22 @@ def _remarks(series: Sequence[Series]) -> tuple[str, ...]:
                 f"{each.name}: F-measure by fold {spread} (mean and standard deviation over {folds.count} folds)."
             )
     return tuple(remarks)
+
+
+def _comparisons(series: Sequence[Series]) -> list[ResultTable]:
+    """Compare the first system with each that was tested on the same frames."""
+    first, *others = series
+    found, left_out = [], []
+    for each in others:
+        try:
+            found.append(compare(first, each))
+        except UserError:
+            left_out.append(each.name)
+    if not found:
+        return []
+    told = comparisons_table(found)
+    why = [f"Tested on other frames, so that nothing is told of them: {', '.join(left_out)}."] if left_out else []
+    return [replace(told, remarks=(*told.remarks, *why))]
 
 
 def _each_averaging(tables: Sequence[ResultTable]) -> list[ResultTable]:

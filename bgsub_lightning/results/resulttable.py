@@ -118,6 +118,26 @@ class ResultTable:
         return (mark for row in self.rows for cell in row.cells for mark in cell.marks)
 
 
+FIGURE_COLUMNS = {
+    column.key: column
+    for column in (
+        Column("recall", "Recall", 4, "higher"),
+        Column("specificity", "Specificity", 4, "higher"),
+        Column("fpr", "FPR", 4, "lower"),
+        Column("fnr", "FNR", 4, "lower"),
+        Column("pwc", "PWC (%)", 3, "lower"),
+        Column("precision", "Precision", 4, "higher"),
+        Column("f_measure", "F-measure", 4, "higher"),
+        Column("mean_dice", "Mean Dice", 4, "higher"),
+        Column("frames_per_second", "frames/s", 1, "higher"),
+    )
+}
+"""Figure → the column of it."""
+
+SEVEN = ("recall", "specificity", "fpr", "fnr", "pwc", "precision", "f_measure")
+"""CDnet's seven figures, in the order of its tables."""
+
+
 def folded(table: ResultTable) -> ResultTable:
     """Put columns that are aside into notes: one for each row, the same for rows that agree in all of them.
 

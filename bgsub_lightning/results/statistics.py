@@ -19,8 +19,7 @@ from scipy import stats
 
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.results.collection import Series
-from bgsub_lightning.results.layouts import FIGURE_COLUMNS
-from bgsub_lightning.results.resulttable import Cell, Column, ResultTable, Row
+from bgsub_lightning.results.resulttable import FIGURE_COLUMNS, Cell, Column, ResultTable, Row
 
 LEVEL = 0.95
 """Of the interval; the test's p is held against the rest, 0.05."""
@@ -38,7 +37,7 @@ class Comparison:
     Attributes:
         first: Name of the one.
         second: Name of the other.
-        figure: One of :data:`bgsub_lightning.results.layouts.FIGURE_COLUMNS`.
+        figure: One of :data:`bgsub_lightning.results.resulttable.FIGURE_COLUMNS`.
         values: ``category/name`` → the figure of both, the mean over their seeds.
         by_category: Whether the mean is over the categories' means, and categories are drawn before their videos.
         mean: Mean difference, first − second.
@@ -103,7 +102,7 @@ def compare(
     Args:
         first: The one.
         second: The other, tested on the same frames.
-        figure: One of :data:`bgsub_lightning.results.layouts.FIGURE_COLUMNS`, but for the speed.
+        figure: One of :data:`bgsub_lightning.results.resulttable.FIGURE_COLUMNS`, but for the speed.
         by_category: Take the mean over the categories' means, as CDnet's overall figure, and draw categories, then
             their videos: the interval then covers other categories as well. The test is over the videos in both cases.
         seed: Of the bootstrap.
@@ -195,8 +194,7 @@ def comparison_table(comparison: Comparison) -> ResultTable:
         means = [float(np.mean([np.mean([pair[i] for pair in of_one]) for of_one in of_each])) for i in (0, 1)]
     name = "mean over categories" if comparison.by_category else "mean over videos"
     rows.append(Row((Cell(text=name), *(Cell(mean) for mean in means), Cell(comparison.mean)), "overall", "mean"))
-    better = sum(sign * (a - b) > 0 for a, b in comparison.values.values())
-    worse = sum(sign * (a - b) < 0 for a, b in comparison.values.values())
+    better, worse = _counted(comparison)
     return ResultTable(
         key=f"comparison_{comparison.figure}",
         title=f"{column.heading} of {comparison.first} and {comparison.second}, video by video",
@@ -209,10 +207,50 @@ def comparison_table(comparison: Comparison) -> ResultTable:
         rows=tuple(rows),
         remarks=(
             comparison.verdict,
-            f"{comparison.first} is better in {better} videos, worse in {worse}.",
+            f"{comparison.first} is better in {better} of {len(comparison.values)} videos, worse in {worse}.",
             *comparison.remarks,
         ),
     )
+
+
+def comparisons_table(comparisons: Sequence[Comparison]) -> ResultTable:
+    """Lay out comparisons of one system with several: a row for each of the others."""
+    first = comparisons[0]
+    column = FIGURE_COLUMNS[first.figure]
+    signed = replace(column, better=None)
+    rows = []
+    for each in comparisons:
+        low, high = (Cell(bound) for bound in each.interval) if each.interval else (Cell(), Cell())
+        better, worse = _counted(each)
+        p_value = Cell(each.p_value, text="" if each.p_value is None else _p(each.p_value))
+        counts = (Cell(float(better)), Cell(float(worse)))
+        rows.append(Row((Cell(text=each.second), Cell(each.mean), low, high, p_value, *counts), "other", "comparisons"))
+    return ResultTable(
+        key=f"comparisons_{first.figure}",
+        title=f"{column.heading} of {first.first} minus that of each other, over {len(first.values)} videos",
+        columns=(
+            Column("other", "other", None),
+            replace(signed, key="difference", heading="mean difference"),
+            replace(signed, key="low", heading=f"{100 * LEVEL:.0f} % from"),
+            replace(signed, key="high", heading="to"),
+            Column("p", "Wilcoxon p", 3),
+            Column("better", "better in", 0),
+            Column("worse", "worse in", 0),
+        ),
+        rows=tuple(rows),
+        remarks=(
+            *(each.verdict for each in comparisons),
+            f"{len(comparisons)} comparisons: about one in 20 would show a difference where there is none.",
+            *dict.fromkeys(remark for each in comparisons for remark in each.remarks),
+        ),
+    )
+
+
+def _counted(comparison: Comparison) -> tuple[int, int]:
+    """In how many videos the first is better, and worse."""
+    sign = 1 if FIGURE_COLUMNS[comparison.figure].better == "higher" else -1
+    signed = [sign * (a - b) for a, b in comparison.values.values()]
+    return sum(each > 0 for each in signed), sum(each < 0 for each in signed)
 
 
 def _interval(differences: Sequence[float], seed: int) -> tuple[float, float] | None:

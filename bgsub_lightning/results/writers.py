@@ -142,31 +142,76 @@ def as_rich(table: ResultTable, width: int | None = None) -> RenderableType:
         width: Characters in a line; ``None``: those of the terminal.
     """
     narrow = folded(table)
+    headings = [column.heading for column in narrow.columns]
     lines = [
         [_plain(cell, column, narrow) for cell, column in zip(row.cells, narrow.columns, strict=True)]
         for row in narrow.rows
     ]
-    parts = _columns_that_fit([column.heading for column in narrow.columns], lines, width or console.width)
-    shown: list[RenderableType] = []
-    for i, part in enumerate(parts):
-        title = narrow.title if i == 0 else ""
-        each = Table(
-            title=title and Text(title), title_justify="left", title_style="bold", box=box.SIMPLE, pad_edge=False
-        )
-        for j in part:
-            justify: JustifyMethod = "left" if narrow.columns[j].digits is None else "right"
-            each.add_column(Text(narrow.columns[j].heading), justify=justify, no_wrap=len(parts) > 1 or j > 0)
-        for row, line, rule in zip(narrow.rows, lines, _rules(narrow.rows), strict=True):
-            if rule:
-                each.add_section()
-            style = (
-                "bold" if row.level == "overall" and any(other.level == "category" for other in narrow.rows) else None
-            )
-            each.add_row(*(Text(line[j]) for j in part), style=style)
-        shown.append(each)
+    left = [i for i, column in enumerate(narrow.columns) if column.digits is None]
+    rules = [i for i, rule in enumerate(_rules(narrow.rows)) if rule]
+    shown: list[RenderableType] = list(grids(narrow.title, headings, lines, left, rules, width or console.width))
     notes = [f"{_superscript(str(number))} {narrow.notes[name]}" for name, number in narrow.numbers.items()]
     shown.append(Text("\n".join([*notes, *narrow.remarks]), style="italic dim"))
     return Group(*shown)
+
+
+def grids(
+    title: str,
+    headings: Sequence[str],
+    lines: Sequence[Sequence[str]],
+    left: Iterable[int],
+    rules: Iterable[int],
+    width: int,
+) -> list[Table]:
+    """Lay lines out in a table for the terminal, or in several, each with the first column, where one is too wide.
+
+    Args:
+        title: What stands above.
+        headings: Of the columns; they may be broken between words.
+        lines: Of cells, one for each column.
+        left: Columns whose cells are not numbers.
+        rules: Lines before which a rule goes.
+        width: Characters in a line.
+    """
+    left, rules = set(left), set(rules)
+    parts = fitting(headings, lines, width)
+    close = len(parts) > 1
+    shown = []
+    for part in fitting(headings, lines, width, 1) if close else parts:
+        grid = Table(box=box.SIMPLE, pad_edge=False, padding=0 if close else (0, 1))
+        grid.title = None if shown else Text(title, style="bold")
+        grid.title_justify = "left"
+        for j in part:
+            grid.add_column(Text(headings[j]), justify="left" if j in left else "right")
+        for i, line in enumerate(lines):
+            if i in rules:
+                grid.add_section()
+            grid.add_row(*(Text(line[j]) for j in part))
+        shown.append(grid)
+    return shown
+
+
+def fitting(headings: Sequence[str], lines: Sequence[Sequence[str]], width: int, gap: int = 3) -> list[list[int]]:
+    """Divide columns into parts that fit a width, each with the first column.
+
+    Args:
+        headings: Of the columns; they may be broken between words.
+        lines: Of cells, one for each column.
+        width: Characters in a line.
+        gap: Characters between two columns.
+
+    Example:
+        >>> fitting(["name", "first", "second"], [["a", "0.5", "0.25"]], 20)
+        [[0, 1], [0, 2]]
+    """
+    words = [max(heading.split(), key=cell_len, default="") for heading in headings]
+    widths = [max(cell_len(line[i]) for line in [words, *lines]) + gap for i in range(len(headings))]
+    parts: list[list[int]] = [[0]]
+    for i in range(1, len(headings)):
+        if len(parts[-1]) > 1 and sum(widths[j] for j in parts[-1]) + widths[i] > width:
+            parts.append([0])
+        parts[-1].append(i)
+    return parts
 
 
 def _plain(cell: Cell, column: Column, table: ResultTable) -> str:
@@ -180,18 +225,6 @@ def _rules(rows: Sequence[Row]) -> list[bool]:
     return [False, *between] if rows else []
 
 
-def _columns_that_fit(headings: Sequence[str], lines: Sequence[Sequence[str]], width: int) -> list[list[int]]:
-    """Divide columns into parts that fit a width, each with the first column."""
-    widths = [max(cell_len(line[i]) for line in [headings, *lines]) + _PADDING for i in range(len(headings))]
-    parts: list[list[int]] = [[0]]
-    for i in range(1, len(headings)):
-        if len(parts[-1]) > 1 and sum(widths[j] for j in parts[-1]) + widths[i] > width:
-            parts.append([0])
-        parts[-1].append(i)
-    return parts
-
-
-_PADDING = 3  # between two columns
 _WIDE = 7  # columns that fit the width of a text's column
 
 
