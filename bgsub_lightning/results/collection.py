@@ -7,7 +7,7 @@ import re
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from os.path import commonprefix
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -168,9 +168,15 @@ class Series:
         return _figures(means)
 
     @property
-    def frames_per_second(self) -> Figure:
-        """Speed of the whole test, loading and counting included."""
-        return Figure.of([whole.frames_per_second for whole in self.wholes])
+    def frames_per_second(self) -> Figure | None:
+        """Speed of the whole test, loading and counting included; ``None`` if it is not known of all."""
+        rates = [whole.frames_per_second for whole in self.wholes if whole.frames_per_second is not None]
+        return Figure.of(rates) if len(rates) == len(self.wholes) else None
+
+    @property
+    def partial(self) -> dict[str, int]:
+        """``category/name`` → frames that should have been scored and could not."""
+        return {key: count for whole in self.wholes for key, count in whole.missing.items()}
 
     @property
     def device(self) -> str:
@@ -421,7 +427,9 @@ def _name(runs: Sequence[Run]) -> str:
     if len(runs) == 1:
         return runs[0].result.name
     names = [_without_part(run) for run in runs]
-    common = commonprefix(names) if len(set(names)) > 1 else names[0]
+    common = "".join(
+        column[0] for column in takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
+    )
     folders = {run.folder.resolve().parent for run in runs}
     return common.strip("_-, ") or (folders.pop().name if len(folders) == 1 else runs[0].result.system)
 

@@ -1,12 +1,12 @@
 """The tables of papers, made of tests: by category or sequence, overall, by video, at thresholds, ablations, speed.
 
-Ours stand beside what papers have published, each row with its protocol, its averaging and what training has seen; where
-that differs from ours, it is marked.
+Ours stand beside what papers have published, each row with its protocol, its averaging and what training has seen;
+where that differs from ours, it is marked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from bgsub_lightning.errors import UserError
@@ -14,27 +14,10 @@ from bgsub_lightning.metrics import THRESHOLDS, best_of
 from bgsub_lightning.metrics.scenes import Averaging
 from bgsub_lightning.results.collection import Collection, Figure, Series
 from bgsub_lightning.results.published import OVERALL, Printed, PublishedRow, PublishedTable, category_codes, published
-from bgsub_lightning.results.resulttable import Cell, Column, ResultTable, Row
+from bgsub_lightning.results.resulttable import FIGURE_COLUMNS, SEVEN, Cell, Column, ResultTable, Row
+from bgsub_lightning.results.statistics import compare, comparisons_table
+from bgsub_lightning.sampling import Leakage
 from bgsub_lightning.sampling.folds import published_videos
-
-FIGURE_COLUMNS = {
-    column.key: column
-    for column in (
-        Column("recall", "Recall", 4, "higher"),
-        Column("specificity", "Specificity", 4, "higher"),
-        Column("fpr", "FPR", 4, "lower"),
-        Column("fnr", "FNR", 4, "lower"),
-        Column("pwc", "PWC (%)", 3, "lower"),
-        Column("precision", "Precision", 4, "higher"),
-        Column("f_measure", "F-measure", 4, "higher"),
-        Column("mean_dice", "Mean Dice", 4, "higher"),
-        Column("frames_per_second", "frames/s", 1, "higher"),
-    )
-}
-"""Figure → the column of it."""
-
-SEVEN = ("recall", "specificity", "fpr", "fnr", "pwc", "precision", "f_measure")
-"""CDnet's seven figures, in the order of its tables."""
 
 SHOWN_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
@@ -46,14 +29,11 @@ _ASIDE = (
     Column("averaging", "averaging", None, aside=True),
     Column("leakage", "training has seen", None, aside=True),
 )
-_SEEN = {"unseen scenes": "none of the scenes", "seen scenes, unseen frames": "the scenes, not the frames"}
-
 _NOTES = {
     "other_averaging": "averaged otherwise than ours",
     "unknown_averaging": "averaging is not stated",
     "other_leakage": "unlike ours",
     "with_training_frames": "unlike ours: figures are no measure of generalisation",
-    "incomplete": "",  # said by each table
     "undefined": "0/0 in a video: there is nothing that it could count, and it is taken to be without error",
     "binary_truth": "some masks have no unknown band at the boundaries of moving objects: of lower fidelity",
     "best_on_test": "threshold chosen on the test frames: optimistic, no measure of generalisation",
@@ -153,11 +133,11 @@ def overall(
                         for cell in context
                     )
                 rows.append(Row((notes.name(each, with_training), *cells, *context), "overall", "ours"))
-    theirs = _published(against, dataset)
+    theirs = [table for table in _published(against, dataset) if not _is_ablation(table)]
     for table in theirs:
         for row in table.rows:
             cells = [_printed(table, row.numbers.get((OVERALL, figure))) for figure in figures]
-            if any(cell.value is not None for cell in cells):
+            if any((OVERALL, figure) in row.numbers for figure in figures if figure != "frames_per_second"):
                 context = notes.context_of(table, row, averagings)
                 rows.append(Row((Cell(text=row.method), *cells, *context), "overall", table.source, published=True))
     used = {row.group for row in rows}
@@ -278,7 +258,7 @@ def at_thresholds(
 ) -> ResultTable:
     """Overall F-measure: a row for each system, a column for each of some thresholds, as tested, and the best.
 
-    Systems whose tests have not counted at thresholds are left out, which a remark tells, as are those that lack a part.
+    Systems whose tests have not counted at thresholds, or that lack a part, are left out, which a remark tells.
 
     Args:
         series: Systems on one dataset.
@@ -333,7 +313,7 @@ def ablation(
     averaging: Averaging = "video",
     against: Sequence[PublishedTable] = (),
 ) -> ResultTable:
-    """Overall figures: a row for each setting of one system, a column for each key in which their configurations differ.
+    """Overall figures: a row for each setting of one system, a column for each key in which these differ.
 
     Args:
         series: Settings of one system on one dataset.
@@ -357,7 +337,8 @@ def ablation(
         cells = [found.get(figure, Cell()) for figure in figures]
         context = notes.context(each, averaging, with_training=False)
         rows.append(Row((notes.name(each), *told, *cells, *context), "overall", "ours"))
-    theirs = [table for table in _published(against, dataset) if _is_ablation(table, series[0].system)]
+    theirs = [table for table in _published(against, dataset) if _is_ablation(table)]
+    theirs = [table for table in theirs if table.rows[0].system == series[0].system]
     for table in theirs:
         for row in table.rows:
             cells = [_printed(table, row.numbers.get((OVERALL, figure))) for figure in figures]
@@ -483,19 +464,21 @@ def tables_of(collection: Collection, against: Sequence[PublishedTable] | None =
     for dataset, series in collection.datasets.items():
         theirs = [table for table in published() if table.dataset == dataset] if against is None else against
         found = [overall(series, against=theirs)]
-        found += [by_part(series, "f_measure", averaging, theirs) for averaging in ("video", "pooled")]
+        found += _each_averaging([by_part(series, "f_measure", averaging, theirs) for averaging in ("video", "pooled")])
         found += [by_part(series, figure, "video", theirs) for figure in ("pwc", "mean_dice")]
-        found += [of_system(each, averaging, False, theirs) for each in series for averaging in ("video", "pooled")]
+        for each in series:
+            found += _each_averaging([of_system(each, averaging, False, theirs) for averaging in ("video", "pooled")])
         found += [by_video(series, figure) for figure in ("f_measure", "pwc")]
-        found += [at_thresholds(series, averaging) for averaging in ("video", "pooled")]
+        found += _each_averaging([at_thresholds(series, averaging) for averaging in ("video", "pooled")])
         for system in dict.fromkeys(each.system for each in series):
             settings = [each for each in series if each.system == system]
             if len(settings) > 1 and any(differences(settings)):
                 found.append(ablation(settings, against=theirs))
         found.append(speed(series, against=theirs))
+        found += _comparisons(series)
         several = len(collection.datasets) > 1
         tables += [
-            replace(table, key=_file_name(f"{dataset}_{table.key}" if several else table.key))
+            replace(table, key=_file_name(f"{table.key}_{dataset}" if several else table.key))
             for table in found
             if table.rows
         ]
@@ -522,6 +505,7 @@ class _Notes:
     def __init__(self, ours: Sequence[Series]) -> None:
         self.ours = ours
         self.texts = dict(_NOTES)
+        self.undefined = {each.name: [scores.undefined for scores in each.scores()] for each in ours}
 
     def name(self, series: Series, with_training: bool = False) -> Cell:
         """Name a system, and mark what keeps it from being compared with the first."""
@@ -533,11 +517,15 @@ class _Notes:
             marks.append(self._note(f"another protocol than that of {first.name}"))
         if series.dataset == "CDnet2014" and len(series.videos) < len(published_videos()):
             marks.append(self._note(f"on {len(series.videos)} of the {len(published_videos())} videos"))
+        if series.partial:
+            names = [f"{count} frames of {key}" for key, count in sorted(series.partial.items())]
+            more = f" and of {len(names) - 3} others" if len(names) > 3 else ""
+            marks.append(self._note(f"partial: {', '.join(names[:3])}{more} could not be scored"))
         return Cell(text=f"{series.name}, with training frames" if with_training else series.name, marks=tuple(marks))
 
     def context(self, series: Series, averaging: Averaging, with_training: bool) -> tuple[Cell, ...]:
         """Fill the columns that are aside."""
-        leakage = "includes training frames" if with_training else series.leakage
+        leakage: Leakage = "includes training frames" if with_training else series.leakage
         texts = (f"ours ({series.system})", series.protocol, AVERAGING_TEXT[averaging], _leakage(leakage))
         return tuple(Cell(text=text) for text in texts)
 
@@ -575,7 +563,7 @@ class _Notes:
     def of_videos(self, series: Series, keys: Sequence[str], figure: str) -> tuple[str, ...]:
         """Return the marks of a cell that is of these videos."""
         marks = []
-        if any(figure in scores.undefined.get(key, ()) for scores in series.scores() for key in keys):
+        if any(figure in undefined.get(key, ()) for undefined in self.undefined[series.name] for key in keys):
             marks.append("undefined")
         if any(whole.videos[key].binary_truth for whole in series.wholes for key in keys if key in whole.videos):
             marks.append("binary_truth")
@@ -633,17 +621,15 @@ def _aside(table: PublishedTable, row: PublishedRow) -> tuple[Cell, ...]:
     return Cell(text=row.kind or "not stated"), Cell(text=row.protocol), Cell(text=_leakage(row.leakage))
 
 
-def _leakage(leakage: str | None) -> str:
-    return leakage or "what training has seen is not stated"
+def _leakage(leakage: Leakage | None) -> str:
+    if leakage in (None, "unknown"):
+        return "what training has seen is not " + ("stated" if leakage is None else "known")
+    return str(leakage)
 
 
-def _is_ablation(table: PublishedTable, system: str) -> bool:
-    return (
-        bool(table.rows)
-        and table.parts == (OVERALL,)
-        and all(row.system == system for row in table.rows)
-        and len(table.rows) > 1
-    )
+def _is_ablation(table: PublishedTable) -> bool:
+    """Whether all rows are of one of our systems."""
+    return len(table.rows) > 1 and table.parts == (OVERALL,) and len({row.system for row in table.rows}) == 1
 
 
 def _f_measure_of(row: PublishedRow, tables: Iterable[PublishedTable]) -> Cell:
@@ -674,6 +660,34 @@ def _remarks(series: Sequence[Series]) -> tuple[str, ...]:
                 f"{each.name}: F-measure by fold {spread} (mean and standard deviation over {folds.count} folds)."
             )
     return tuple(remarks)
+
+
+def _comparisons(series: Sequence[Series]) -> list[ResultTable]:
+    """Compare the first system with each that was tested on the same frames."""
+    first, *others = series
+    found, left_out = [], []
+    for each in others:
+        try:
+            found.append(compare(first, each))
+        except UserError:
+            left_out.append(each.name)
+    if not found:
+        return []
+    told = comparisons_table(found)
+    why = [f"Tested on other frames, so that nothing is told of them: {', '.join(left_out)}."] if left_out else []
+    return [replace(told, remarks=(*told.remarks, *why))]
+
+
+def _each_averaging(tables: Sequence[ResultTable]) -> list[ResultTable]:
+    """Leave the second averaging out where its numbers are those of the first, and say so."""
+    first, second = tables
+    if [_ours(row) for row in first.rows] != [_ours(row) for row in second.rows]:
+        return [first, second]
+    return [replace(first, remarks=(*first.remarks, "Pooled counts give the same figures here."))]
+
+
+def _ours(row: Row) -> list[float | None]:
+    return [None if row.published or cell.value is None else round(cell.value, 12) for cell in row.cells]
 
 
 def _file_name(text: str) -> str:

@@ -102,7 +102,7 @@ class ResultTable:
     notes: dict[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
 
-    def __post_init__(self) -> None:  # noqa: D105
+    def __post_init__(self) -> None:
         for row in self.rows:
             if len(row.cells) != len(self.columns):
                 raise ValueError(f"{self.key}: a row has {len(row.cells)} cells for {len(self.columns)} columns")
@@ -116,6 +116,26 @@ class ResultTable:
 
     def _used(self) -> Iterator[str]:
         return (mark for row in self.rows for cell in row.cells for mark in cell.marks)
+
+
+FIGURE_COLUMNS = {
+    column.key: column
+    for column in (
+        Column("recall", "Recall", 4, "higher"),
+        Column("specificity", "Specificity", 4, "higher"),
+        Column("fpr", "FPR", 4, "lower"),
+        Column("fnr", "FNR", 4, "lower"),
+        Column("pwc", "PWC (%)", 3, "lower"),
+        Column("precision", "Precision", 4, "higher"),
+        Column("f_measure", "F-measure", 4, "higher"),
+        Column("mean_dice", "Mean Dice", 4, "higher"),
+        Column("frames_per_second", "frames/s", 1, "higher"),
+    )
+}
+"""Figure → the column of it."""
+
+SEVEN = ("recall", "specificity", "fpr", "fnr", "pwc", "precision", "f_measure")
+"""CDnet's seven figures, in the order of its tables."""
 
 
 def folded(table: ResultTable) -> ResultTable:

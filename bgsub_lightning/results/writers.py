@@ -6,12 +6,17 @@ import csv
 import io
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 from rich import box
+from rich.cells import cell_len
+from rich.console import Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from bgsub_lightning.console import console
 from bgsub_lightning.results.resulttable import Cell, Column, ResultTable, Row, folded
 
 _SUPERSCRIPT = str.maketrans("0123456789,", "⁰¹²³⁴⁵⁶⁷⁸⁹˒")
@@ -112,16 +117,14 @@ def as_latex(table: ResultTable) -> str:
         lines.append(r"\resizebox{\textwidth}{!}{%")
     lines += [rf"\begin{{tabular}}{{{kinds}}}", r"\toprule"]
     lines += [" & ".join(_latex(column.heading) for column in narrow.columns) + r" \\", r"\midrule"]
-    before: Row | None = None
-    for row in narrow.rows:
-        if before is not None and before.group != row.group:
+    for row, rule in zip(narrow.rows, _rules(narrow.rows), strict=True):
+        if rule:
             lines.append(r"\midrule")
         cells = [
             _latex(cell.shown(column.digits)) + (rf"\textsuperscript{{{_signs(cell, narrow)}}}" if cell.marks else "")
             for cell, column in zip(row.cells, narrow.columns, strict=True)
         ]
         lines.append(" & ".join(cells) + r" \\")
-        before = row
     lines += [r"\bottomrule", r"\end{tabular}" + ("}" if star else "")]
     notes = [rf"\textsuperscript{{{number}}} {_latex(narrow.notes[name])}" for name, number in narrow.numbers.items()]
     notes += [_latex(remark) for remark in narrow.remarks]
@@ -131,27 +134,95 @@ def as_latex(table: ResultTable) -> str:
     return "\n".join([*lines, rf"\end{{table{star}}}"]) + "\n"
 
 
-def as_rich(table: ResultTable) -> Table:
-    """Lay a table out for the terminal, with its notes below."""
+def as_rich(table: ResultTable, width: int | None = None) -> RenderableType:
+    """Lay a table out for the terminal, with its notes below; columns that find no room come in further parts.
+
+    Args:
+        table: The table.
+        width: Characters in a line; ``None``: those of the terminal.
+    """
     narrow = folded(table)
-    shown = Table(title=Text(narrow.title), title_justify="left", title_style="bold", box=box.SIMPLE, pad_edge=False)
-    for i, column in enumerate(narrow.columns):
-        shown.add_column(Text(column.heading), justify="left" if column.digits is None else "right", no_wrap=i > 0)
-    before: Row | None = None
-    for row in narrow.rows:
-        if before is not None and before.group != row.group:
-            shown.add_section()
-        shown.add_row(
-            *(
-                Text(cell.shown(column.digits) + _superscript(_signs(cell, narrow)))
-                for cell, column in zip(row.cells, narrow.columns, strict=True)
-            )
-        )
-        before = row
+    headings = [column.heading for column in narrow.columns]
+    lines = [
+        [_plain(cell, column, narrow) for cell, column in zip(row.cells, narrow.columns, strict=True)]
+        for row in narrow.rows
+    ]
+    left = [i for i, column in enumerate(narrow.columns) if column.digits is None]
+    rules = [i for i, rule in enumerate(_rules(narrow.rows)) if rule]
+    shown: list[RenderableType] = list(grids(narrow.title, headings, lines, left, rules, width or console.width))
     notes = [f"{_superscript(str(number))} {narrow.notes[name]}" for name, number in narrow.numbers.items()]
-    shown.caption = Text("\n".join([*notes, *narrow.remarks]))
-    shown.caption_justify = "left"
+    shown.append(Text("\n".join([*notes, *narrow.remarks]), style="italic dim"))
+    return Group(*shown)
+
+
+def grids(
+    title: str,
+    headings: Sequence[str],
+    lines: Sequence[Sequence[str]],
+    left: Iterable[int],
+    rules: Iterable[int],
+    width: int,
+) -> list[Table]:
+    """Lay lines out in a table for the terminal, or in several, each with the first column, where one is too wide.
+
+    Args:
+        title: What stands above.
+        headings: Of the columns; they may be broken between words.
+        lines: Of cells, one for each column.
+        left: Columns whose cells are not numbers.
+        rules: Lines before which a rule goes.
+        width: Characters in a line.
+    """
+    left, rules = set(left), set(rules)
+    parts = fitting(headings, lines, width)
+    close = len(parts) > 1
+    shown = []
+    for part in fitting(headings, lines, width, 1) if close else parts:
+        grid = Table(box=box.SIMPLE, pad_edge=False, padding=0 if close else (0, 1))
+        grid.title = None if shown else Text(title, style="bold")
+        grid.title_justify = "left"
+        for j in part:
+            grid.add_column(Text(headings[j]), justify="left" if j in left else "right")
+        for i, line in enumerate(lines):
+            if i in rules:
+                grid.add_section()
+            grid.add_row(*(Text(line[j]) for j in part))
+        shown.append(grid)
     return shown
+
+
+def fitting(headings: Sequence[str], lines: Sequence[Sequence[str]], width: int, gap: int = 3) -> list[list[int]]:
+    """Divide columns into parts that fit a width, each with the first column.
+
+    Args:
+        headings: Of the columns; they may be broken between words.
+        lines: Of cells, one for each column.
+        width: Characters in a line.
+        gap: Characters between two columns.
+
+    Example:
+        >>> fitting(["name", "first", "second"], [["a", "0.5", "0.25"]], 20)
+        [[0, 1], [0, 2]]
+    """
+    words = [max(heading.split(), key=cell_len, default="") for heading in headings]
+    widths = [max(cell_len(line[i]) for line in [words, *lines]) + gap for i in range(len(headings))]
+    parts: list[list[int]] = [[0]]
+    for i in range(1, len(headings)):
+        if len(parts[-1]) > 1 and sum(widths[j] for j in parts[-1]) + widths[i] > width:
+            parts.append([0])
+        parts[-1].append(i)
+    return parts
+
+
+def _plain(cell: Cell, column: Column, table: ResultTable) -> str:
+    return cell.shown(column.digits) + _superscript(_signs(cell, table))
+
+
+def _rules(rows: Sequence[Row]) -> list[bool]:
+    """Whether a rule goes before each row: between groups, unless both have one row."""
+    sizes = Counter(row.group for row in rows)
+    between = (a.group != b.group and max(sizes[a.group], sizes[b.group]) > 1 for a, b in pairwise(rows))
+    return [False, *between] if rows else []
 
 
 _WIDE = 7  # columns that fit the width of a text's column
@@ -189,7 +260,7 @@ def _latex(text: str) -> str:
 
 
 def _latex_characters(text: str) -> Iterable[str]:
-    """Write each character as pdflatex takes it; those that it has no letter for lose their accents, or are told as ?."""
+    """Write each character as pdflatex takes it: what it has no letter for loses its accents, or becomes ``?``."""
     for character in text:
         if character in _LATEX:
             yield _LATEX[character]

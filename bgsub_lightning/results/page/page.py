@@ -27,6 +27,7 @@ from bgsub_lightning.results.learning import Curve, learning_curves
 from bgsub_lightning.results.page.figures import colour, curves_figure, iso_f_measure, lines_figure, speed_figure
 from bgsub_lightning.results.page.pictures import Picture, drawing, picture
 from bgsub_lightning.results.resulttable import Cell, Column, ResultTable
+from bgsub_lightning.results.statistics import compare, comparison_table, comparisons_table, require_same_test
 from bgsub_lightning.results.thresholds import overall_curve
 from bgsub_lightning.results.writers import as_csv, as_latex, as_markdown
 
@@ -42,6 +43,7 @@ _PANELS = (("test_background.png", "background model"), ("test_inner.png", "on t
 _MOST_PANELS = 3  # runs of a system whose panels are shown
 _POOLED = ", counts pooled by category"
 _TALL = 24  # rows, above which a table scrolls by itself
+_MOST_REASONS = 5
 _MOST_LINES = 10  # of a figure of learning curves, above which it is not legible
 
 
@@ -111,7 +113,8 @@ def report_page(folder: Path, paths: Sequence[Path]) -> Path:
     """
     require_ours(folder)
     collection = collect(paths)
-    tables = tables_of(collection)
+    comparison = _comparison(collection)
+    tables = [*tables_of(collection), *comparison.tables, *comparison.folded]
     files = {
         f"{table.key}{ending}": writer(table)
         for table in tables
@@ -129,7 +132,7 @@ def report_page(folder: Path, paths: Sequence[Path]) -> Path:
     parts = [
         Part("overall", "Overall", of("overall")),
         Part("categories", "Categories", of(*main), [each for each in of("by_part", "of_") if each not in of(*main)]),
-        Part("comparison", "Comparison", of("comparison")),
+        comparison,
         Part("settings", "Settings", of("ablation")),
         Part("speed", "Speed and thresholds", of("speed"), of("at_thresholds")),
     ]
@@ -223,6 +226,38 @@ def write_page(
     return folder / PAGE
 
 
+def _comparison(collection: Collection) -> Part:
+    """Compare systems pair by pair, where they were tested on the same frames: the first of them with each other."""
+    groups: list[list[Series]] = []
+    reasons: dict[str, str] = {}
+    for each in collection.series:
+        for group in groups:
+            try:
+                require_same_test(group[0], each)
+            except UserError as error:
+                reasons[each.name] = str(error)
+            else:
+                group.append(each)
+                break
+        else:
+            groups.append([each])
+    tables, folded = [], []
+    for number, group in enumerate(group for group in groups if len(group) > 1):
+        comparisons = [compare(group[0], other) for other in group[1:]]
+        suffix = f"_{number + 1}" if number else ""
+        together = comparisons_table(comparisons)
+        tables.append(replace(together, key=_file_name(f"{together.key}{suffix}")))
+        for one in comparisons:
+            alone = comparison_table(one)
+            folded.append(replace(alone, key=_file_name(f"{alone.key}_{one.first}_{one.second}")))
+    if len(collection.series) < 2:
+        return Part("comparison", "Comparison")
+    alone_ones = {group[0].name for group in groups if len(group) == 1}
+    told = [reason for name, reason in reasons.items() if name in alone_ones]
+    intro = "The difference is taken video by video, of systems that were tested on the same frames."
+    return Part("comparison", "Comparison", tables, folded, intro, told[:_MOST_REASONS])
+
+
 def _file_name(text: str) -> str:
     return "".join(character if character.isalnum() or character in "-_." else "_" for character in text)
 
@@ -300,8 +335,9 @@ def _table(table: ResultTable) -> dict[str, Any]:
             _cell(cell, column, width) | {"marks": ",".join(str(numbers[name]) for name in dict.fromkeys(cell.marks))}
             for cell, column, width in zip(own, columns, widths, strict=True)
         ]
+        twice = sum(other[0].text == own[0].text for other in cells) > 1
         averaging = [cell.text for cell, column in zip(own, columns, strict=True) if column.key == "averaging"]
-        below = "" if row.published else " ".join(averaging)
+        below = " ".join(averaging) if twice and not row.published else ""
         rows.append({"cells": shown, "kind": " ".join(filter(None, kinds)), "below": below})
         before = row.group
     return {
