@@ -496,9 +496,8 @@ def _learning(folder: Path, series: Sequence[Series]) -> _Figures:
     shown = _Figures()
     logged: list[tuple[str, int, dict[str, Curve]]] = []
     for place, each in enumerate(series):
-        for run in each.runs:
-            if curves := learning_curves(run.folder):
-                logged.append((_run_name(each, run), place, curves))
+        found = [(_run_name(each, run), place, learning_curves(run.folder)) for run in each.runs]
+        logged += [line for line in found if line[2]]
     without = [each.name for place, each in enumerate(series) if place not in {place for _, place, _ in logged}]
     if without:
         shown.told.append(
