@@ -20,6 +20,7 @@ from scipy import stats
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.results.collection import Series
 from bgsub_lightning.results.resulttable import FIGURE_COLUMNS, Cell, Column, ResultTable, Row
+from bgsub_lightning.sampling.folds import published_videos
 
 LEVEL = 0.95
 """Of the interval; the test's p is held against the rest, 0.05."""
@@ -144,7 +145,7 @@ def require_same_test(first: Series, second: Series) -> None:
     """Check that two systems were tested on the same frames, so that their figures can be compared as equals.
 
     The numbers of frames must agree; and where frames.csv lies beside the tests, so must the frames. Tests under
-    different protocols are the same test only if that shows it.
+    different protocols are the same test only if that shows it, or if they are of all labelled frames of CDnet2014.
 
     Raises:
         UserError: If they were not, or it cannot be told.
@@ -174,7 +175,7 @@ def require_same_test(first: Series, second: Series) -> None:
                     f"{names} were tested on as many frames, but not on the same ({', '.join(different[:5])}; see "
                     f"frames.csv), so that they cannot be compared. Test both under one protocol, with the same seed."
                 )
-    elif first.family != second.family:
+    elif first.family != second.family and not _tests_all_frames(first):
         raise UserError(
             f"{names} were tested under different protocols ({first.family}; {second.family}), and there is no "
             f"frames.csv beside both that shows the same frames. Test both under one protocol."
@@ -323,6 +324,15 @@ def _frames_of(file: Path) -> list[tuple[str, int]]:
             ]
     except (OSError, KeyError, ValueError, csv.Error) as error:
         raise UserError(f"{file}: is no frames.csv of this tool ({error}). Run the test again.") from error
+
+
+def _tests_all_frames(series: Series) -> bool:
+    """Whether each video was tested on as many frames as CDnet2014 has public masks of it."""
+    public = {
+        f"{row['category']}/{row['video']}": int(row["last_labelled_frame"]) - int(row["temporal_roi_start"]) + 1
+        for row in published_videos()
+    }
+    return series.dataset == "CDnet2014" and all(public.get(key) == count for key, count in series.videos.items())
 
 
 def _remarks(first: Series, second: Series) -> tuple[str, ...]:

@@ -182,7 +182,7 @@ def test_names_are_escaped(write: Callable[..., Page], tmp_path: Path, name: str
     result = replace(TestResult.load(evil), name=name)
     result.save(evil / "scores.json")
     table = ResultTable(
-        "overall", name, (Column("a", name), Column("f", name)), (Row((Cell(text=name), Cell(0.5, marks=("*",), why=name))),),
+        "overall", name, (Column("a", name, None), Column("f", name)), (Row((Cell(text=name), Cell(0.5, marks=("*",)))),),
         {"*": name}, (name,),
     )  # fmt: skip
     other = make_run(tmp_path / "b", "two", system="CrossNet")
@@ -218,27 +218,26 @@ def test_videos_are_shown_worst_first(write: Callable[..., Page], tmp_path: Path
 
 
 def test_tables_have_their_digits_spreads_and_marks(write: Callable[..., Page], tmp_path: Path) -> None:
-    columns = (
-        Column("system", "system"),
-        Column("seen", "tested on"),
-        Column("f", "F-measure"),
-        Column("pwc", "PWC", 3, unit="%"),
-    )
+    columns = (Column("system", "system", None), Column("leakage", "seen", None, aside=True))
+    columns += (Column("f", "F-measure"), Column("pwc", "PWC (%)", 3))
+    both, names = Cell(text="unseen scenes"), ("pooled", "other")
     rows = (
-        Row((Cell(text="ours"), Cell(text="unseen scenes"), Cell(0.87654, 0.01, 3), Cell(1.5)), "overall"),
-        Row((Cell(text="theirs"), Cell(text="includes training frames"), Cell(0.9, text=".90", marks=("†",)), Cell(why="not told"))),
+        Row((Cell(text="ours"), both, Cell(0.87654, 0.01, 3), Cell(1.5)), "overall"),
+        Row((Cell(text="theirs"), replace(both, text="includes training frames"), Cell(0.9, text=".90", marks=names), Cell())),
     )  # fmt: skip
+    notes = {"never": "not used", "other": "another thing", "pooled": "counts pooled"}
     page = write(
-        make_run(tmp_path, "one"), parts=[Part("overall", "Overall", [ResultTable("overall", "All", columns, rows, {"†": "pooled"})])]
+        make_run(tmp_path, "one"), parts=[Part("overall", "Overall", [ResultTable("overall", "All", columns, rows, notes)])]
     )  # fmt: skip
     at = next(i for i, row in enumerate(page.cells) if row[:2] == ["system", "tested on"] and "F-measure" in row)
     assert page.cells[at][3] == "PWC (%)"
     assert page.cells[at + 1] == ["ours", "unseen scenes", "0.8765 ± 0.0100", "1.500"]
-    assert page.cells[at + 2] == ["theirs", "includes training frames", ".90 ± 0.0100†", "–"]
-    classes = [attributes.get("class") for tag, attributes in page.tags if tag == "span"]
-    assert "sd blank" in classes  # what keeps the column in line is not seen
-    assert {"mark unseen", "mark trained"} <= set(classes)
-    assert "† pooled" in page.text
+    assert page.cells[at + 2] == ["theirs", "includes training frames", ".901,2", "–"]
+    spans = [attributes for tag, attributes in page.tags if tag == "span"]
+    assert [each["data-pad"] for each in spans if "data-pad" in each] == ["00 ± 0.0100"]  # what keeps decimals in line
+    assert {"mark unseen", "mark trained"} <= {each.get("class") for each in spans}
+    assert "1 counts pooled 2 another thing" in page.text
+    assert "not used" not in page.text
 
 
 def test_gallery_shows_what_was_kept(write: Callable[..., Page], tmp_path: Path) -> None:
