@@ -41,7 +41,7 @@ def test_all_tables_of_the_five_papers_are_there() -> None:
         "Siamese, table 1": (1, 60),
         "Siamese, table 2": (8, 48),
         "Siamese, table 3": (0, 0),
-        "records on unseen scenes, ZBS, SeqFeedNet": (14, 14 * 12),
+        "Unseen scenes, READMEs": (14, 14 * 12),
     }
     assert all(table.notes for table in TABLES if not table.rows)
 
@@ -56,7 +56,7 @@ def test_numbers_are_as_printed() -> None:
     assert text("CrossNet, table II", "RT-SBS") == "0.8280"
     assert text("CrossNet, table IV", "CrossNet-HOFAM", "I_OC") == "0.8456"
     assert text("Siamese, table 1", "ours", "lowFramerate", "pwc") == "0.0042"
-    assert text("records on unseen scenes, ZBS, SeqFeedNet", "SeqFeedNet") == "0.8422"
+    assert text("Unseen scenes, READMEs", "SeqFeedNet") == "0.8422"
 
 
 def test_percentages_become_fractions_with_their_digits() -> None:
@@ -96,7 +96,7 @@ def test_bmn_bsn_averages_are_the_means_over_its_categories() -> None:
 
 
 def test_records_are_the_means_over_the_categories() -> None:
-    for row in OF_SOURCE["records on unseen scenes, ZBS, SeqFeedNet"].rows:
+    for row in OF_SOURCE["Unseen scenes, READMEs"].rows:
         values = [number.value for (part, _), number in row.numbers.items() if part != OVERALL]
         slip = 0.0034 if row.method == "Fast BSUV-Net 2.0" else 0.0  # of the source; a note tells
         assert row.numbers[OVERALL, "f_measure"].value == pytest.approx(sum(values) / 11 - slip, abs=1.5e-4)

@@ -13,7 +13,7 @@ from bgsub_lightning.errors import UserError
 from bgsub_lightning.results import TestResult
 from bgsub_lightning.results.collection import Series, collect
 from bgsub_lightning.results.statistics import compare, comparison_table, comparisons_table
-from tests.made_results import FOLDS, cdnet_keys, fold, made, saved
+from tests.made_results import cdnet_keys, fold, made, saved
 
 KEYS = cdnet_keys("PTZ")
 

@@ -88,7 +88,7 @@ def compiled(folder: Path, *tables: ResultTable) -> str:
     if shutil.which("pdflatex") is None:
         pytest.skip("pdflatex is not on this machine")
     body = "\n".join(as_latex(table) for table in tables)
-    packages = "\\usepackage{booktabs}\\usepackage{graphicx}"
+    packages = "\\usepackage{booktabs,graphicx,longtable}"
     text = f"\\documentclass{{article}}{packages}\\begin{{document}}\n{body}\n\\end{{document}}\n"
     (folder / "tables.tex").write_text(text)
     call = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "tables.tex"]
@@ -99,7 +99,13 @@ def compiled(folder: Path, *tables: ResultTable) -> str:
 
 def test_latex_compiles(tmp_path: Path) -> None:
     ours = collect(saved(tmp_path / "runs & more", made("bmn_bsn"), made("90 %"))).series
-    tables = [small(HOSTILE), by_part(ours, against=published("CDnet2014")), of_published(published("LASIESTA")[0])]
+    tables = [
+        small(HOSTILE),
+        overall(ours, against=published("CDnet2014")),
+        by_part(ours, against=published("CDnet2014")),
+        of_published(published("LASIESTA")[0]),
+    ]
+    assert [as_latex(table).count("{longtable}") for table in tables] == [0, 2, 2, 0]
     told = compiled(tmp_path, *tables)
     assert "Output written on tables.pdf" in told
 
