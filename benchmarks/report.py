@@ -1,8 +1,8 @@
 """Time and size of a page of 53 videos × 5 systems × 3 folds, of made-up tests.
 
-Each system has one run directory for each fold of CDnet2014, with a scores.json of counts at 101 thresholds, a frames.csv
-of its 29,634 frames, a log of 2,000 steps, and the kept frames with their pictures, 320×240, of noise and discs: noise
-is what compresses least. Times are of the whole command, its imports included.
+Each system has one run directory for each fold of CDnet2014, with a scores.json of counts at 101 thresholds, a
+frames.csv of its 29,634 frames, a log of 2,000 steps, and the kept frames with their pictures, 320×240, of noise and
+discs: noise is what compresses least. Times are of the whole command, its imports included.
 
     python benchmarks/report.py
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import os
 import platform
 import shutil
 import subprocess
@@ -54,7 +55,9 @@ def main() -> None:
     table.add_row("seconds, whole command", f"{seconds:.1f}", f"{MOST_SECONDS}")
     table.add_row("seconds of a processor", f"{busy:.1f}", "")
     table.add_row("size of the page, MiB", f"{size:.1f}", f"{MOST_MIB}")
-    console.print(f"CPU ({platform.machine()})")
+    console.print(
+        f"CPU ({platform.machine()}), {os.cpu_count()} cores, {os.getloadavg()[0]:.0f} processes that want one"
+    )
     console.print(table)
     if not options.keep:
         shutil.rmtree(folder)

@@ -20,10 +20,11 @@ from bgsub_lightning.commands.prepare import reader_of
 from bgsub_lightning.console import console
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import whole_file
-from bgsub_lightning.frames import MaskFiles, SceneCounts, count_masks
+from bgsub_lightning.frames import MaskFiles, SceneCounts, SceneFrames, count_masks
 from bgsub_lightning.frames.mask_files import Fault, results_of
 from bgsub_lightning.metrics import dice_counts
-from bgsub_lightning.results import TestResult, VideoResult, table, write_statistics, write_videos
+from bgsub_lightning.results import TestResult, VideoResult, gallery, table, write_statistics, write_videos
+from bgsub_lightning.results.gallery import Frame
 from bgsub_lightning.sampling import Leakage
 from bgsub_lightning.sampling.folds import published_videos
 from bgsub_lightning.scenes import CDnet2014, Problem, Reader, Scene, require_sound
@@ -142,6 +143,7 @@ def evaluate(
     write_frames(out / "frames.csv", rows, lambda row: asked.trained_on(row) if asked else "")
     write_videos(out / "per_video.csv", result)
     write_statistics(out / "stats", result)
+    _keep_frames(out / "gallery", rows, chosen, files)
     result.save(out / "scores.json")
     console.print(table([result]))
     console.print(
@@ -273,6 +275,23 @@ def _rows(counted: dict[str, SceneCounts], asked: _Asked | None) -> list[Row]:
         for key, counts in counted.items()
         for row in counts.rows
     ]
+
+
+def _keep_frames(
+    folder: Path, rows: Sequence[Row], scenes: Sequence[tuple[Scene, Sequence[int]]], files: MaskFiles
+) -> None:
+    """Keep the frames that `report` shows."""
+    pixels = {scene.key: SceneFrames(scene, None) for scene, _ in scenes}
+    kept = gallery.chosen(Frame(row.video, row.number, tuple(row.counts)) for row in rows if row.headline)
+    gallery.clear_gallery(folder)
+    gallery.write_pictures(
+        folder,
+        (frame for _, frame in kept),
+        pixels,
+        lambda frame: cv2.imread(str(files.path(pixels[frame.video].scene, frame.number)), cv2.IMREAD_GRAYSCALE) == 255,
+    )
+    if kept:
+        gallery.write_index(folder, kept)
 
 
 def _video(rows: list[Row], scene: Scene, leakage: Leakage) -> VideoResult:

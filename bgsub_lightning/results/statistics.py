@@ -73,7 +73,7 @@ class Comparison:
         interval = ""
         if self.interval is not None:
             low, high = self.interval
-            interval = f" ({LEVEL:.0%} interval {low:+.{digits}f} to {high:+.{digits}f})".replace("%", " %")
+            interval = f" ({100 * LEVEL:.0f} % interval {low:+.{digits}f} to {high:+.{digits}f})"
         if self.p_value is None:
             return (
                 f"{self.first} and {self.second} do not differ {over}: no video has a difference in {column.heading}."
@@ -89,7 +89,9 @@ class Comparison:
         if is_shown and is_small:
             first_is_better = (self.mean > 0) == (column.better == "higher")
             better, worse = (self.first, self.second) if first_is_better else (self.second, self.first)
-            return f"{better} is better than {worse}: {found}{interval} {over}; {test}."
+            low, high = sorted(abs(bound) for bound in self.interval or ())
+            by = f"{abs(self.mean):.{digits}f} ({100 * LEVEL:.0f} % interval {low:.{digits}f} to {high:.{digits}f})"
+            return f"{better} is better than {worse}: its {column.heading} is {column.better} by {by} {over}; {test}."
         if is_shown or is_small:
             return f"Interval and test disagree, so that no difference can be told: {found}{interval} {over}; {test}."
         return f"No difference can be told: {found}{interval} {over}; {test}."

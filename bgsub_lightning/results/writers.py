@@ -106,7 +106,7 @@ def as_latex(table: ResultTable) -> str:
     r"""Write a ``table`` environment, all of it escaped; a ``longtable`` if a page may not hold it with its notes.
 
     It needs ``\usepackage{booktabs,graphicx,longtable}``: wide tables are shrunk to the text's width. A longtable does
-    not stand in two columns of text.
+    not stand in two columns of text, and LaTeX has to run twice to align it.
     """
     narrow = folded(table)
     kinds = "".join("l" if column.digits is None else "r" for column in narrow.columns)
@@ -116,7 +116,7 @@ def as_latex(table: ResultTable) -> str:
     notes = [rf"\textsuperscript{{{number}}} {_latex(narrow.notes[name])}" for name, number in narrow.numbers.items()]
     notes = [note + r"\par" for note in (*notes, *map(_latex, narrow.remarks))]
     if len(body) + len(notes) > _LONG:
-        size = [r"\begingroup\scriptsize", r"\setlength{\tabcolsep}{3pt}"]
+        size = [r"\begingroup\scriptsize", r"\setlength{\tabcolsep}{3pt}\setlength{\parindent}{0pt}"]
         begin = [rf"\begin{{longtable}}{{{kinds}}}", *title, r"\\", *head, r"\endhead"]
         parts = [*size, *begin, *body, r"\bottomrule", r"\end{longtable}", *notes, r"\endgroup"]
         return "\n".join(parts) + "\n"

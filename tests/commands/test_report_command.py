@@ -44,7 +44,7 @@ def test_two_systems_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[
     status, out, _ = told(capsys, good, bad, "--compare", "f_measure")
     flat = " ".join(out.split())
     assert status == 0
-    assert "good is better than bad: mean difference in F-measure +0.09" in flat
+    assert "good is better than bad: its F-measure is higher by 0.09" in flat
     assert "over 49 videos; Wilcoxon p = " in flat
     assert "shadow/copyMachine" in out
     _, out, _ = told(capsys, good, bad, third, "--compare", "pwc", "--by_category")

@@ -45,18 +45,23 @@ def test_a_clear_difference(tmp_path: Path) -> None:
     generator = np.random.default_rng(5)  # the plain bootstrap, by hand
     means = generator.choice(values, (20_000, len(values))).mean(1)
     assert found.interval == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])), abs=0.002)
-    assert found.verdict.startswith("good is better than bad: mean difference in F-measure +0.")
-    assert "over 49 videos; Wilcoxon p = " in found.verdict
+    low, high = found.interval  # type: ignore[misc]
+    expected = (
+        f"good is better than bad: its F-measure is higher by {found.mean:.4f} (95 % interval {low:.4f} to {high:.4f})"
+    )
+    assert found.verdict.startswith(f"{expected} over 49 videos; Wilcoxon p = ")
     again = compare(*pair(tmp_path / "again", b, a))
     assert again.mean == pytest.approx(-found.mean)
-    assert again.verdict.startswith("good is better than bad: mean difference in F-measure -0.")
+    assert again.verdict.startswith(
+        f"good is better than bad: its F-measure is higher by {found.mean:.4f} (95 % interval"
+    )
     assert compare(*pair(tmp_path / "third", a, b)) == found  # seeded
 
 
 def test_lower_is_better_for_errors(tmp_path: Path) -> None:
     found = compare(*pair(tmp_path, made("good", KEYS, skill=0.85), made("bad", KEYS, skill=0.75)), "pwc")
     assert found.mean < 0
-    assert found.verdict.startswith("good is better than bad: mean difference in PWC (%) -0.")
+    assert found.verdict.startswith("good is better than bad: its PWC (%) is lower by 0.")
 
 
 def test_no_difference(tmp_path: Path) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -25,21 +26,24 @@ from bgsub_lightning.results.layouts import tables_of
 from bgsub_lightning.results.learning import Curve, learning_curves
 from bgsub_lightning.results.page.figures import colour, curves_figure, iso_f_measure, lines_figure, speed_figure
 from bgsub_lightning.results.page.pictures import Picture, drawing, picture
-from bgsub_lightning.results.resulttable import ResultTable
+from bgsub_lightning.results.resulttable import Cell, Column, ResultTable
+from bgsub_lightning.results.statistics import compare, comparison_table, comparisons_table, require_same_test
 from bgsub_lightning.results.thresholds import overall_curve
 from bgsub_lightning.results.writers import as_csv, as_latex, as_markdown
-from bgsub_lightning.sampling import Leakage
 
 PAGE = "index.html"
 _OWNED = ("figures", "tables")
-_MARKS: dict[Leakage, str] = {
+_MARKS: dict[str, str] = {
     "unseen scenes": "unseen",
     "seen scenes, unseen frames": "seen",
+    "unknown": "seen",
     "includes training frames": "trained",
 }
-_PARTS = {"overall": "Overall", "categories": "Categories", "comparison": "Comparison", "more": "More tables"}
 _PANELS = (("test_background.png", "background model"), ("test_inner.png", "on the way to the answer"))
 _MOST_PANELS = 3  # runs of a system whose panels are shown
+_POOLED = ", counts pooled by category"
+_TALL = 24  # rows, above which a table scrolls by itself
+_MOST_REASONS = 5
 _MOST_LINES = 10  # of a figure of learning curves, above which it is not legible
 
 
@@ -109,18 +113,31 @@ def report_page(folder: Path, paths: Sequence[Path]) -> Path:
     """
     require_ours(folder)
     collection = collect(paths)
-    tables = tables_of(collection)
+    comparison = _comparison(collection)
+    tables = [*tables_of(collection), *comparison.tables, *comparison.folded]
     files = {
         f"{table.key}{ending}": writer(table)
         for table in tables
         for ending, writer in ((".csv", as_csv), (".md", as_markdown), (".tex", as_latex))
     }
-    by_video = [table for table in tables if table.key.startswith("by_video")]
-    parts = []
-    for name, heading in _PARTS.items():
-        chosen = [table for table in tables if table not in by_video and _part(table) == name]
-        if chosen:
-            parts.append(Part(name, heading, chosen))
+    beginnings = tuple(f"{_file_name(dataset)}_" for dataset in collection.datasets)
+
+    def of(*begins: str) -> list[ResultTable]:
+        keys = {table.key: table.key for table in tables}
+        for begin in beginnings:
+            keys = {key: short.removeprefix(begin) for key, short in keys.items()}
+        return [table for table in tables if keys[table.key].startswith(begins)]
+
+    main = ("by_part_f_measure_video",)
+    parts = [
+        Part("overall", "Overall", of("overall")),
+        Part("categories", "Categories", of(*main), [each for each in of("by_part", "of_") if each not in of(*main)]),
+        comparison,
+        Part("settings", "Settings", of("ablation")),
+        Part("speed", "Speed and thresholds", of("speed"), of("at_thresholds")),
+    ]
+    by_video = of("by_video")
+    parts = [part for part in parts if part.tables or part.folded or part.told]
     return write_page(folder, collection, parts, by_video, files)
 
 
@@ -209,12 +226,40 @@ def write_page(
     return folder / PAGE
 
 
-def _part(table: ResultTable) -> str:
-    """Which section a table belongs to, by its key."""
-    for begin, name in (("overall", "overall"), ("by_", "categories"), ("comparison", "comparison")):
-        if table.key.startswith(begin):
-            return name
-    return "more"
+def _comparison(collection: Collection) -> Part:
+    """Compare systems pair by pair, where they were tested on the same frames: the first of them with each other."""
+    groups: list[list[Series]] = []
+    reasons: dict[str, str] = {}
+    for each in collection.series:
+        for group in groups:
+            try:
+                require_same_test(group[0], each)
+            except UserError as error:
+                reasons[each.name] = str(error)
+            else:
+                group.append(each)
+                break
+        else:
+            groups.append([each])
+    tables, folded = [], []
+    for number, group in enumerate(group for group in groups if len(group) > 1):
+        comparisons = [compare(group[0], other) for other in group[1:]]
+        suffix = f"_{number + 1}" if number else ""
+        together = comparisons_table(comparisons)
+        tables.append(replace(together, key=_file_name(f"{together.key}{suffix}")))
+        for one in comparisons:
+            alone = comparison_table(one)
+            folded.append(replace(alone, key=_file_name(f"{alone.key}_{one.first}_{one.second}")))
+    if len(collection.series) < 2:
+        return Part("comparison", "Comparison")
+    alone_ones = {group[0].name for group in groups if len(group) == 1}
+    told = [reason for name, reason in reasons.items() if name in alone_ones]
+    intro = "The difference is taken video by video, of systems that were tested on the same frames."
+    return Part("comparison", "Comparison", tables, folded, intro, told[:_MOST_REASONS])
+
+
+def _file_name(text: str) -> str:
+    return "".join(character if character.isalnum() or character in "-_." else "_" for character in text)
 
 
 def _resource(name: str) -> str:
@@ -275,47 +320,80 @@ def _system(place: int, series: Series) -> dict[str, Any]:
 
 
 def _table(table: ResultTable) -> dict[str, Any]:
-    """Lay a table out: digits, spreads of one width in a column, marks."""
-    numbers = [any(row.cells[i].value is not None for row in table.rows) for i in range(len(table.columns))]
-    spreads = [
-        next(
-            (f"{cell.sd:.{column.digits}f}" for row in table.rows if (cell := row.cells[i]).sd is not None),
-            "",
-        )
-        for i, column in enumerate(table.columns)
-    ]
-    rows = []
-    for row in table.rows:
-        cells = []
-        for i, (cell, column) in enumerate(zip(row.cells, table.columns, strict=True)):
-            has = cell.sd is not None and not cell.text
-            cells.append(
-                {
-                    "text": cell.text or ("–" if cell.value is None else f"{cell.value:.{column.digits}f}"),
-                    "leakage": cell.text if cell.text in _MARKS else "",
-                    "number": numbers[i],
-                    "spread": f"{cell.sd:.{column.digits}f}" if has else spreads[i],
-                    "blank": not has,
-                    "marks": " ".join(cell.marks),
-                    "why": cell.why,
-                    "sort": cell.value,
-                }
-            )
-        kinds = {"overall": "total", "video": "video"}
-        rows.append(
-            {"cells": cells, "kind": " ".join(filter(None, [kinds.get(row.level), "published" * row.published]))}
-        )
+    """Lay a table out: decimals below each other, numbers of notes, rules between groups, the leak guard in front."""
+    numbers = table.numbers
+    order = sorted(range(len(table.columns)), key=lambda i: (i > 0, table.columns[i].key != "leakage", i))
+    columns = [table.columns[i] for i in order]
+    cells = [[row.cells[i] for i in order] for row in table.rows]
+    widths = [_widths([row[i] for row in cells], column.digits) for i, column in enumerate(columns)]
+    has_parts = len({row.level for row in table.rows}) > 1
+    rows, before = [], table.rows[0].group if table.rows else ""
+    for row, own in zip(table.rows, cells, strict=True):
+        kinds = ("total" * (row.level == "overall" and has_parts), "video" * (row.level == "video" and has_parts))
+        kinds += ("published" * row.published, "group" * (row.group != before))
+        shown = [
+            _cell(cell, column, width) | {"marks": ",".join(str(numbers[name]) for name in dict.fromkeys(cell.marks))}
+            for cell, column, width in zip(own, columns, widths, strict=True)
+        ]
+        twice = sum(other[0].text == own[0].text for other in cells) > 1
+        averaging = [cell.text for cell, column in zip(own, columns, strict=True) if column.key == "averaging"]
+        below = " ".join(averaging) if twice and not row.published else ""
+        rows.append({"cells": shown, "kind": " ".join(filter(None, kinds)), "below": below})
+        before = row.group
     return {
         "key": table.key,
-        "title": table.title,
+        "title": table.title + _POOLED * (table.key.endswith("_pooled") and "pooled" not in table.title),
+        "tall": len(rows) > _TALL,
         "columns": [
-            {"heading": column.heading, "unit": column.unit, "number": number}
-            for column, number in zip(table.columns, numbers, strict=True)
+            {
+                "heading": "tested on" if column.key == "leakage" else column.heading,
+                "kind": "" if column.digits is None else "number",
+            }
+            for column in columns
         ],
         "rows": rows,
-        "notes": table.notes,
+        "notes": {number: table.notes[name] for name, number in numbers.items()},
         "remarks": table.remarks,
     }
+
+
+def _cell(cell: Cell, column: Column, widths: tuple[int, str]) -> dict[str, Any]:
+    if column.digits is None:
+        is_leakage = column.key == "leakage"
+        return {
+            "text": "not stated" if is_leakage and cell.text not in _MARKS else cell.text,
+            "leakage": (_MARKS.get(cell.text) or "other") if is_leakage else "",
+            "kind": "" if is_leakage else "aside" if column.aside else "",
+            **dict.fromkeys(("unit", "spread", "pad", "sort"), ""),
+        }
+    number, decimals, unit = _parts(replace(cell, sd=None).shown(column.digits))
+    spread = "" if cell.sd is None or cell.text else f" ± {cell.sd:.{column.digits}f}"
+    most, spreads = widths
+    pad = "." * (decimals == 0 < most and cell.value is not None) + "0" * (most - decimals) * (cell.value is not None)
+    return {
+        "text": number,
+        "leakage": "",
+        "kind": "number",
+        "unit": unit,
+        "spread": spread,
+        "pad": pad + ("" if spread else spreads),
+        "sort": "" if cell.value is None else repr(cell.value),
+    }
+
+
+def _widths(cells: Sequence[Cell], digits: int | None) -> tuple[int, str]:
+    """The most decimals of a column's numbers, and its first standard deviation: others are as wide."""
+    if digits is None:
+        return 0, ""
+    shown = [_parts(replace(cell, sd=None).shown(digits))[1] for cell in cells]
+    return max(shown, default=0), next((f" ± {cell.sd:.{digits}f}" for cell in cells if cell.sd is not None), "")
+
+
+def _parts(shown: str) -> tuple[str, int, str]:
+    """A number, how many decimals it has, and what follows it."""
+    found = re.match(r"[^\d.]*\d*(?:\.(\d+))?", shown)
+    number = found[0] if found and found[0] else shown
+    return number, len(found[1] or "") if found else 0, shown[len(number) :]
 
 
 # --- videos -----------------------------------------------------------------------------------------------------------
@@ -368,7 +446,7 @@ def _curves(folder: Path, series: Sequence[Series]) -> _Figures:
                 tested.add(tuple((key, video.frames) for key, video in sorted(whole.videos.items())))
                 name = each.name if len(each.wholes) == 1 else f"{each.name}, seed {whole.seed}"
                 own = whole.scores().overall
-                if whole.frames_per_second > 0:
+                if whole.frames_per_second:
                     speeds.append((f"{name} ({whole.device})", place, whole.frames_per_second, own["f_measure"]))
                 if not all(video.threshold_counts for video in whole.videos.values()):
                     shown.told.append(f"{name} has no curves: its test kept no counts at thresholds.")
@@ -418,9 +496,8 @@ def _learning(folder: Path, series: Sequence[Series]) -> _Figures:
     shown = _Figures()
     logged: list[tuple[str, int, dict[str, Curve]]] = []
     for place, each in enumerate(series):
-        for run in each.runs:
-            if curves := learning_curves(run.folder):
-                logged.append((_run_name(each, run), place, curves))
+        found = [(_run_name(each, run), place, learning_curves(run.folder)) for run in each.runs]
+        logged += [line for line in found if line[2]]
     without = [each.name for place, each in enumerate(series) if place not in {place for _, place, _ in logged}]
     if without:
         shown.told.append(
@@ -553,11 +630,12 @@ def _facts(run: Run) -> dict[str, str]:
         "videos, frames": f"{len(result.videos)}, {sum(video.frames for video in result.videos.values()):,}",
         "fold": str(result.fold),
         "seed": str(result.seed),
+        "missing masks": f"{sum(result.missing.values()):,}" if result.missing else "",
         "threshold": "" if result.threshold is None else f"{result.threshold:g}",
         "checkpoint": _short(result.checkpoint) if result.checkpoint else "none",
         "remark": result.remark,
         "device": result.device,
-        "frames per second": f"{result.frames_per_second:.1f}",
+        "frames per second": f"{result.frames_per_second:.1f}" if result.frames_per_second else "",
         "versions": ", ".join(f"{package} {version}" for package, version in result.versions.items()),
         "command": f"python -m bgsub_lightning test --config {_short(str(test))}{weights}" if test.is_file() else "",
     }
