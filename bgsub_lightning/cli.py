@@ -86,7 +86,7 @@ def run_command(name: str, function: Callable[..., None], options: Sequence[str]
     parameters = inspect.signature(function).parameters
     words = list(takewhile(lambda option: not option.startswith("-"), options))
     flags = {f"--{parameter.name}" for parameter in parameters.values() if parameter.annotation in (bool, "bool")}
-    pairs = zip(options, [*options[1:], "-"], strict=True)
+    pairs = zip(options, [*options[1:], "-"], strict=False)
     rest = [f"{option}=true" if option in flags and after.startswith("-") else option for option, after in pairs]
     rest = rest[len(words) :]
     if words:

@@ -415,11 +415,12 @@ def _missing(wholes: Sequence[TestResult]) -> Iterable[str]:
 
 def _names(series: Sequence[Sequence[Run]]) -> list[str]:
     """Name each series: as its run, or as what its runs' names or their folder have in common; each name once."""
-    names = [_name(runs) for runs in series]
-    for i, runs in enumerate(series):
-        if names.count(names[i]) > 1:
-            longer = f"{runs[0].folder.resolve().parent.name}/{names[i]}"
-            names[i] = longer if longer not in names else f"{names[i]} ({i + 1})"
+    short = [_name(runs) for runs in series]
+    names: list[str] = []
+    for name, runs in zip(short, series, strict=True):
+        if short.count(name) > 1:
+            name = f"{runs[0].folder.resolve().parent.name}/{name}"
+        names.append(name if name not in names else f"{name} ({len(names) + 1})")
     return names
 
 

@@ -80,7 +80,9 @@ def by_part(
             cells = [_printed(table, row.numbers.get((part, figure))) for part in (*parts, OVERALL)]
             if any(cell.value is not None for cell in cells):
                 context = notes.context_of(table, row, [averaging])
-                rows.append(Row((Cell(text=row.method), *cells, *context), "other", table.source, published=True))
+                rows.append(
+                    Row((Cell(text=_method(table, row)), *cells, *context), "other", table.source, published=True)
+                )
     column = FIGURE_COLUMNS[figure]
     codes = {part: names[0] for part, names in category_codes().items()} if dataset == "CDnet2014" else {}
     columns = [replace(column, key=part, heading=codes.get(part, part)) for part in parts]
@@ -139,7 +141,9 @@ def overall(
             cells = [_printed(table, row.numbers.get((OVERALL, figure))) for figure in figures]
             if any((OVERALL, figure) in row.numbers for figure in figures if figure != "frames_per_second"):
                 context = notes.context_of(table, row, averagings)
-                rows.append(Row((Cell(text=row.method), *cells, *context), "overall", table.source, published=True))
+                rows.append(
+                    Row((Cell(text=_method(table, row)), *cells, *context), "overall", table.source, published=True)
+                )
     used = {row.group for row in rows}
     return ResultTable(
         key="overall",
@@ -344,7 +348,9 @@ def ablation(
             cells = [_printed(table, row.numbers.get((OVERALL, figure))) for figure in figures]
             context = notes.context_of(table, row, [averaging])
             blank = [Cell() for _ in keys]
-            rows.append(Row((Cell(text=row.method), *blank, *cells, *context), "overall", table.source, published=True))
+            rows.append(
+                Row((Cell(text=_method(table, row)), *blank, *cells, *context), "overall", table.source, published=True)
+            )
     return ResultTable(
         key=f"ablation_{series[0].system}",
         title=f"Settings of {series[0].system} on {dataset}, {AVERAGING_TEXT[averaging]}",
@@ -391,7 +397,7 @@ def speed(
             speed_cell = _printed(table, row.numbers[OVERALL, figures[0]])
             measured = _f_measure_of(row, [other for other in every if other.paper == table.paper])
             context = notes.context_of(table, row, [averaging])
-            cells = [Cell(text=row.method), Cell(text=table.setup), speed_cell, measured]
+            cells = [Cell(text=_method(table, row)), Cell(text=table.setup), speed_cell, measured]
             rows.append(Row((*cells, *context), "overall", table.source, published=True))
     return ResultTable(
         key="speed",
@@ -434,7 +440,10 @@ def of_published(table: PublishedTable) -> ResultTable:
             replace(column, key=part, heading=table.printed_parts[part]) if is_of_parts else FIGURE_COLUMNS[figure]
             for part, figure in keys
         )
-        rows = [(Cell(text=row.method), *(_printed(table, row.numbers.get(key)) for key in keys)) for row in table.rows]
+        rows = [
+            (Cell(text=_method(table, row)), *(_printed(table, row.numbers.get(key)) for key in keys))
+            for row in table.rows
+        ]
         contexts = [_aside(table, row) for row in table.rows]
     where = f", {table.setup}" if table.setup else ""
     averaging = table.averaging_note or (
@@ -615,6 +624,10 @@ def _printed(table: PublishedTable, number: Printed | None) -> Cell:
     if number is None:
         return Cell()
     return Cell(number.value, text=f"{number.text} %" if number.scale != 1 else number.text)
+
+
+def _method(table: PublishedTable, row: PublishedRow) -> str:
+    return f"{table.paper} (“ours”)" if row.method == "ours" else row.method
 
 
 def _aside(table: PublishedTable, row: PublishedRow) -> tuple[Cell, ...]:

@@ -20,6 +20,7 @@ from scipy import stats
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.results.collection import Series
 from bgsub_lightning.results.resulttable import FIGURE_COLUMNS, Cell, Column, ResultTable, Row
+from bgsub_lightning.sampling.folds import published_videos
 
 LEVEL = 0.95
 """Of the interval; the test's p is held against the rest, 0.05."""
@@ -72,7 +73,7 @@ class Comparison:
         interval = ""
         if self.interval is not None:
             low, high = self.interval
-            interval = f" ({LEVEL:.0%} interval {low:+.{digits}f} to {high:+.{digits}f})".replace("%", " %")
+            interval = f" ({100 * LEVEL:.0f} % interval {low:+.{digits}f} to {high:+.{digits}f})"
         if self.p_value is None:
             return (
                 f"{self.first} and {self.second} do not differ {over}: no video has a difference in {column.heading}."
@@ -88,7 +89,9 @@ class Comparison:
         if is_shown and is_small:
             first_is_better = (self.mean > 0) == (column.better == "higher")
             better, worse = (self.first, self.second) if first_is_better else (self.second, self.first)
-            return f"{better} is better than {worse}: {found}{interval} {over}; {test}."
+            low, high = sorted(abs(bound) for bound in self.interval or ())
+            by = f"{abs(self.mean):.{digits}f} ({100 * LEVEL:.0f} % interval {low:.{digits}f} to {high:.{digits}f})"
+            return f"{better} is better than {worse}: its {column.heading} is {column.better} by {by} {over}; {test}."
         if is_shown or is_small:
             return f"Interval and test disagree, so that no difference can be told: {found}{interval} {over}; {test}."
         return f"No difference can be told: {found}{interval} {over}; {test}."
@@ -144,7 +147,7 @@ def require_same_test(first: Series, second: Series) -> None:
     """Check that two systems were tested on the same frames, so that their figures can be compared as equals.
 
     The numbers of frames must agree; and where frames.csv lies beside the tests, so must the frames. Tests under
-    different protocols are the same test only if that shows it.
+    different protocols are the same test only if that shows it, or if they are of all labelled frames of CDnet2014.
 
     Raises:
         UserError: If they were not, or it cannot be told.
@@ -174,7 +177,7 @@ def require_same_test(first: Series, second: Series) -> None:
                     f"{names} were tested on as many frames, but not on the same ({', '.join(different[:5])}; see "
                     f"frames.csv), so that they cannot be compared. Test both under one protocol, with the same seed."
                 )
-    elif first.family != second.family:
+    elif first.family != second.family and not _tests_all_frames(first):
         raise UserError(
             f"{names} were tested under different protocols ({first.family}; {second.family}), and there is no "
             f"frames.csv beside both that shows the same frames. Test both under one protocol."
@@ -323,6 +326,15 @@ def _frames_of(file: Path) -> list[tuple[str, int]]:
             ]
     except (OSError, KeyError, ValueError, csv.Error) as error:
         raise UserError(f"{file}: is no frames.csv of this tool ({error}). Run the test again.") from error
+
+
+def _tests_all_frames(series: Series) -> bool:
+    """Whether each video was tested on as many frames as CDnet2014 has public masks of it."""
+    public = {
+        f"{row['category']}/{row['video']}": int(row["last_labelled_frame"]) - int(row["temporal_roi_start"]) + 1
+        for row in published_videos()
+    }
+    return series.dataset == "CDnet2014" and all(public.get(key) == count for key, count in series.videos.items())
 
 
 def _remarks(first: Series, second: Series) -> tuple[str, ...]:

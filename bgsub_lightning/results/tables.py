@@ -64,7 +64,7 @@ def table(
     columns = [*_SHOWN, (dice, "Dice", 4)] if has_dice else list(_SHOWN)
     key_beside = dice if beside == "mean_dice" else beside
     headings = {key: (heading, digits) for key, heading, digits in (*columns, ("f_measure", "F", 4))}
-    names = [f"{headings[key_beside][0]} of {other.name}{_marks(other)}" for other in others]
+    beside_names = [f"{headings[key_beside][0]} of {other.name}{_marks(other)}" for other in others]
     own = ["category", "videos", *(heading for _, heading, _ in columns)]
     lines: list[list[str]] = []
     ends: list[int] = []  # rows before which a rule goes
@@ -124,7 +124,7 @@ def table(
         single = f"single draws: F {min(draws):.4f} to {max(draws):.4f}, standard deviation {spread:.4f}"
         notes.append(f"{len(draws)} draws of references averaged; {single}.")
     title = f"{first.name} on {first.dataset}, {first.protocol}: {_leakage(first)}"
-    return _laid_out(title, own, names, headings[key_beside][0], lines, ends, notes)
+    return _laid_out(title, own, beside_names, headings[key_beside][0], lines, ends, notes)
 
 
 def _laid_out(
@@ -137,8 +137,9 @@ def _laid_out(
     notes: Sequence[str],
 ) -> RenderableType:
     """Lay out columns; where the others' names do not fit, numbers stand for them, and go on in further tables."""
-    headings, legend = [*own, *others], []
-    if len(fitting(headings, lines, console.width)) > 1:
+    headings = [*own, *others]
+    legend: list[str] = []
+    if len(fitting(headings, lines, console.width - 2)) > 1:
         headings = [*own, *(f"{figure} [{i}]" for i in range(1, len(others) + 1))]
         legend = [f"[{i}] {name}." for i, name in enumerate(others, 1)]
     told = Text("\n".join([*legend, *notes]), style="italic dim")

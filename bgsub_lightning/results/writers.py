@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from rich import box
 from rich.cells import cell_len
-from rich.console import Group, JustifyMethod, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -103,35 +103,42 @@ def as_markdown(table: ResultTable) -> str:
 
 
 def as_latex(table: ResultTable) -> str:
-    r"""Write a ``table`` environment, all of it escaped.
+    r"""Write a ``table`` environment, all of it escaped; a ``longtable`` if a page may not hold it with its notes.
 
-    It needs ``\usepackage{booktabs}``, and a wide one ``\usepackage{graphicx}`` as well, to shrink it to the text's
-    width.
+    It needs ``\usepackage{booktabs,graphicx,longtable}``: wide tables are shrunk to the text's width. A longtable does
+    not stand in two columns of text, and LaTeX has to run twice to align it.
     """
     narrow = folded(table)
-    star = "*" if len(narrow.columns) > _WIDE else ""
     kinds = "".join("l" if column.digits is None else "r" for column in narrow.columns)
-    lines = [rf"\begin{{table{star}}}", r"\centering", rf"\caption{{{_latex(narrow.title)}}}"]
-    lines.append(rf"\label{{tab:{narrow.key}}}")
-    if star:
-        lines.append(r"\resizebox{\textwidth}{!}{%")
-    lines += [rf"\begin{{tabular}}{{{kinds}}}", r"\toprule"]
-    lines += [" & ".join(_latex(column.heading) for column in narrow.columns) + r" \\", r"\midrule"]
-    for row, rule in zip(narrow.rows, _rules(narrow.rows), strict=True):
-        if rule:
-            lines.append(r"\midrule")
-        cells = [
-            _latex(cell.shown(column.digits)) + (rf"\textsuperscript{{{_signs(cell, narrow)}}}" if cell.marks else "")
-            for cell, column in zip(row.cells, narrow.columns, strict=True)
-        ]
-        lines.append(" & ".join(cells) + r" \\")
-    lines += [r"\bottomrule", r"\end{tabular}" + ("}" if star else "")]
+    title = [rf"\caption{{{_latex(narrow.title)}}}", rf"\label{{tab:{narrow.key}}}"]
+    head = [r"\toprule", " & ".join(_latex(column.heading) for column in narrow.columns) + r" \\", r"\midrule"]
+    body = list(_latex_rows(narrow))
     notes = [rf"\textsuperscript{{{number}}} {_latex(narrow.notes[name])}" for name, number in narrow.numbers.items()]
-    notes += [_latex(remark) for remark in narrow.remarks]
+    notes = [note + r"\par" for note in (*notes, *map(_latex, narrow.remarks))]
+    if len(body) + len(notes) > _LONG:
+        size = [r"\begingroup\scriptsize", r"\setlength{\tabcolsep}{3pt}\setlength{\parindent}{0pt}"]
+        begin = [rf"\begin{{longtable}}{{{kinds}}}", *title, r"\\", *head, r"\endhead"]
+        parts = [*size, *begin, *body, r"\bottomrule", r"\end{longtable}", *notes, r"\endgroup"]
+        return "\n".join(parts) + "\n"
+    star = "*" if len(narrow.columns) > _WIDE else ""
+    shrunk = [r"\resizebox{\textwidth}{!}{%"] if star else []
+    begin = [rf"\begin{{table{star}}}", r"\centering", *title, *shrunk, rf"\begin{{tabular}}{{{kinds}}}"]
+    end = [r"\bottomrule", r"\end{tabular}" + ("}" if star else "")]
     if notes:
-        lines += [r"\par\smallskip", r"\begin{minipage}{\linewidth}\footnotesize", *(note + r"\par" for note in notes)]
-        lines.append(r"\end{minipage}")
-    return "\n".join([*lines, rf"\end{{table{star}}}"]) + "\n"
+        begin_notes = [r"\par\smallskip", r"\begin{minipage}{\linewidth}\footnotesize"]
+        end += [*begin_notes, *notes, r"\end{minipage}"]
+    return "\n".join([*begin, *head, *body, *end, rf"\end{{table{star}}}"]) + "\n"
+
+
+def _latex_rows(table: ResultTable) -> Iterable[str]:
+    for row, rule in zip(table.rows, _rules(table.rows), strict=True):
+        if rule:
+            yield r"\midrule"
+        cells = [
+            _latex(cell.shown(column.digits)) + (rf"\textsuperscript{{{_signs(cell, table)}}}" if cell.marks else "")
+            for cell, column in zip(row.cells, table.columns, strict=True)
+        ]
+        yield " & ".join(cells) + r" \\"
 
 
 def as_rich(table: ResultTable, width: int | None = None) -> RenderableType:
@@ -174,9 +181,10 @@ def grids(
         width: Characters in a line.
     """
     left, rules = set(left), set(rules)
+    width -= 2  # the edges
     parts = fitting(headings, lines, width)
     close = len(parts) > 1
-    shown = []
+    shown: list[Table] = []
     for part in fitting(headings, lines, width, 1) if close else parts:
         grid = Table(box=box.SIMPLE, pad_edge=False, padding=0 if close else (0, 1))
         grid.title = None if shown else Text(title, style="bold")
@@ -226,6 +234,7 @@ def _rules(rows: Sequence[Row]) -> list[bool]:
 
 
 _WIDE = 7  # columns that fit the width of a text's column
+_LONG = 45  # rows and notes that fit a page
 
 
 def _exact(cell: Cell, column: Column) -> str:
