@@ -209,9 +209,7 @@ def _chosen(scenes: Sequence[Scene], asked: _Asked | None, reader: Reader) -> li
             chosen.append((scene, numbers))
     if not chosen:
         names = ", ".join(scene.key for scene in scenes[:5])
-        raise UserError(
-            f"There is nothing to score: none of these videos has a labelled frame that is asked for: {names}."
-        )
+        raise UserError(f"There is nothing to score: no frame that is asked for is labelled, of {names}.")
     return chosen
 
 
@@ -232,7 +230,7 @@ def _require_nesting(files: MaskFiles, chosen: Sequence[tuple[Scene, Sequence[in
     for pattern in ("{video}/bin{number:06d}.png", "{category}/{video}/{number:06d}.png", "{video}/{number:06d}.png"):
         if holds(files.folder, pattern):
             raise UserError(f"{what} Did you mean --pattern '{pattern}'?")
-    if hints := [str(problem) for problem in _strangers(files, [scene for scene, _ in chosen], reader, whole=True)]:
+    if hints := [str(problem) for problem in _misspelt(files, [scene for scene, _ in chosen], reader)]:
         raise UserError("\n".join([what, *hints[:5]]))
     raise UserError(f"{what} Name the folder by --masks, or by --pattern where masks lie in it.")
 
@@ -322,27 +320,34 @@ def _strangers(files: MaskFiles, scenes: Sequence[Scene], reader: Reader, whole:
     for folder, names in files.strangers(scenes).items():
         what = f"belongs to no frame{f', as do {len(names) - 1} others in this folder' if len(names) > 1 else ''}"
         found.append(Problem("warning", folder / names[0], what, "Not looked at."))
-    if whole and files.pattern.startswith("{category}/{video}/"):
-        categories = {scene.category for scene in scenes} | set(reader.categories)
-        videos = {scene.key for scene in scenes}
-        if isinstance(reader, CDnet2014):
-            videos |= {f"{video['category']}/{video['video']}" for video in published_videos()}
-        for category in folders(files.folder):
-            if category.name not in categories:
-                found.append(_unknown(category, category.name, categories, "category", reader))
-                continue
-            known = {key.partition("/")[2] for key in videos if key.partition("/")[0] == category.name}
-            found += [
-                _unknown(video, video.name, known, f"video of {category.name}", reader)
-                for video in folders(category)
-                if video.name not in known
-            ]
+    return [*found, *(_misspelt(files, scenes, reader) if whole else [])]
+
+
+def _misspelt(files: MaskFiles, scenes: Sequence[Scene], reader: Reader) -> list[Problem]:
+    """Tell of folders that are no category or video, under a pattern that has a folder for each."""
+    found: list[Problem] = []
+    if not files.pattern.startswith("{category}/{video}/"):
+        return found
+    categories = {scene.category for scene in scenes} | set(reader.categories)
+    videos = {scene.key for scene in scenes}
+    if isinstance(reader, CDnet2014):
+        videos |= {f"{video['category']}/{video['video']}" for video in published_videos()}
+    for category in folders(files.folder):
+        if category.name not in categories:
+            found.append(_unknown(category, categories, "category", reader))
+            continue
+        known = {key.partition("/")[2] for key in videos if key.partition("/")[0] == category.name}
+        found += [
+            _unknown(video, known, f"video of {category.name}", reader)
+            for video in folders(category)
+            if video.name not in known
+        ]
     return found
 
 
-def _unknown(folder: Path, name: str, known: set[str], kind: str, reader: Reader) -> Problem:
+def _unknown(folder: Path, known: set[str], kind: str, reader: Reader) -> Problem:
     lower = {each.lower(): each for each in known}
-    close = difflib.get_close_matches(name.lower(), lower, n=1)
+    close = difflib.get_close_matches(folder.name.lower(), lower, n=1)
     cure = f"Did you mean {lower[close[0]]}?" if close else "Not looked at."
     return Problem("warning", folder, f"is no {kind} of {reader.name}", cure)
 
