@@ -8,11 +8,13 @@ import platform
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import cv2
 import numpy
 import torch
+from rich.markup import escape
 
 from bgsub_lightning import __version__
 from bgsub_lightning.callbacks.scores import Row, of_frames, write_frames
@@ -101,19 +103,17 @@ def evaluate(
     _require_nesting(files, chosen, reader)
     lacking = _lacking(files, scenes) if zip else {}
     if lacking and not allow_partial:
-        shown = "\n".join(f"{key}: {count} of the temporal ROI's masks" for key, count in list(lacking.items())[:20])
-        more = f"\n… and {len(lacking) - 20} more videos" if len(lacking) > 20 else ""
         raise UserError(
-            f"--zip: the archive would not be complete, and nothing was done. Missing are\n{shown}{more}\n"
+            f"--zip: the archive would not be complete, and nothing was done. {_told(lacking, scenes)}\n"
             f"Write them first; or set --allow_partial=true to pack what is there."
         )
 
     counted = count_masks(chosen, files, workers)
-    rows = _rows(counted, asked)
+    rows = {key: _rows(key, counts, asked) for key, counts in counted.items()}
     strangers = _strangers(files, scenes, reader, whole)
     for problem in (*_faults(files, chosen, counted), *strangers):
         style = "red" if problem.severity == "error" else "yellow"
-        console.print(f"[{style}]{problem.severity}[/] {problem}", soft_wrap=True)
+        console.print(f"[{style}]{problem.severity}[/] {escape(str(problem))}", soft_wrap=True)
     result = TestResult(
         name=out.name,
         system="masks",
@@ -124,9 +124,9 @@ def evaluate(
         leakage=leakage,
         checkpoint=None,
         videos={
-            each.key: _video([row for row in rows if row.video == each.key], each, leakage)
+            each.key: _video(rows[each.key], each, leakage)
             for each, _ in chosen
-            if counted[each.key].rows
+            if any(row.headline for row in rows[each.key])
         },
         frames_per_second=None,
         device="",
@@ -139,7 +139,9 @@ def evaluate(
         missing={key: counts.missing for key, counts in counted.items() if counts.missing},
     )
     _write_problems(out / "problems.csv", counted, strangers)
-    write_frames(out / "frames.csv", rows, lambda row: asked.trained_on(row) if asked else "")
+    write_frames(
+        out / "frames.csv", chain.from_iterable(rows.values()), lambda row: asked.trained_on(row) if asked else ""
+    )
     write_videos(out / "per_video.csv", result)
     write_statistics(out / "stats", result)
     result.save(out / "scores.json")
@@ -235,19 +237,28 @@ def _require_nesting(files: MaskFiles, chosen: Sequence[tuple[Scene, Sequence[in
     raise UserError(f"{what} Name the folder by --masks, or by --pattern where masks lie in it.")
 
 
-def _lacking(files: MaskFiles, scenes: Sequence[Scene]) -> dict[str, int | str]:
-    """Return of which videos how many masks an archive would lack."""
+def _lacking(files: MaskFiles, scenes: Sequence[Scene]) -> dict[str, int]:
+    """Return how many masks an archive would lack, of those videos of which it would lack any."""
     here = {scene.key: scene for scene in scenes}
-    lacking: dict[str, int | str] = {}
+    lacking = {}
     for video in published_videos():
         key = f"{video['category']}/{video['video']}"
+        numbers = range(int(video["temporal_roi_start"]), int(video["temporal_roi_end"]) + 1)
         if scene := here.get(key):
-            first, last = scene.evaluated
-            if count := sum(not files.path(scene, number).is_file() for number in range(first, last + 1)):
-                lacking[key] = count
-        else:
-            lacking[key] = "all (the dataset's folder lacks the video, too)"
-    return lacking
+            numbers = range(scene.evaluated[0], scene.evaluated[1] + 1)
+        lacking[key] = len(numbers) - sum(scene is not None and files.path(scene, n).is_file() for n in numbers)
+    return {key: count for key, count in lacking.items() if count}
+
+
+def _told(lacking: dict[str, int], scenes: Sequence[Scene]) -> str:
+    here = {scene.key for scene in scenes}
+    lines = [
+        f"{key}: {some(count, 'mask')} of the temporal ROI missing" for key, count in lacking.items() if key in here
+    ]
+    if absent := [key for key in lacking if key not in here]:
+        names = f"{', '.join(absent[:5])}{', …' if len(absent) > 5 else ''}"
+        lines.append(f"The dataset's folder itself lacks {some(len(absent), 'video')}: {names}")
+    return "\n".join(["", *lines])
 
 
 def _pack(path: Path, files: MaskFiles, scenes: Sequence[Scene], partial: bool) -> None:
@@ -265,20 +276,17 @@ def _pack(path: Path, files: MaskFiles, scenes: Sequence[Scene], partial: bool) 
     )
 
 
-def _rows(counted: dict[str, SceneCounts], asked: _Asked | None) -> list[Row]:
-    return [
-        Row(key, row.number, row.counts, asked is None or asked.videos[key][row.number], row.unknown)
-        for key, counts in counted.items()
-        for row in counts.rows
-    ]
+def _rows(key: str, counts: SceneCounts, asked: _Asked | None) -> list[Row]:
+    headline = asked.videos[key] if asked else {}
+    return [Row(key, row.number, row.counts, headline.get(row.number, True), row.unknown) for row in counts.rows]
 
 
 def _video(rows: list[Row], scene: Scene, leakage: Leakage) -> VideoResult:
     headline = [row.counts for row in rows if row.headline]
     return VideoResult(
-        counts=[sum(column) for column in zip(*headline, strict=True)] or [0] * 5,
+        counts=[sum(column) for column in zip(*headline, strict=True)],
         leakage=leakage,
-        dice=dice_counts(torch.tensor(headline).view(-1, 5)).sum(0).tolist(),
+        dice=dice_counts(torch.tensor(headline)).sum(0).tolist(),
         **of_frames(rows, scene.mask_code),
     )
 
@@ -296,7 +304,7 @@ def _faults(
                 continue
             first = faulty[0]
             detail = f" ({first.detail})" if first.detail else ""
-            what = f"is {fault}{detail}, {f'as are {len(faulty) - 1} others' if len(faulty) > 1 else 'it alone'}"
+            what = f"is {fault}{detail}{_and_others(len(faulty) - 1)}"
             if fault == "missing" and len(faulty) == len(numbers):
                 what = f"is missing, as are all {len(numbers)} masks of {scene.key}"
                 others = [key for key in lying if key not in known]
@@ -314,11 +322,15 @@ def _faults(
             )
 
 
+def _and_others(count: int) -> str:
+    return f" (and {some(count, 'other')})" if count else ""
+
+
 def _strangers(files: MaskFiles, scenes: Sequence[Scene], reader: Reader, whole: bool) -> list[Problem]:
     """Tell what lies among the masks and belongs to no frame, and folders that are no category or video."""
     found = []
     for folder, names in files.strangers(scenes).items():
-        what = f"belongs to no frame{f', as do {len(names) - 1} others in this folder' if len(names) > 1 else ''}"
+        what = f"belongs to no frame{_and_others(len(names) - 1)}, in this folder"
         found.append(Problem("warning", folder / names[0], what, "Not looked at."))
     return [*found, *(_misspelt(files, scenes, reader) if whole else [])]
 
