@@ -19,7 +19,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from measure import interleaved, show
 
 from bgsub_lightning.console import console
 from bgsub_lightning.frames import MaskFiles, count_masks, read_roi, write_png
@@ -79,10 +78,13 @@ def make_masks(frames: Frames, folder: Path) -> None:
 
 
 def main() -> None:
+    from measure import interleaved, show  # its torch is none of the processes', which import this file
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, help="a dataset in CDnet2014's layout; default: a synthetic twin")
     parser.add_argument("--masks", type=Path, help="masks in CDnet's layout of results; default: made of the truth")
     parser.add_argument("--scene", nargs="*", help="patterns of its scenes; default: all")
+    parser.add_argument("--frames", type=int, help="labelled frames of each, the first ones; default: all")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each, in turn; the median counts")
     options = parser.parse_args()
     cv2.setNumThreads(1)
@@ -94,7 +96,7 @@ def main() -> None:
         if options.masks is None:
             make_masks(frames, Path(folder) / "masks")
         files = MaskFiles(options.masks or Path(folder) / "masks")
-        frames = [(s, [n for n in numbers if files.path(s, n).is_file()]) for s, numbers in frames]
+        frames = [(s, [n for n in numbers if files.path(s, n).is_file()][: options.frames]) for s, numbers in frames]
         total = sum(len(numbers) for _, numbers in frames)
         console.print(
             f"{total} frames of {len(frames)} videos; {platform.machine()}, OpenCV {cv2.__version__}, NumPy "

@@ -139,9 +139,8 @@ def evaluate(
         missing={key: counts.missing for key, counts in counted.items() if counts.missing},
     )
     _write_problems(out / "problems.csv", counted, strangers)
-    write_frames(
-        out / "frames.csv", chain.from_iterable(rows.values()), lambda row: asked.trained_on(row) if asked else ""
-    )
+    trained_on = asked.trained_on if asked else lambda row: ""
+    write_frames(out / "frames.csv", chain.from_iterable(rows.values()), trained_on)
     write_videos(out / "per_video.csv", result)
     write_statistics(out / "stats", result)
     result.save(out / "scores.json")
