@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import platform
-import resource
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -66,7 +65,8 @@ def peak(frames: Frames, files: MaskFiles) -> float:
 def _count_and_tell(frames: Frames, files: MaskFiles) -> float:
     cv2.setNumThreads(1)
     count_masks(frames, files, workers=1)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    status = Path("/proc/self/status").read_text()  # getrusage would tell of the parent, too
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def make_masks(frames: Frames, folder: Path) -> None:
