@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import platform
+import resource
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -54,6 +55,18 @@ def rate(way: Callable[[], object], frames: int) -> float:
     begin = time.perf_counter()
     way()
     return frames / (time.perf_counter() - begin)
+
+
+def cpu_seconds(way: Callable[[], object]) -> float:
+    """Seconds of processors, in this process and in those that it starts: they hardly depend on what runs beside."""
+
+    def used() -> float:
+        found = [resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        return sum(each.ru_utime + each.ru_stime for each in found)
+
+    begin = used()
+    way()
+    return used() - begin
 
 
 def peak(frames: Frames, files: MaskFiles) -> float:
@@ -111,12 +124,16 @@ def main() -> None:
         }
         console.quiet = True
         rates = interleaved({name: lambda way=way: rate(way, total) for name, way in ways.items()}, options.rounds)
+        seconds = {name: cpu_seconds(way) for name, way in ways.items()}
         few = [(scene, numbers[: len(numbers) // 4]) for scene, numbers in frames]
         memory = [peak(part, files) for part in (few, frames)]
         console.quiet = False
         show("Frames per second", rates, "decoding alone", "frames/s")
         for name, value in rates.items():
-            console.print(f"{name}: {total / value:.2f} s, {rates['decoding alone'] / value:.2f} times decoding alone")
+            console.print(
+                f"{name}: {total / value:.2f} s, {rates['decoding alone'] / value:.2f} times decoding alone; "
+                f"{seconds[name]:.2f} s of processors, {seconds[name] / seconds['decoding alone']:.2f} times"
+            )
         console.print(
             f"Peak memory of a process: {memory[0]:.0f} MiB for {sum(len(n) for _, n in few)} frames, {memory[1]:.0f} "
             f"MiB for {total}."
