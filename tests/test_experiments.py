@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from bgsub_lightning.backgrounds import (
     ReconstructedBackground,
     TemporalMedian,
 )
+from bgsub_lightning.callbacks import BestCheckpoint, EarlyStopping
 from bgsub_lightning.cli import main
 from bgsub_lightning.commands.includes import campaign_of
 from bgsub_lightning.commands.members import members_of_file
@@ -238,7 +240,12 @@ def test_siamese_is_the_paper(tmp_path: Path) -> None:
     metric, segment = model.plan
     assert metric.stage == siamese.MetricStage(20_000, 4, 1e-5, "constant")
     assert segment.stage == siamese.SegmentStage(20_000, 4, 1e-2, "constant")
-    assert (model.tolerance, model.tau, model.weights, model.threshold) == (0.0, None, None, 0.5)
+    assert (model.tolerance, model.tau, model.weights, model.asks_validation) == (0.0, None, None, True)
+    (best,) = (each for each in cli.trainer.callbacks if isinstance(each, BestCheckpoint))
+    early = cli.trainer.early_stopping_callback
+    assert isinstance(early, EarlyStopping)
+    assert (early.patience, early.monitor, best.monitor) == (3, "val/best_f_measure", "val/best_f_measure")
+    assert cli.config["fit"].checkpoint == "best"
     assert model.labels is LabelRule.TRAINING
     assert model.inputs == (Image(), BaseImage())
     optimizer = model.configure_optimizers()["optimizer"]
@@ -258,6 +265,19 @@ def test_siamese_scene_wise_differs_in_the_protocol_alone(tmp_path: Path) -> Non
     assert honest.datamodule.protocol.val_scenes == 4
     assert honest.model.hparams == paper.model.hparams
     assert honest.datamodule.size == paper.datamodule.size
+
+
+def test_where_nothing_is_held_out_validation_chooses_nothing(tmp_path: Path) -> None:
+    """In papers without validation, and where the siamese system is trained without one."""
+    for path in EXPERIMENTS:
+        if system_of(path.stem).trained:
+            cli = build(path.stem, tmp_path / path.stem)
+            early = cli.trainer.early_stopping_callback
+            assert isinstance(early, EarlyStopping)
+            chooses = (cli.config["fit"].checkpoint == "best", cli.model.asks_validation, early.patience < math.inf)
+            protocol = cli.datamodule.protocol
+            held_out = isinstance(protocol, RandomShares) or bool(protocol.val_scenes or protocol.val_fraction)
+            assert chooses == (held_out,) * 3 if path.stem.startswith("siamese") else not any(chooses)
 
 
 @pytest.mark.parametrize(
