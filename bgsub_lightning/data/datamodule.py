@@ -50,7 +50,7 @@ class ScenesDataModule(LightningDataModule):
         augment: An albumentations pipeline, applied alike to all frames of a training sample; ``None``: nothing.
         flip: Probability that a training sample is mirrored, on the device.
         paste: Objects, or a folder in the layout of PASCAL VOC 2012 that holds some, for protocols that paste them into
-            the training frames of scenes whose training part has no foreground.
+            the training frames of scenes whose training part has no foreground: the target frames, and no other input.
         allow_training_frames: Test on frames that the checkpoint was trained on, and say so, instead of refusing.
         flow: What computes the optical flow of systems that see it. With a store, what that lacks is computed before
             the run (or ahead, by the command ``flow``); without one, whenever a frame is loaded.
@@ -184,10 +184,7 @@ class ScenesDataModule(LightningDataModule):
             UserError: If one cannot choose what it loads once per scene.
         """
         if stage not in self._inputs:
-            frames = self.frames_of(stage)
-            if stage != "test":  # prediction has what the same frames would be tested with, validation what is known
-                known = dict(self.split.test if stage == "predict" else self.split.train)
-                frames = FrameSet.of((scene, known.get(scene, numbers)) for scene, numbers in frames)
+            frames = self._chosen_among(stage)
             pixels = [SceneFrames(scene, self.size, self.store) for scene in frames.scenes]
             self._inputs[stage] = tuple(entry.chosen(pixels, frames, self.seed) for entry in self.inputs)
         return self._inputs[stage]
@@ -208,6 +205,7 @@ class ScenesDataModule(LightningDataModule):
         for scene in scenes:
             for entry in self._all_inputs:
                 entry.require(scene)
+        self._require_frames(stage)
         if warnings := [problem for scene in scenes for problem in scene.problems]:
             more = f" ({len(warnings) - 1} more such; `prepare` lists them)" if len(warnings) > 1 else ""
             console.print(f"[yellow]warning[/] {warnings[0]}{more}", soft_wrap=True)
@@ -222,6 +220,24 @@ class ScenesDataModule(LightningDataModule):
             fill(pixels)
             taus = sorted({tau for entry in self._all_inputs if isinstance(entry, Hop) for tau in entry.taus})
             fill_flow(pixels, taus, None if self.num_workers else 1)
+
+    def _chosen_among(self, stage: str) -> FrameSet:
+        """Return the frames among which inputs choose what an evaluation loads once per scene."""
+        frames = self.frames_of(stage)
+        if stage == "test":
+            return frames
+        # prediction has what the same frames would be tested with, validation what is known
+        known = dict(self.split.test if stage == "predict" else self.split.train)
+        return FrameSet.of((scene, known.get(scene, numbers)) for scene, numbers in frames)
+
+    def _require_frames(self, stage: str) -> None:
+        """Check that the frames of training, and what is chosen for an evaluation, can serve the inputs."""
+        if stage == "fit":
+            for inputs in [span.inputs for span in self.plan] if self.plan else [self.inputs]:
+                for entry in inputs:
+                    entry.require_training(inputs[0].drawn_from(self.split))
+        for entry in self.inputs:
+            entry.require_evaluation(self._chosen_among("validate" if stage == "fit" else stage))
 
     def train_dataloader(self) -> RingLoader | StagedLoader:
         """Batches of the contract :class:`TrainingBatch`."""

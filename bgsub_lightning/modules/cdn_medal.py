@@ -27,6 +27,7 @@ from bgsub_lightning.data import (
 )
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.losses import masked_binary_cross_entropy, mixture_nll
+from bgsub_lightning.modules.base import Threshold
 from bgsub_lightning.modules.staged import StagedModule
 from bgsub_lightning.networks import MedalNet
 from bgsub_lightning.networks.cdn_gm import hard_sigmoid
@@ -85,7 +86,8 @@ class CdnMedal(StagedModule):
         sigmoid: What makes probabilities of MEDAL-net's logits in training; the paper's hard sigmoid gives no gradient
             to pixels that are saturated and wrong.
         labels: What the grey levels of a mask mean in training.
-        threshold: Probability above which a pixel is called foreground, ε (section IV-A).
+        threshold: Probability above which a pixel is called foreground, ε (section IV-A); or ``"validation"``, see
+            :class:`BgsModule`.
     """
 
     def __init__(
@@ -95,7 +97,7 @@ class CdnMedal(StagedModule):
         difference: DifferenceStage = DifferenceStage(),
         sigmoid: Literal["logistic", "hard"] = "logistic",
         labels: LabelRule = LabelRule.TRAINING,
-        threshold: float = 0.3,
+        threshold: Threshold = 0.3,
     ) -> None:
         super().__init__(labels, threshold)
         self.save_hyperparameters(ignore=["labels", "background"])

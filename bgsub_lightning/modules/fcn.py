@@ -17,6 +17,7 @@ from torch import Tensor
 from bgsub_lightning.data import EvaluationBatch, Image, Input, Span, Stage, StagePlan, TrainingBatch
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.losses import masked_cross_entropy
+from bgsub_lightning.modules.base import Threshold
 from bgsub_lightning.modules.vgg import Range, VggModule
 from bgsub_lightning.networks import Mcfcn
 from bgsub_lightning.networks.mcfcn import STRIDE
@@ -58,7 +59,7 @@ class FcnModule(VggModule):
         weights_range: What range the weights were made for.
         first_layer: What a first layer of more than 3 channels begins with.
         labels: What the grey levels of a mask mean in training.
-        threshold: Probability above which a pixel is called foreground.
+        threshold: Probability above which a pixel is called foreground; or ``"validation"``, see :class:`BgsModule`.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class FcnModule(VggModule):
         weights_range: Range,
         first_layer: Literal["normal", "frame"],
         labels: LabelRule,
-        threshold: float,
+        threshold: Threshold,
     ) -> None:
         super().__init__(momentum, weight_decay, weights, weights_sha256, weights_range, labels, threshold)
         if size % STRIDE != 1 or size <= STRIDE:
@@ -136,7 +137,7 @@ class FrameFcn(FcnModule):
         weights_sha256: Its SHA-256 digest, to be checked.
         weights_range: What range the weights were made for: DeepLab's ``caffe``, torchvision's ``imagenet``.
         labels: What the grey levels of a mask mean in training.
-        threshold: Probability above which a pixel is called foreground.
+        threshold: Probability above which a pixel is called foreground; or ``"validation"``, see :class:`BgsModule`.
     """
 
     def __init__(
@@ -151,7 +152,7 @@ class FrameFcn(FcnModule):
         weights_sha256: str | None = None,
         weights_range: Range = "caffe",
         labels: LabelRule = LabelRule.TRAINING,
-        threshold: float = 0.5,
+        threshold: Threshold = 0.5,
     ) -> None:
         super().__init__(
             *(3, mcfcn_width, size, loss_size, momentum, weight_decay),

@@ -18,6 +18,7 @@ from bgsub_lightning.console import console
 from bgsub_lightning.data import Image, Span, Stage, StagePlan, TrainingBatch, TruthBackground
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.losses import squared_error
+from bgsub_lightning.modules.base import Threshold
 from bgsub_lightning.modules.fcn import FcnModule, SegmentStage, shrunk
 from bgsub_lightning.modules.vgg import Range
 from bgsub_lightning.networks import BackgroundReconstruction
@@ -88,7 +89,8 @@ class ReconMcfcn(FcnModule):
         initial: Checkpoint of an earlier run, such as its ``after_reconstruct.ckpt``, whose weights a fit begins with;
             those of ``weights`` come after it where ``begin`` is ``segment``, and else only tell the range.
         labels: What the grey levels of a mask mean in training.
-        threshold: Probability above which a pixel is called foreground; 0.5 is the argmax.
+        threshold: Probability above which a pixel is called foreground; 0.5 is the argmax; or ``"validation"``, see
+            :class:`BgsModule`.
     """
 
     def __init__(
@@ -111,7 +113,7 @@ class ReconMcfcn(FcnModule):
         begin: Literal["reconstruct", "segment", "joint"] = "reconstruct",
         initial: Path | None = None,
         labels: LabelRule = LabelRule.TRAINING,
-        threshold: float = 0.5,
+        threshold: Threshold = 0.5,
     ) -> None:
         super().__init__(
             *(6, mcfcn_width, size, loss_size, momentum, weight_decay),
