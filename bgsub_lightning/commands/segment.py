@@ -99,7 +99,7 @@ def segment(
         subtractor.precision = "bf16"
     console.print(
         f"{type(system.module).__name__} ({system.name}) on {subtractor.device}, "
-        f"{'at the own size of its frames' if system.size is None else 'at {}×{}'.format(*system.size)}: {opened.name}, "
+        f"at {'{}×{}'.format(*system.size) if system.size else 'the size of its frames'}: {opened.name}, "
         f"{'live' if opened.is_live else f'{opened.count:,} frames' if opened.count else 'of unknown length'}, "
         f"{float(opened.rate):.4g} a second.",
         soft_wrap=True,

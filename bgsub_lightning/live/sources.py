@@ -160,8 +160,8 @@ class VideoFile(Source):
         except (FFmpegError, OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise UserError(
-                f"--source: {self.name}: cannot be opened as a video ({reason}). Name a video file, a folder of images, "
-                f"a pattern such as 'frames/*.jpg', the number of a camera, or the address of a stream."
+                f"--source: {self.name}: cannot be opened as a video ({reason}). Name a video file, a folder of "
+                f"images, a pattern such as 'frames/*.jpg', the number of a camera, or the address of a stream."
             ) from error
         if not container.streams.video:
             container.close()

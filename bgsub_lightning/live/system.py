@@ -30,19 +30,21 @@ class System:
         module: The system, in evaluation mode.
         size: Width and height of the network's input; ``None``: the frames' own.
         flow: What computes the optical flow that it sees.
+        told: How it is built, in YAML; see :func:`description`. Empty for baselines.
     """
 
     name: str
     module: BgsModule
     size: tuple[int, int] | None = None
     flow: FlowMethod = DisFlow()  # noqa: RUF009 (it cannot be changed)
+    told: str = ""
 
 
 def load_system(source: str | Path) -> System:
     """Build a system.
 
     Args:
-        source: A checkpoint of ``fit``, or one of :data:`BASELINES`.
+        source: A checkpoint of ``fit``, an ONNX file of ``export``, or one of :data:`BASELINES`.
 
     Raises:
         UserError: If it is neither, or is damaged.
@@ -50,6 +52,10 @@ def load_system(source: str | Path) -> System:
     if str(source) in BASELINES:
         return System(str(source), _baseline(str(source)).eval())
     path = Path(source).expanduser()
+    if path.suffix == ".onnx":
+        from bgsub_lightning.live.onnx import load_onnx  # which needs this module, and an extra
+
+        return load_onnx(path)
     checkpoint = read_checkpoint(path)
     told = checkpoint.get("system") or _of_run(path)
     if not told:
@@ -111,7 +117,9 @@ def build(told: dict[str, Any], source: Path) -> System:
         ) from error
     size = told.get("size")
     run = source.resolve().parent.parent.name if source.parent.name == "checkpoints" else ""
-    return System(run or source.stem, made.model.eval(), (size[0], size[1]) if size else None, made.flow)
+    return System(
+        run or source.stem, made.model.eval(), (size[0], size[1]) if size else None, made.flow, yaml.safe_dump(told)
+    )
 
 
 def _of_run(path: Path) -> str | None:

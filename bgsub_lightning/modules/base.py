@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
@@ -32,6 +33,11 @@ if TYPE_CHECKING:
     from bgsub_lightning.data import ScenesDataModule
 
 
+def alone(tensor: Tensor) -> Tensor:
+    """Return the one tensor that a network answers."""
+    return tensor
+
+
 class BgsModule(LightningModule):
     """A system of background subtraction.
 
@@ -47,6 +53,9 @@ class BgsModule(LightningModule):
 
     essential: ClassVar[tuple[str, ...]] = ()
     """Hyperparameters that weights depend on and no shape tells: a checkpoint of others is refused."""
+
+    unit: ClassVar[int] = 32
+    """Frames whose height and width it divides are taken without padding."""
 
     inputs: tuple[Input, ...]
     plan: StagePlan | None = None
@@ -121,6 +130,14 @@ class BgsModule(LightningModule):
     def is_final(self) -> bool:
         """Whether the weights are worth choosing the best of; a staged system's are in its last stage."""
         return True
+
+    @property
+    def parts(self) -> dict[str, Callable[..., Any]]:
+        """The networks as they can be exported: path of a method → what makes its answer of the tensors it returns.
+
+        Between them there is nothing that is learnt.
+        """
+        return {}
 
     @property
     def draws(self) -> int:
