@@ -130,7 +130,7 @@ class VideoFile(Source):
 
     def spread(self, count: int) -> list[NDArray[np.uint8]]:  # noqa: D102
         total = self.count or sum(1 for _ in self)
-        wanted = {1 + i * total // count for i in range(min(count, total))}
+        wanted = {1 + i * total // min(count, total) for i in range(min(count, total))}
         if self._seekable and total > 40 * count:
             return self._sought(sorted(wanted))
         return [frame.image for frame in self if frame.number in wanted] or self.first(count)
@@ -196,7 +196,7 @@ class Images(Source):
 
     def spread(self, count: int) -> list[NDArray[np.uint8]]:  # noqa: D102
         total = len(self.files)
-        images = [_read(self.files[i * total // count]) for i in range(min(count, total))]
+        images = [_read(self.files[i * total // min(count, total)]) for i in range(min(count, total))]
         return [image for image in images if image is not None]
 
 
