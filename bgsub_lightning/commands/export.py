@@ -31,9 +31,9 @@ def export(checkpoint: str, out: Path, source: str | None = None, frames: int = 
     """
     if out.suffix != ".onnx":
         raise UserError(f"--out: {out}: a file that ends in .onnx is needed.")
-    system = load_system(checkpoint)
     if Path(checkpoint).suffix == ".onnx":
         raise UserError(f"--checkpoint: {checkpoint}: is ONNX already.")
+    system = load_system(checkpoint)
     console.print(_table(system, export_system(system, out)))
     if source is not None:
         _compare(system, load_onnx(out), source, frames)

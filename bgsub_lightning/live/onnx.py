@@ -155,9 +155,7 @@ class _Part(nn.Module):
 def _parts(system: System) -> dict[str, Callable[..., Any]]:
     parts = system.module.parts
     if not parts:
-        raise UserError(
-            f"{system.name}: {type(system.module).__name__} has no networks, so there is nothing to export."
-        )
+        raise UserError(f"{system.name}: {type(system.module).__name__} has no networks: there is nothing to export.")
     return parts
 
 

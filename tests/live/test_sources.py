@@ -137,9 +137,7 @@ def test_a_long_video_is_not_decoded_whole_for_a_few_frames(tmp_path: Path) -> N
         ("rtsp://127.0.0.1:9/none", "cannot be opened as a video"),
     ],
 )
-def test_what_is_no_source_is_refused(
-    told: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_no_source_is_refused(told: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.mp4").write_text("no video")
     monkeypatch.chdir(tmp_path)
