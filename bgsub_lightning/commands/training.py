@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
@@ -41,6 +42,7 @@ from bgsub_lightning.console import console
 from bgsub_lightning.data import ScenesDataModule
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import whole_file
+from bgsub_lightning.live import description
 from bgsub_lightning.memory import keep_freed_memory
 from bgsub_lightning.modules import BgsModule
 
@@ -105,6 +107,10 @@ class SaveConfig(SaveConfigCallback):
         config = self.config.clone()
         config.ckpt_path = None  # where this start began from is no part of the experiment
         self.parser.save(config, str(path), skip_none=False, overwrite=True, multifile=False)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Add how the system is built, so that the file alone is enough to use it."""
+        checkpoint["system"] = description(yaml.safe_load(self.parser.dump(self.config, skip_none=False)))
 
 
 class TrainingCLI(LightningCLI):

@@ -109,6 +109,10 @@ class BaseImage(Input):
             self, of_scene={each.scene.key: self._base(each, numbers_of[each.scene.key], seed) for each in pixels}
         )
 
+    def of_footage(self, key: str) -> BaseImage:
+        """Return this input with the footage's background as its base."""
+        return replace(self, of_scene={key: 0})
+
     def bases(self) -> Mapping[str, int | Path]:  # noqa: D102
         return self.of_scene
 

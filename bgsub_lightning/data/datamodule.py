@@ -10,12 +10,11 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule
-from torch import Tensor
 from torch.utils.data import DataLoader
 
 from bgsub_lightning.console import console
 from bgsub_lightning.data.augment import A, ClipAugmentation
-from bgsub_lightning.data.dataset import EvaluationDataset, TrainingDataset
+from bgsub_lightning.data.dataset import EvaluationDataset, TrainingDataset, ready
 from bgsub_lightning.data.inputs import Hop, Input, Stream
 from bgsub_lightning.data.pasting import VOC_HOMEPAGE, VocObjects, has_foreground
 from bgsub_lightning.data.ring import RingLoader
@@ -259,22 +258,7 @@ class ScenesDataModule(LightningDataModule):
 
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
         """Make of uint8 with channels last what :mod:`bgsub_lightning.data.sample` says, on the device."""
-        flip = batch.get("flip")
-        mirrored = flip.nonzero()[:, 0] if flip is not None and bool(flip.any()) else None
-
-        def mirror(pixels: Tensor, width: int) -> Tensor:
-            return pixels if mirrored is None else pixels.index_copy(0, mirrored, pixels[mirrored].flip(width))
-
-        ready = dict(batch)
-        for entry in {entry.key: entry for entry in self._all_inputs}.values():
-            if entry.key in batch and entry.is_mask:
-                ready[entry.key] = mirror(batch[entry.key], -1)
-            elif entry.key in batch:
-                pixels = mirror(batch[entry.key], -2).movedim(-1, -3) if entry.labelled else batch[entry.key]
-                ready[entry.key] = pixels.to(self._dtype).div_(255)
-        if "mask" in batch:
-            ready["mask"] = mirror(batch["mask"], -1)
-        return ready
+        return ready(batch, self._all_inputs, self._dtype)
 
     def _stage(self, span: Span, done: int) -> RingLoader:
         """Make what a stage's inputs read, then the loader of what is left of it after ``done`` steps."""

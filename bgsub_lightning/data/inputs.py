@@ -116,6 +116,14 @@ class Input:
         """
         return self
 
+    def of_footage(self, key: str) -> Input:
+        """Return this input as footage without labels has it, whose frame 0 is its background.
+
+        Args:
+            key: Key of the footage's scene.
+        """
+        return self
+
     def bases(self) -> Mapping[str, int | Path]:
         """Return what each scene's frames are compared with: key → frame, which is not scored, or image file."""
         return {}

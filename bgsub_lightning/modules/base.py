@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypedDict, cast
 
 import torch
@@ -53,6 +54,11 @@ class Validated(TypedDict):
     kind: str
 
 
+def alone(tensor: Tensor) -> Tensor:
+    """Return the one tensor that a network answers."""
+    return tensor
+
+
 class BgsModule(LightningModule):
     """A system of background subtraction.
 
@@ -69,6 +75,9 @@ class BgsModule(LightningModule):
 
     essential: ClassVar[tuple[str, ...]] = ()
     """Hyperparameters that weights depend on and no shape tells: a checkpoint of others is refused."""
+
+    unit: ClassVar[int] = 32
+    """Frames whose height and width it divides are taken without padding."""
 
     inputs: tuple[Input, ...]
     plan: StagePlan | None = None
@@ -154,6 +163,14 @@ class BgsModule(LightningModule):
         return True
 
     @property
+    def parts(self) -> dict[str, Callable[..., Any]]:
+        """The networks as they can be exported: path of a method → what makes its answer of the tensors it returns.
+
+        Between them there is nothing that is learnt.
+        """
+        return {}
+
+    @property
     def draws(self) -> int:
         """Number of draws that :meth:`probability` makes."""
         return 1
@@ -201,15 +218,15 @@ class BgsModule(LightningModule):
     def on_validation_start(self) -> None:
         """Take the threshold that validation has chosen, if it is asked for; not while a fit is looking for it."""
         if self.trainer.state.fn == TrainerFn.VALIDATING:
-            self._take_threshold()
+            self.take_threshold()
 
     def on_test_start(self) -> None:
         """Take the threshold that validation has chosen, if it is asked for."""
-        self._take_threshold()
+        self.take_threshold()
 
     def on_predict_start(self) -> None:
         """Take the threshold that validation has chosen, if it is asked for."""
-        self._take_threshold()
+        self.take_threshold()
 
     def on_validation_epoch_end(self) -> None:
         """Log ``val/f_measure`` and its fellows; and the best threshold with its F-measure, for a test to use."""
@@ -288,7 +305,7 @@ class BgsModule(LightningModule):
             for metric in (self.confusion, self.dice, self.confusion_at_thresholds, self.dice_at_thresholds):
                 metric.reset()
 
-    def _take_threshold(self) -> None:
+    def take_threshold(self) -> None:
         if not self.asks_validation:
             return
         if self.validated is None:

@@ -6,13 +6,16 @@ modeling and subtraction", BMVC 2019.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from bgsub_lightning.data import EvaluationBatch, Image, References, TrainingBatch
 from bgsub_lightning.losses import masked_cross_entropy
-from bgsub_lightning.modules.base import BgsModule, Threshold
+from bgsub_lightning.modules.base import BgsModule, Threshold, alone
 from bgsub_lightning.modules.decay import cosine_decay
 from bgsub_lightning.networks import BmnBsnNetwork
 from bgsub_lightning.scenes.labels import LabelRule
@@ -62,6 +65,10 @@ class BmnBsn(BgsModule):
         self.decay_steps = decay_steps
         self.class_balanced = class_balanced
         self._maps: Tensor | None = None
+
+    @property
+    def parts(self) -> dict[str, Callable[..., Any]]:  # noqa: D102
+        return {"network.bsn.core": alone, "network.bmn.core": alone}
 
     @property
     def draws(self) -> int:  # noqa: D102

@@ -6,8 +6,9 @@ See :mod:`bgsub_lightning.modules.recon_mcfcn` for the paper.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor
 from bgsub_lightning.data import EvaluationBatch, Image, Input, Span, Stage, StagePlan, TrainingBatch
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.losses import masked_cross_entropy
-from bgsub_lightning.modules.base import Threshold
+from bgsub_lightning.modules.base import Threshold, alone
 from bgsub_lightning.modules.vgg import Range, VggModule
 from bgsub_lightning.networks import Mcfcn
 from bgsub_lightning.networks.mcfcn import STRIDE
@@ -85,6 +86,10 @@ class FcnModule(VggModule):
         self.loss_size = loss_size
         self.first_layer = first_layer
         self.inputs: tuple[Input, ...] = (Image(),)
+
+    @property
+    def parts(self) -> dict[str, Callable[..., Any]]:  # noqa: D102
+        return {"segmentation.forward": alone}
 
     @property
     def vgg(self) -> Mcfcn:  # noqa: D102

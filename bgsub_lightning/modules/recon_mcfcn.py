@@ -6,9 +6,10 @@ convolutional neural network", ICME 2017.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +19,7 @@ from bgsub_lightning.console import console
 from bgsub_lightning.data import Image, Span, Stage, StagePlan, TrainingBatch, TruthBackground
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.losses import squared_error
-from bgsub_lightning.modules.base import Threshold
+from bgsub_lightning.modules.base import Threshold, alone
 from bgsub_lightning.modules.fcn import FcnModule, SegmentStage, shrunk
 from bgsub_lightning.modules.vgg import Range
 from bgsub_lightning.networks import BackgroundReconstruction
@@ -149,6 +150,10 @@ class ReconMcfcn(FcnModule):
             ),
         )
         self.plan = plan.beginning(begin)
+
+    @property
+    def parts(self) -> dict[str, Callable[..., Any]]:  # noqa: D102
+        return {"segmentation.forward": alone, "reconstruction.forward": alone}
 
     def initialise(self) -> None:
         """Begin with the weights of an earlier run, or as :meth:`FcnModule.initialise` does.

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +19,7 @@ from bgsub_lightning.data import BaseImage, BaseMask, EvaluationBatch, Image, Sp
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import pseudo_coloured
 from bgsub_lightning.losses import class_constant, contrastive, masked_binary_cross_entropy, pair_classes
-from bgsub_lightning.modules.base import Threshold
+from bgsub_lightning.modules.base import Threshold, alone
 from bgsub_lightning.modules.vgg import Range, VggModule
 from bgsub_lightning.networks import SiameseNetwork, UNet
 from bgsub_lightning.networks.siamese import distance, fuse
@@ -133,6 +134,10 @@ class Siamese(VggModule):
             Span("metric", ("siamese",), metric, (*pair, BaseMask(pair[1])), metric.batch_size),
             Span("segment", ("segmentation",), segment, pair, segment.batch_size),
         )
+
+    @property
+    def parts(self) -> dict[str, Callable[..., Any]]:  # noqa: D102
+        return {"segmentation.core": alone, "siamese.features": alone}
 
     @property
     def vgg(self) -> SiameseNetwork:  # noqa: D102
