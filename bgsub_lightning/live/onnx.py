@@ -67,6 +67,7 @@ def export_system(system: System, path: Path) -> list[Written]:
     """
     _require("onnxscript")
     parts = _parts(system)
+    system.module.take_threshold()
     system = replace(system, module=copy.deepcopy(system.module).cpu().float())
     for module in system.module.modules():
         module._forward_hooks.clear()  # they draw pictures
@@ -110,7 +111,7 @@ def load_onnx(path: Path) -> System:
             raise UserError(f"{file}: is missing; {path} needs it beside itself. Export the system again.")
         owner, method = _owner(system.module, part)
         setattr(owner, method, _Session(runtime, file, returned[part]))
-    system.module.threshold = about["threshold"]
+    system.module.threshold, system.module.asks_validation = about["threshold"], False
     return replace(system, name=path.stem)
 
 

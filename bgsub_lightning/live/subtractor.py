@@ -73,6 +73,8 @@ class Subtractor:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         self.system = system
         self.module = system.module.to(device).eval().requires_grad_(False)
+        if threshold is None:
+            self.module.take_threshold()
         self.threshold = self.module.threshold if threshold is None else threshold
         self.inputs = tuple(entry.of_footage(KEY) for entry in self.module.inputs)
         self.taus = tuple(tau for entry in self.inputs if isinstance(entry, Hop) for tau in entry.taus)

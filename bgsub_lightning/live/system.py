@@ -66,7 +66,6 @@ def load_system(source: str | Path) -> System:
     system = build(yaml.safe_load(told), path)
     system.module.on_load_checkpoint(checkpoint)
     system.module.load_state_dict(checkpoint["state_dict"])
-    system.module.take_threshold()
     return system
 
 

@@ -306,6 +306,11 @@ class BgsModule(LightningModule):
                 metric.reset()
 
     def take_threshold(self) -> None:
+        """Take the threshold that validation has chosen, if it is asked for.
+
+        Raises:
+            UserError: If the checkpoint knows of none.
+        """
         if not self.asks_validation:
             return
         if self.validated is None:
@@ -314,7 +319,7 @@ class BgsModule(LightningModule):
                 "stage. Name the best one by --ckpt_path best, or a probability by --model.init_args.threshold=0.5."
             )
         self.threshold = self.validated["threshold"]
-        if self.trainer.is_global_zero:
+        if self._trainer is None or self.trainer.is_global_zero:
             console.print(
                 f"Threshold {self.threshold:.2f}, chosen by validation on {self.validated['kind']} (F-measure "
                 f"{self.validated['f_measure']:.4f} there).",
