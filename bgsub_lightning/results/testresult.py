@@ -75,6 +75,7 @@ class TestResult:
         remark: What a table must say besides.
         threshold: Probability above which a pixel was called foreground; ``None`` in files of earlier versions, and for
             masks that were made elsewhere.
+        threshold_from: What chose it, such as ``validation on held-out frames``; empty: the configuration names it.
         missing: ``category/name`` → number of frames that should have been scored and could not; of such a partial
             result a video has no part in ``videos`` if none of its frames could.
     """
@@ -95,6 +96,7 @@ class TestResult:
     versions: dict[str, str]
     remark: str = ""
     threshold: float | None = None
+    threshold_from: str = ""
     missing: dict[str, int] = field(default_factory=dict)
 
     @property
