@@ -4,6 +4,7 @@ from bgsub_lightning.callbacks.backgrounds import BackgroundWriter
 from bgsub_lightning.callbacks.checkpoints import (
     AtomicCheckpointIO,
     BestCheckpoint,
+    EarlyStopping,
     FinishedMarker,
     LastCheckpoint,
     StageCheckpoints,
@@ -18,6 +19,7 @@ __all__ = [
     "AtomicCheckpointIO",
     "BackgroundWriter",
     "BestCheckpoint",
+    "EarlyStopping",
     "FinishedMarker",
     "Gallery",
     "LastCheckpoint",

@@ -140,6 +140,7 @@ class ScoreWriter(Callback):
             },
             frames_per_second=len(rows) / seconds,
             threshold=module.threshold,
+            threshold_from=module.threshold_from,
             device=_device(module.device),
             versions={
                 "bgsub_lightning": __version__,

@@ -56,6 +56,7 @@ def merged(results: Sequence[TestResult], name: str) -> TestResult:
         videos=dict(sorted(videos.items())),
         frames_per_second=sum(frames) / sum(seconds) if len(rates) == len(results) else None,
         threshold=first.threshold if len({each.threshold for each in results}) == 1 else None,
+        threshold_from=first.threshold_from if len({each.threshold_from for each in results}) == 1 else "",
         missing={key: count for each in results for key, count in each.missing.items()},
         device=_joined([each.device for each in results]),
         versions={

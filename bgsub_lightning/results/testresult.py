@@ -75,6 +75,7 @@ class TestResult:
         remark: What a table must say besides.
         threshold: Probability above which a pixel was called foreground; ``None`` in files of earlier versions, and for
             masks that were made elsewhere.
+        threshold_from: What chose it, such as ``validation on held-out frames``; empty: the configuration names it.
         missing: ``category/name`` → number of frames that should have been scored and could not; of such a partial
             result a video has no part in ``videos`` if none of its frames could.
     """
@@ -95,6 +96,7 @@ class TestResult:
     versions: dict[str, str]
     remark: str = ""
     threshold: float | None = None
+    threshold_from: str = ""
     missing: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -137,8 +139,8 @@ class TestResult:
         """
         if not all(video.threshold_counts for video in self.videos.values()):
             raise UserError(
-                f"{self.name}: its scores.json has no counts at other thresholds than its own: `evaluate` wrote it, "
-                f"and masks know no other, or an earlier version of bgsub_lightning. Run the test again."
+                f"{self.name}: its scores.json has no counts at other thresholds than its own, because `evaluate` "
+                f"wrote it from masks, or an earlier version of bgsub_lightning. Run the test again."
             )
         counts = {key: video.threshold_counts for key, video in self.videos.items()}
         dice = {key: video.threshold_dice for key, video in self.videos.items()}
