@@ -11,6 +11,7 @@ from bgsub_lightning.callbacks.checkpoints import (
 from bgsub_lightning.callbacks.masks import MaskWriter
 from bgsub_lightning.callbacks.pictures import Pictures
 from bgsub_lightning.callbacks.progress import ProgressBar
+from bgsub_lightning.callbacks.requeue import Requeue
 from bgsub_lightning.callbacks.scores import ScoreWriter
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "MaskWriter",
     "Pictures",
     "ProgressBar",
+    "Requeue",
     "ScoreWriter",
     "StageCheckpoints",
 ]

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from statistics import mean
-from typing import IO, Any, NoReturn
+from typing import IO, Any
 
 from jsonargparse import ArgumentParser
 from rich.text import Text
@@ -35,6 +35,7 @@ from bgsub_lightning.commands.members import (
     members_over,
     parse_over,
 )
+from bgsub_lightning.commands.parser import WordParser
 from bgsub_lightning.commands.training import TrainingCLI, run_trainer
 from bgsub_lightning.console import console
 from bgsub_lightning.errors import UserError
@@ -47,7 +48,9 @@ VERSION = 1
 
 _PROGRAM = "python -m bgsub_lightning"
 
-_OWN = {"--over", "--out", "--only", "--dry_run", "--help"}
+_SWITCHES = {"--dry_run", "--results"}
+
+_OWN = {"--over", "--out", "--only", "--help", *_SWITCHES}
 
 _OURS = {
     "--config": "the experiment is the first word, `campaign FILE …`; a file includes others by its key `config`.",
@@ -100,14 +103,14 @@ def run_campaign(command: str, options: Sequence[str]) -> None:
         SystemExit: With status 1 if members have failed, 130 after Ctrl-C.
     """
     given, handed = _divided(options)
-    campaign = _campaign(given, handed)
-    chosen = choose(campaign.members, given.only) if given.only else campaign.members
-    before = campaign.require_same_as_before()
+    campaign, chosen = _planned(given, handed)
     if given.dry_run:
         _show(campaign, chosen)
         return
-    if before != campaign.content:
-        campaign.save()
+    if given.results:
+        _conclude(campaign, {})
+        return
+    campaign.save()
     try:
         failed = _run(campaign, chosen)
     except KeyboardInterrupt:
@@ -119,6 +122,19 @@ def run_campaign(command: str, options: Sequence[str]) -> None:
     _conclude(campaign, failed)
     if failed:
         raise SystemExit(1)
+
+
+def plan_campaign(options: Sequence[str]) -> tuple[Campaign, list[Member], bool]:
+    """Read a campaign for another who runs it.
+
+    Returns:
+        The campaign, the members that are chosen, and whether it is to be run, not only looked at.
+
+    Raises:
+        UserError: If the options do not fit, or the folder holds another campaign.
+    """
+    given, handed = _divided(options)
+    return *_planned(given, handed), not (given.dry_run or given.results)
 
 
 @dataclass(frozen=True)
@@ -185,11 +201,8 @@ class Campaign:
             left.append("test")
         return left
 
-    def require_same_as_before(self) -> Any:
+    def require_same_as_before(self) -> None:
         """Check that the folder is free, or holds this campaign with as many members or fewer.
-
-        Returns:
-            What its file holds; ``None`` if there is none.
 
         Raises:
             UserError: If the folder holds another campaign.
@@ -198,7 +211,7 @@ class Campaign:
             before = json.loads(self.record.read_text())
             there = _comparable(before, before["members"])
         except FileNotFoundError:
-            return None
+            return
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise UserError(
                 f"{self.record}: is no campaign.json of this tool ({error}). Delete it, or name another --out FOLDER."
@@ -211,17 +224,19 @@ class Campaign:
                 + f"{more}\nName another --out FOLDER, or tell what that one was told; it may have more values than "
                 f"before, and --only NAME runs some of its members."
             )
-        return before
 
     def save(self) -> None:
-        """Write that file.
+        """Write that file, unless it is there.
 
         Raises:
             UserError: If the folder cannot be written.
         """
+        text = json.dumps(self.content, indent=1) + "\n"
         try:
+            if self.record.is_file() and self.record.read_text() == text:
+                return
             with whole_file(self.record) as partial:
-                partial.write_text(json.dumps(self.content, indent=1) + "\n")
+                partial.write_text(text)
         except OSError as error:
             raise UserError(f"--out: {self.out}: cannot be written ({error.strerror}).") from error
 
@@ -236,12 +251,7 @@ class Campaign:
         return not weights.is_file() or scores.stat().st_mtime_ns >= weights.stat().st_mtime_ns
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}\nAll options: {self.prog} --help")
-
-
-class _Parsed(TrainingCLI):
+class ParsedCLI(TrainingCLI):
     """Parses the options of a command, and does nothing else."""
 
     def _set_seed(self) -> None:
@@ -259,9 +269,10 @@ class _Parsed(TrainingCLI):
 
 def _divided(options: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """Divide the options into those of a campaign, parsed, and those of its members, each as ``--key=value``."""
-    parser = _Parser(
+    parser = WordParser(
         prog=f"{_PROGRAM} campaign",
-        usage="%(prog)s FILE [--over NAME=VALUE[,VALUE…]] [--out FOLDER] [--only NAME[,NAME]] [--dry_run] [OPTIONS]",
+        usage="%(prog)s FILE [--over NAME=VALUE[,VALUE…]] [--out FOLDER] [--only NAME[,NAME]] [--dry_run] [--results] "
+        "[OPTIONS]",
         description=_HELP,
         epilog=_MORE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -283,15 +294,24 @@ def _divided(options: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     )
     parser.add_argument("--only", metavar="NAME[,NAME]", help="run these members alone; patterns such as 'fold_*'")
     parser.add_argument("--dry_run", action="store_true", help="show what would be run, and run nothing")
+    parser.add_argument("--results", action="store_true", help="show the results so far, and run nothing")
     words: list[str] = []
     for word in options:
-        is_value = words and words[-1].startswith("--") and "=" not in words[-1] and words[-1] != "--dry_run"
+        is_value = words and words[-1].startswith("--") and "=" not in words[-1] and words[-1] not in _SWITCHES
         if is_value and not word.startswith("--"):
             words[-1] += f"={word}"
         else:
             words.append(word)
     own = [word for word in words if not word.startswith("--") or word.partition("=")[0] in _OWN]
     return parser.parse_args(own), [word for word in words if word not in own]
+
+
+def _planned(given: argparse.Namespace, handed: Sequence[str]) -> tuple[Campaign, list[Member]]:
+    """Make the campaign, and choose its members."""
+    campaign = _campaign(given, handed)
+    chosen = choose(campaign.members, given.only) if given.only else list(campaign.members)
+    campaign.require_same_as_before()
+    return campaign, chosen
 
 
 def _campaign(given: argparse.Namespace, handed: Sequence[str]) -> Campaign:
@@ -321,13 +341,13 @@ def _campaign(given: argparse.Namespace, handed: Sequence[str]) -> Campaign:
         over=over,
     )
     for command in commands:
-        run_trainer(command, campaign.call(campaign.members[0], command)[1:], _Parsed)
+        run_trainer(command, campaign.call(campaign.members[0], command)[1:], ParsedCLI)
     return campaign
 
 
 def _scenes(command: str, file: Path, handed: Sequence[str], patterns: Sequence[str]) -> list[str]:
     """Expand patterns by the scenes of the experiment's own dataset."""
-    data = run_trainer(command, ["--config", str(file), *handed], _Parsed).config[command].data
+    data = run_trainer(command, ["--config", str(file), *handed], ParsedCLI).config[command].data
     parser = ArgumentParser()
     parser.add_argument("--reader", type=Reader)
     reader: Reader = parser.instantiate(parser.parse_object({"reader": data.get("init_args.reader")})).reader

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from lightning.fabric.plugins.environments import LightningEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
@@ -30,6 +31,7 @@ from bgsub_lightning.callbacks import (
     MaskWriter,
     Pictures,
     ProgressBar,
+    Requeue,
     ScoreWriter,
     StageCheckpoints,
 )
@@ -89,6 +91,7 @@ _EXPECTED_WARNINGS = (
     ".*does not have many workers which may be a bottleneck",  # the number is the user's choice
     ".*compute.*method of metric (Scene|Threshold)Confusion was called before the.*update",  # a process without a frame
     "There is a wandb run already in progress",
+    "The `srun` command is available on your system but is not used",  # `submit` writes it into its scripts
     "Checkpoint directory .* exists and is not empty",  # a run that is continued
     "The dirpath has changed from",  # weights of another run are used
 )
@@ -214,10 +217,29 @@ class TrainingCLI(LightningCLI):
         if self._given.trainer.logger is None:
             kwargs["logger"] = False if self._given.trainer.fast_dev_run else self._loggers()
         if self._given.trainer.plugins is None:
-            kwargs["plugins"] = [AtomicCheckpointIO()]
+            kwargs["plugins"] = [AtomicCheckpointIO(), *self._environment()]
         return super().instantiate_trainer(default_root_dir=str(self.run_dir), **kwargs)
 
+    def _environment(self) -> list[LightningEnvironment]:
+        """Return who starts the processes, where Lightning's guess would be wrong.
+
+        In a job of SLURM, but outside of ``srun``, it would wait for processes that nobody starts.
+
+        Raises:
+            UserError: If other nodes would have to be reached from there.
+        """
+        if "SLURM_JOB_ID" not in os.environ or "SLURM_STEP_ID" in os.environ:
+            return []
+        if self._given.trainer.num_nodes > 1:
+            raise UserError(
+                f"trainer.num_nodes: {self._given.trainer.num_nodes} nodes of this job of SLURM are reached by srun "
+                f"alone: put `srun` before the command, or use `submit`."
+            )
+        return [LightningEnvironment()]
+
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
+        if "SLURM_STEP_ID" in os.environ and self.subcommand == "fit":
+            callbacks = [*callbacks, Requeue().listen()]
         if config["enable_progress_bar"] is not False:
             callbacks = [ProgressBar(), *callbacks]  # the first, so that it has ended when others print
         return super()._instantiate_trainer(config, callbacks)
