@@ -23,6 +23,7 @@ COMMANDS = {
         "run one experiment for each of several scenes, folds, seeds or other values",
     ),
     "submit": ("submit:run_submit", "hand one of these commands to a SLURM cluster, a campaign as an array of jobs"),
+    "sweep": ("sweep:run_sweep", "run a sweep file of W&B here: a grid or a search, without an account"),
     "report": ("report", "compare the scores of finished tests in one table"),
     "prepare": ("prepare", "check a dataset, list its videos and problems, fill the frame store"),
     "flow": ("flow", "compute optical flow ahead, into the frame store"),

@@ -48,8 +48,11 @@ class Job:
             UserError: If the file is damaged.
         """
         try:
-            content: dict[str, Any] = json.loads((folder / FILE).read_text())
-            return Job(**{name: tuple(value) if isinstance(value, list) else value for name, value in content.items()})
+            content = json.loads((folder / FILE).read_text())
+            values: dict[str, Any] = {
+                name: tuple(value) if isinstance(value, list) else value for name, value in content.items()
+            }
+            return Job(**values)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError, AttributeError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import NoReturn
 
 from jsonargparse import ArgumentParser
@@ -31,15 +30,3 @@ class CommandParser(_Plain):
 
 class TrainingParser(_Plain, LightningArgumentParser):
     """Parser of Lightning's commands."""
-
-
-class WordParser(argparse.ArgumentParser):
-    """Parser of a command that hands words on to others."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raise what the user can mend.
-
-        Raises:
-            UserError: Always.
-        """
-        raise UserError(f"{message}\nAll options: {self.prog} --help")

@@ -15,22 +15,20 @@ from rich.table import Table
 from bgsub_lightning.cli import COMMANDS
 from bgsub_lightning.cluster import BatchScript, Job, Resources, State, find_jobs, require_slurm, states, submit
 from bgsub_lightning.cluster.script import LAUNCHED
-from bgsub_lightning.commands.campaign import Campaign, ParsedCLI, plan_campaign
+from bgsub_lightning.commands.campaign import Campaign, plan_campaign
+from bgsub_lightning.commands.launching import PROGRAM, OptionParser, Parsed
 from bgsub_lightning.commands.members import Member
-from bgsub_lightning.commands.parser import WordParser
 from bgsub_lightning.commands.training import run_trainer
 from bgsub_lightning.console import console
 from bgsub_lightning.errors import UserError
 
-_PROGRAM = "python -m bgsub_lightning"
-
 _HELP = f"""\
 Hand a command to a SLURM cluster. Before it is queued its options are checked.
 
-  {_PROGRAM} submit --partition gpu --gpus 4 --nodes 2 --time 12:00:00 -- fit --config experiments/bmn_bsn_fold1.yaml
-  {_PROGRAM} submit --partition gpu --time 6:00:00 -- campaign experiments/bmn_bsn.yaml --over fold=1,2,3
-  {_PROGRAM} submit --dry_run …        prints the batch script, and submits nothing
-  {_PROGRAM} submit --status runs      tells of each run its job, its state and its log
+  {PROGRAM} submit --partition gpu --gpus 4 --nodes 2 --time 12:00:00 -- fit --config experiments/bmn_bsn_fold1.yaml
+  {PROGRAM} submit --partition gpu --time 6:00:00 -- campaign experiments/bmn_bsn.yaml --over fold=1,2,3
+  {PROGRAM} submit --dry_run …        prints the batch script, and submits nothing
+  {PROGRAM} submit --status runs      tells of each run its job, its state and its log
 
 A fit that is not done when its time is over, or that is preempted, saves its state and is queued again until it is
 done. The trainer's accelerator, devices and nodes are those of the job. Of a campaign each member is one task of an
@@ -65,11 +63,9 @@ def run_submit(command: str, options: Sequence[str]) -> None:
         _show_status(given.status)
         return
     if not words:
-        raise UserError(
-            "submit: what is to be run? Tell it after `--`, such as `submit -- fit --config FILE`."
-        )
+        raise UserError("submit: what is to be run? Tell it after `--`, such as `submit -- fit --config FILE`.")
     if words[0] not in COMMANDS or words[0] == command:
-        raise UserError(f"submit: {words[0]!r} is no command that can be submitted; see {_PROGRAM} --help.")
+        raise UserError(f"submit: {words[0]!r} is no command that can be submitted; see {PROGRAM} --help.")
     if not given.dry_run:
         require_slurm()
     if given.at_once and not given.array and words[0] != "campaign":
@@ -89,9 +85,9 @@ def _divided(options: Sequence[str]) -> tuple[list[str], list[str]]:
     return list(options[:at]), list(options[at + 1 :])
 
 
-def _parser() -> WordParser:
-    parser = WordParser(
-        prog=f"{_PROGRAM} submit",
+def _parser() -> OptionParser:
+    parser = OptionParser(
+        prog=f"{PROGRAM} submit",
         usage="%(prog)s [OPTIONS] -- COMMAND [OPTIONS]\n       %(prog)s --status FOLDER",
         description=_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -141,7 +137,12 @@ def _parser() -> WordParser:
         help="a line of bash that comes first, such as 'module load cuda'; given several times",
     )
     add("--dry_run", action="store_true", help="print the batch script, and submit nothing")
-    add("--status", type=Path, metavar="FOLDER", help="what has become of the run, of the campaign, or of all runs there")
+    add(
+        "--status",
+        type=Path,
+        metavar="FOLDER",
+        help="what has become of the run, of the campaign, or of all runs there",
+    )
     return parser
 
 
@@ -213,7 +214,7 @@ def _submit_command(given: argparse.Namespace, resources: Resources, words: Sequ
                 f"submit … -- campaign FILE --over seed=0,1,2"
             )
         options = _without(options, resources)
-        folder = run_trainer(name, [*options, *_pairs(resources)], ParsedCLI).run_dir
+        folder = run_trainer(name, [*options, *_pairs(resources)], Parsed).run_dir
         options = _resumable(name, options, folder)
     elif resources.nodes > 1 or (resources.devices > 1 and not resources.gpus):
         raise UserError(f"--nodes, --tasks: {name} runs in one process.")
@@ -303,7 +304,7 @@ def _tell(job: Job, folder: Path) -> None:
     then = f", then job {job.report[0]} makes the table ({job.report[1]})" if job.report else ""
     console.print(
         f"Submitted {what} {job.number}{then}. Log: {job.log.replace('%a', 'TASK')}\n"
-        f"What has become of it: {_PROGRAM} submit --status {shlex.quote(str(folder))}",
+        f"What has become of it: {PROGRAM} submit --status {shlex.quote(str(folder))}",
         markup=False,
         soft_wrap=True,
     )

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from lightning.fabric.plugins.environments import LightningEnvironment
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
@@ -118,7 +118,8 @@ class TrainingCLI(LightningCLI):
             type=Path | None,
             default=None,
             help="Directory of the run: configuration, checkpoints, logs, pictures, scores. Default: runs/NAME, or "
-            "runs/NAME/SCENE where data.init_args.scene names scenes.",
+            "runs/NAME/SCENE where data.init_args.scene names scenes; of a run that a W&B agent starts runs/SWEEP/RUN, "
+            "by their ids.",
         )
         parser.add_argument(
             "--name", type=str, default="unnamed", help="Name of the run. Default: the names of --config."
@@ -157,7 +158,10 @@ class TrainingCLI(LightningCLI):
 
     @property
     def run_dir(self) -> Path:
-        """The directory of the run."""
+        """The directory of the run; an agent's runs share their configuration's name, and each has an id of its own."""
+        sweep, run = os.environ.get("WANDB_SWEEP_ID"), os.environ.get("WANDB_RUN_ID")
+        if self._given.run_dir is None and sweep and run:
+            return Path("runs") / sweep / run
         scene = self._given.data.get("init_args.scene")
         return Path(self._given.run_dir or Path("runs") / self._given.name / scene_folder(scene))
 
@@ -249,6 +253,9 @@ class TrainingCLI(LightningCLI):
         split = self.datamodule.split
         for logger in self.trainer.loggers:
             logger.log_hyperparams({"validation": split.validation_kind})
+            if isinstance(logger, WandbLogger):  # its summary keeps the best validation, and of all else the last
+                best = {"step_metric": "trainer/global_step", "step_sync": True, "summary": "max"}
+                logger.experiment.define_metric("val/f_measure", **best)
         if self.trainer.is_global_zero:
             parameters = sum(parameter.numel() for parameter in self.model.parameters())
             console.print(
@@ -291,11 +298,12 @@ class TrainingCLI(LightningCLI):
         return loggers
 
     def _run_id(self) -> str:
-        """Return the run's id at W&B, the same each time the run is continued."""
+        """Return the run's id at W&B, the same each time the run is continued; an agent tells its runs' ids."""
         path = self.run_dir / "run.json"
         if not path.is_file():
+            told = os.environ.get("WANDB_RUN_ID") or uuid.uuid4().hex[:8]
             with whole_file(path) as partial:
-                partial.write_text(json.dumps({"wandb_id": uuid.uuid4().hex[:8]}) + "\n")
+                partial.write_text(json.dumps({"wandb_id": told}) + "\n")
         return str(json.loads(path.read_text())["wandb_id"])
 
     def _require_free_or_resumed(self) -> None:
