@@ -11,7 +11,6 @@ from bgsub_lightning.callbacks.checkpoints import (
 from bgsub_lightning.callbacks.masks import MaskWriter
 from bgsub_lightning.callbacks.pictures import Pictures
 from bgsub_lightning.callbacks.progress import ProgressBar
-from bgsub_lightning.callbacks.requeue import Requeue
 from bgsub_lightning.callbacks.scores import ScoreWriter
 
 __all__ = [
@@ -23,7 +22,6 @@ __all__ = [
     "MaskWriter",
     "Pictures",
     "ProgressBar",
-    "Requeue",
     "ScoreWriter",
     "StageCheckpoints",
 ]

@@ -31,7 +31,6 @@ from bgsub_lightning.callbacks import (
     MaskWriter,
     Pictures,
     ProgressBar,
-    Requeue,
     ScoreWriter,
     StageCheckpoints,
 )
@@ -242,8 +241,6 @@ class TrainingCLI(LightningCLI):
         return [LightningEnvironment()]
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
-        if "SLURM_STEP_ID" in os.environ and self.subcommand == "fit":
-            callbacks = [*callbacks, Requeue().listen()]
         if config["enable_progress_bar"] is not False:
             callbacks = [ProgressBar(), *callbacks]  # the first, so that it has ended when others print
         return super()._instantiate_trainer(config, callbacks)
