@@ -222,8 +222,8 @@ class Campaign:
         try:
             with whole_file(self.record) as partial:
                 partial.write_text(json.dumps(self.content, indent=1) + "\n")
-        except OSError as error:
-            raise UserError(f"--out: {self.out}: cannot be written ({error.strerror}).") from error
+        except UserError as error:
+            raise UserError(f"--out: {error}") from error
 
     def _is_tested(self, member: Member) -> bool:
         folder = self.folder(member)
@@ -466,6 +466,8 @@ def _failure(arguments: Sequence[str], lock: int) -> str | None:
         return None
     if status < 0:
         return f"killed by {signal.Signals(-status).name}"
+    if status in {128 + signal.SIGTERM, 128 + signal.SIGUSR1}:
+        return f"stopped by {signal.Signals(status - 128).name}, its state saved"
     told = [line for line in reversed(lines) if line.strip()]
     return next((line for line in told if line.startswith("error: ")), told[0] if told else f"exit status {status}")
 
