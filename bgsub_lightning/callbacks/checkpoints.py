@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pickle
 import signal
 import struct
 import zipfile
@@ -16,6 +18,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, Timer
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.trainer.states import TrainerFn
+from torch.serialization import get_unsafe_globals_in_checkpoint
 
 from bgsub_lightning.callbacks.stopping import StopSignals, requeue
 from bgsub_lightning.console import console
@@ -248,10 +251,13 @@ def damage(path: Path) -> str | None:
         with zipfile.ZipFile(path) as archive:
             if not any(name.endswith("data.pkl") for name in archive.namelist()):
                 return "it is none of torch.save"
-            spoilt = archive.testzip()
-        return f"wrong checksum of {spoilt}" if spoilt else None
+            if spoilt := archive.testzip():
+                return f"wrong checksum of {spoilt}"
+        with contextlib.suppress(pickle.UnpicklingError):  # of what only an unsafe load could build
+            get_unsafe_globals_in_checkpoint(path)  # torch's own reader opens it, and nothing is built
     except (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, struct.error) as error:
-        return str(error)
+        return str(error).partition("\n")[0]
+    return None
 
 
 def _age(path: Path) -> int:
