@@ -7,6 +7,9 @@ from bgsub_lightning.callbacks.checkpoints import (
     FinishedMarker,
     LastCheckpoint,
     StageCheckpoints,
+    checkpoints_of,
+    damage,
+    newest_checkpoint,
 )
 from bgsub_lightning.callbacks.masks import MaskWriter
 from bgsub_lightning.callbacks.pictures import Pictures
@@ -24,4 +27,7 @@ __all__ = [
     "ProgressBar",
     "ScoreWriter",
     "StageCheckpoints",
+    "checkpoints_of",
+    "damage",
+    "newest_checkpoint",
 ]

@@ -237,8 +237,8 @@ class Campaign:
                 return
             with whole_file(self.record) as partial:
                 partial.write_text(text)
-        except OSError as error:
-            raise UserError(f"--out: {self.out}: cannot be written ({error.strerror}).") from error
+        except (OSError, UserError) as error:
+            raise UserError(f"--out: {error}") from error
 
     def _is_tested(self, member: Member) -> bool:
         folder = self.folder(member)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import os
+import platform
 import pydoc
+import shlex
+import signal
 import uuid
 import warnings
-import zipfile
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +21,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 os.environ.setdefault("WANDB_SILENT", "true")  # before it is imported: its hints are not about the user's run
 
@@ -33,6 +38,9 @@ from bgsub_lightning.callbacks import (
     ProgressBar,
     ScoreWriter,
     StageCheckpoints,
+    checkpoints_of,
+    damage,
+    newest_checkpoint,
 )
 from bgsub_lightning.commands.includes import expand
 from bgsub_lightning.commands.members import scene_folder
@@ -43,6 +51,7 @@ from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import whole_file
 from bgsub_lightning.memory import keep_freed_memory
 from bgsub_lightning.modules import BgsModule
+from bgsub_lightning.provenance import device_name, source_tree, versions
 
 
 def run_trainer(command: str, options: Sequence[str], cli: type[TrainingCLI] | None = None) -> TrainingCLI:
@@ -58,6 +67,7 @@ def run_trainer(command: str, options: Sequence[str], cli: type[TrainingCLI] | N
 
     Raises:
         UserError: If something in the configuration or the data is wrong.
+        SystemExit: With 128 + the number of the signal that has stopped it.
     """
     keep_freed_memory()
     arguments, name = expand(options)
@@ -66,19 +76,23 @@ def run_trainer(command: str, options: Sequence[str], cli: type[TrainingCLI] | N
     with warnings.catch_warnings():
         for message in _EXPECTED_WARNINGS:
             warnings.filterwarnings("ignore", message=rf"\s*{message}")
-        return (cli or TrainingCLI)(
-            BgsModule,
-            ScenesDataModule,
-            subclass_mode_model=True,
-            subclass_mode_data=True,
-            auto_configure_optimizers=False,
-            seed_everything_default=0,
-            save_config_callback=SaveConfig,
-            save_config_kwargs={"save_to_log_dir": False},
-            parser_class=TrainingParser,
-            parser_kwargs={"prog": "python -m bgsub_lightning"},
-            args=[command, *(["--name", name] if name else []), *arguments],
-        )
+        try:
+            return (cli or TrainingCLI)(
+                BgsModule,
+                ScenesDataModule,
+                command=(command, *options),
+                subclass_mode_model=True,
+                subclass_mode_data=True,
+                auto_configure_optimizers=False,
+                seed_everything_default=True,  # which tells that none was told
+                save_config_callback=SaveConfig,
+                save_config_kwargs={"save_to_log_dir": False},
+                parser_class=TrainingParser,
+                parser_kwargs={"prog": "python -m bgsub_lightning"},
+                args=[command, *(["--name", name] if name else []), *arguments],
+            )
+        except SIGTERMException:  # with which Lightning ends an evaluation, with status 0
+            raise SystemExit(128 + signal.SIGTERM) from None
 
 
 _EXPECTED_WARNINGS = (
@@ -109,7 +123,17 @@ class SaveConfig(SaveConfigCallback):
 
 
 class TrainingCLI(LightningCLI):
-    """Lightning's command line, with one run directory per run."""
+    """Lightning's command line, with one run directory per run.
+
+    Args:
+        command: The command and its options as they were given.
+        arguments: Lightning's.
+        settings: Lightning's.
+    """
+
+    def __init__(self, *arguments: Any, command: Sequence[str], **settings: Any) -> None:
+        self.command = command
+        super().__init__(*arguments, **settings)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:  # noqa: D102
         parser.add_argument(
@@ -151,6 +175,15 @@ class TrainingCLI(LightningCLI):
         (https://github.com/Lightning-AI/pytorch-lightning/pull/21455).
         """
 
+    def _set_seed(self) -> None:
+        """Seed all that is random by one number: of the two options, the one that is told."""
+        told, chosen = self._given.seed_everything, self._given.data
+        if told is True:
+            self._given.seed_everything = told = chosen.get("init_args.seed") or 0
+        if "init_args.seed" in chosen and chosen.init_args.seed is None:
+            chosen.init_args.seed = int(told)
+        super()._set_seed()
+
     @property
     def _given(self) -> Any:
         return self.config[self.subcommand]
@@ -172,12 +205,18 @@ class TrainingCLI(LightningCLI):
         """
         if self.subcommand == "fit":
             self._require_free_or_resumed()
+        self._make_run_dir()
         given = self._given.ckpt_path
         if given is None and self.subcommand != "fit" and self._is_trained:
             given = "last"
         if given in {"last", "best"}:
             path = self.run_dir / "checkpoints" / f"{given}.ckpt"
-            if not path.is_file() and self.subcommand == "fit":
+            if self.subcommand == "fit" and given == "last":
+                newest = newest_checkpoint(self.run_dir)
+                if newest is None:
+                    console.print(f"There is no {path} yet: this is the first start.")
+                given = newest and str(newest)
+            elif not path.is_file() and self.subcommand == "fit":
                 console.print(f"There is no {path} yet: this is the first start.")
                 given = None
             elif not path.is_file():
@@ -189,8 +228,8 @@ class TrainingCLI(LightningCLI):
                 given = str(path)
         if given is not None and not Path(given).is_file():
             raise UserError(f"--ckpt_path: {given}: no such file. Name a file, or `last` or `best` of the run.")
-        if given is not None and not _is_torch_file(Path(given)):
-            raise UserError(f"{given}: is no checkpoint, or one that was cut off. Name another by --ckpt_path FILE.")
+        if given is not None and (what := damage(Path(given))):
+            raise UserError(f"{given}: is no checkpoint, or a damaged one ({what}). Name another by --ckpt_path FILE.")
         self._given.ckpt_path = given
         if self.subcommand == "test":
             self._given.verbose = False  # the table is ours
@@ -213,10 +252,11 @@ class TrainingCLI(LightningCLI):
             if cause is None:
                 raise
             raise cause from None
+        if self.trainer.is_global_zero and not self._given.trainer.fast_dev_run:
+            self._note_start()
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Make the trainer, with the run directory and the loggers of ours where the configuration names none."""
-        self.run_dir.mkdir(parents=True, exist_ok=True)
         if self._given.trainer.logger is None:
             kwargs["logger"] = False if self._given.trainer.fast_dev_run else self._loggers()
         if self._given.trainer.plugins is None:
@@ -294,22 +334,68 @@ class TrainingCLI(LightningCLI):
             )
         return loggers
 
+    def _make_run_dir(self) -> None:
+        try:
+            self.run_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"--run_dir: {self.run_dir}: cannot be made ({error.strerror}). Name another folder."
+            ) from error
+        if not os.access(self.run_dir, os.W_OK | os.X_OK):
+            raise UserError(f"--run_dir: {self.run_dir}: cannot be written to. Name another folder.")
+
+    @property
+    def _record(self) -> Path:
+        return self.run_dir / "run.json"
+
+    def _recorded(self) -> dict[str, Any]:
+        if not self._record.is_file():
+            return {}
+        try:
+            return dict(json.loads(self._record.read_text()))
+        except ValueError as error:
+            raise UserError(
+                f"{self._record}: is no run.json of this tool ({error}). Delete it: the run then goes on under a new "
+                f"id at W&B."
+            ) from error
+
+    def _write_record(self, content: dict[str, Any]) -> None:
+        with whole_file(self._record) as partial:
+            partial.write_text(json.dumps(content, indent=1) + "\n")
+
     def _run_id(self) -> str:
         """Return the run's id at W&B, the same each time the run is continued; an agent tells its runs' ids."""
-        path = self.run_dir / "run.json"
-        if not path.is_file():
-            told = os.environ.get("WANDB_RUN_ID") or uuid.uuid4().hex[:8]
-            with whole_file(path) as partial:
-                partial.write_text(json.dumps({"wandb_id": told}) + "\n")
-        return str(json.loads(path.read_text())["wandb_id"])
+        recorded = self._recorded()
+        if "wandb_id" not in recorded:
+            recorded = {"wandb_id": os.environ.get("WANDB_RUN_ID") or uuid.uuid4().hex[:8], **recorded}
+            if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+                self._write_record(recorded)
+        return str(recorded["wandb_id"])
+
+    def _note_start(self) -> None:
+        """Add to ``run.json`` what this start of the run was made with."""
+        recorded = self._recorded()
+        start = {
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            "command": shlex.join(["python", "-m", "bgsub_lightning", *self.command]),
+            "folder": str(Path.cwd()),
+            "from": self._given.ckpt_path,
+            "seed": self._given.seed_everything,
+            "host": platform.node(),
+            "device": device_name(self.trainer.strategy.root_device),
+            "processes": self.trainer.world_size,
+            "versions": versions(),
+            "source": source_tree(),
+        }
+        self._write_record({**recorded, "starts": [*recorded.get("starts", []), start]})
 
     def _require_free_or_resumed(self) -> None:
         """Never train over a run that is there, and do nothing for one that is finished."""
-        finished, last = self.run_dir / "finished.json", self.run_dir / "checkpoints" / "last.ckpt"
-        if not finished.is_file() and not last.is_file():
+        finished, folder = self.run_dir / "finished.json", self.run_dir / "checkpoints"
+        if not finished.is_file() and not checkpoints_of(self.run_dir):
             return
         given = self._given.ckpt_path
-        if given in {"last", "best"} or (given and Path(given).resolve().parent == last.parent.resolve()):
+        if given in {"last", "best"} or (given and Path(given).resolve().parent == folder.resolve()):
             if not finished.is_file():
                 return
             done = json.loads(finished.read_text())
@@ -329,12 +415,3 @@ class TrainingCLI(LightningCLI):
         if trainer.max_steps > 0:
             return bool(trainer.max_steps > steps)
         return bool(trainer.max_epochs is not None and trainer.max_epochs > epochs)
-
-
-def _is_torch_file(path: Path) -> bool:
-    """Whether a file is one of torch.save's, and whole."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return any(name.endswith("data.pkl") for name in archive.namelist())
-    except (OSError, zipfile.BadZipFile):
-        return False
