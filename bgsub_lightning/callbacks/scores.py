@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from bgsub_lightning.callbacks.processes import gathered
 from bgsub_lightning.console import console
 from bgsub_lightning.data import EvaluationBatch
 from bgsub_lightning.errors import UserError
@@ -98,11 +99,7 @@ class ScoreWriter(Callback):
         dice = module.dice.by_scene()
         at_thresholds = module.confusion_at_thresholds.by_scene()
         dice_at_thresholds = module.dice_at_thresholds.by_scene()
-        rows = self.rows
-        if trainer.world_size > 1:
-            parts: list[Any] = [None] * trainer.world_size
-            torch.distributed.all_gather_object(parts, self.rows)
-            rows = [row for part in parts for row in part]
+        rows = [row for part in gathered(trainer, self.rows) for row in part]
         if not trainer.is_global_zero:
             return
         data = module.datamodule

@@ -20,6 +20,7 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
@@ -30,7 +31,9 @@ from bgsub_lightning import backgrounds, data, modules, sampling, scenes  # noqa
 from bgsub_lightning.callbacks import (
     AtomicCheckpointIO,
     BackgroundWriter,
+    BatchNormSync,
     BestCheckpoint,
+    Compile,
     FinishedMarker,
     LastCheckpoint,
     MaskWriter,
@@ -45,6 +48,7 @@ from bgsub_lightning.callbacks import (
 from bgsub_lightning.commands.includes import expand
 from bgsub_lightning.commands.members import scene_folder
 from bgsub_lightning.commands.parser import TrainingParser
+from bgsub_lightning.commands.processes import end_all
 from bgsub_lightning.console import console
 from bgsub_lightning.data import ScenesDataModule
 from bgsub_lightning.errors import UserError
@@ -161,12 +165,13 @@ class TrainingCLI(LightningCLI):
             (ScoreWriter, "scores"),
             (MaskWriter, "masks"),
             (BackgroundWriter, "backgrounds"),
+            (Compile, "compile"),
             (FinishedMarker, "finished"),
         ):
             parser.add_lightning_class_args(callback, key)
         for name in ("inputs", "plan"):
             parser.link_arguments(f"model.{name}", f"data.init_args.{name}", apply_on="instantiate")
-        parser.set_defaults({"trainer.use_distributed_sampler": False})
+        parser.set_defaults({"trainer.use_distributed_sampler": False, "trainer.sync_batchnorm": True})
 
     def _parse_ckpt_path(self) -> None:
         """Leave the configuration as it was given.
@@ -260,8 +265,18 @@ class TrainingCLI(LightningCLI):
         if self._given.trainer.logger is None:
             kwargs["logger"] = False if self._given.trainer.fast_dev_run else self._loggers()
         if self._given.trainer.plugins is None:
-            kwargs["plugins"] = [AtomicCheckpointIO(), *self._environment()]
-        return super().instantiate_trainer(default_root_dir=str(self.run_dir), **kwargs)
+            synchronised = [BatchNormSync()] if self._given.trainer.sync_batchnorm else []
+            kwargs["plugins"] = [AtomicCheckpointIO(), *self._environment(), *synchronised]
+        trainer = super().instantiate_trainer(default_root_dir=str(self.run_dir), **kwargs)
+        if self.model.plan and self._given.trainer.strategy == "auto" and isinstance(trainer.strategy, DDPStrategy):
+            trainer.strategy._ddp_kwargs["find_unused_parameters"] = True  # what `auto` is for a system of stages
+        return trainer
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        try:
+            super()._run_subcommand(subcommand)
+        except Exception as error:
+            end_all(self.trainer, error)
 
     def _environment(self) -> list[LightningEnvironment]:
         """Return who starts the processes, where Lightning's guess would be wrong.
@@ -365,11 +380,12 @@ class TrainingCLI(LightningCLI):
 
     def _run_id(self) -> str:
         """Return the run's id at W&B, the same each time the run is continued; an agent tells its runs' ids."""
+        if rank_zero_only.rank:  # type: ignore[attr-defined]
+            return ""  # of a logger that writes nothing
         recorded = self._recorded()
         if "wandb_id" not in recorded:
             recorded = {"wandb_id": os.environ.get("WANDB_RUN_ID") or uuid.uuid4().hex[:8], **recorded}
-            if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
-                self._write_record(recorded)
+            self._write_record(recorded)
         return str(recorded["wandb_id"])
 
     def _note_start(self) -> None:
@@ -400,7 +416,7 @@ class TrainingCLI(LightningCLI):
                 return
             done = json.loads(finished.read_text())
             if self._goes_beyond(done["steps"], done["epochs"]):
-                finished.unlink()
+                finished.unlink(missing_ok=True)  # another process may have been faster
                 return
             console.print(f"{self.run_dir}: this run is finished; there is nothing to do.")
             raise SystemExit(0)
