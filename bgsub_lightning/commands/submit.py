@@ -10,8 +10,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rich.table import Table
-
 from bgsub_lightning.cli import COMMANDS
 from bgsub_lightning.cluster import BatchScript, Job, Resources, State, find_jobs, require_slurm, states, submit
 from bgsub_lightning.cluster.script import LAUNCHED
@@ -375,21 +373,21 @@ def _resumable(name: str, options: Sequence[str], folder: Path) -> list[str]:
 def _show_status(folder: Path) -> None:
     jobs = find_jobs(folder)
     known = states(number for job in jobs for number in (job.number, *(job.report or ())[:1]))
-    table = Table(box=None, pad_edge=False)
-    for title in ("run", "job", "state", "log"):
-        table.add_column(title, overflow="fold")
+    rows = [("run", "job", "state", "log")]
     logs: list[Path] = []
     for job in jobs:
         for index, run in enumerate(job.runs):
             number = job.task(index)
-            state = _state(Path(run), job, known.get(number))
-            table.add_row(run, number, state, str(job.log_of(index)))
             logs.append(job.log_of(index))
+            rows.append((run, number, _state(Path(run), job, known.get(number)), str(logs[-1])))
         if job.report:
-            of_report = known.get(job.report[0])
-            table.add_row("(table)", job.report[0], _told(of_report) if of_report else "over", job.report[1])
-            logs.append(Path(job.report[1]))
-    console.print(table)
+            number, log = job.report
+            logs.append(Path(log))
+            rows.append(("(the table)", number, _told(known[number]) if number in known else "over", log))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        line = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True))
+        console.print(line.rstrip(), markup=False, soft_wrap=True)
     if len(jobs) == 1:
         _show_end(logs)
 

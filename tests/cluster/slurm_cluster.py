@@ -53,15 +53,15 @@ class Cluster:
 
     Attributes:
         root: Its files; logs of its daemons are ``*.log``.
-        environment: What its clients need.
+        variables: Of the environment, which its clients need.
     """
 
     root: Path
-    environment: dict[str, str]
+    variables: dict[str, str]
 
     def ask(self, *command: str) -> str:
         """Run one of its commands, and return what it says; nothing if it fails."""
-        return subprocess.run(command, env=self.environment, capture_output=True, text=True).stdout.strip()
+        return subprocess.run(command, env=os.environ | self.variables, capture_output=True, text=True).stdout.strip()
 
     def state(self, job: str) -> str:
         """The state of a job, or of a task ``ARRAY_TASK``."""
@@ -84,8 +84,7 @@ def slurm_cluster(nodes: int = 2) -> Iterator[Cluster]:
     Daemons end with this process, should it be killed.
     """
     root = Path(tempfile.mkdtemp(prefix="slurm-tests-"))
-    environment = os.environ | {"SLURM_CONF": str(root / "slurm.conf")}
-    cluster = Cluster(root, environment)
+    cluster = Cluster(root, {"SLURM_CONF": str(root / "slurm.conf")})
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, root, ignore_errors=True)
         _configure(root, [f"n{number}" for number in range(1, nodes + 1)])
@@ -95,7 +94,11 @@ def slurm_cluster(nodes: int = 2) -> Iterator[Cluster]:
             log = stack.enter_context((root / f"{name}.log").open("w"))
             ends_with_us = ("setpriv", "--pdeathsig", "KILL")
             daemon = subprocess.Popen(
-                [*ends_with_us, *command], env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+                [*ends_with_us, *command],
+                env=os.environ | cluster.variables,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
             stack.callback(_end, daemon)
 

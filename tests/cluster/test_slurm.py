@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -13,89 +12,99 @@ import pytest
 from slurm_cluster import Cluster, holds_within
 from tiny_training import assert_alike, content
 
+from bgsub_lightning.cli import main
 from bgsub_lightning.cluster import Job
 from bgsub_lightning.results import TestResult
 
 pytestmark = pytest.mark.slow
 
-Program = Callable[..., "subprocess.CompletedProcess[str]"]
+Submit = Callable[..., tuple[int, str]]
+
+PATIENCE = 600
+"""Seconds after which something hangs."""
 
 
 @pytest.fixture
-def program(cluster: Cluster, tmp_path: Path) -> Program:
-    """Runs a command of the program on the login node; names of the virtual nodes cannot be resolved."""
-    environment = cluster.environment | {"MASTER_ADDR": "127.0.0.1", "OMP_NUM_THREADS": "1"}
+def submit(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Submit:
+    """Runs ``submit`` on the login node, and returns its exit status and what it says."""
+    for name, value in cluster.variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")  # nobody resolves names of virtual nodes
+    monkeypatch.chdir(tmp_path)
 
-    def call(*words: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "bgsub_lightning", *map(str, words)]
-        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    def call(*words: object) -> tuple[int, str]:
+        status = main(["submit", *map(str, words)])
+        told = capfd.readouterr()
+        return status, told.out + told.err
 
     return call
 
 
 def test_two_nodes_preempted_and_queued_again_end_as_if_they_were_not(
-    cluster: Cluster, program: Program, tiny: Path, tmp_path: Path
+    cluster: Cluster, submit: Submit, tiny: Path, tmp_path: Path
 ) -> None:
     fit = ["fit", "--config", tiny, "--trainer.max_epochs=40", "--trainer.check_val_every_n_epoch=5"]
     fit.append("--last.every_n_train_steps=1000")  # what is resumed is what was saved on the signal
-    submitted = program("submit", "--gpus=0", "--nodes=2", "--time=10", "--", *fit, "--run_dir=run")
-    assert submitted.returncode == 0, submitted.stderr
+    status, told = submit("--gpus=0", "--nodes=2", "--time=60", "--", *fit, "--run_dir=run")
+    assert status == 0, told
     run = tmp_path / "run"
     job = Job.load(run)
     assert job
-    assert f"job {job.number}" in submitted.stdout
+    assert f"Submitted job {job.number}" in told
 
-    again = program("submit", "--gpus=0", "--nodes=2", "--", *fit, "--run_dir=run")
-    assert again.returncode == 2
-    assert f"job {job.number} is at it already" in again.stderr
+    status, told = submit("--gpus=0", "--nodes=2", "--", *fit, "--run_dir=run")
+    assert status == 2
+    assert f"job {job.number} is at it already" in told
 
     log = tmp_path / job.log
     last = run / "checkpoints/last.ckpt"
-    assert holds_within(120, last.exists), log.read_text() if log.exists() else cluster.state(job.number)
+    assert holds_within(PATIENCE, last.exists), log.read_text() if log.exists() else cluster.state(job.number)
     cluster.ask("scancel", "--signal=USR1", job.number)
-    assert holds_within(60, lambda: "SIGUSR1" in log.read_text()), log.read_text()
-    told = program("submit", "--status", "run").stdout
+    assert holds_within(PATIENCE, lambda: "SIGUSR1" in log.read_text()), log.read_text()
+    told = submit("--status", "run")[1]
     assert re.search(rf"run +{job.number} +(pending|completing|running|requeued)", told), told
     assert not (run / "finished.json").exists()
     stopped = content(last)["global_step"]
-    cluster.wait_for(job.number, "COMPLETED")
+    cluster.wait_for(job.number, "COMPLETED", seconds=PATIENCE)
 
     whole = subprocess.run(
         [sys.executable, "-m", "bgsub_lightning", *map(str, fit), "--trainer.devices=2", "--run_dir=whole"],
         cwd=tmp_path,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     assert whole.returncode == 0
     end = content(last)["global_step"]
     assert 0 < stopped < end
     assert_alike(tmp_path / "whole/checkpoints/last.ckpt", last)
     assert_alike(tmp_path / "whole/checkpoints/best.ckpt", run / "checkpoints/best.ckpt")
-    told = program("submit", "--status", "run").stdout
+    told = submit("--status", "run")[1]
     assert re.search(rf"run +{job.number} +trained", told), told
     assert str(job.log) in told
 
 
-def test_campaign_is_an_array_and_a_report(cluster: Cluster, program: Program, tiny: Path, tmp_path: Path) -> None:
+def test_campaign_is_an_array_and_a_report(cluster: Cluster, submit: Submit, tiny: Path, tmp_path: Path) -> None:
     campaign = ["campaign", tiny, "--over", "fold=1,2,3", "--out=out", "--trainer.max_epochs=1"]
-    submitted = program("submit", "--gpus=0", "--time=10", "--at_once=2", "--", *campaign)
-    assert submitted.returncode == 0, submitted.stderr
+    status, told = submit("--gpus=0", "--time=60", "--at_once=2", "--", *campaign)
+    assert status == 0, told
     job = Job.load(tmp_path / "out")
     assert job
     assert job.report
     number, log = job.report
-    cluster.wait_for(number, "COMPLETED", seconds=300)
+    cluster.wait_for(number, "COMPLETED", seconds=PATIENCE)
     assert all((tmp_path / "out" / f"fold_{fold}/finished.json").is_file() for fold in (1, 2, 3))
     singles = [TestResult.load(tmp_path / "out" / f"fold_{fold}") for fold in (1, 2, 3)]
     merged = TestResult.load(tmp_path / "out").videos
     assert merged == singles[0].videos | singles[1].videos | singles[2].videos
     assert "3 of 3 members are done" in (tmp_path / log).read_text()
-    told = program("submit", "--status", "out").stdout
+    told = submit("--status", "out")[1]
     for task, fold in enumerate((1, 2, 3)):
         assert re.search(rf"out/fold_{fold} +{job.number}_{task} +trained and tested", told), told
     assert "members are done" in told  # the end of the newest log
-    again = program("submit", "--gpus=0", "--", *campaign)
-    assert again.returncode == 0
-    assert "all members are done" in again.stdout
+    status, told = submit("--gpus=0", "--", *campaign)
+    assert status == 0
+    assert "all members are done" in told
 
 
 def test_fit_in_a_batch_script_without_srun_starts_its_own_processes(
@@ -116,9 +125,9 @@ def test_fit_in_a_batch_script_without_srun_starts_its_own_processes(
         (["--sbatch=no-such=1"], "unrecognized option '--no-such=1'"),
     ],
 )
-def test_what_slurm_does_not_take(program: Program, tiny: Path, tmp_path: Path, options: list[str], said: str) -> None:
-    refused = program("submit", "--gpus=0", *options, "--", "fit", "--config", tiny, "--run_dir=run")
-    assert refused.returncode == 2
-    assert refused.stderr.startswith("error: SLURM does not take the job:")
-    assert said in refused.stderr
+def test_what_slurm_does_not_take(submit: Submit, tiny: Path, tmp_path: Path, options: list[str], said: str) -> None:
+    status, told = submit("--gpus=0", *options, "--", "fit", "--config", tiny, "--run_dir=run")
+    assert status == 2
+    assert told.startswith("error: SLURM does not take the job:")
+    assert said in told
     assert not list((tmp_path / "run").rglob("*.json"))
