@@ -265,7 +265,13 @@ def _submit_campaign(given: argparse.Namespace, resources: Resources, words: Seq
     job = _submitted(script, words, [campaign.folder(member) for member in members])
     job.save(campaign.out)  # before the next request, which may be refused
     report = _report(script, words, job.number)
-    number = submit(report)
+    try:
+        number = submit(report)
+    except UserError as error:
+        raise UserError(
+            f"Array {job.number} is submitted, and the job that makes its table is not: {error}\n"
+            f"`campaign … --results` makes the table at any time."
+        ) from error
     job = replace(job, report=(number, str(report.log).replace("%j", number)))
     job.save(campaign.out)
     _tell(job, campaign.out)

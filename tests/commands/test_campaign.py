@@ -199,6 +199,12 @@ def test_folds_are_merged_and_what_is_done_is_left_alone(
         )
         singles.append(TestResult.load(tmp_path / "by_hand"))
     assert TestResult.load(out).videos == singles[0].videos | singles[1].videos
+    capsys.readouterr()
+    assert campaign(mog2, "--over", "fold=1,2,3", "--out", out, "--results") == 0  # runs nothing
+    told = capsys.readouterr().out
+    assert "Not run yet: fold 3." in told
+    assert "2 of 3 members are done" in told
+    assert len(calls) == 2
 
     before = (out / "fold_1/scores.json").stat().st_mtime_ns
     capsys.readouterr()

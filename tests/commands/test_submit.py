@@ -151,9 +151,9 @@ def test_members_that_are_done_are_left_out(dry_run: Callable[..., str], tmp_pat
 
 
 def test_workers_are_an_array_of_one_command(dry_run: Callable[..., str]) -> None:
-    text = dry_run(["--array=4", "--cpus=2"], "prepare", "--reader=CDnet2014")
+    text = dry_run(["--array=4", "--cpus=2"], "prepare", "--dataset=CDnet2014")
     assert directives(text)["array"] == "0-3%4"
-    assert text.count("run prepare --reader=CDnet2014") == 1
+    assert text.count("run prepare --dataset=CDnet2014") == 1
     assert "--trainer" not in text
 
 
@@ -233,6 +233,58 @@ def test_states_where_accounts_are_kept(scheduler: Callable[..., None]) -> None:
     }
     scheduler("squeue", "6|PENDING|(BeginTime)|0:00")  # the queue is the newer news
     assert states(["6"])["6"].name == "PENDING"
+
+
+def test_submitted_campaign_is_recorded(
+    tiny: Path,
+    tmp_path: Path,
+    scheduler: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    fails: Fails,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    scheduler("sbatch", "Submitted batch job 311")
+    command = ["submit", "--gpus=0", "--", "campaign", "tiny.yaml", "--over=fold=1,2", "--out=out"]
+    assert main(command) == 0
+    told = capfd.readouterr().out
+    assert "Submitted array of 2 tasks 311, then job 311 makes the table" in told
+    assert "submit --status out" in told
+    job = Job.load(tmp_path / "out")
+    assert job
+    assert job.runs == ("out/fold_1", "out/fold_2")
+    assert [job.task(1), str(job.log_of(1))] == ["311_1", "out/slurm/311_1.out"]
+    assert job.report == ("311", "out/slurm/311.out")
+    assert [path.name for path in (tmp_path / "out/slurm").iterdir()] == ["311_submission.sh"]
+    scheduler("squeue", "311_0|PENDING|(Priority)|0:00")
+    assert "out: job 311_0 is at it already; `scancel 311` ends it" in fails(main(command))
+
+
+def test_table_that_slurm_does_not_take(
+    tiny: Path, tmp_path: Path, scheduler: Callable[..., None], monkeypatch: pytest.MonkeyPatch, fails: Fails
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    scheduler("sbatch", "")
+    (tmp_path / "slurm_programs/sbatch").write_text(
+        "#!/bin/sh\nif grep -q afterany $1; then echo 'sbatch: error: QOS' >&2; exit 1; fi\n"
+        "echo Submitted batch job 9\n"
+    )
+    message = fails(main(["submit", "--", "campaign", "tiny.yaml", "--over=fold=1,2", "--out=out"]))
+    for part in ("Array 9 is submitted", "sbatch: error: QOS", "--results"):
+        assert part in message
+    job = Job.load(tmp_path / "out")
+    assert job
+    assert job.report is None
+
+
+def test_fit_in_an_allocation_without_srun(
+    run: Callable[..., int], fails: Fails, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name, value in {"JOB_ID": "7", "NTASKS": "2", "NTASKS_PER_NODE": "2", "JOB_NAME": "mine"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    assert "put `srun` before the command, or use `submit`" in fails(run("fit", "--trainer.num_nodes=2"))
+    assert run("fit", "--trainer.max_steps=1") == 0  # and waits for nobody
+    assert (tmp_path / "run/finished.json").is_file()
 
 
 def test_status(
