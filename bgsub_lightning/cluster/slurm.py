@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import shutil
 import subprocess
 from collections.abc import Iterable
@@ -66,7 +67,7 @@ def submit(script: BatchScript) -> str:
         with contextlib.redirect_stderr(io.StringIO()):  # what is wrong is in the exception as well
             job = executor._submit_command(script.command)
     except FailedJobError as error:
-        said = [line for line in str(error).splitlines() if line.startswith("sbatch: ")]
+        said = [re.sub("sbatch: (error: )?", "", line) for line in str(error).splitlines() if "sbatch: " in line]
         raise UserError("SLURM does not take the job:\n  " + "\n  ".join(said or [str(error)])) from error
     finally:
         for left in script.folder.glob(".submission_file_*.sh"):

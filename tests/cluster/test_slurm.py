@@ -121,7 +121,7 @@ def test_fit_in_a_batch_script_without_srun_starts_its_own_processes(
     ("options", "said"),
     [
         (["--partition=gqu"], "invalid partition specified: gqu"),
-        (["--nodes=3"], "Node count specification invalid"),
+        (["--mem=lots"], "Invalid --mem specification"),
         (["--sbatch=no-such=1"], "unrecognized option '--no-such=1'"),
     ],
 )
