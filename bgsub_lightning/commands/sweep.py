@@ -519,8 +519,8 @@ def _look(launch: Launch, study: Study, running: _Running) -> str | None:
     while running.judged < len(values):
         running.judged += 1
         so_far = values[: running.judged]
-        is_strict = launch.sweep.hyperband is not None and launch.sweep.hyperband.strict
-        running.trial.report(so_far[-1] if is_strict else best(so_far), running.judged)
+        by_best = launch.sweep.hyperband is not None and not launch.sweep.hyperband.strict
+        running.trial.report(best(so_far) if by_best else so_far[-1], running.judged)
         if running.trial.should_prune() and not is_finished:
             end(running.process, ways=(signal.SIGTERM, signal.SIGKILL))
             study.tell(running.trial, state=TrialState.PRUNED)
