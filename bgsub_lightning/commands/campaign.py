@@ -467,7 +467,7 @@ def _failure(arguments: Sequence[str], lock: int) -> str | None:
     if status < 0:
         return f"killed by {signal.Signals(-status).name}"
     if status in {128 + signal.SIGTERM, 128 + signal.SIGUSR1}:
-        return f"stopped by {signal.Signals(status - 128).name}, its state saved"
+        return f"stopped by {signal.Signals(status - 128).name}"
     told = [line for line in reversed(lines) if line.strip()]
     return next((line for line in told if line.startswith("error: ")), told[0] if told else f"exit status {status}")
 
