@@ -127,7 +127,7 @@ class LastCheckpoint(_RunCheckpoint):
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep the state before a validation, marked as within it, so that a resumed run does all of it."""
-        if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:  # type: ignore[attr-defined]
+        if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
             return
         progress = trainer.fit_loop.epoch_loop.val_loop.batch_progress
         progress.reset()
@@ -148,14 +148,14 @@ class LastCheckpoint(_RunCheckpoint):
         dataloader_idx: int = 0,
     ) -> None:
         """Stop within a validation; of several processes each has batches of its own, and they cannot agree there."""
-        if trainer.world_size == 1 and trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:  # type: ignore[attr-defined]
+        if trainer.world_size == 1 and trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
             self._stopping = self._signals.received
             self._stop_if_asked(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep what a validation has found, the best score above all; the one before was saved without it."""
         super().on_validation_end(trainer, pl_module)
-        if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:  # type: ignore[attr-defined]
+        if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
             self._save(trainer)
             self._stopping = self._signals.agreed(trainer)
 

@@ -9,8 +9,8 @@ import threading
 from types import FrameType
 
 import torch
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import Trainer
-from lightning.pytorch.plugins.environments import SLURMEnvironment
 
 from bgsub_lightning.console import console
 

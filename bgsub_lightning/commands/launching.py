@@ -120,7 +120,7 @@ def reason(status: int, told: Sequence[str]) -> str | None:
     if status < 0:
         return f"killed by {signal.Signals(-status).name}"
     if status in {128 + signal.SIGTERM, 128 + signal.SIGUSR1}:
-        return f"stopped by {signal.Signals(status - 128).name}, its state saved"
+        return f"stopped by {signal.Signals(status - 128).name}"
     lines = [line for line in reversed(told) if line.strip()]
     return next((line for line in lines if line.startswith("error: ")), lines[0] if lines else f"exit status {status}")
 

@@ -210,36 +210,39 @@ class TrainingCLI(LightningCLI):
         """
         if self.subcommand == "fit":
             self._require_free_or_resumed()
+        path = self._checkpoint(self._given.ckpt_path)
+        self._given.ckpt_path = path and str(path)
         self._make_run_dir()
-        given = self._given.ckpt_path
-        if given is None and self.subcommand != "fit" and self._is_trained:
-            given = "last"
-        if given in {"last", "best"}:
-            path = self.run_dir / "checkpoints" / f"{given}.ckpt"
-            if self.subcommand == "fit" and given == "last":
-                newest = newest_checkpoint(self.run_dir)
-                if newest is None:
-                    console.print(f"There is no {path} yet: this is the first start.")
-                given = newest and str(newest)
-            elif not path.is_file() and self.subcommand == "fit":
-                console.print(f"There is no {path} yet: this is the first start.")
-                given = None
-            elif not path.is_file():
-                raise UserError(
-                    f"{path}: there is no such checkpoint. Train first (`fit` with the same --config and --run_dir), "
-                    f"or name a checkpoint by --ckpt_path FILE."
-                )
-            else:
-                given = str(path)
-        if given is not None and not Path(given).is_file():
-            raise UserError(f"--ckpt_path: {given}: no such file. Name a file, or `last` or `best` of the run.")
-        if given is not None and (what := damage(Path(given))):
-            raise UserError(f"{given}: is no checkpoint, or a damaged one ({what}). Name another by --ckpt_path FILE.")
-        self._given.ckpt_path = given
         if self.subcommand == "test":
             self._given.verbose = False  # the table is ours
         if self.subcommand == "predict":
             self._given.return_predictions = False  # they are written as they come, and do not fit into memory
+
+    def _checkpoint(self, given: str | None) -> Path | None:
+        """Find what to begin from; a damaged one gives way to the one before only where a run is continued."""
+        if given is None and self.subcommand != "fit" and self._is_trained:
+            given = "last"
+        if given is None:
+            return None
+        path = Path(given)
+        if given in {"last", "best"}:
+            path = self.run_dir / "checkpoints" / f"{given}.ckpt"
+            newest = newest_checkpoint(self.run_dir) if (self.subcommand, given) == ("fit", "last") else None
+            if newest is not None:
+                return newest
+            if not path.is_file() and self.subcommand == "fit":
+                console.print(f"There is no {path} yet: this is the first start.")
+                return None
+            if not path.is_file():
+                raise UserError(
+                    f"{path}: there is no such checkpoint. Train first (`fit` with the same --config and --run_dir), "
+                    f"or name a checkpoint by --ckpt_path FILE."
+                )
+        if not path.is_file():
+            raise UserError(f"--ckpt_path: {path}: no such file. Name a file, or `last` or `best` of the run.")
+        if what := damage(path):
+            raise UserError(f"{path}: is no checkpoint, or a damaged one ({what}). Name another by --ckpt_path FILE.")
+        return path
 
     def instantiate_classes(self) -> None:
         """Make the module and the datamodule.

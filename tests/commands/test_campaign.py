@@ -358,6 +358,8 @@ def test_member_that_another_process_is_at_comes_last(
         ("echo Traceback >&2; echo '  x' >&2; echo ValueError: why >&2; echo >&2; exit 1", "ValueError: why"),
         ("exit 3", "exit status 3"),
         ("echo error: before >&2; kill -KILL $$", "killed by SIGKILL"),
+        ("echo error: before >&2; exit 143", "stopped by SIGTERM"),
+        ("exit 138", "stopped by SIGUSR1"),
     ],
 )
 def test_what_went_wrong(
