@@ -220,7 +220,10 @@ class TrainingCLI(LightningCLI):
         if self._given.trainer.logger is None:
             kwargs["logger"] = False if self._given.trainer.fast_dev_run else self._loggers()
         if self._given.trainer.plugins is None:
-            kwargs["plugins"] = [AtomicCheckpointIO(), *([BatchNormSync()] if self._given.trainer.sync_batchnorm else [])]
+            kwargs["plugins"] = [
+                AtomicCheckpointIO(),
+                *([BatchNormSync()] if self._given.trainer.sync_batchnorm else []),
+            ]
         trainer = super().instantiate_trainer(default_root_dir=str(self.run_dir), **kwargs)
         if self.model.plan and self._given.trainer.strategy == "auto" and isinstance(trainer.strategy, DDPStrategy):
             trainer.strategy._ddp_kwargs["find_unused_parameters"] = True  # what `auto` is for a system of stages
