@@ -273,7 +273,8 @@ def test_scores_of_two_processes_are_those_of_one(experiment: Make, system: str)
 # --- switches of the trainer ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("system", marked(SYSTEMS))
+@pytest.mark.slow
+@pytest.mark.parametrize("system", SYSTEMS)
 def test_half_precision(experiment: Make, system: str) -> None:
     """The convolutions compute in 16 bits; weights, gradients and scores are not."""
     run = experiment(system)
@@ -289,8 +290,9 @@ def test_half_precision(experiment: Make, system: str) -> None:
     assert 0 <= logged["test/f_measure"] <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ["norm", "value"])
-@pytest.mark.parametrize("system", marked(SYSTEMS))
+@pytest.mark.parametrize("system", SYSTEMS)
 def test_gradients_are_clipped(experiment: Make, system: str, algorithm: str) -> None:
     run = experiment(system)
     options = ["--trainer.gradient_clip_val=1e-4", f"--trainer.gradient_clip_algorithm={algorithm}"]
@@ -307,7 +309,8 @@ def test_gradients_are_clipped(experiment: Make, system: str, algorithm: str) ->
     assert changed
 
 
-@pytest.mark.parametrize("system", marked(SYSTEMS))
+@pytest.mark.slow
+@pytest.mark.parametrize("system", SYSTEMS)
 def test_compiled(experiment: Make, system: str) -> None:
     """The same weights, to rounding, under the same names; a checkpoint of either serves both."""
     run = experiment(system)
