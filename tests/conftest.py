@@ -40,7 +40,7 @@ def real_data(request: pytest.FixtureRequest) -> Path:
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_video() -> Callable[..., Path]:
     """Writer of tiny videos: ``make_video(root, category, video, **settings) -> folder of the video``."""
     return _make_video

@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection, wait
 from time import monotonic
 from typing import Any
 
-_PATIENCE = 120.0  # seconds
+_PATIENCE = 600.0  # seconds, many of which a busy machine needs to import Lightning
 
 
 class TwoProcesses:

@@ -48,11 +48,11 @@ class Compile(Callback):
         if self.backend is None:
             return
         compilers = [os.environ.get("CXX", "g++"), "clang++"]
-        if self.backend == "inductor" and trainer.strategy.root_device.type == "cpu":
-            if not any(map(shutil.which, compilers)):
-                raise UserError(
-                    f"compile.backend: on a CPU inductor needs a C++ compiler, and there is no {compilers[0]}. Install "
-                    f"one, name it by the environment variable CXX, or leave --compile.backend out."
-                )
+        writes_cpp = self.backend == "inductor" and trainer.strategy.root_device.type == "cpu"
+        if writes_cpp and not any(map(shutil.which, compilers)):
+            raise UserError(
+                f"compile.backend: on a CPU inductor needs a C++ compiler, and there is no {compilers[0]}. Install "
+                f"one, name it by the environment variable CXX, or leave --compile.backend out."
+            )
         for network in cast("BgsModule", pl_module).compilable:
             network.compile(backend=self.backend, mode=self.mode, dynamic=self.dynamic)

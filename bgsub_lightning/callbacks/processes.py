@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.plugins.layer_sync import TorchSyncBatchNorm
 from torch.nn import Module
 
-from bgsub_lightning.networks.batch_norm import synchronised
+from bgsub_lightning.networks.batch_norm import separate, synchronise
 
 T = TypeVar("T")
 
 
 class BatchNormSync(TorchSyncBatchNorm):
-    """What ``trainer.sync_batchnorm`` does, on CPUs as well."""
+    """What ``trainer.sync_batchnorm`` does; on CPUs as well, where PyTorch's layer cannot run."""
 
     def apply(self, model: Module) -> Module:  # noqa: D102
-        return synchronised(model)
+        if cast("LightningModule", model).trainer.strategy.root_device.type != "cpu":
+            return super().apply(model)
+        synchronise(model)
+        return model
+
+    def revert(self, model: Module) -> Module:  # noqa: D102
+        separate(model)
+        return super().revert(model)
 
 
 def gathered(trainer: Trainer, own: T) -> list[T]:

@@ -161,9 +161,7 @@ class BgsModule(LightningModule):
         foreground = outputs["probability"].float()  # autocast forbids F.binary_cross_entropy
         chances = torch.where(target == FOREGROUND, foreground, 1 - foreground).clamp(min=1e-6)
         of_frames = -(chances.log() * valid).sum((1, 2)) / valid.sum((1, 2)).clamp(min=1)
-        loss = of_frames.sum() / max(
-            len(target), 1
-        )  # a mean over frames does not depend on how they are put in batches
+        loss = of_frames.sum() / max(len(target), 1)  # over frames: the same however they are put in batches
         self.log("val/loss", loss, batch_size=len(target), sync_dist=True)
         return outputs
 
