@@ -616,6 +616,6 @@ def _page(launch: Launch, study: Study) -> Path | None:
     figure = optuna.visualization.plot_parallel_coordinate(study, params=names, target_name=launch.sweep.metric)
     figure.update_layout(title=launch.sweep.file.stem)
     page = launch.out / "parallel_coordinates.html"
-    with whole_file(page) as partial:
+    with alone_in(launch.out, patient=True), whole_file(page) as partial:  # commands that share a folder end together
         figure.write_html(partial, include_plotlyjs=True, full_html=True)
     return page

@@ -221,7 +221,7 @@ def test_runs_of_an_agent_have_directories_of_their_own(
     assert main([*options, "--ckpt_path=last"]) == 0
     assert (tmp_path / "runs/s1w2/r3/finished.json").is_file()
     monkeypatch.setenv("WANDB_RUN_ID", "r4")
-    assert main([*options, "--run_dir=elsewhere", "--wandb=offline"]) == 0
+    assert main([*options, f"--run_dir={tmp_path / 'elsewhere'}", "--wandb=offline"]) == 0
     assert json.loads((tmp_path / "elsewhere/run.json").read_text()) == {"wandb_id": "r4"}
     assert {path.name for path in (tmp_path / "runs/s1w2").iterdir()} == {"r3"}
 
