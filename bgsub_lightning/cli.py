@@ -24,6 +24,7 @@ COMMANDS = {
     ),
     "submit": ("submit:run_submit", "hand one of these commands to a SLURM cluster, a campaign as an array of jobs"),
     "sweep": ("sweep:run_sweep", "run a sweep file of W&B here: a grid or a search, without an account"),
+    "evaluate": ("evaluate", "score any folder of masks by CDnet's official rule; pack a submission"),
     "report": ("report", "compare the scores of finished tests in one table"),
     "segment": ("segment", "masks, an overlay, boxes of any video or camera"),
     "export": ("export", "write the networks of a checkpoint as ONNX"),
@@ -76,7 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run_command(name: str, function: Callable[..., None], options: Sequence[str]) -> None:
     """Run a typed function with options from the command line.
 
-    Words before the first option are its first argument, such as ``report RUN RUN``.
+    Words before the first option are its first argument, such as ``report RUN RUN``. A switch may stand alone:
+    ``--by_video`` is ``--by_video true``.
 
     Raises:
         UserError: If the options do not fit, or the function raises it.
@@ -85,10 +87,14 @@ def run_command(name: str, function: Callable[..., None], options: Sequence[str]
 
     from bgsub_lightning.commands.parser import CommandParser
 
+    parameters = inspect.signature(function).parameters
     words = list(takewhile(lambda option: not option.startswith("-"), options))
-    rest = list(options[len(words) :])
+    flags = {f"--{parameter.name}" for parameter in parameters.values() if parameter.annotation in (bool, "bool")}
+    pairs = zip(options, [*options[1:], "-"], strict=False)
+    rest = [f"{option}=true" if option in flags and after.startswith("-") else option for option, after in pairs]
+    rest = rest[len(words) :]
     if words:
-        parameter = next(iter(inspect.signature(function).parameters.values()))
+        parameter = next(iter(parameters.values()))
         value = json.dumps(words) if str(parameter.annotation).startswith("list") else " ".join(words)
         rest = [f"--{parameter.name}", value, *rest]
     prog = f"python -m bgsub_lightning {name}"

@@ -23,6 +23,7 @@ from bgsub_lightning.commands.training import TrainingCLI, run_trainer
 from bgsub_lightning.data import BaseImage, Histories, Hop, Image, References, Stream
 from bgsub_lightning.frames import DisFlow
 from bgsub_lightning.modules import (
+    BgsLibrarySubtractor,
     BgsModule,
     BmnBsn,
     CdnMedal,
@@ -57,11 +58,14 @@ SYSTEMS: dict[str, type[BgsModule]] = {  # the beginning of an experiment's name
     "cdn": CdnMedal,
     "crossnet": CrossNet,
     "demo": BmnBsn,
+    "frame_difference": ThresholdedDifference,
     "knn": ClassicalSubtractor,
     "mog2": ClassicalSubtractor,
     "recon_mcfcn": ReconMcfcn,
     "recon_mcfcn_baseline2": FrameFcn,
     "siamese": Siamese,
+    "subsense": BgsLibrarySubtractor,
+    "temporal_median": ThresholdedDifference,
     "threshold": ThresholdedDifference,
 }
 
@@ -79,6 +83,8 @@ def build(name: str, folder: Path, *options: str) -> Built:
 
 @pytest.mark.parametrize("name", [path.stem for path in EXPERIMENTS])
 def test_experiment_builds(name: str, tmp_path: Path) -> None:
+    if name == "subsense":
+        pytest.importorskip("pybgs", reason="bgslibrary is not installed")
     cli = build(name, tmp_path)
     assert cli.datamodule.inputs == cli.model.inputs
     assert type(cli.model) is system_of(name)

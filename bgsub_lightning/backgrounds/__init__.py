@@ -1,6 +1,6 @@
 """Sources of backgrounds: each watches a scene and gives a background to every frame."""
 
-from bgsub_lightning.backgrounds.classical import Mog2Background, TemporalMedian
+from bgsub_lightning.backgrounds.classical import Mog2Background, PreviousFrame, TemporalMedian
 from bgsub_lightning.backgrounds.density import DensityBackground
 from bgsub_lightning.backgrounds.reconstructed import ReconstructedBackground
 from bgsub_lightning.backgrounds.subspace import Eigenbackground, IncrementalPcp
@@ -10,6 +10,7 @@ __all__ = [
     "Eigenbackground",
     "IncrementalPcp",
     "Mog2Background",
+    "PreviousFrame",
     "ReconstructedBackground",
     "TemporalMedian",
 ]

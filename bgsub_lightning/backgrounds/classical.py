@@ -14,6 +14,37 @@ from bgsub_lightning.data.background import BackgroundSource
 from bgsub_lightning.errors import UserError
 
 
+class PreviousFrame(BackgroundSource):
+    """An earlier frame: what differs from it is frame difference.
+
+    Args:
+        interval: How many frames earlier; before there are as many, the first frame.
+    """
+
+    def __init__(self, interval: int = 1) -> None:
+        super().__init__()
+        if interval < 1:
+            raise UserError(f"PreviousFrame: interval must be 1 or more, got {interval}.")
+        self.interval = interval
+        self.reset()
+
+    def reset(self) -> None:  # noqa: D102
+        self._frames: deque[Tensor] = deque(maxlen=self.interval)
+
+    def estimate(self, images: Tensor) -> Tensor:  # noqa: D102
+        backgrounds = []
+        for image in images:
+            backgrounds.append(self._frames[0] if self._frames else image)
+            self._frames.append(image)
+        return torch.stack(backgrounds)
+
+    def settings(self) -> str:  # noqa: D102
+        return f"the frame {self.interval} before"
+
+    def pictures(self) -> dict[str, Tensor]:  # noqa: D102
+        return {"background": self._frames[0]} if self._frames else {}
+
+
 class TemporalMedian(BackgroundSource):
     """The median of each pixel and channel over the newest frames.
 

@@ -13,6 +13,7 @@ from bgsub_lightning.callbacks.checkpoints import (
     newest_checkpoint,
 )
 from bgsub_lightning.callbacks.compiled import Compile
+from bgsub_lightning.callbacks.gallery import Gallery
 from bgsub_lightning.callbacks.masks import MaskWriter
 from bgsub_lightning.callbacks.pictures import Pictures
 from bgsub_lightning.callbacks.processes import BatchNormSync
@@ -27,6 +28,7 @@ __all__ = [
     "Compile",
     "EarlyStopping",
     "FinishedMarker",
+    "Gallery",
     "LastCheckpoint",
     "MaskWriter",
     "Pictures",

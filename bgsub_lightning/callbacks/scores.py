@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -40,6 +41,8 @@ class Row(NamedTuple):
     headline: bool
     unknown: bool
 
+
+FRAMES_HEADER = ("video", "frame", *COUNTS, "trained_on", "headline")
 
 _SOME = 0.1  # of the frames with foreground: a few may have none of it at a boundary
 
@@ -125,7 +128,7 @@ class ScoreWriter(Callback):
                     threshold_counts=at_thresholds[key],
                     threshold_dice=dice_at_thresholds[key],
                     base=bases.get(key),
-                    **_of_frames([row for row in rows if row.video == key], codes[key]),
+                    **of_frames([row for row in rows if row.video == key], codes[key]),
                 )
                 for key, of_video in counts.items()
             },
@@ -136,24 +139,30 @@ class ScoreWriter(Callback):
             versions=versions(),
         )
         result.save(folder / "scores.json")
-        self._write_frames(folder / "frames.csv", rows, module)
+        trained = {key: trained_frames(module.trained_on, result.dataset, key) for key in {row.video for row in rows}}
+        write_frames(folder / "frames.csv", rows, lambda row: str(int(row.number in trained[row.video])))
         if self.show:
             console.print(table([result]))
         console.print(f"{folder / 'scores.json'} and frames.csv hold the counts by video and by frame.")
 
-    def _write_frames(self, path: Path, rows: list[Row], module: BgsModule) -> None:
-        dataset = module.datamodule.reader.name
-        trained = {key: trained_frames(module.trained_on, dataset, key) for key in {row.video for row in rows}}
-        with whole_file(path) as partial, partial.open("w", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["video", "frame", *COUNTS, "trained_on", "headline"])
-            for row in sorted(rows):
-                seen = row.number in trained[row.video]
-                writer.writerow([row.video, row.number, *row.counts, int(seen), int(row.headline)])
+
+def write_frames(path: Path, rows: Iterable[Row], trained_on: Callable[[Row], str]) -> None:
+    """Write ``frames.csv``.
+
+    Args:
+        path: The file.
+        rows: What was found in each frame.
+        trained_on: Whether a frame was trained on: 1 or 0; empty where that is not known.
+    """
+    with whole_file(path) as partial, partial.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(FRAMES_HEADER)
+        for row in sorted(rows):
+            writer.writerow([row.video, row.number, *row.counts, trained_on(row), int(row.headline)])
 
 
-def _of_frames(rows: list[Row], code: MaskCode) -> dict[str, Any]:
-    """What the rows of a video tell beside the counts of its headline."""
+def of_frames(rows: list[Row], code: MaskCode) -> dict[str, Any]:
+    """Return what the rows of a video tell beside the counts of its headline: fields of :class:`VideoResult`."""
     headline = [row for row in rows if row.headline]
     with_foreground = [row for row in headline if row.counts[0] + row.counts[2]]
     binary = sum(not row.unknown for row in with_foreground) if code is MaskCode.CDNET else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -47,7 +48,7 @@ def prepare(
     Raises:
         UserError: If the dataset is not there, a video cannot be used, or the store cannot be written.
     """
-    reader = _reader(dataset, frames, masks)
+    reader = reader_of(dataset, frames=frames, masks=masks)
     scenes = reader.scenes(reader.locate(root), scene)
     console.print(_videos(scenes))
     problems = [problem for each in scenes for problem in each.problems] + _spoiled_masks(scenes)
@@ -63,14 +64,30 @@ def prepare(
         console.print(f"The store {store} is complete for {width}×{height}.")
 
 
-def _reader(dataset: str, frames: str | None, masks: str | None) -> Reader:
-    patterns = {name: pattern for name, pattern in {"frames": frames, "masks": masks}.items() if pattern is not None}
-    if patterns and dataset not in {LIMU.name, SBI2015.name}:
+def reader_of(dataset: str, options: str = "--", **patterns: str | None) -> Reader:
+    """Return the reader of a dataset.
+
+    Args:
+        dataset: Its name, in capitals or not.
+        options: How the command's options begin that give the patterns, for messages.
+        patterns: What some readers take: ``frames`` and ``masks``; ``None`` is the reader's own.
+
+    Raises:
+        UserError: If there is no such dataset, or it takes no patterns.
+    """
+    named = {name.lower(): reader for name, reader in READERS.items()}
+    if dataset.lower() not in named:
+        close = difflib.get_close_matches(dataset.lower(), named, n=1)
+        hint = f"Did you mean {named[close[0]].name}?" if close else f"There are {', '.join(READERS)}."
+        raise UserError(f"--dataset: there is no dataset {dataset!r}. {hint}")
+    reader = named[dataset.lower()]
+    given = {name: pattern for name, pattern in patterns.items() if pattern is not None}
+    if given and reader not in (LIMU, SBI2015):
         raise UserError(
-            f"--{' and --'.join(patterns)}: the layout of {dataset} is fixed; LIMU and SBI2015 alone take patterns. "
-            f"Leave the option out."
+            f"{' and '.join(options + name for name in given)}: the layout of {reader.name} is fixed; LIMU and SBI2015 "
+            f"alone take patterns. Leave the option out."
         )
-    return READERS[dataset](**patterns)
+    return reader(**given)
 
 
 def _spoiled_masks(scenes: list[Scene]) -> list[Problem]:

@@ -15,15 +15,25 @@ from bgsub_lightning.results import (
     merged,
     precision_recall_picture,
     precision_recall_table,
+    report_page,
     require_same_frames,
     spread,
     table,
 )
+from bgsub_lightning.results.collection import collect
+from bgsub_lightning.results.layouts import of_published
+from bgsub_lightning.results.published import published as published_tables
+from bgsub_lightning.results.statistics import compare as compare_series
+from bgsub_lightning.results.statistics import comparison_table, comparisons_table
 from bgsub_lightning.results.tables import Beside
+from bgsub_lightning.results.writers import as_rich
+
+Compared = Literal["recall", "specificity", "fpr", "fnr", "pwc", "precision", "f_measure", "mean_dice"]
+"""A figure that is to be compared."""
 
 
 def report(
-    runs: list[Path],
+    runs: list[Path] | None = None,
     by_video: bool = False,
     averaging: Literal["video", "pooled"] = "video",
     include_empty: bool = False,
@@ -33,6 +43,12 @@ def report(
     curve: Path | None = None,
     precision_recall: Path | None = None,
     curve_to: float = 1.0,
+    compare: Compared | None = None,
+    by_category: bool = False,
+    published: bool = False,
+    dataset: str | None = None,
+    method: str | None = None,
+    out: Path | None = None,
 ) -> None:
     """Compare the scores of finished tests in one table: the first by category, one figure of the others beside it.
 
@@ -51,13 +67,32 @@ def report(
         curve: File for a picture of F-measure against threshold: .png, .pdf or .svg.
         precision_recall: File for a picture of precision against recall: .png, .pdf or .svg.
         curve_to: The largest threshold that the curve shows, and that a best one is looked for up to.
+        compare: Compare this figure of the first system and of each other one, video by video: mean difference with a
+            bootstrap interval, Wilcoxon's test, and what can be told from them. Folds, scenes and seeds of a system are
+            put together, campaigns are read whole.
+        by_category: With compare, take the mean over the categories' means, and draw categories before videos.
+        published: List the numbers that papers have published, instead of runs.
+        dataset: With published, those of this dataset alone.
+        method: With published, those of this method alone, by any spelling that a paper has.
+        out: Folder for a page that shows everything about the runs, and needs no network: index.html, with the tables
+            as CSV, Markdown and LaTeX and the figures as SVG beside it. Folds, scenes and seeds of a system are put
+            together, campaigns are read whole. The other options are of the terminal's table, which is not shown then.
 
     Raises:
         UserError: If there is none, they were not tested on the same frames, they cannot be merged, they have not
             counted what is asked for, or a picture cannot be made.
     """
+    if published:
+        _list_published(dataset, method)
+        return
     if not runs:
         raise UserError("Name at least one run directory, such as `report runs/bmn_bsn_small runs/mog2`.")
+    if compare is not None:
+        _compare(runs, compare, by_category)
+    if out:
+        console.print(f"{report_page(out, runs)} shows everything about the runs.", soft_wrap=True)
+    if out or compare is not None:
+        return
     results = [TestResult.load(run) for run in runs]
     if merge:
         results = [merged(results, _name_of_all(runs, results))]
@@ -76,6 +111,23 @@ def report(
         precision_recall_picture(precision_recall, results, averaging, curve_to)
         console.print(precision_recall_table(results, averaging, curve_to))
         console.print(f"{precision_recall} shows precision against recall.", soft_wrap=True)
+
+
+def _list_published(dataset: str | None, method: str | None) -> None:
+    tables = published_tables(dataset, method=method)
+    for each in tables:
+        console.print(as_rich(of_published(each)))
+        console.print()
+    for citation in dict.fromkeys(f"{each.paper}: {each.citation}." for each in tables):
+        console.print(citation, markup=False, style="dim")
+
+
+def _compare(runs: list[Path], figure: Compared, by_category: bool) -> None:
+    first, *others = collect(runs).series
+    if not others:
+        raise UserError(f"--compare needs two systems; all that is named is one, {first.name}.")
+    comparisons = [compare_series(first, other, figure, by_category) for other in others]
+    console.print(as_rich(comparison_table(*comparisons) if len(comparisons) == 1 else comparisons_table(comparisons)))
 
 
 def _name_of_all(runs: list[Path], results: list[TestResult]) -> str:

@@ -3,6 +3,7 @@
 from bgsub_lightning.frames.filling import fill_flow
 from bgsub_lightning.frames.flow import DisFlow, FarnebackFlow, FlowFiles, FlowMethod, FrameFlow, LucasKanadeFlow
 from bgsub_lightning.frames.images import pseudo_coloured, read_image, read_mask, read_roi, write_png
+from bgsub_lightning.frames.mask_files import MaskFiles, SceneCounts, count_masks
 from bgsub_lightning.frames.source import SceneFrames, fill
 from bgsub_lightning.frames.store import FrameStore, StoredArray
 
@@ -14,8 +15,11 @@ __all__ = [
     "FrameFlow",
     "FrameStore",
     "LucasKanadeFlow",
+    "MaskFiles",
+    "SceneCounts",
     "SceneFrames",
     "StoredArray",
+    "count_masks",
     "fill",
     "fill_flow",
     "pseudo_coloured",

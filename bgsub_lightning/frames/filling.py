@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 import math
-import multiprocessing
 import os
-import signal
-import threading
-from collections import deque
-from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Sequence
 from itertools import chain
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from bgsub_lightning.console import progress_bar
-from bgsub_lightning.errors import UserError
+from bgsub_lightning.frames.processes import in_processes
 from bgsub_lightning.frames.source import SceneFrames, require_room
 
 _CHUNK = 16  # frames of a task: few, so that Ctrl-C need not wait; each decodes up to τ frames that another has too
-_AHEAD = 3  # tasks per process that are computed or wait to be written
 
 _Task = tuple[int, int, list[int]]
 """Position of the scene, interval, frames."""
-
-_scenes: Sequence[SceneFrames] = ()
-"""Those of a worker process."""
 
 
 def fill_flow(scenes: Sequence[SceneFrames], taus: Sequence[int], workers: int | None = None) -> int:
@@ -63,7 +52,8 @@ def fill_flow(scenes: Sequence[SceneFrames], taus: Sequence[int], workers: int |
         for numbers in [list(scenes[position].scene.frames)]
         for start in range(0, len(numbers), _CHUNK)
     )
-    found = (_rows(scenes, task) for task in tasks) if workers == 1 else _in_processes(scenes, tasks, workers)
+    cure = "What is written stays. Go on with fewer: `python -m bgsub_lightning flow --workers N`."
+    found = in_processes(_rows, scenes, tasks, workers, cure)
     rows = chain.from_iterable(found)
     with progress_bar() as bar:
         task = bar.add_task("Computing optical flow", total=sum(frames))
@@ -82,46 +72,3 @@ def fill_flow(scenes: Sequence[SceneFrames], taus: Sequence[int], workers: int |
 def _rows(scenes: Sequence[SceneFrames], task: _Task) -> NDArray[np.uint8]:
     position, tau, numbers = task
     return np.stack([scenes[position].motion(number, tau) for number in numbers])
-
-
-def _in_processes(
-    scenes: Sequence[SceneFrames], tasks: Iterator[_Task], workers: int
-) -> Generator[NDArray[np.uint8], None, None]:
-    """Do tasks side by side, and yield what they give in their order; no more is under way than can be kept."""
-    # not forked: this process may hold threads, and a graphics card
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_begin, initargs=(scenes,))
-    begun: deque[Future[NDArray[np.uint8]]] = deque()
-    try:
-        for task in tasks:
-            begun.append(pool.submit(_rows_here, task))
-            if len(begun) == _AHEAD * workers:
-                yield begun.popleft().result()
-        while begun:
-            yield begun.popleft().result()
-    except BrokenProcessPool:
-        raise UserError(
-            "A process that computed optical flow ended before its time: it was killed, perhaps because the memory ran "
-            "out, or it could not start, as in a program without `if __name__ == '__main__':`. What is written stays. "
-            "Go on with fewer: `python -m bgsub_lightning flow --workers N`."
-        ) from None
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _begin(scenes: Sequence[SceneFrames]) -> None:
-    global _scenes
-    _scenes = scenes
-    cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the first process ends the others
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """A pool's processes would wait for ever for a parent that was killed."""
-    if parent := multiprocessing.parent_process():
-        parent.join()
-        os._exit(1)
-
-
-def _rows_here(task: _Task) -> NDArray[np.uint8]:
-    return _rows(_scenes, task)

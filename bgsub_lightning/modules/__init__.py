@@ -1,6 +1,7 @@
 """Room 7: one LightningModule per paper, and nothing in it but its training rule."""
 
 from bgsub_lightning.modules.base import BgsModule
+from bgsub_lightning.modules.bgslibrary import BgsLibrarySubtractor
 from bgsub_lightning.modules.bmn_bsn import BmnBsn
 from bgsub_lightning.modules.cdn_medal import CdnMedal
 from bgsub_lightning.modules.classical import ClassicalSubtractor
@@ -13,6 +14,7 @@ from bgsub_lightning.modules.thresholded import ThresholdedDifference
 from bgsub_lightning.modules.untrained import UntrainedModule
 
 __all__ = [
+    "BgsLibrarySubtractor",
     "BgsModule",
     "BmnBsn",
     "CdnMedal",

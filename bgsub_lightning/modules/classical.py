@@ -6,19 +6,61 @@ F. van der Heijden, "Efficient adaptive density estimation per image pixel", Pat
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from abc import abstractmethod
+from typing import Literal, Protocol
 
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from bgsub_lightning.data import EvaluationBatch, Stream
 from bgsub_lightning.modules.untrained import UntrainedModule
 
 
-class ClassicalSubtractor(UntrainedModule):
-    """A subtractor that learns while it watches: it sees every frame of a scene, from the first.
+class Subtractor(Protocol):
+    """What takes the frames of a scene one by one, from the first, and learns while it watches."""
+
+    def apply(self, image: NDArray[np.uint8], /) -> NDArray[np.uint8]:
+        """Take a frame, BGR of shape ``(H, W, 3)``, and return its mask, ``(H, W)`` or ``(H, W, C)``."""
+
+
+class StreamingSubtractor(UntrainedModule):
+    """A subtractor of a library: it sees every frame of a scene, from the first, and begins anew with each scene."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inputs = (Stream(),)
+        self._subtractor: Subtractor | None = None
+
+    @abstractmethod
+    def subtractor(self) -> Subtractor:
+        """Return one that has seen nothing, and whose random numbers do not depend on whatever ran before."""
+
+    def masks(self, frames: NDArray[np.uint8], opens: bool) -> NDArray[np.bool_]:
+        """Say where foreground is: where a mask is 255 in any of its channels, not where it takes it for shadow.
+
+        Args:
+            frames: The next frames of the scene, RGB of shape ``(B, H, W, 3)``.
+            opens: Whether they are the first.
+
+        Returns:
+            Shape ``(B, H, W)``.
+        """
+        if opens or self._subtractor is None:
+            self._subtractor = self.subtractor()
+        masks = [self._subtractor.apply(np.ascontiguousarray(frame[..., ::-1])) == 255 for frame in frames]
+        return np.stack([mask.any(-1) if mask.ndim == 3 else mask for mask in masks])
+
+    def probability(self, batch: EvaluationBatch) -> Tensor:
+        """Return 1 where the subtractor says foreground, else 0: shape ``(1, B, H, W)``."""
+        frames = (batch["image"] * 255).round().byte().movedim(-3, -1).cpu().numpy()
+        return torch.from_numpy(self.masks(frames, batch["opens"])).float().to(batch["image"].device)[None]
+
+
+class ClassicalSubtractor(StreamingSubtractor):
+    """A subtractor of OpenCV.
 
     Args:
         method: OpenCV's class, with its default parameters; what it takes for shadow is background.
@@ -27,15 +69,9 @@ class ClassicalSubtractor(UntrainedModule):
     def __init__(self, method: Literal["MOG2", "KNN"] = "MOG2") -> None:
         super().__init__()
         self.save_hyperparameters()
-        self.inputs = (Stream(),)
         self.method = method
-        self._subtractor: Any = None
 
-    def probability(self, batch: EvaluationBatch) -> Tensor:
-        """Return 1 where the subtractor says foreground, else 0: shape ``(1, B, H, W)``."""
-        if batch["opens"]:
-            cv2.setRNGSeed(0)  # KNN draws from a generator that whatever ran before has moved
-            self._subtractor = getattr(cv2, f"createBackgroundSubtractor{self.method}")()
-        frames = (batch["image"] * 255).round().byte().movedim(-3, -1).flip(-1).cpu().numpy()  # OpenCV's BGR
-        masks = np.stack([self._subtractor.apply(np.ascontiguousarray(frame)) for frame in frames])
-        return torch.from_numpy(masks == 255).float().to(batch["image"].device)[None]
+    def subtractor(self) -> Subtractor:  # noqa: D102
+        cv2.setRNGSeed(0)  # KNN draws from a generator that whatever ran before has moved
+        created: Subtractor = getattr(cv2, f"createBackgroundSubtractor{self.method}")()
+        return created

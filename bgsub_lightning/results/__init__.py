@@ -8,6 +8,8 @@ from bgsub_lightning.results.curves import (
     precision_recall_table,
 )
 from bgsub_lightning.results.drawing import comparison_panel, confusion_image
+from bgsub_lightning.results.exports import write_statistics, write_videos
+from bgsub_lightning.results.page import report_page
 from bgsub_lightning.results.tables import table
 from bgsub_lightning.results.testresult import TestResult, VideoResult
 from bgsub_lightning.results.thresholds import at_threshold
@@ -23,7 +25,10 @@ __all__ = [
     "merged",
     "precision_recall_picture",
     "precision_recall_table",
+    "report_page",
     "require_same_frames",
     "spread",
     "table",
+    "write_statistics",
+    "write_videos",
 ]

@@ -17,8 +17,8 @@ def merged(results: Sequence[TestResult], name: str) -> TestResult:
     """Unite tests of disjoint videos, such as the folds of a cross-validation, into one result.
 
     The counts of a video stay what they are, the leakage is the worst, and frames per second are all frames by all
-    time. ``fold`` is 0 if there were several, which the protocol names; several checkpoints or devices are told with
-    commas between; ``threshold`` is ``None`` if there were several.
+    time, if known of all. ``fold`` is 0 if there were several, which the protocol names; several checkpoints or devices
+    are told with commas between; ``threshold`` is ``None`` if there were several.
 
     Args:
         results: At least one, of the same system under the same protocol, but for the fold.
@@ -42,7 +42,8 @@ def merged(results: Sequence[TestResult], name: str) -> TestResult:
             )
         videos |= other.videos
     frames = [sum(video.frames_with_training or video.frames for video in each.videos.values()) for each in results]
-    seconds = [count / each.frames_per_second for count, each in zip(frames, results, strict=True)]
+    rates = [each.frames_per_second for each in results if each.frames_per_second]
+    seconds = [count / rate for count, rate in zip(frames, rates, strict=False)]
     folds = sorted({each.fold for each in results})
     several = f"folds {', '.join(map(str, folds))}"
     return replace(
@@ -53,9 +54,10 @@ def merged(results: Sequence[TestResult], name: str) -> TestResult:
         leakage=worst(each.leakage for each in results),
         checkpoint=_joined([each.checkpoint for each in results if each.checkpoint]) or None,
         videos=dict(sorted(videos.items())),
-        frames_per_second=sum(frames) / sum(seconds),
+        frames_per_second=sum(frames) / sum(seconds) if len(rates) == len(results) else None,
         threshold=first.threshold if len({each.threshold for each in results}) == 1 else None,
         threshold_from=first.threshold_from if len({each.threshold_from for each in results}) == 1 else "",
+        missing={key: count for each in results for key, count in each.missing.items()},
         device=_joined([each.device for each in results]),
         versions={
             package: _joined([each.versions[package] for each in results if package in each.versions])

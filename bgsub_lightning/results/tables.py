@@ -6,12 +6,14 @@ import statistics
 from collections.abc import Sequence
 from typing import Literal
 
-from rich import box
-from rich.table import Table
+from rich.console import Group, RenderableType
+from rich.text import Text
 
+from bgsub_lightning.console import console
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.metrics.scenes import Averaging
 from bgsub_lightning.results.testresult import TestResult
+from bgsub_lightning.results.writers import fitting, grids
 
 _AVERAGING: dict[Averaging, str] = {
     "video": "Figures by video, averaged by category, then over the categories (CDnet's averaging).",
@@ -32,10 +34,11 @@ def table(
     averaging: Averaging = "video",
     include_empty: bool = False,
     beside: Beside = "f_measure",
-) -> Table:
+) -> RenderableType:
     """Lay out the first result by category (or by video), with one figure of the others beside it.
 
-    Mean Dice is left out where the test was made by a version that did not count it.
+    Columns that find no room in the terminal come below, in further tables, with numbers for long names of runs. Mean
+    Dice is left out where the test was made by a version that did not count it.
 
     Args:
         results: What tests found, on the same videos.
@@ -61,25 +64,15 @@ def table(
     columns = [*_SHOWN, (dice, "Dice", 4)] if has_dice else list(_SHOWN)
     key_beside = dice if beside == "mean_dice" else beside
     headings = {key: (heading, digits) for key, heading, digits in (*columns, ("f_measure", "F", 4))}
-    shown = Table(
-        title=f"{first.name} on {first.dataset}, {first.protocol}: {first.leakage}",
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE,
-        pad_edge=False,
-    )
-    shown.add_column("category")
-    shown.add_column("videos", justify="right")
-    for _, heading, _ in columns:
-        shown.add_column(heading, justify="right")
-    for other in others:
-        mark = "" if other.leakage == "unseen scenes" else f" ({other.leakage})"
-        shown.add_column(f"{headings[key_beside][0]} of {other.name}{mark}", justify="right")
+    beside_names = [f"{headings[key_beside][0]} of {other.name}{_marks(other)}" for other in others]
+    own = ["category", "videos", *(heading for _, heading, _ in columns)]
+    lines: list[list[str]] = []
+    ends: list[int] = []  # rows before which a rule goes
 
     def row(name: str, videos: str, figures: dict[str, float], rest: Sequence[dict[str, float]]) -> None:
         cells = [f"{figures[key]:.{digits}f}" if figures else "–" for key, _, digits in columns]
         digits = headings[key_beside][1]
-        shown.add_row(name, videos, *cells, *(f"{other[key_beside]:.{digits}f}" if other else "–" for other in rest))
+        lines.append([name, videos, *cells, *(f"{other[key_beside]:.{digits}f}" if other else "–" for other in rest)])
 
     def marks(keys: Sequence[str]) -> str:
         undefined = any(key in scores.undefined for key in keys)
@@ -94,8 +87,9 @@ def table(
             for key in members:
                 of_others = [other.videos.get(key, {}) for other in other_scores]
                 row(f"  {key.split('/')[1]}{marks([key])}", "", scores.videos[key], of_others)
-    shown.add_section()
-    row("overall", str(len(scores.videos)), scores.overall, [other.overall for other in other_scores])
+    ends.append(len(lines))
+    whole = "overall, partial" if first.partial else "overall"
+    row(whole, str(len(scores.videos)), scores.overall, [other.overall for other in other_scores])
     if averaging == "pooled" and len(scores.categories) > 1:
         row("all frames", "", scores.all_frames, [other.all_frames for other in other_scores])
     notes = [_AVERAGING[averaging]]
@@ -109,6 +103,14 @@ def table(
     if any(video.binary_truth for video in first.videos.values()):
         notes.append(
             "† some masks have no unknown band at the boundaries of moving objects: figures of lower fidelity."
+        )
+    if first.partial:
+        scored = sum(video.frames for video in first.videos.values())
+        lacking = sorted(first.missing)
+        names = f"{', '.join(lacking[:5])}{' and others' if len(lacking) > 5 else ''}"
+        notes.append(
+            f"Partial: {sum(first.missing.values())} frames of {names} could not be scored; the figures are of the "
+            f"other {scored}."
         )
     if first.remark:
         notes.append(first.remark)
@@ -124,6 +126,34 @@ def table(
         spread = statistics.stdev(draws)
         single = f"single draws: F {min(draws):.4f} to {max(draws):.4f}, standard deviation {spread:.4f}"
         notes.append(f"{len(draws)} draws of references averaged; {single}.")
-    shown.caption = "\n".join(notes)
-    shown.caption_justify = "left"
-    return shown
+    title = f"{first.name} on {first.dataset}, {first.protocol}: {_leakage(first)}"
+    return _laid_out(title, own, beside_names, headings[key_beside][0], lines, ends, notes)
+
+
+def _laid_out(
+    title: str,
+    own: Sequence[str],
+    others: Sequence[str],
+    figure: str,
+    lines: Sequence[Sequence[str]],
+    ends: Sequence[int],
+    notes: Sequence[str],
+) -> RenderableType:
+    """Lay out columns; where the others' names do not fit, numbers stand for them, and go on in further tables."""
+    headings = [*own, *others]
+    legend: list[str] = []
+    if len(fitting(headings, lines, console.width - 2)) > 1:
+        headings = [*own, *(f"{figure} [{i}]" for i in range(1, len(others) + 1))]
+        legend = [f"[{i}] {name}." for i, name in enumerate(others, 1)]
+    told = Text("\n".join([*legend, *notes]), style="italic dim")
+    return Group(*grids(title, headings, lines, [0], ends, console.width), told)
+
+
+def _marks(other: TestResult) -> str:
+    marks = [] if other.leakage == "unseen scenes" else [_leakage(other)]
+    marks += ["partial"] if other.partial else []
+    return f" ({', '.join(marks)})" if marks else ""
+
+
+def _leakage(result: TestResult) -> str:
+    return "unknown what was trained on" if result.leakage == "unknown" else result.leakage

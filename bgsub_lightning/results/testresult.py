@@ -68,12 +68,16 @@ class TestResult:
         leakage: The least honest of the videos'.
         checkpoint: File of the weights; ``None`` for a system without any.
         videos: ``category/name`` → its part.
-        frames_per_second: Frames scored per second, loading and counting included.
+        frames_per_second: Frames scored per second, loading and counting included; ``None`` for masks that were made
+            elsewhere.
         device: What it ran on.
         versions: Package → version.
         remark: What a table must say besides.
-        threshold: Probability above which a pixel was called foreground; ``None`` in files of earlier versions.
+        threshold: Probability above which a pixel was called foreground; ``None`` in files of earlier versions, and for
+            masks that were made elsewhere.
         threshold_from: What chose it, such as ``validation on held-out frames``; empty: the configuration names it.
+        missing: ``category/name`` → number of frames that should have been scored and could not; of such a partial
+            result a video has no part in ``videos`` if none of its frames could.
     """
 
     __test__ = False  # no test case, whatever pytest thinks of the name
@@ -87,12 +91,18 @@ class TestResult:
     leakage: Leakage
     checkpoint: str | None
     videos: dict[str, VideoResult]
-    frames_per_second: float
+    frames_per_second: float | None
     device: str
     versions: dict[str, str]
     remark: str = ""
     threshold: float | None = None
     threshold_from: str = ""
+    missing: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def partial(self) -> bool:
+        """Whether frames that should have been scored could not."""
+        return bool(self.missing)
 
     def scores(self, averaging: Averaging = "video") -> Scores:
         """Compute the figures; without Mean Dice if an earlier version made the test."""
@@ -129,8 +139,8 @@ class TestResult:
         """
         if not all(video.threshold_counts for video in self.videos.values()):
             raise UserError(
-                f"{self.name}: its scores.json has no counts at other thresholds than its own, because an earlier "
-                f"version of bgsub_lightning wrote it. Run the test again."
+                f"{self.name}: its scores.json has no counts at other thresholds than its own: `evaluate` wrote it, "
+                f"and masks know no other, or an earlier version of bgsub_lightning. Run the test again."
             )
         counts = {key: video.threshold_counts for key, video in self.videos.items()}
         dice = {key: video.threshold_dice for key, video in self.videos.items()}

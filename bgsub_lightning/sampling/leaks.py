@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, get_args
 
 from bgsub_lightning.sampling.frameset import FrameSet
 
-Leakage = Literal["unseen scenes", "seen scenes, unseen frames", "includes training frames"]
-"""How honest a test is, from the best to the worst."""
+Leakage = Literal["unseen scenes", "seen scenes, unseen frames", "unknown", "includes training frames"]
+"""How honest a test is, from the best to the worst. Unknown is it of masks whose maker does not tell: they may be of
+any kind, so that it is worse than all but the certainty of the worst."""
 
 TrainingRecord = dict[str, list[list[int]]]
 """``dataset:category/video`` → ranges of frame numbers (first and last, inclusive) that were trained or selected on."""
 
-_ORDER: tuple[Leakage, ...] = ("unseen scenes", "seen scenes, unseen frames", "includes training frames")
+_ORDER: tuple[Leakage, ...] = get_args(Leakage)
 
 
 def training_record(*sets: FrameSet, before: TrainingRecord | None = None) -> TrainingRecord:

@@ -15,6 +15,7 @@ import cv2
 from bgsub_lightning.scenes.scene import Problem
 
 _ENDINGS = {".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9", ".png": b"IEND"}
+_TAIL = 1024  # bytes; some programs write a few more after the end
 
 THREADS = 16  # the checks wait for the disk, not for the processor
 
@@ -124,9 +125,14 @@ def is_whole(path: Path) -> bool:
         if path.suffix.lower() == ".bmp":
             file.seek(2)
             return size >= max(14, int.from_bytes(file.read(4), "little"))
-        file.seek(max(0, size - 1024))
-        ending = _ENDINGS.get(path.suffix.lower())
-        return ending in file.read() if ending else size > 0
+        file.seek(max(0, size - _TAIL))
+        return not is_cut_off(path, file.read())
+
+
+def is_cut_off(path: Path, content: bytes) -> bool:
+    """Whether the content of a JPEG or PNG, or its last part, has no end; of other files: whether it is empty."""
+    ending = _ENDINGS.get(path.suffix.lower())
+    return ending not in content[-_TAIL:] if ending else not content
 
 
 def some(count: int, noun: str) -> str:

@@ -158,8 +158,8 @@ class Reader(ABC):
         """
         told = root or os.environ.get(self.root_variable) or None
         how = (
-            f"Tell its folder by --data.init_args.root=FOLDER (--root for `prepare`) or by the environment variable "
-            f"{self.root_variable}. It must look like {self.layout}\n"
+            f"Tell its folder by --data.init_args.root=FOLDER (--root for `prepare` and others) or by the environment "
+            f"variable {self.root_variable}. It must look like {self.layout}\n"
             f"Get it from {self.homepage}\n"
             f"To start without it: `make demo`, or `python -m bgsub_lightning synthesize --out FOLDER "
             f"--layout {self.name}`, which writes a synthetic twin in the same layout."

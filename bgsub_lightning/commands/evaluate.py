@@ -1,0 +1,376 @@
+"""Score masks, whoever made them."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import platform
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy
+import torch
+
+from bgsub_lightning import __version__
+from bgsub_lightning.callbacks.scores import Row, of_frames, write_frames
+from bgsub_lightning.commands.prepare import reader_of
+from bgsub_lightning.console import console
+from bgsub_lightning.errors import UserError
+from bgsub_lightning.files import whole_file
+from bgsub_lightning.frames import MaskFiles, SceneCounts, SceneFrames, count_masks
+from bgsub_lightning.frames.mask_files import Fault, results_of
+from bgsub_lightning.metrics import dice_counts
+from bgsub_lightning.results import TestResult, VideoResult, gallery, table, write_statistics, write_videos
+from bgsub_lightning.results.gallery import Frame
+from bgsub_lightning.sampling import Leakage
+from bgsub_lightning.sampling.folds import published_videos
+from bgsub_lightning.scenes import CDnet2014, Problem, Reader, Scene, require_sound
+from bgsub_lightning.scenes.checks import folders, some
+
+_CURES: dict[Fault, str] = {
+    "missing": "Not scored.",
+    "unreadable": "Not scored: write it again.",
+    "of another size": "Not scored: masks must have their frames' size.",
+    "not binary": "Scored by the official rule: only 255 is foreground.",
+}
+
+
+def evaluate(
+    masks: Path,
+    out: Path,
+    root: Path | None = None,
+    dataset: str = "CDnet2014",
+    scene: list[str] | None = None,
+    frames: Path | None = None,
+    pattern: str = MaskFiles.pattern,
+    protocol: str | None = None,
+    leakage: Leakage = "unknown",
+    allow_partial: bool = False,
+    zip: Path | None = None,
+    dataset_frames: str | None = None,
+    dataset_masks: str | None = None,
+    workers: int | None = None,
+) -> None:
+    """Score a folder of masks by CDnet's official rule, whoever made them: scores.json, tables and statistics.
+
+    A pixel is foreground where its mask is exactly 255. What is unknown (170) or lies outside the ROI is not counted.
+
+    Masks that are missing, unreadable or of another size are named, the others are scored, and the result is marked as
+    partial. The exit status is then 2, unless --allow_partial=true takes it as it is.
+
+    Args:
+        masks: The folder that holds CATEGORY/VIDEO/bin000001.png, as `predict` writes it: evaluate FOLDER.
+        out: Folder for scores.json, per_video.csv, frames.csv, problems.csv, and CDnet's statistics in stats/;
+            `report` takes it as a run.
+        root: The dataset's folder. Default: the reader's environment variable, such as CDNET2014_ROOT.
+        dataset: The dataset, in whose layout the folder is, such as CDnet2014 or LASIESTA.
+        scene: Only these categories, videos or patterns of category/video, such as '[baseline, shadow/c*]'.
+        frames: The frames.csv of a test, or its run directory: score exactly the frames that it scored, those of the
+            training part apart as it did. Default: all labelled frames.
+        pattern: Where a frame's mask lies below the folder, with {category}, {video} and {number}.
+        protocol: What the masks' maker trained and tested on, in words, for the tables.
+        leakage: What the masks' maker had seen of these videos, for the tables.
+        allow_partial: Take a partial result as it is; and pack a partial archive.
+        zip: File for the archive that changedetection.net takes: results/CATEGORY/VIDEO/bin000001.png for all frames
+            of the temporal ROI of all 53 videos. What is missing is told before anything is done.
+        dataset_frames: Pattern of the dataset's frames, for a copy of LIMU or SBI2015 that lies otherwise than by
+            default: see `prepare --frames`.
+        dataset_masks: Pattern of the dataset's own masks, likewise.
+        workers: Processes that count. Default: one for each processor, or fewer for few frames.
+
+    Raises:
+        UserError: If an option makes no sense, the dataset cannot be read, there is nothing to score, the archive would
+            not be complete, or the result is partial.
+    """
+    if workers is not None and workers < 1:
+        raise UserError(f"--workers: must be 1 or more, got {workers}.")
+    reader = reader_of(dataset, "--dataset_", frames=dataset_frames, masks=dataset_masks)
+    if zip is not None and not isinstance(reader, CDnet2014):
+        raise UserError(f"--zip: changedetection.net takes results on CDnet2014, not on {reader.name}.")
+    if zip is not None and scene is not None:
+        raise UserError("--zip: the archive is of the whole dataset. Leave --scene out.")
+    files = MaskFiles(masks.expanduser(), pattern)
+    folder = reader.locate(root)
+    asked = _frames_of(frames) if frames else None
+    scenes = reader.scenes(folder, scene if scene is not None or asked is None else list(asked.videos))
+    require_sound(scenes)
+    chosen = _chosen(scenes, asked, reader)
+    whole = scene is None and asked is None
+    _require_nesting(files, chosen, reader)
+    lacking = _lacking(files, scenes) if zip else {}
+    if lacking and not allow_partial:
+        shown = "\n".join(f"{key}: {count} of the temporal ROI's masks" for key, count in list(lacking.items())[:20])
+        more = f"\n… and {len(lacking) - 20} more videos" if len(lacking) > 20 else ""
+        raise UserError(
+            f"--zip: the archive would not be complete, and nothing was done. Missing are\n{shown}{more}\n"
+            f"Write them first; or set --allow_partial=true to pack what is there."
+        )
+
+    counted = count_masks(chosen, files, workers)
+    rows = _rows(counted, asked)
+    strangers = _strangers(files, scenes, reader, whole)
+    for problem in (*_faults(files, chosen, counted), *strangers):
+        style = "red" if problem.severity == "error" else "yellow"
+        console.print(f"[{style}]{problem.severity}[/] {problem}", soft_wrap=True)
+    result = TestResult(
+        name=out.name,
+        system="masks",
+        dataset=reader.name,
+        protocol=protocol or f"masks of {files.folder.name}{f', frames of {frames}' if frames else ''}",
+        fold=0,
+        seed=0,
+        leakage=leakage,
+        checkpoint=None,
+        videos={
+            each.key: _video([row for row in rows if row.video == each.key], each, leakage)
+            for each, _ in chosen
+            if counted[each.key].rows
+        },
+        frames_per_second=None,
+        device="",
+        versions={
+            "bgsub_lightning": __version__,
+            "opencv": cv2.__version__,
+            "numpy": numpy.__version__,
+            "python": platform.python_version(),
+        },
+        missing={key: counts.missing for key, counts in counted.items() if counts.missing},
+    )
+    _write_problems(out / "problems.csv", counted, strangers)
+    write_frames(out / "frames.csv", rows, lambda row: asked.trained_on(row) if asked else "")
+    write_videos(out / "per_video.csv", result)
+    write_statistics(out / "stats", result)
+    _keep_frames(out / "gallery", rows, chosen, files)
+    result.save(out / "scores.json")
+    console.print(table([result]))
+    console.print(
+        f"{out / 'scores.json'}, per_video.csv, frames.csv and stats/ hold the counts, problems.csv what was wrong.",
+        soft_wrap=True,
+    )
+    if zip is not None:
+        _pack(zip, files, scenes, partial=bool(lacking))
+    if result.partial and not allow_partial:
+        raise UserError(
+            f"The result is partial: {sum(result.missing.values())} frames of {some(len(result.missing), 'video')} "
+            f"have no mask that can be scored; they are named above and in {out / 'problems.csv'}. What is there was "
+            f"scored, and {out / 'scores.json'} says so. To take it as it is: --allow_partial=true; to leave videos "
+            f"out: --scene."
+        )
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The frames that a test scored.
+
+    Attributes:
+        videos: ``category/name`` → frame number → whether it is a test frame, and not one of the training part.
+        trained: ``category/name`` → frame number → 1 if it was trained on, 0, or empty.
+    """
+
+    videos: dict[str, dict[int, bool]] = field(default_factory=dict)
+    trained: dict[str, dict[int, str]] = field(default_factory=dict)
+
+    def trained_on(self, row: Row) -> str:
+        return self.trained[row.video][row.number]
+
+
+def _frames_of(path: Path) -> _Asked:
+    file = path / "frames.csv" if path.is_dir() else path
+    asked = _Asked()
+    try:
+        with file.open(newline="") as lines:
+            for line in csv.DictReader(lines):
+                key, number = line["video"], int(line["frame"])
+                asked.videos.setdefault(key, {})[number] = line.get("headline", "1") != "0"
+                asked.trained.setdefault(key, {})[number] = line.get("trained_on") or ""
+    except FileNotFoundError:
+        raise UserError(f"--frames: {file}: there is no such file. `test` writes it in its run directory.") from None
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise UserError(
+            f"--frames: {file}: is no frames.csv: it must have the columns video and frame ({error})."
+        ) from None
+    if not asked.videos:
+        raise UserError(f"--frames: {file}: names no frame.")
+    return asked
+
+
+def _chosen(scenes: Sequence[Scene], asked: _Asked | None, reader: Reader) -> list[tuple[Scene, Sequence[int]]]:
+    """Return the frames to score, of those scenes that have any."""
+    chosen: list[tuple[Scene, Sequence[int]]] = []
+    for scene in scenes:
+        numbers = list(scene.masks) if asked is None else sorted(asked.videos.get(scene.key, ()))
+        if unlabelled := [number for number in numbers if number not in scene.masks]:
+            raise UserError(
+                f"--frames: frame {unlabelled[0]} of {scene.key} has no ground truth in this copy of {reader.name}, as "
+                f"have {len(unlabelled) - 1} others of it. Name the copy that was tested by --root."
+            )
+        if numbers:
+            chosen.append((scene, numbers))
+    if not chosen:
+        names = ", ".join(scene.key for scene in scenes[:5])
+        raise UserError(
+            f"There is nothing to score: none of these videos has a labelled frame that is asked for: {names}."
+        )
+    return chosen
+
+
+def _require_nesting(files: MaskFiles, chosen: Sequence[tuple[Scene, Sequence[int]]], reader: Reader) -> None:
+    """Check that the folder holds masks where they are looked for."""
+
+    def holds(folder: Path, pattern: str = files.pattern) -> bool:
+        return any(MaskFiles(folder, pattern).holds_any(scene, numbers) for scene, numbers in chosen)
+
+    if holds(files.folder):
+        return
+    example = files.path(chosen[0][0], chosen[0][1][0])
+    what = f"{files.folder}: holds none of the masks that are looked for, such as {example}."
+    above, below = files.folder.resolve().parents[:2], folders(files.folder)
+    below += [deeper for inner in below for deeper in folders(inner)]
+    if right := next((folder for folder in (*below, *above) if holds(folder)), None):
+        raise UserError(f"{what} Did you mean --masks {right}?")
+    for pattern in ("{video}/bin{number:06d}.png", "{category}/{video}/{number:06d}.png", "{video}/{number:06d}.png"):
+        if holds(files.folder, pattern):
+            raise UserError(f"{what} Did you mean --pattern '{pattern}'?")
+    if hints := [str(problem) for problem in _strangers(files, [scene for scene, _ in chosen], reader, whole=True)]:
+        raise UserError("\n".join([what, *hints[:5]]))
+    raise UserError(f"{what} Name the folder by --masks, or by --pattern where masks lie in it.")
+
+
+def _lacking(files: MaskFiles, scenes: Sequence[Scene]) -> dict[str, int | str]:
+    """Return of which videos how many masks an archive would lack."""
+    here = {scene.key: scene for scene in scenes}
+    lacking: dict[str, int | str] = {}
+    for video in published_videos():
+        key = f"{video['category']}/{video['video']}"
+        if scene := here.get(key):
+            first, last = scene.evaluated
+            if count := sum(not files.path(scene, number).is_file() for number in range(first, last + 1)):
+                lacking[key] = count
+        else:
+            lacking[key] = "all (the dataset's folder lacks the video, too)"
+    return lacking
+
+
+def _pack(path: Path, files: MaskFiles, scenes: Sequence[Scene], partial: bool) -> None:
+    """Write the archive."""
+    evaluated = [(scene, range(scene.evaluated[0], scene.evaluated[1] + 1)) for scene in scenes]
+    there = [(scene, [n for n in numbers if files.path(scene, n).is_file()]) for scene, numbers in evaluated]
+    with whole_file(path) as unfinished, zipfile.ZipFile(unfinished, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in results_of(files, there):  # stored: a PNG is compressed, and the time is always the same
+            archive.writestr(zipfile.ZipInfo(f"results/{name}"), content)
+    count = sum(len(numbers) for _, numbers in there)
+    console.print(
+        f"{path}: {count} masks of {some(sum(bool(numbers) for _, numbers in there), 'video')}, "
+        f"{'INCOMPLETE, ' if partial else ''}for changedetection.net.",
+        soft_wrap=True,
+    )
+
+
+def _rows(counted: dict[str, SceneCounts], asked: _Asked | None) -> list[Row]:
+    return [
+        Row(key, row.number, row.counts, asked is None or asked.videos[key][row.number], row.unknown)
+        for key, counts in counted.items()
+        for row in counts.rows
+    ]
+
+
+def _keep_frames(
+    folder: Path, rows: Sequence[Row], scenes: Sequence[tuple[Scene, Sequence[int]]], files: MaskFiles
+) -> None:
+    """Keep the frames that `report` shows."""
+    pixels = {scene.key: SceneFrames(scene, None) for scene, _ in scenes}
+    kept = gallery.chosen(Frame(row.video, row.number, tuple(row.counts)) for row in rows if row.headline)
+    gallery.clear_gallery(folder)
+    gallery.write_pictures(
+        folder,
+        (frame for _, frame in kept),
+        pixels,
+        lambda frame: cv2.imread(str(files.path(pixels[frame.video].scene, frame.number)), cv2.IMREAD_GRAYSCALE) == 255,
+    )
+    if kept:
+        gallery.write_index(folder, kept)
+
+
+def _video(rows: list[Row], scene: Scene, leakage: Leakage) -> VideoResult:
+    headline = [row.counts for row in rows if row.headline]
+    return VideoResult(
+        counts=[sum(column) for column in zip(*headline, strict=True)] or [0] * 5,
+        leakage=leakage,
+        dice=dice_counts(torch.tensor(headline).view(-1, 5)).sum(0).tolist(),
+        **of_frames(rows, scene.mask_code),
+    )
+
+
+def _faults(
+    files: MaskFiles, chosen: Sequence[tuple[Scene, Sequence[int]]], counted: dict[str, SceneCounts]
+) -> Iterator[Problem]:
+    """Tell what is wrong with masks, in a line for each kind of fault in each video."""
+    lying = [f"{one.name}/{other.name}" for one in folders(files.folder) for other in folders(one)]
+    known = {scene.key for scene, _ in chosen}
+    for scene, numbers in chosen:
+        for fault, cure in _CURES.items():
+            faulty = [mask for mask in counted[scene.key].faulty if mask.fault == fault]
+            if not faulty:
+                continue
+            first = faulty[0]
+            detail = f" ({first.detail})" if first.detail else ""
+            what = f"is {fault}{detail}, {f'as are {len(faulty) - 1} others' if len(faulty) > 1 else 'it alone'}"
+            if fault == "missing" and len(faulty) == len(numbers):
+                what = f"is missing, as are all {len(numbers)} masks of {scene.key}"
+                others = [key for key in lying if key not in known]
+                if close := difflib.get_close_matches(scene.key, others, n=1, cutoff=0.8):
+                    cure = f"There is {files.folder / close[0]}: is it misspelt?"
+            yield Problem("warning" if fault == "not binary" else "error", first.path, f"{what}, in {scene.key}", cure)
+        of_no_use = [row for row in counted[scene.key].rows if row.counts[0] + row.counts[1]]
+        grey = [mask for mask in counted[scene.key].faulty if mask.fault == "not binary"]
+        if grey and not of_no_use:
+            yield Problem(
+                "error",
+                grey[0].path.parent,
+                f"no mask of {scene.key} has a 255 where it counts, though they are not black ({grey[0].detail})",
+                "All was counted as background: write foreground as 255.",
+            )
+
+
+def _strangers(files: MaskFiles, scenes: Sequence[Scene], reader: Reader, whole: bool) -> list[Problem]:
+    """Tell what lies among the masks and belongs to no frame, and folders that are no category or video."""
+    found = []
+    for folder, names in files.strangers(scenes).items():
+        what = f"belongs to no frame{f', as do {len(names) - 1} others in this folder' if len(names) > 1 else ''}"
+        found.append(Problem("warning", folder / names[0], what, "Not looked at."))
+    if whole and files.pattern.startswith("{category}/{video}/"):
+        categories = {scene.category for scene in scenes} | set(reader.categories)
+        videos = {scene.key for scene in scenes}
+        if isinstance(reader, CDnet2014):
+            videos |= {f"{video['category']}/{video['video']}" for video in published_videos()}
+        for category in folders(files.folder):
+            if category.name not in categories:
+                found.append(_unknown(category, category.name, categories, "category", reader))
+                continue
+            known = {key.partition("/")[2] for key in videos if key.partition("/")[0] == category.name}
+            found += [
+                _unknown(video, video.name, known, f"video of {category.name}", reader)
+                for video in folders(category)
+                if video.name not in known
+            ]
+    return found
+
+
+def _unknown(folder: Path, name: str, known: set[str], kind: str, reader: Reader) -> Problem:
+    lower = {each.lower(): each for each in known}
+    close = difflib.get_close_matches(name.lower(), lower, n=1)
+    cure = f"Did you mean {lower[close[0]]}?" if close else "Not looked at."
+    return Problem("warning", folder, f"is no {kind} of {reader.name}", cure)
+
+
+def _write_problems(path: Path, counted: dict[str, SceneCounts], strangers: Sequence[Problem]) -> None:
+    """Name every file with which something is wrong."""
+    with whole_file(path) as partial, partial.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["video", "frame", "file", "problem", "detail"])
+        for key, counts in counted.items():
+            writer.writerows([key, mask.number, mask.path, mask.fault, mask.detail] for mask in counts.faulty)
+        writer.writerows(["", "", problem.file, problem.what, problem.cure] for problem in strangers)

@@ -1,0 +1,296 @@
+"""Masks that some system has written to files: found, checked, and counted by CDnet's official rule.
+
+The rule is that of :func:`bgsub_lightning.metrics.confusion_counts`, here without torch: worker processes that had to
+import it would take longer to start than to count.
+"""
+
+from __future__ import annotations
+
+import os
+import string
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from bgsub_lightning.console import progress_bar
+from bgsub_lightning.errors import UserError
+from bgsub_lightning.frames.images import read_mask, read_roi
+from bgsub_lightning.frames.processes import in_processes
+from bgsub_lightning.scenes.checks import is_cut_off
+from bgsub_lightning.scenes.labels import MOVING, SHADOW, UNKNOWN
+from bgsub_lightning.scenes.scene import Scene
+
+_CHUNK = 32  # frames of a task
+_WORTH_A_PROCESS = 500  # frames: a process takes as long to start as to count some hundreds
+_PLACES = {"dataset", "category", "video", "number"}
+
+Fault = Literal["missing", "unreadable", "of another size", "not binary"]
+"""What can be wrong with a mask. One that is not binary is scored: foreground is where it is exactly 255."""
+
+
+@dataclass(frozen=True)
+class MaskFiles:
+    """A folder of masks.
+
+    Attributes:
+        folder: The folder.
+        pattern: Where the mask of a frame lies below it. It may use ``{dataset}``, ``{category}``, ``{video}`` and
+            ``{number}``, with Python's formats such as ``{number:06d}``; it must use the last two. The default is
+            CDnet's layout of results.
+
+    Raises:
+        UserError: If there is no such folder, or the pattern is not like that.
+    """
+
+    folder: Path
+    pattern: str = "{category}/{video}/bin{number:06d}.png"
+
+    def __post_init__(self) -> None:
+        if not self.folder.is_dir():
+            raise UserError(f"--masks: {self.folder}: there is no such folder of masks.")
+        try:
+            used = {name for _, name, _, _ in string.Formatter().parse(self.pattern) if name is not None}
+            if used - _PLACES or not {"video", "number"} <= used:
+                raise ValueError("a placeholder is unknown or missing")
+            self.pattern.format(dataset="", category="", video="", number=1)
+        except (ValueError, KeyError, IndexError, AttributeError) as error:
+            raise UserError(
+                f"--pattern: {self.pattern!r} cannot be used ({error}). It may hold "
+                f"{', '.join(f'{{{name}}}' for name in sorted(_PLACES))}, and must hold {{video}} and {{number}}, such "
+                f"as {MaskFiles.pattern}."
+            ) from None
+
+    def path(self, scene: Scene, number: int) -> Path:
+        """Return where the mask of a frame lies."""
+        return self.folder / self.pattern.format(
+            dataset=scene.dataset, category=scene.category, video=scene.name, number=number
+        )
+
+    def holds_any(self, scene: Scene, numbers: Iterable[int]) -> bool:
+        """Whether one of these frames has a file."""
+        return any(self.path(scene, number).is_file() for number in numbers)
+
+    def strangers(self, scenes: Iterable[Scene]) -> dict[Path, list[str]]:
+        """Return the names that belong to no frame, by their folder: of those folders alone that hold masks."""
+        known: dict[Path, set[str]] = {}
+        for scene in scenes:
+            for number in scene.frames:
+                path = self.path(scene, number)
+                known.setdefault(path.parent, set()).add(path.name)
+        found = {}
+        for folder, names in known.items():
+            if folder.is_dir():
+                names |= {path.relative_to(folder).parts[0] for path in known if folder in path.parents}
+                others = {path.name for path in folder.iterdir()} - names
+                found[folder] = sorted(name for name in others if name[0] != ".")
+        return {folder: names for folder, names in found.items() if names}
+
+
+class FrameCounts(NamedTuple):
+    """What was counted in one frame.
+
+    Attributes:
+        number: Frame number.
+        counts: TP, FP, FN, TN and shadow errors.
+        unknown: Whether its truth has a pixel that is unknown (170).
+    """
+
+    number: int
+    counts: list[int]
+    unknown: bool
+
+
+class FaultyMask(NamedTuple):
+    """A mask with which something is wrong.
+
+    Attributes:
+        number: Frame number.
+        path: The file.
+        fault: What is wrong.
+        detail: In which way; empty where there is no more to say.
+    """
+
+    number: int
+    path: Path
+    fault: Fault
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class SceneCounts:
+    """What was counted in the frames of one scene.
+
+    Attributes:
+        rows: Of each frame that has a mask which can be scored.
+        faulty: The masks with which something is wrong.
+    """
+
+    rows: list[FrameCounts]
+    faulty: list[FaultyMask]
+
+    @property
+    def missing(self) -> int:
+        """Number of frames that could not be scored."""
+        return sum(mask.fault != "not binary" for mask in self.faulty)
+
+
+def official_counts(said: NDArray[np.uint8], truth: NDArray[np.uint8], roi: NDArray[np.bool_] | None) -> list[int]:
+    """Count pixels by CDnet's official rule.
+
+    Args:
+        said: The mask that a system wrote, shape ``(H, W)``, uint8: foreground where it is exactly 255.
+        truth: CDnet2014's grey levels, of the same shape.
+        roi: The region of interest, of the same shape, bool; ``None``: the whole frame.
+
+    Returns:
+        TP, FP, FN, TN and shadow errors.
+
+    Example:
+        >>> truth = np.array([[0, 50, 85, 170, 255, 255]], np.uint8)
+        >>> official_counts(np.array([[254, 255, 0, 255, 255, 0]], np.uint8), truth, None)
+        [1, 1, 1, 2, 1]
+    """
+    valid = truth != UNKNOWN
+    if roi is not None:
+        valid &= roi
+    called, moving = valid & (said == MOVING), valid & (truth == MOVING)
+    areas = (called & moving, called, moving, valid, called & (truth == SHADOW))
+    both, positive, foreground, counted, shadow_errors = (int(np.count_nonzero(area)) for area in areas)
+    fp, fn = positive - both, foreground - both
+    return [both, fp, fn, counted - both - fp - fn, shadow_errors]
+
+
+def read_result(path: Path, size: tuple[int, int]) -> NDArray[np.uint8] | tuple[Fault, str]:
+    """Decode a mask that a system wrote.
+
+    Args:
+        path: The file.
+        size: Width and height that it must have.
+
+    Returns:
+        Shape ``(H, W)``, uint8; or what is wrong with it.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return "missing", ""
+    except OSError as error:
+        return "unreadable", str(error.strerror)
+    if is_cut_off(path, data):
+        return "unreadable", "truncated"
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
+    if image is None:
+        return "unreadable", "no image"
+    if image.dtype != np.uint8:
+        return "unreadable", "more than 8 bits a pixel"
+    if (found := (image.shape[1], image.shape[0])) != size:
+        return "of another size", f"{found[0]}×{found[1]} instead of {size[0]}×{size[1]}"
+    return image.astype(np.uint8, copy=False)
+
+
+def grey_levels(said: NDArray[np.uint8]) -> list[int]:
+    """Return the levels of a mask that are neither 0 nor 255, in ascending order."""
+    if cv2.countNonZero(said) == np.count_nonzero(said == MOVING):
+        return []
+    return [level for level in np.unique(said).tolist() if level not in (0, MOVING)]
+
+
+def count_masks(
+    frames: Sequence[tuple[Scene, Sequence[int]]], files: MaskFiles, workers: int | None = None
+) -> dict[str, SceneCounts]:
+    """Count the masks of frames by the official rule, with a progress bar.
+
+    What is found does not depend on the number of processes.
+
+    Args:
+        frames: Scenes with the labelled frames that are scored.
+        files: The masks.
+        workers: Processes; 1 counts in this one. ``None``: one for each processor, or fewer for few frames.
+
+    Returns:
+        ``category/name`` → what was counted.
+
+    Raises:
+        UserError: If a ground-truth mask or an ROI cannot be used, or a process was killed.
+    """
+    total = sum(len(numbers) for _, numbers in frames)
+    workers = workers or min(os.cpu_count() or 1, max(1, total // _WORTH_A_PROCESS))
+    # processes need the paths of what they read, and of nothing else
+    scenes = [
+        replace(scene, frames={}, references=(), masks={number: scene.masks[number] for number in numbers})
+        for scene, numbers in frames
+    ]
+    tasks = (
+        (position, numbers[start : start + _CHUNK])
+        for position, (_, numbers) in enumerate(frames)
+        for start in range(0, len(numbers), _CHUNK)
+    )
+    counted = {scene.key: SceneCounts([], []) for scene in scenes}
+    cure = "Count with fewer: `python -m bgsub_lightning evaluate --workers N`."
+    with progress_bar() as bar, closing(in_processes(_count, (files, scenes), tasks, workers, cure)) as parts:
+        task = bar.add_task("Counting", total=total)
+        for position, part in parts:
+            whole = counted[scenes[position].key]
+            whole.rows.extend(part.rows)
+            whole.faulty.extend(part.faulty)
+            bar.update(task, advance=len(part.rows) + part.missing, description=f"Counting: {scenes[position].key}")
+        bar.update(task, description="Counted")
+    return counted
+
+
+def _count(shared: tuple[MaskFiles, Sequence[Scene]], task: tuple[int, Sequence[int]]) -> tuple[int, SceneCounts]:
+    (files, scenes), (position, numbers) = shared, task
+    scene, part = scenes[position], SceneCounts([], [])
+    for number in numbers:
+        path = files.path(scene, number)
+        said = read_result(path, scene.size)
+        if isinstance(said, tuple):
+            part.faulty.append(FaultyMask(number, path, *said))
+            continue
+        if levels := grey_levels(said):
+            shown = ", ".join(map(str, levels[:4])) + (", …" if len(levels) > 4 else "")
+            part.faulty.append(FaultyMask(number, path, "not binary", f"holds {shown}"))
+        truth = read_mask(scene.masks[number], scene.size, code=scene.mask_code)
+        unknown = bool((truth == UNKNOWN).any())
+        part.rows.append(FrameCounts(number, official_counts(said, truth, _roi(scene)), unknown))
+    return position, part
+
+
+@lru_cache(maxsize=1)
+def _roi(scene: Scene) -> NDArray[np.bool_] | None:
+    return None if scene.roi is None else read_roi(scene)
+
+
+def results_of(files: MaskFiles, frames: Iterable[tuple[Scene, Iterable[int]]]) -> Iterator[tuple[str, bytes]]:
+    """Yield masks as changedetection.net takes them.
+
+    Args:
+        files: The masks.
+        frames: Scenes with the frames to yield.
+
+    Yields:
+        The name in CDnet's layout of results and the content of a PNG: the file's own, where it is one.
+
+    Raises:
+        UserError: If one is missing, unreadable, of another size or not binary.
+    """
+    for scene, numbers in frames:
+        for number in numbers:
+            path = files.path(scene, number)
+            said = read_result(path, scene.size)
+            if isinstance(said, tuple):
+                raise UserError(f"{path}: is {' '.join(filter(None, said))}; it cannot be submitted.")
+            if levels := grey_levels(said):
+                raise UserError(
+                    f"{path}: holds the grey level {levels[0]}; masks for submission must hold 0 and 255 alone, as "
+                    f"only 255 counts as foreground."
+                )
+            content = path.read_bytes() if path.suffix.lower() == ".png" else cv2.imencode(".png", said)[1].tobytes()
+            yield MaskFiles.pattern.format(category=scene.category, video=scene.name, number=number), content

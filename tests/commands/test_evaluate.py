@@ -1,0 +1,478 @@
+"""Masks of any maker, scored: against a count of pixel after pixel, against `test`, and with everything wrong."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+from bgsub_lightning.cli import main
+from bgsub_lightning.results import TestResult, merged
+from bgsub_lightning.sampling.folds import published_videos
+
+KEYS = ("PTZ/zoomInZoomOut", "baseline/PETS2006", "baseline/highway", "baseline/office")
+KEYS += ("shadow/bungalows", "thermal/park")
+LABELLED = range(21, 27)
+COUNTS = ("TP", "FP", "FN", "TN", "SE")
+Fails = Callable[[int], str]
+
+
+def call(root: Path, masks: Path, out: Path, *options: str) -> int:
+    return main(["evaluate", str(masks), f"--out={out}", f"--root={root}", *options])
+
+
+def write_masks(folder: Path, keys: Iterable[str], numbers: Iterable[int], size: tuple[int, int] = (64, 48)) -> Path:
+    """Write masks of random blocks, the same whenever they are written."""
+    for key in keys:
+        generator = np.random.default_rng(sum(map(ord, key)))
+        (folder / key).mkdir(parents=True)
+        for number in numbers:
+            coarse = (generator.random((size[1] // 4, size[0] // 4)) < 0.3).astype(np.uint8) * 255
+            mask = cv2.resize(coarse, size, interpolation=cv2.INTER_NEAREST)
+            assert cv2.imwrite(str(folder / key / f"bin{number:06d}.png"), mask)
+    return folder
+
+
+@pytest.fixture
+def masks(tmp_path: Path) -> Path:
+    """Masks of every frame of ``cdnet``."""
+    return write_masks(tmp_path / "results", KEYS, range(1, 27))
+
+
+def by_the_rule(video: Path, masks: Path, numbers: Iterable[int]) -> list[int]:
+    """Count pixel after pixel, as the benchmark's authors describe it; nothing of it is taken from the package."""
+    roi = cv2.imread(str(video / "ROI.bmp"), cv2.IMREAD_GRAYSCALE).tolist()
+    tp = fp = fn = tn = shadow_errors = 0
+    for number in numbers:
+        truth = cv2.imread(str(video / f"groundtruth/gt{number:06d}.png"), cv2.IMREAD_GRAYSCALE).tolist()
+        said = cv2.imread(str(masks / f"bin{number:06d}.png"), cv2.IMREAD_GRAYSCALE).tolist()
+        for roi_row, truth_row, said_row in zip(roi, truth, said, strict=True):
+            for inside, level, answer in zip(roi_row, truth_row, said_row, strict=True):
+                if inside == 0 or level == 170:
+                    continue
+                if answer == 255:
+                    if level == 255:
+                        tp += 1
+                    else:
+                        fp += 1
+                        if level == 50:
+                            shadow_errors += 1
+                elif level == 255:
+                    fn += 1
+                else:
+                    tn += 1
+    return [tp, fp, fn, tn, shadow_errors]
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def counts_of(out: Path) -> dict[str, list[int]]:
+    return {key: video.counts for key, video in TestResult.load(out).videos.items()}
+
+
+# --- what is counted -------------------------------------------------------------------------------------------------
+
+
+def test_counts_are_those_of_the_rule(
+    cdnet: Path, masks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert call(cdnet, masks, out) == 0
+    expected = {key: by_the_rule(cdnet / key, masks / key, LABELLED) for key in KEYS}
+    assert all(min(counts) > 0 for counts in expected.values())
+    assert counts_of(out) == expected
+    result = TestResult.load(out)
+    assert (result.name, result.system, result.dataset, result.leakage) == ("out", "masks", "CDnet2014", "unknown")
+    assert (result.protocol, result.frames_per_second, result.threshold) == ("masks of results", None, None)
+    assert (result.partial, {video.frames for video in result.videos.values()}) == (False, {6})
+
+    frames = rows_of(out / "frames.csv")
+    assert [(row["video"], int(row["frame"])) for row in frames] == [(key, n) for key in KEYS for n in LABELLED]
+    for key in KEYS:
+        of_video = [[int(row[name]) for name in COUNTS] for row in frames if row["video"] == key]
+        assert [sum(column) for column in zip(*of_video, strict=True)] == expected[key]
+    assert {(row["trained_on"], row["headline"]) for row in frames} == {("", "1")}
+
+    for row in rows_of(out / "per_video.csv"):
+        tp, fp, fn, tn, se = expected[f"{row['category']}/{row['video']}"]
+        assert [int(row[name]) for name in ("frames", "missing", *COUNTS)] == [6, 0, tp, fp, fn, tn, se]
+        assert float(row["f_measure"]) == pytest.approx(2 * tp / (2 * tp + fp + fn))
+        assert float(row["pwc"]) == pytest.approx(100 * (fp + fn) / (tp + fp + fn + tn))
+        assert row["undefined"] == ""
+    assert rows_of(out / "problems.csv") == []
+    told = capsys.readouterr().out
+    assert "out on CDnet2014, masks of results: unknown what was trained on" in " ".join(told.split())
+    assert main(["report", str(out)]) == 0
+
+
+def test_statistics_are_laid_out_as_those_of_the_comparator(cdnet: Path, masks: Path, tmp_path: Path) -> None:
+    assert call(cdnet, masks, tmp_path / "out") == 0
+    folder, counts = tmp_path / "out/stats", counts_of(tmp_path / "out")
+
+    def cm(path: Path) -> list[str]:
+        return [line for line in path.read_text().splitlines() if line.startswith("cm")]
+
+    def text(*keys: str) -> str:
+        return " ".join(str(sum(column)) for column in zip(*(counts[key] for key in keys), strict=True))
+
+    def figures(tp: int, fp: int, fn: int, tn: int) -> list[float]:
+        recall, precision = tp / (tp + fn), tp / (tp + fp)
+        rates = [recall, tn / (tn + fp), fp / (fp + tn), fn / (tp + fn), 100 * (fn + fp) / (tp + fp + fn + tn)]
+        return [*rates, precision, 2 * recall * precision / (recall + precision)]
+
+    def mean(*rows: Sequence[float]) -> list[float]:
+        return [sum(column) / len(rows) for column in zip(*rows, strict=True)]
+
+    baseline = [key for key in KEYS if key.startswith("baseline/")]
+    lines = [f"cm video baseline {key.split('/')[1]} {text(key)}" for key in baseline]
+    assert cm(folder / "baseline/highway/stats.txt") == [f"cm: {text('baseline/highway')}"]
+    assert cm(folder / "baseline/stats.txt") == [*lines, f"cm category baseline {text(*baseline)}"]
+    overall = cm(folder / "stats.txt")
+    assert len(overall) == 6 + 4 + 1
+    assert overall[-1] == f"cm overall {text(*KEYS)}"
+    assert set(lines) < set(overall)
+    by_category = {
+        name: mean(*(figures(*counts[key][:4]) for key in KEYS if key.split("/")[0] == name))
+        for name in ("PTZ", "baseline", "shadow", "thermal")
+    }
+    last = (folder / "baseline/stats.txt").read_text().splitlines()[-1]
+    assert [float(word) for word in last.split()] == pytest.approx(by_category["baseline"], abs=1e-9)
+    last = (folder / "stats.txt").read_text().splitlines()[-1]
+    assert last.startswith("Overall :\t")
+    assert [float(word) for word in last.split()[2:]] == pytest.approx(mean(*by_category.values()), abs=1e-9)
+
+
+def test_processes_find_what_one_finds(cdnet: Path, masks: Path, tmp_path: Path) -> None:
+    (masks / "thermal/park/bin000023.png").unlink()
+    for workers in ("1", "2"):
+        assert call(cdnet, masks, tmp_path / workers / "out", f"--workers={workers}", "--allow_partial=true") == 0
+    written = sorted(path.relative_to(tmp_path / "1") for path in (tmp_path / "1").rglob("*") if path.is_file())
+    assert len(written) == 4 + 1 + 4 + 6
+    for path in written:
+        assert (tmp_path / "1" / path).read_bytes() == (tmp_path / "2" / path).read_bytes()
+
+
+def test_masks_of_predict_have_the_counts_of_test(
+    run: Callable[..., int], tiny: Path, cdnet: Path, tmp_path: Path
+) -> None:
+    """Under a protocol that scores frames of the training part besides."""
+    content = yaml.safe_load(tiny.read_text())
+    content["model"] = {"class_path": "bgsub_lightning.modules.ClassicalSubtractor", "init_args": {"method": "KNN"}}
+    budget = {"class_path": "bgsub_lightning.sampling.LabelBudget", "init_args": {"frames": 2, "drawn": "balanced"}}
+    content["data"]["init_args"] |= {"scene": ["highway", "shadow"], "protocol": budget, "size": None}
+    config = tmp_path / "knn.yaml"
+    config.write_text(yaml.safe_dump(content))
+    assert run("test", config=config) == 0
+    assert run("predict", config=config) == 0
+    tested, out = TestResult.load(tmp_path / "run"), tmp_path / "out"
+    assert call(cdnet, tmp_path / "run/results", out, f"--frames={tmp_path / 'run'}", "--leakage=unseen scenes") == 0
+    found = TestResult.load(out)
+    assert found.leakage == "unseen scenes"
+    assert found.videos.keys() == tested.videos.keys() == {"baseline/highway", "shadow/bungalows"}
+    for key, video in tested.videos.items():
+        assert (video.frames, video.frames_with_training) == (4, 6)
+        for name in ("counts", "frames", "dice", "counts_with_training", "dice_with_training", "frames_with_training"):
+            assert getattr(found.videos[key], name) == getattr(video, name)
+        assert found.videos[key].binary_truth == video.binary_truth
+    assert (out / "frames.csv").read_bytes() == (tmp_path / "run/frames.csv").read_bytes()
+    assert main(["report", str(tmp_path / "run"), str(out)]) == 0
+
+
+def test_frames_named_by_a_file(cdnet: Path, masks: Path, tmp_path: Path, fails: Fails) -> None:
+    names = tmp_path / "some.csv"
+    names.write_text("video,frame\nbaseline/office,22\nbaseline/office,25\nthermal/park,21\n")
+    assert call(cdnet, masks, tmp_path / "out", f"--frames={names}") == 0
+    asked = {"baseline/office": (22, 25), "thermal/park": (21,)}
+    expected = {key: by_the_rule(cdnet / key, masks / key, numbers) for key, numbers in asked.items()}
+    assert counts_of(tmp_path / "out") == expected
+    for text, part in (
+        ("video,frame\nbaseline/office,20\n", "frame 20 of baseline/office has no ground truth"),
+        ("video,frame\nbaseline/ofice,22\n", "Did you mean"),
+        ("video,number\nbaseline/office,22\n", "must have the columns video and frame"),
+        ("video,frame\nbaseline/office,x\n", "must have the columns video and frame"),
+        ("video,frame\n", "names no frame"),
+    ):
+        names.write_text(text)
+        assert part in fails(call(cdnet, masks, tmp_path / "other", f"--frames={names}"))
+    assert "there is no such file" in fails(call(cdnet, masks, tmp_path / "other", f"--frames={tmp_path}"))
+    assert not (tmp_path / "other").exists()
+
+
+def test_other_layouts_of_masks(cdnet: Path, masks: Path, tmp_path: Path) -> None:
+    assert call(cdnet, masks, tmp_path / "out") == 0
+    for key in KEYS:
+        for number in LABELLED:
+            mask = cv2.imread(str(masks / key / f"bin{number:06d}.png"))  # of three channels
+            assert cv2.imwrite(str(tmp_path / f"{key.split('/')[1]}_{number}.bmp"), mask)
+    assert call(cdnet, tmp_path, tmp_path / "other", "--pattern={video}_{number}.bmp") == 0
+    assert counts_of(tmp_path / "other") == counts_of(tmp_path / "out")
+
+
+def test_another_dataset(tmp_path: Path) -> None:
+    """LASIESTA, whose masks are coloured: red is foreground, grey is not counted."""
+    root, masks = tmp_path / "data", tmp_path / "masks/I_SI/I_SI_01"
+    masks.mkdir(parents=True)
+    (root / "I_SI_01").mkdir(parents=True)
+    (root / "I_SI_01-GT").mkdir()
+    truth, said = np.zeros((8, 12, 3), np.uint8), np.zeros((8, 12), np.uint8)
+    truth[:, :3], truth[:, 3:5] = (0, 0, 255), (128, 128, 128)  # as OpenCV writes red
+    said[:, 2:7] = 255
+    for number in (1, 2):
+        cv2.imwrite(str(root / f"I_SI_01/I_SI_01-{number:06d}.bmp"), truth)
+        cv2.imwrite(str(root / f"I_SI_01-GT/I_SI_01-GT_{number:06d}.png"), truth)
+        cv2.imwrite(str(masks / f"bin{number:06d}.png"), said)
+    assert call(root, tmp_path / "masks", tmp_path / "out", "--dataset=lasiesta") == 0
+    assert counts_of(tmp_path / "out") == {"I_SI/I_SI_01": [16, 32, 32, 80, 0]}
+
+
+# --- what can be wrong with masks ------------------------------------------------------------------------------------
+
+
+def spoil(masks: Path) -> None:
+    shutil.rmtree(masks / "shadow/bungalows")
+    office, park = masks / "baseline/office", masks / "thermal/park"
+    (office / "bin000021.png").unlink()
+    (office / "bin000022.png").write_bytes((office / "bin000022.png").read_bytes()[:-20])
+    (office / "bin000023.png").write_text("this is no image")
+    cv2.imwrite(str(office / "bin000024.png"), np.zeros((24, 32), np.uint8))
+    cv2.imwrite(str(office / "bin000025.png"), np.zeros((48, 64), np.uint16))
+    for number in LABELLED:
+        path = str(park / f"bin{number:06d}.png")
+        cv2.imwrite(path, (cv2.imread(path, cv2.IMREAD_GRAYSCALE) > 0).astype(np.uint8))
+    (park / "notes.txt").write_text("of another tool")
+    shutil.copy(park / "bin000021.png", park / "bin000099.png")
+
+
+def test_a_partial_result_is_scored_named_and_marked(
+    cdnet: Path, masks: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    spoil(masks)
+    assert call(cdnet, masks, out) == 2
+    captured = capfd.readouterr()
+    told = " ".join(captured.out.split())
+    assert "The result is partial: 11 frames of 2 videos have no mask" in captured.err
+    assert "Traceback" not in captured.err
+    assert f"{masks}/shadow/bungalows/bin000021.png: is missing, as are all 6 masks of shadow/bungalows" in told
+    assert f"{masks}/baseline/office/bin000021.png: is missing, it alone, in baseline/office" in told
+    assert f"{masks}/baseline/office/bin000022.png: is unreadable (truncated), as are 2 others" in told
+    assert "bin000024.png: is of another size (32×24 instead of 64×48), it alone" in told
+    assert "thermal/park/bin000021.png: is not binary (holds 1), as are 5 others" in told
+    assert "no mask of thermal/park has a 255 where it counts" in told
+    assert "thermal/park/bin000099.png: belongs to no frame, as do 1 others in this folder" in told
+    assert "overall, partial" in told
+    assert "Partial: 11 frames of baseline/office, shadow/bungalows could not be scored" in told
+
+    result = TestResult.load(out)
+    assert result.partial
+    assert result.missing == {"baseline/office": 5, "shadow/bungalows": 6}
+    assert "shadow/bungalows" not in result.videos
+    assert result.videos["baseline/office"].frames == 1
+    assert result.videos["baseline/office"].counts == by_the_rule(
+        cdnet / "baseline/office", masks / "baseline/office", (26,)
+    )
+    assert result.videos["thermal/park"].counts[:2] == [0, 0]
+    problems = {(row["video"], row["frame"]): (row["problem"], row["detail"]) for row in rows_of(out / "problems.csv")}
+    assert [problems["baseline/office", str(number)] for number in range(21, 26)] == [
+        ("missing", ""),
+        ("unreadable", "truncated"),
+        ("unreadable", "truncated"),
+        ("of another size", "32×24 instead of 64×48"),
+        ("unreadable", "more than 8 bits a pixel"),
+    ]
+    assert sum(key == "shadow/bungalows" for key, _ in problems) == 6
+    row = next(row for row in rows_of(out / "per_video.csv") if row["video"] == "bungalows")
+    assert (row["frames"], row["missing"], row["TP"], row["f_measure"]) == ("0", "6", "", "")
+    assert "# Partial: shadow/bungalows lacks 6 of its frames." in (out / "stats/stats.txt").read_text()
+
+    assert call(cdnet, masks, tmp_path / "whole", "--scene=[highway, PETS2006]") == 0
+    assert main(["report", str(tmp_path / "whole"), str(out)]) == 2  # other frames
+    assert call(cdnet, masks, out, "--allow_partial=true") == 0
+
+
+def test_a_colour_or_grey_mask_counts_where_it_is_white(cdnet: Path, masks: Path, tmp_path: Path) -> None:
+    path = masks / "baseline/office/bin000024.png"
+    blurred = cv2.blur(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE), (3, 3))
+    cv2.imwrite(str(path), blurred)
+    assert call(cdnet, masks, tmp_path / "out", "--scene=[office]") == 0
+    office = by_the_rule(cdnet / "baseline/office", masks / "baseline/office", LABELLED)
+    assert counts_of(tmp_path / "out") == {"baseline/office": office}
+    (row,) = rows_of(tmp_path / "out/problems.csv")
+    assert (row["frame"], row["problem"]) == ("24", "not binary")
+    assert row["detail"].startswith("holds ")
+
+
+def test_a_category_misspelt(cdnet: Path, masks: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (masks / "thermal").rename(masks / "termal")
+    assert call(cdnet, masks, tmp_path / "out") == 2
+    told = " ".join(capfd.readouterr().out.split())
+    assert f"masks of thermal/park, in thermal/park. There is {masks}/termal/park: is it misspelt?" in told
+    assert f"{masks}/termal: is no category of CDnet2014. Did you mean thermal?" in told
+
+
+def test_a_category_misspelt_alone(cdnet: Path, masks: Path, tmp_path: Path, fails: Fails) -> None:
+    for category in ("PTZ", "shadow", "thermal"):
+        shutil.rmtree(masks / category)
+    (masks / "baseline").rename(masks / "basline")
+    message = fails(call(cdnet, masks, tmp_path / "out"))
+    assert f"{masks}/basline: is no category of CDnet2014. Did you mean baseline?" in message
+    (masks / "basline").rename(masks / "baseline")
+    (masks / "baseline/highway").rename(masks / "baseline/Highways")
+    message = fails(call(cdnet, masks, tmp_path / "out", "--scene=[highway]"))
+    assert f"{masks}/baseline/Highways: is no video of baseline of CDnet2014. Did you mean highway?" in message
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_wrong_folder(cdnet: Path, masks: Path, tmp_path: Path, fails: Fails) -> None:
+    out = tmp_path / "out"
+    (tmp_path / "above/mine").mkdir(parents=True)
+    masks = masks.rename(tmp_path / "above/mine/results")
+    for wrong in (tmp_path / "above/mine", tmp_path / "above", masks / "baseline", masks / "baseline/highway"):
+        message = fails(call(cdnet, wrong, out))
+        assert f"{wrong}: holds none of the masks that are looked for" in message
+        assert f"Did you mean --masks {masks}?" in message
+    for video in (masks / "baseline").iterdir():
+        video.rename(tmp_path / "above/mine" / video.name)
+    shutil.rmtree(masks)
+    message = fails(call(cdnet, tmp_path / "above/mine", out))
+    assert "Did you mean --pattern '{video}/bin{number:06d}.png'?" in message
+    assert "Name the folder by --masks" in fails(call(cdnet, tmp_path / "dataset", out))
+    assert "there is no such folder of masks" in fails(call(cdnet, tmp_path / "no", out))
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        (["--workers=0"], ["--workers", "0"]),
+        (["--dataset=CDnet2013"], ["--dataset", "'CDnet2013'", "Did you mean CDnet2014?"]),
+        (["--dataset=x"], ["--dataset", "CDnet2014, LASIESTA, LIMU, SBI2015, Wallflower"]),
+        (["--dataset_masks=x"], ["--dataset_masks: the layout of CDnet2014 is fixed"]),
+        (["--pattern={category}/{video}.png"], ["--pattern", "must hold {video} and {number}"]),
+        (["--pattern={video}/{number:x!}.png"], ["--pattern", "cannot be used"]),
+        (["--pattern={clip}/{number}.png"], ["--pattern", "cannot be used"]),
+        (["--scene=[higway]"], ["'higway'", "highway"]),
+        (["--leakage=none"], ["unseen scenes"]),
+        (["--zip=x.zip", "--scene=[highway]"], ["--zip", "--scene"]),
+        (["--zip=x.zip", "--dataset=SBI2015"], ["--zip", "SBI2015"]),
+    ],
+)
+def test_options_that_make_no_sense(
+    cdnet: Path, masks: Path, tmp_path: Path, fails: Fails, options: list[str], parts: list[str]
+) -> None:
+    message = fails(call(cdnet, masks, tmp_path / "out", *options))
+    for part in parts:
+        assert part in message
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_dataset_without_labels(cdnet: Path, masks: Path, tmp_path: Path, fails: Fails) -> None:
+    shutil.rmtree(cdnet / "baseline/highway/groundtruth")
+    message = fails(call(cdnet, masks, tmp_path / "out", "--scene=[highway]"))
+    assert "no frame that is asked for is labelled, of baseline/highway" in message
+
+
+def test_a_damaged_ground_truth(cdnet: Path, masks: Path, tmp_path: Path, fails: Fails) -> None:
+    path = cdnet / "baseline/office/groundtruth/gt000023.png"
+    cv2.imwrite(str(path), np.full((48, 64), 77, np.uint8))
+    for workers in (1, 2):
+        message = fails(call(cdnet, masks, tmp_path / "out", f"--workers={workers}"))
+        assert f"{path}: the mask holds grey levels that do not exist (77)" in message
+    assert not (tmp_path / "out").exists()
+
+
+def test_partial_results_keep_their_mark_when_merged(cdnet: Path, masks: Path, tmp_path: Path) -> None:
+    (masks / "thermal/park/bin000023.png").unlink()
+    common = ("--allow_partial=true", "--protocol=two halves")
+    assert call(cdnet, masks, tmp_path / "one", "--scene=[baseline]", *common) == 0
+    assert call(cdnet, masks, tmp_path / "other", "--scene=[thermal]", *common) == 0
+    whole = merged([TestResult.load(tmp_path / "one"), TestResult.load(tmp_path / "other")], "both")
+    assert whole.missing == {"thermal/park": 1}
+    assert (whole.frames_per_second, whole.leakage, len(whole.videos)) == (None, "unknown", 4)
+
+
+# --- the archive -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def all_videos(tmp_path: Path, make_video: Callable[..., Path]) -> Path:
+    """All 53 videos of CDnet2014: of 4 frames, the second is labelled, the third and fourth are withheld."""
+    for row in published_videos():
+        make_video(tmp_path / "all", row["category"], row["video"], size=(16, 12), unlabelled=1, labelled=1, withheld=2)
+    return tmp_path / "all"
+
+
+def test_an_archive_holds_what_the_site_takes(all_videos: Path, tmp_path: Path, fails: Fails) -> None:
+    keys = [f"{row['category']}/{row['video']}" for row in published_videos()]
+    masks = write_masks(tmp_path / "mine", keys, range(1, 5), (16, 12))
+    for name in ("a", "b"):
+        assert call(all_videos, masks, tmp_path / "out", f"--zip={tmp_path / name}.zip") == 0
+    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert archive.testzip() is None
+        assert set(archive.namelist()) == {f"results/{key}/bin{n:06d}.png" for key in keys for n in (2, 3, 4)}
+        for name in archive.namelist()[:9]:
+            assert archive.read(name) == (masks / name.removeprefix("results/")).read_bytes()
+
+    (masks / "shadow/cubicle/bin000004.png").unlink()
+    shutil.rmtree(all_videos / "thermal/park")
+    other = tmp_path / "other"
+    message = fails(call(all_videos, masks, other, f"--zip={tmp_path / 'c.zip'}"))
+    assert "shadow/cubicle: 1 of the temporal ROI's masks" in message
+    assert "thermal/park: all (the dataset's folder lacks the video, too)" in message
+    assert not other.exists()
+    assert not (tmp_path / "c.zip").exists()
+    assert call(all_videos, masks, other, f"--zip={tmp_path / 'c.zip'}", "--allow_partial=true") == 0
+    assert len(zipfile.ZipFile(tmp_path / "c.zip").namelist()) == 52 * 3 - 1
+
+    cv2.imwrite(str(masks / "shadow/cubicle/bin000003.png"), np.full((12, 16), 254, np.uint8))
+    message = fails(call(all_videos, masks, other, f"--zip={tmp_path / 'd.zip'}", "--allow_partial=true"))
+    assert "bin000003.png: holds the grey level 254" in message
+    (masks / "shadow/cubicle/bin000003.png").write_text("")
+    message = fails(call(all_videos, masks, other, f"--zip={tmp_path / 'd.zip'}", "--allow_partial=true"))
+    assert "bin000003.png: is unreadable truncated; it cannot be submitted" in message
+    assert not list(tmp_path.glob("*d.zip*"))
+
+
+# --- real sequences --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.real_data
+def test_real_sequences_have_the_counts_of_the_rule(real_data: Path, tmp_path: Path) -> None:
+    """Video by video: random blocks on the five sequences, counted by numpy from the files alone."""
+    root, masks = real_data / "CDnet2014", tmp_path / "masks"
+    expected: dict[str, list[int]] = {}
+    for path in sorted(root.glob("*/*/temporalROI.txt")):
+        folder, key = path.parent, path.parent.relative_to(root).as_posix()
+        first, last = map(int, path.read_text().split())
+        counts = np.zeros(5, np.int64)
+        generator = np.random.default_rng(len(key))
+        (masks / key).mkdir(parents=True)
+        roi = cv2.imread(str(folder / "ROI.bmp"), cv2.IMREAD_GRAYSCALE) if (folder / "ROI.bmp").exists() else None
+        for number in range(first, last + 1):
+            truth = cv2.imread(str(folder / f"groundtruth/gt{number:06d}.png"), cv2.IMREAD_GRAYSCALE)
+            if truth is None or (truth == 85).all():
+                continue
+            said = np.kron(generator.random((8, 8)) < 0.3, np.ones((96, 128), bool))[: truth.shape[0], : truth.shape[1]]
+            cv2.imwrite(str(masks / key / f"bin{number:06d}.png"), said.astype(np.uint8) * 255)
+            counted = truth != 170
+            if roi is not None and not (roi == 255).all():
+                counted &= roi > 0
+            moving = truth == 255
+            for place, area in enumerate((moving & said, ~moving & said, moving & ~said, ~moving & ~said)):
+                counts[place] += (area & counted).sum()
+            counts[4] += ((truth == 50) & said & counted).sum()
+        expected[key] = counts.tolist()
+    assert len(expected) == 5
+    assert call(root, masks, tmp_path / "out") == 0
+    assert counts_of(tmp_path / "out") == expected

@@ -1,0 +1,82 @@
+"""`report` in the terminal: published numbers, comparisons, many runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bgsub_lightning.cli import main
+from tests.made_results import cdnet_keys, fold, made, saved
+
+
+def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    status = main(["report", *arguments])
+    found = capsys.readouterr()
+    return status, found.out, " ".join(found.err.split())
+
+
+def test_published_numbers_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = told(capsys, "--published", "--dataset=limu", "--method", "subsense")
+    assert status == 0
+    assert "CrossNet, table III: F-measure by sequence, on LIMU" in out
+    assert "SuBSENSE" in out
+    assert "0.6530" in out
+    assert "CrossNet-HOFAM" not in out
+    assert "IEEE Transactions on Multimedia 2023" in out
+
+
+def test_switches_may_stand_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (run,) = saved(tmp_path, made("run"))
+    alone = told(capsys, str(run), "--by_video", "--averaging", "pooled")
+    assert alone == told(capsys, str(run), "--by_video", "true", "--averaging=pooled")
+    assert alone[0] == 0
+    assert "  x " in alone[1]
+    assert told(capsys, str(run), "--by_video=false", "--averaging=pooled") != alone
+    assert told(capsys, str(run), "--averaging=pooled", "--by_video") == alone
+
+
+def test_two_systems_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    keys = cdnet_keys("PTZ")
+    good, bad, third = (
+        str(path) for path in saved(tmp_path, made("good", keys, skill=0.9), made("bad", keys), made("third", keys))
+    )
+    status, out, _ = told(capsys, good, bad, "--compare", "f_measure")
+    flat = " ".join(out.split())
+    assert status == 0
+    assert "good is better than bad: its F-measure is higher by 0.09" in flat
+    assert "over 49 videos; Wilcoxon p = " in flat
+    assert "shadow/copyMachine" in out
+    _, out, _ = told(capsys, good, bad, third, "--compare", "pwc", "--by_category")
+    assert "shadow/copyMachine" not in out  # a row for each system
+    assert "2 comparisons: about one in 20" in " ".join(out.split())
+    status, _, err = told(capsys, good, "--compare", "f_measure")
+    assert (status, err) == (2, "error: --compare needs two systems; all that is named is one, good.")
+
+
+def test_what_does_not_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (run,) = saved(tmp_path, fold(1))
+    status, _, err = told(capsys, "--published", "--method", "SubSense2")
+    assert (status, err[:60]) == (2, "error: no published number is of the method 'SubSense2': did"[:60])
+    status, _, err = told(capsys)
+    assert (status, err) == (
+        2,
+        "error: Name at least one run directory, such as `report runs/bmn_bsn_small runs/mog2`.",
+    )
+    status, _, err = told(capsys, str(run), "--compare", "speed")
+    assert status == 2
+    assert "f_measure" in err
+
+
+def test_many_long_names_stay_readable(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = [f"crossnet_small_row_{i:02}_without_flow_and_fusion" for i in range(9)]
+    paths = saved(tmp_path, *(made(name, draw=i, leakage="seen scenes, unseen frames") for i, name in enumerate(names)))
+    status, out, _ = told(capsys, *map(str, paths))
+    assert status == 0
+    assert "…" not in out
+    assert all(out.count(f"F [{i}]") == 1 for i in range(1, 9))
+    assert f"[8] F of {names[8]} (seen scenes, unseen frames)." in out
+    rows = [line.split()[0] for line in out.splitlines() if line.strip()]
+    assert rows.count("overall") == rows.count("category") == 2
+    status, out, _ = told(capsys, *map(str, paths[:1]))
+    assert "[1]" not in out
