@@ -8,11 +8,13 @@ import platform
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import cv2
 import numpy
 import torch
+from rich.markup import escape
 
 from bgsub_lightning import __version__
 from bgsub_lightning.callbacks.scores import Row, of_frames, write_frames
@@ -102,19 +104,17 @@ def evaluate(
     _require_nesting(files, chosen, reader)
     lacking = _lacking(files, scenes) if zip else {}
     if lacking and not allow_partial:
-        shown = "\n".join(f"{key}: {count} of the temporal ROI's masks" for key, count in list(lacking.items())[:20])
-        more = f"\n… and {len(lacking) - 20} more videos" if len(lacking) > 20 else ""
         raise UserError(
-            f"--zip: the archive would not be complete, and nothing was done. Missing are\n{shown}{more}\n"
+            f"--zip: the archive would not be complete, and nothing was done. {_told(lacking, scenes)}\n"
             f"Write them first; or set --allow_partial=true to pack what is there."
         )
 
     counted = count_masks(chosen, files, workers)
-    rows = _rows(counted, asked)
+    rows = {key: _rows(key, counts, asked) for key, counts in counted.items()}
     strangers = _strangers(files, scenes, reader, whole)
     for problem in (*_faults(files, chosen, counted), *strangers):
         style = "red" if problem.severity == "error" else "yellow"
-        console.print(f"[{style}]{problem.severity}[/] {problem}", soft_wrap=True)
+        console.print(f"[{style}]{problem.severity}[/] {escape(str(problem))}", soft_wrap=True)
     result = TestResult(
         name=out.name,
         system="masks",
@@ -125,9 +125,9 @@ def evaluate(
         leakage=leakage,
         checkpoint=None,
         videos={
-            each.key: _video([row for row in rows if row.video == each.key], each, leakage)
+            each.key: _video(rows[each.key], each, leakage)
             for each, _ in chosen
-            if counted[each.key].rows
+            if any(row.headline for row in rows[each.key])
         },
         frames_per_second=None,
         device="",
@@ -140,7 +140,8 @@ def evaluate(
         missing={key: counts.missing for key, counts in counted.items() if counts.missing},
     )
     _write_problems(out / "problems.csv", counted, strangers)
-    write_frames(out / "frames.csv", rows, lambda row: asked.trained_on(row) if asked else "")
+    trained_on = asked.trained_on if asked else lambda row: ""
+    write_frames(out / "frames.csv", chain.from_iterable(rows.values()), trained_on)
     write_videos(out / "per_video.csv", result)
     write_statistics(out / "stats", result)
     _keep_frames(out / "gallery", rows, chosen, files)
@@ -211,9 +212,7 @@ def _chosen(scenes: Sequence[Scene], asked: _Asked | None, reader: Reader) -> li
             chosen.append((scene, numbers))
     if not chosen:
         names = ", ".join(scene.key for scene in scenes[:5])
-        raise UserError(
-            f"There is nothing to score: none of these videos has a labelled frame that is asked for: {names}."
-        )
+        raise UserError(f"There is nothing to score: no frame that is asked for is labelled, of {names}.")
     return chosen
 
 
@@ -234,24 +233,33 @@ def _require_nesting(files: MaskFiles, chosen: Sequence[tuple[Scene, Sequence[in
     for pattern in ("{video}/bin{number:06d}.png", "{category}/{video}/{number:06d}.png", "{video}/{number:06d}.png"):
         if holds(files.folder, pattern):
             raise UserError(f"{what} Did you mean --pattern '{pattern}'?")
-    if hints := [str(problem) for problem in _strangers(files, [scene for scene, _ in chosen], reader, whole=True)]:
+    if hints := [str(problem) for problem in _misspelt(files, [scene for scene, _ in chosen], reader)]:
         raise UserError("\n".join([what, *hints[:5]]))
     raise UserError(f"{what} Name the folder by --masks, or by --pattern where masks lie in it.")
 
 
-def _lacking(files: MaskFiles, scenes: Sequence[Scene]) -> dict[str, int | str]:
-    """Return of which videos how many masks an archive would lack."""
+def _lacking(files: MaskFiles, scenes: Sequence[Scene]) -> dict[str, int]:
+    """Return how many masks an archive would lack, of those videos of which it would lack any."""
     here = {scene.key: scene for scene in scenes}
-    lacking: dict[str, int | str] = {}
+    lacking = {}
     for video in published_videos():
         key = f"{video['category']}/{video['video']}"
+        numbers = range(int(video["temporal_roi_start"]), int(video["temporal_roi_end"]) + 1)
         if scene := here.get(key):
-            first, last = scene.evaluated
-            if count := sum(not files.path(scene, number).is_file() for number in range(first, last + 1)):
-                lacking[key] = count
-        else:
-            lacking[key] = "all (the dataset's folder lacks the video, too)"
-    return lacking
+            numbers = range(scene.evaluated[0], scene.evaluated[1] + 1)
+        lacking[key] = len(numbers) - sum(scene is not None and files.path(scene, n).is_file() for n in numbers)
+    return {key: count for key, count in lacking.items() if count}
+
+
+def _told(lacking: dict[str, int], scenes: Sequence[Scene]) -> str:
+    here = {scene.key for scene in scenes}
+    lines = [
+        f"{key}: {some(count, 'mask')} of the temporal ROI missing" for key, count in lacking.items() if key in here
+    ]
+    if absent := [key for key in lacking if key not in here]:
+        names = f"{', '.join(absent[:5])}{', …' if len(absent) > 5 else ''}"
+        lines.append(f"The dataset's folder itself lacks {some(len(absent), 'video')}: {names}")
+    return "\n".join(["", *lines])
 
 
 def _pack(path: Path, files: MaskFiles, scenes: Sequence[Scene], partial: bool) -> None:
@@ -269,12 +277,9 @@ def _pack(path: Path, files: MaskFiles, scenes: Sequence[Scene], partial: bool) 
     )
 
 
-def _rows(counted: dict[str, SceneCounts], asked: _Asked | None) -> list[Row]:
-    return [
-        Row(key, row.number, row.counts, asked is None or asked.videos[key][row.number], row.unknown)
-        for key, counts in counted.items()
-        for row in counts.rows
-    ]
+def _rows(key: str, counts: SceneCounts, asked: _Asked | None) -> list[Row]:
+    headline = asked.videos[key] if asked else {}
+    return [Row(key, row.number, row.counts, headline.get(row.number, True), row.unknown) for row in counts.rows]
 
 
 def _keep_frames(
@@ -297,9 +302,9 @@ def _keep_frames(
 def _video(rows: list[Row], scene: Scene, leakage: Leakage) -> VideoResult:
     headline = [row.counts for row in rows if row.headline]
     return VideoResult(
-        counts=[sum(column) for column in zip(*headline, strict=True)] or [0] * 5,
+        counts=[sum(column) for column in zip(*headline, strict=True)],
         leakage=leakage,
-        dice=dice_counts(torch.tensor(headline).view(-1, 5)).sum(0).tolist(),
+        dice=dice_counts(torch.tensor(headline)).sum(0).tolist(),
         **of_frames(rows, scene.mask_code),
     )
 
@@ -317,7 +322,7 @@ def _faults(
                 continue
             first = faulty[0]
             detail = f" ({first.detail})" if first.detail else ""
-            what = f"is {fault}{detail}, {f'as are {len(faulty) - 1} others' if len(faulty) > 1 else 'it alone'}"
+            what = f"is {fault}{detail}{_and_others(len(faulty) - 1)}"
             if fault == "missing" and len(faulty) == len(numbers):
                 what = f"is missing, as are all {len(numbers)} masks of {scene.key}"
                 others = [key for key in lying if key not in known]
@@ -335,33 +340,44 @@ def _faults(
             )
 
 
+def _and_others(count: int) -> str:
+    return f" (and {some(count, 'other')})" if count else ""
+
+
 def _strangers(files: MaskFiles, scenes: Sequence[Scene], reader: Reader, whole: bool) -> list[Problem]:
     """Tell what lies among the masks and belongs to no frame, and folders that are no category or video."""
     found = []
     for folder, names in files.strangers(scenes).items():
-        what = f"belongs to no frame{f', as do {len(names) - 1} others in this folder' if len(names) > 1 else ''}"
+        what = f"belongs to no frame{_and_others(len(names) - 1)}, in this folder"
         found.append(Problem("warning", folder / names[0], what, "Not looked at."))
-    if whole and files.pattern.startswith("{category}/{video}/"):
-        categories = {scene.category for scene in scenes} | set(reader.categories)
-        videos = {scene.key for scene in scenes}
-        if isinstance(reader, CDnet2014):
-            videos |= {f"{video['category']}/{video['video']}" for video in published_videos()}
-        for category in folders(files.folder):
-            if category.name not in categories:
-                found.append(_unknown(category, category.name, categories, "category", reader))
-                continue
-            known = {key.partition("/")[2] for key in videos if key.partition("/")[0] == category.name}
-            found += [
-                _unknown(video, video.name, known, f"video of {category.name}", reader)
-                for video in folders(category)
-                if video.name not in known
-            ]
+    return [*found, *(_misspelt(files, scenes, reader) if whole else [])]
+
+
+def _misspelt(files: MaskFiles, scenes: Sequence[Scene], reader: Reader) -> list[Problem]:
+    """Tell of folders that are no category or video, under a pattern that has a folder for each."""
+    found: list[Problem] = []
+    if not files.pattern.startswith("{category}/{video}/"):
+        return found
+    categories = {scene.category for scene in scenes} | set(reader.categories)
+    videos = {scene.key for scene in scenes}
+    if isinstance(reader, CDnet2014):
+        videos |= {f"{video['category']}/{video['video']}" for video in published_videos()}
+    for category in folders(files.folder):
+        if category.name not in categories:
+            found.append(_unknown(category, categories, "category", reader))
+            continue
+        known = {key.partition("/")[2] for key in videos if key.partition("/")[0] == category.name}
+        found += [
+            _unknown(video, known, f"video of {category.name}", reader)
+            for video in folders(category)
+            if video.name not in known
+        ]
     return found
 
 
-def _unknown(folder: Path, name: str, known: set[str], kind: str, reader: Reader) -> Problem:
+def _unknown(folder: Path, known: set[str], kind: str, reader: Reader) -> Problem:
     lower = {each.lower(): each for each in known}
-    close = difflib.get_close_matches(name.lower(), lower, n=1)
+    close = difflib.get_close_matches(folder.name.lower(), lower, n=1)
     cure = f"Did you mean {lower[close[0]]}?" if close else "Not looked at."
     return Problem("warning", folder, f"is no {kind} of {reader.name}", cure)
 

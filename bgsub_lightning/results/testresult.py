@@ -139,8 +139,8 @@ class TestResult:
         """
         if not all(video.threshold_counts for video in self.videos.values()):
             raise UserError(
-                f"{self.name}: its scores.json has no counts at other thresholds than its own: `evaluate` wrote it, "
-                f"and masks know no other, or an earlier version of bgsub_lightning. Run the test again."
+                f"{self.name}: its scores.json has no counts at other thresholds than its own, because `evaluate` "
+                f"wrote it from masks, or an earlier version of bgsub_lightning. Run the test again."
             )
         counts = {key: video.threshold_counts for key, video in self.videos.items()}
         dice = {key: video.threshold_dice for key, video in self.videos.items()}

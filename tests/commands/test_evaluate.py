@@ -188,6 +188,18 @@ def test_masks_of_predict_have_the_counts_of_test(
     assert main(["report", str(tmp_path / "run"), str(out)]) == 0
 
 
+def test_training_frames_alone_make_no_video(cdnet: Path, masks: Path, tmp_path: Path) -> None:
+    names, out = tmp_path / "some.csv", tmp_path / "out"
+    header = "video,frame,trained_on,headline"
+    names.write_text(f"{header}\nbaseline/office,22,1,0\nbaseline/office,25,0,1\nthermal/park,21,0,1\n")
+    (masks / "baseline/office/bin000025.png").unlink()
+    assert call(cdnet, masks, out, f"--frames={names}", "--allow_partial=true") == 0
+    assert counts_of(out) == {"thermal/park": by_the_rule(cdnet / "thermal/park", masks / "thermal/park", (21,))}
+    assert TestResult.load(out).missing == {"baseline/office": 1}
+    rows = [(row["video"], row["trained_on"], row["headline"]) for row in rows_of(out / "frames.csv")]
+    assert rows == [("baseline/office", "1", "0"), ("thermal/park", "0", "1")]
+
+
 def test_frames_named_by_a_file(cdnet: Path, masks: Path, tmp_path: Path, fails: Fails) -> None:
     names = tmp_path / "some.csv"
     names.write_text("video,frame\nbaseline/office,22\nbaseline/office,25\nthermal/park,21\n")
@@ -263,13 +275,14 @@ def test_a_partial_result_is_scored_named_and_marked(
     told = " ".join(captured.out.split())
     assert "The result is partial: 11 frames of 2 videos have no mask" in captured.err
     assert "Traceback" not in captured.err
+    office, park = masks / "baseline/office", masks / "thermal/park"
     assert f"{masks}/shadow/bungalows/bin000021.png: is missing, as are all 6 masks of shadow/bungalows" in told
-    assert f"{masks}/baseline/office/bin000021.png: is missing, it alone, in baseline/office" in told
-    assert f"{masks}/baseline/office/bin000022.png: is unreadable (truncated), as are 2 others" in told
-    assert "bin000024.png: is of another size (32×24 instead of 64×48), it alone" in told
-    assert "thermal/park/bin000021.png: is not binary (holds 1), as are 5 others" in told
+    assert f"{office}/bin000021.png: is missing, in baseline/office" in told
+    assert f"{office}/bin000022.png: is unreadable (truncated) (and 2 others), in baseline/office" in told
+    assert f"{office}/bin000024.png: is of another size (32×24 instead of 64×48), in baseline/office" in told
+    assert f"{park}/bin000021.png: is not binary (holds 1) (and 5 others), in thermal/park" in told
     assert "no mask of thermal/park has a 255 where it counts" in told
-    assert "thermal/park/bin000099.png: belongs to no frame, as do 1 others in this folder" in told
+    assert "thermal/park/bin000099.png: belongs to no frame (and 1 other), in this folder" in told
     assert "overall, partial" in told
     assert "Partial: 11 frames of baseline/office, shadow/bungalows could not be scored" in told
 
@@ -428,8 +441,8 @@ def test_an_archive_holds_what_the_site_takes(all_videos: Path, tmp_path: Path, 
     shutil.rmtree(all_videos / "thermal/park")
     other = tmp_path / "other"
     message = fails(call(all_videos, masks, other, f"--zip={tmp_path / 'c.zip'}"))
-    assert "shadow/cubicle: 1 of the temporal ROI's masks" in message
-    assert "thermal/park: all (the dataset's folder lacks the video, too)" in message
+    assert "shadow/cubicle: 1 mask of the temporal ROI missing" in message
+    assert "The dataset's folder itself lacks 1 video: thermal/park" in message
     assert not other.exists()
     assert not (tmp_path / "c.zip").exists()
     assert call(all_videos, masks, other, f"--zip={tmp_path / 'c.zip'}", "--allow_partial=true") == 0
