@@ -230,7 +230,7 @@ def comparisons_table(comparisons: Sequence[Comparison]) -> ResultTable:
         rows.append(Row((Cell(text=each.second), Cell(each.mean), low, high, p_value, *counts), "other", "comparisons"))
     return ResultTable(
         key=f"comparisons_{first.figure}",
-        title=f"{column.heading} of {first.first} minus that of each other, over {len(first.values)} videos",
+        title=f"{column.heading} of {first.first} minus that of each other; videos: {len(first.values)}",
         columns=(
             Column("other", "other", None),
             replace(signed, key="difference", heading="mean difference"),
