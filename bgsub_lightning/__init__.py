@@ -1,3 +1,25 @@
 """The experiment suite of deep background subtraction, on PyTorch Lightning."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bgsub_lightning.live import Subtractor
+
 __version__ = "0.1.0"
+
+
+def load(source: str, **options: Any) -> Subtractor:
+    """Load a background subtractor that takes frames one by one, as OpenCV's do.
+
+    Args:
+        source: Checkpoint of any system; or ``MOG2``, ``KNN`` or ``TemporalMedian``, which need none.
+        options: Those of :class:`bgsub_lightning.live.Subtractor`, such as ``device`` and ``pool``.
+
+    Raises:
+        UserError: If it is none of these, or an option makes no sense.
+    """
+    from bgsub_lightning.live import Subtractor, load_system  # here, so that the command line's help is instant
+
+    return Subtractor(load_system(source), **options)

@@ -23,6 +23,8 @@ COMMANDS = {
         "run one experiment for each of several scenes, folds, seeds or other values",
     ),
     "report": ("report", "compare the scores of finished tests in one table"),
+    "segment": ("segment", "masks, an overlay, boxes of any video or camera"),
+    "export": ("export", "write the networks of a checkpoint as ONNX"),
     "prepare": ("prepare", "check a dataset, list its videos and problems, fill the frame store"),
     "flow": ("flow", "compute optical flow ahead, into the frame store"),
     "synthesize": ("synthesize", "write a synthetic twin of a dataset"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from bgsub_lightning.backgrounds import (
     ReconstructedBackground,
     TemporalMedian,
 )
+from bgsub_lightning.callbacks import BestCheckpoint, EarlyStopping
 from bgsub_lightning.cli import main
 from bgsub_lightning.commands.includes import campaign_of
 from bgsub_lightning.commands.members import members_of_file
@@ -82,6 +84,12 @@ def test_experiment_builds(name: str, tmp_path: Path) -> None:
     assert type(cli.model) is system_of(name)
     assert cli.datamodule.plan is cli.model.plan
     assert cli.trainer.default_root_dir == str(tmp_path)
+    # validation chooses where something is held out for it, as in the siamese system's paper and in no other
+    early, protocol = cli.trainer.early_stopping_callback, cli.datamodule.protocol
+    assert isinstance(early, EarlyStopping)
+    chooses = early.patience < math.inf, cli.config[cli.subcommand].checkpoint == "best", cli.model.asks_validation
+    held_out = isinstance(protocol, RandomShares) or bool(protocol.val_scenes or protocol.val_fraction)
+    assert chooses == (held_out and name.startswith("siamese"),) * 3
 
 
 @pytest.mark.parametrize("fold", [1, 2, 3])
@@ -238,7 +246,12 @@ def test_siamese_is_the_paper(tmp_path: Path) -> None:
     metric, segment = model.plan
     assert metric.stage == siamese.MetricStage(20_000, 4, 1e-5, "constant")
     assert segment.stage == siamese.SegmentStage(20_000, 4, 1e-2, "constant")
-    assert (model.tolerance, model.tau, model.weights, model.threshold) == (0.0, None, None, 0.5)
+    assert (model.tolerance, model.tau, model.weights, model.asks_validation) == (0.0, None, None, True)
+    (best,) = (each for each in cli.trainer.callbacks if isinstance(each, BestCheckpoint))
+    early = cli.trainer.early_stopping_callback
+    assert isinstance(early, EarlyStopping)
+    assert (early.patience, early.monitor, best.monitor) == (3, "val/best_f_measure", "val/best_f_measure")
+    assert cli.config["fit"].checkpoint == "best"
     assert model.labels is LabelRule.TRAINING
     assert model.inputs == (Image(), BaseImage())
     optimizer = model.configure_optimizers()["optimizer"]

@@ -102,7 +102,10 @@ def test_killed_and_resumed_equals_uninterrupted(
     whole, resumed = state(tmp_path / "whole"), state(tmp_path / "killed")
     assert whole["global_step"] == resumed["global_step"] == end
     assert all(torch.equal(value, resumed["state_dict"][name]) for name, value in whole["state_dict"].items())
-    best = [next(part for key, part in content["callbacks"].items() if "val/f" in key) for content in (whole, resumed)]
+    best = [
+        next(part for key, part in content["callbacks"].items() if key.startswith("BestCheckpoint"))
+        for content in (whole, resumed)
+    ]
     assert best[0]["best_model_score"] == best[1]["best_model_score"]
     optimizers = [content["optimizer_states"][0]["state"] for content in (whole, resumed)]
     assert all(torch.equal(optimizers[0][i][k], optimizers[1][i][k]) for i in optimizers[0] for k in optimizers[0][i])

@@ -133,7 +133,10 @@ def assert_same_run(one: Path, other: Path, end: int, stages: Sequence[str] = ()
     last = [folder / "checkpoints/last.ckpt" for folder in (one, other)]
     assert_alike(*last)
     assert content(last[0])["global_step"] == end
-    best = [next(part for key, part in content(path)["callbacks"].items() if "val/f" in key) for path in last]
+    best = [
+        next(part for key, part in content(path)["callbacks"].items() if key.startswith("BestCheckpoint"))
+        for path in last
+    ]
     assert best[0]["best_model_score"] == best[1]["best_model_score"]
     for name in stages:
         assert not moved(*(weights(folder / f"checkpoints/after_{name}.ckpt") for folder in (one, other)), "")

@@ -4,6 +4,7 @@ from bgsub_lightning.callbacks.backgrounds import BackgroundWriter
 from bgsub_lightning.callbacks.checkpoints import (
     AtomicCheckpointIO,
     BestCheckpoint,
+    EarlyStopping,
     FinishedMarker,
     LastCheckpoint,
     StageCheckpoints,
@@ -20,6 +21,7 @@ __all__ = [
     "AtomicCheckpointIO",
     "BackgroundWriter",
     "BestCheckpoint",
+    "EarlyStopping",
     "FinishedMarker",
     "LastCheckpoint",
     "MaskWriter",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import pickle
 import signal
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn, cast
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer, callbacks
 from lightning.pytorch.callbacks import ModelCheckpoint, Timer
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.trainer.states import TrainerFn
@@ -290,6 +291,68 @@ class BestCheckpoint(_RunCheckpoint):
         )
 
 
+class EarlyStopping(callbacks.EarlyStopping):
+    """Ends a fit when its score in validation has stopped getting better.
+
+    Of a staged system it looks at the final stage alone, as the best checkpoint does. The command line lets it watch
+    what that one compares.
+
+    Args:
+        patience: Validations in a row without a better score after which the fit ends; ``None``: it never does.
+        min_delta: What a score must be better by.
+        monitor: What is watched.
+        mode: Whether more or less of it is better.
+    """
+
+    def __init__(
+        self,
+        patience: int | None = None,
+        min_delta: float = 0.0,
+        monitor: str = "val/f_measure",
+        mode: str = "max",
+    ) -> None:
+        if patience is not None and patience < 1:
+            raise UserError(f"early_stopping.patience: at least one validation is needed, got {patience}.")
+        super().__init__(
+            monitor,
+            min_delta,
+            math.inf if patience is None else patience,  # type: ignore[arg-type]
+            mode=mode,
+            check_finite=False,  # what is no number is not better
+            check_on_train_epoch_end=False,
+        )
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the patience has run out."""
+        return self.wait_count >= self.patience
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on counting, with the configuration's patience."""
+        super().load_state_dict(state_dict | {"patience": self.patience})
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Do no further step where the last ones were done before a kill."""
+        trainer.should_stop = trainer.should_stop or self.has_ended
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say why the fit has ended."""
+        if self.has_ended and trainer.is_global_zero:
+            console.print(
+                f"Stopped early, after {trainer.global_step:,} steps: {self.wait_count} validations in a row have not "
+                f"been better than {self.monitor} {float(self.best_score):.4f}.",
+                soft_wrap=True,
+            )
+
+    def _should_skip_check(self, trainer: Trainer) -> bool:
+        """Wait for the final stage."""
+        return (
+            self.patience == math.inf
+            or not cast("BgsModule", trainer.lightning_module).is_final
+            or super()._should_skip_check(trainer)
+        )
+
+
 class StageCheckpoints(Callback):
     """Keeps the state at the end of each stage but the last, ``after_<stage>.ckpt``."""
 
@@ -304,7 +367,10 @@ class StageCheckpoints(Callback):
 
 
 class FinishedMarker(Callback):
-    """Writes ``finished.json`` when a fit has come to its end, so that a chain of jobs knows it is done."""
+    """Writes ``finished.json`` when a fit has come to its end, so that a chain of jobs knows it is done.
+
+    Of one that was stopped early it holds the patience that has run out: with more of it the run can be continued.
+    """
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write it; there is no end of training where the last steps were done before a kill."""
@@ -314,5 +380,8 @@ class FinishedMarker(Callback):
             return
         path = Path(trainer.default_root_dir) / "finished.json"
         done: dict[str, Any] = {"steps": trainer.global_step, "epochs": trainer.current_epoch}
+        early = [each for each in trainer.callbacks if isinstance(each, EarlyStopping) and each.has_ended]  # type: ignore[attr-defined]
+        if early and trainer.global_step < trainer.estimated_stepping_batches:
+            done["patience"] = early[0].patience
         with whole_file(path) as partial:
             partial.write_text(json.dumps(done) + "\n")

@@ -134,6 +134,7 @@ class ScoreWriter(Callback):
             },
             frames_per_second=len(rows) / seconds,
             threshold=module.threshold,
+            threshold_from=module.threshold_from,
             device=device_name(module.device),
             versions=versions(),
         )

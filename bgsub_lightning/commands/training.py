@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
@@ -30,6 +31,7 @@ from bgsub_lightning.callbacks import (
     AtomicCheckpointIO,
     BackgroundWriter,
     BestCheckpoint,
+    EarlyStopping,
     FinishedMarker,
     LastCheckpoint,
     MaskWriter,
@@ -48,6 +50,7 @@ from bgsub_lightning.console import console
 from bgsub_lightning.data import ScenesDataModule
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import whole_file
+from bgsub_lightning.live import description
 from bgsub_lightning.memory import keep_freed_memory
 from bgsub_lightning.modules import BgsModule
 from bgsub_lightning.provenance import device_name, source_tree, versions
@@ -120,6 +123,10 @@ class SaveConfig(SaveConfigCallback):
         config.ckpt_path = None  # where this start began from is no part of the experiment
         self.parser.save(config, str(path), skip_none=False, overwrite=True, multifile=False)
 
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Add how the system is built, so that the file alone is enough to use it."""
+        checkpoint["system"] = description(yaml.safe_load(self.parser.dump(self.config, skip_none=False)))
+
 
 class TrainingCLI(LightningCLI):
     """Lightning's command line, with one run directory per run.
@@ -151,9 +158,17 @@ class TrainingCLI(LightningCLI):
             default="offline",
             help="Weights & Biases: offline needs no account and no network; a CSV log is always written as well.",
         )
+        parser.add_argument(
+            "--checkpoint",
+            type=Literal["last", "best"],
+            default="last",
+            help="Checkpoint of the run that validate, test and predict take where --ckpt_path names none: the last, "
+            "or the one that validation found best.",
+        )
         for callback, key in (
             (BestCheckpoint, "best"),
-            (LastCheckpoint, "last"),  # after the best, whose score it holds
+            (EarlyStopping, "early_stopping"),
+            (LastCheckpoint, "last"),  # after those two, whose scores it holds
             (StageCheckpoints, "stages"),
             (Pictures, "pictures"),
             (ScoreWriter, "scores"),
@@ -164,6 +179,8 @@ class TrainingCLI(LightningCLI):
             parser.add_lightning_class_args(callback, key)
         for name in ("inputs", "plan"):
             parser.link_arguments(f"model.{name}", f"data.init_args.{name}", apply_on="instantiate")
+        for name in ("monitor", "mode"):
+            parser.link_arguments(f"best.{name}", f"early_stopping.{name}")
         parser.set_defaults({"trainer.use_distributed_sampler": False})
 
     def _parse_ckpt_path(self) -> None:
@@ -211,7 +228,7 @@ class TrainingCLI(LightningCLI):
     def _checkpoint(self, given: str | None) -> Path | None:
         """Find what to begin from; a damaged one gives way to the one before only where a run is continued."""
         if given is None and self.subcommand != "fit" and self._is_trained:
-            given = "last"
+            given = self._given.checkpoint
         if given is None:
             return None
         path = Path(given)
@@ -225,8 +242,8 @@ class TrainingCLI(LightningCLI):
                 return None
             if not path.is_file():
                 raise UserError(
-                    f"{path}: there is no such checkpoint. Train first (`fit` with the same --config and --run_dir), "
-                    f"or name a checkpoint by --ckpt_path FILE."
+                    f"{path}: there is no such checkpoint. {self._how_to_get(path)}, or name a checkpoint by "
+                    f"--ckpt_path FILE."
                 )
         if not path.is_file():
             raise UserError(f"--ckpt_path: {path}: no such file. Name a file, or `last` or `best` of the run.")
@@ -280,6 +297,13 @@ class TrainingCLI(LightningCLI):
                 f"({split.validation_kind}). Run directory: {self.run_dir}",
                 soft_wrap=True,
             )
+
+    @staticmethod
+    def _how_to_get(path: Path) -> str:
+        last = path.with_name("last.ckpt")
+        if last.is_file():
+            return f"No validation has been made in the final stage yet: train on, or take {last} by --ckpt_path last"
+        return "Train first (`fit` with the same --config and --run_dir)"
 
     @property
     def _samples(self) -> str:
@@ -377,7 +401,7 @@ class TrainingCLI(LightningCLI):
             if not finished.is_file():
                 return
             done = json.loads(finished.read_text())
-            if self._goes_beyond(done["steps"], done["epochs"]):
+            if self._goes_beyond(**done):
                 finished.unlink()
                 return
             console.print(f"{self.run_dir}: this run is finished; there is nothing to do.")
@@ -387,8 +411,11 @@ class TrainingCLI(LightningCLI):
             f"{self.run_dir}: holds {what}. For another run name another directory by --run_dir, or delete this one."
         )
 
-    def _goes_beyond(self, steps: int, epochs: int) -> bool:
-        """Whether the configuration asks for a longer run than one that has ended."""
+    def _goes_beyond(self, steps: int, epochs: int, patience: int | None = None) -> bool:
+        """Whether the configuration asks for a longer run than one that has ended, with that patience if early."""
+        if patience is not None:
+            asked = self._given.early_stopping.patience
+            return asked is None or bool(asked > patience)
         trainer = self._given.trainer
         if trainer.max_steps > 0:
             return bool(trainer.max_steps > steps)

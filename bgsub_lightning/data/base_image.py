@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import torch
@@ -33,15 +36,20 @@ class BaseImage(Input):
     it; for validation from training frames likewise. Where none of them has any, or none is labelled, as in prediction,
     it is the first; where the frame that is drawn is the only one, it is the scene's first other frame.
 
+    Objects that a protocol pastes (see :mod:`bgsub_lightning.data.pasting`) come into the target and never into its
+    base: in such scenes, whose training frames have no foreground of their own, no pair shows foreground in both.
+
     Args:
         given: Number of a frame, labelled or not, of every scene that is evaluated; or an image file of the scene, of
-            the size of its frames, if there is but one. ``None``: by the rule above.
+            the size of its frames, if there is but one. Or a scene's key → one of these; keys of scenes that are not
+            evaluated are passed over. Or the ``scores.json`` of a test, or its run directory: the bases of that test.
+            Of scenes that are not named, and with ``None`` of all: by the rule above.
         partners: Key of a scene → its training frames; :meth:`prepare` notes them.
         of_scene: Key of a scene → its base in an evaluation; :meth:`chosen` notes them.
     """
 
     key = "base_image"
-    given: int | Path | None = None
+    given: int | Path | Mapping[str, int | Path] | None = field(default=None, hash=False)
     partners: dict[str, tuple[int, ...]] = field(default_factory=dict, compare=False, repr=False)
     of_scene: Mapping[str, int | Path] = field(default_factory=dict, compare=False, repr=False)
 
@@ -51,6 +59,15 @@ class BaseImage(Input):
         Raises:
             UserError: If a scene has no pair of them.
         """
+        self.require_training(frames)
+        self.partners.update((scene.key, numbers) for scene, numbers in frames)
+
+    def require_training(self, frames: FrameSet) -> None:
+        """Check that each scene has a pair.
+
+        Raises:
+            UserError: If one has none.
+        """
         for scene, numbers in frames:
             if len(numbers) < 2:
                 raise UserError(
@@ -58,7 +75,21 @@ class BaseImage(Input):
                     f"{len(numbers)}. Train on more of its frames, which data.init_args.protocol decides, or leave the "
                     f"scene out by data.init_args.scene."
                 )
-            self.partners[scene.key] = numbers
+
+    def require_evaluation(self, frames: FrameSet) -> None:
+        """Check the bases that are given, and name scenes that have one and are not evaluated.
+
+        Raises:
+            UserError: If one of them cannot be used, or a scene has nothing but its base to evaluate.
+        """
+        self._require_given(frames)
+        if isinstance(self.given, Mapping):
+            evaluated = {scene.key for scene in frames.scenes}
+            if others := [key for key in self.given if key not in evaluated]:
+                console.print(
+                    f"{_OPTION}: {', '.join(others)}: not evaluated here, so that the base given for it is not used.",
+                    soft_wrap=True,
+                )
 
     def frames(self, scene: Scene, number: int, seed: int) -> list[int]:  # noqa: D102
         if scene.key not in self.partners:
@@ -72,12 +103,15 @@ class BaseImage(Input):
         Raises:
             UserError: If the given one cannot be used, or a scene has nothing but its base to test.
         """
-        if isinstance(self.given, Path):
-            self._require_file(self.given, frames.scenes)
+        self._require_given(frames)
         numbers_of = dict(zip((scene.key for scene in frames.scenes), frames.numbers, strict=True))
         return replace(
             self, of_scene={each.scene.key: self._base(each, numbers_of[each.scene.key], seed) for each in pixels}
         )
+
+    def of_footage(self, key: str) -> BaseImage:
+        """Return this input with the footage's background as its base."""
+        return replace(self, of_scene={key: 0})
 
     def bases(self) -> Mapping[str, int | Path]:  # noqa: D102
         return self.of_scene
@@ -86,26 +120,59 @@ class BaseImage(Input):
         base = self.of_scene[pixels.scene.key]
         return (pixels.image(base) if isinstance(base, int) else read_image(base.expanduser(), pixels.size))[None]
 
+    @cached_property
+    def _bases(self) -> int | Path | Mapping[str, int | Path] | None:
+        """What is given, as a test has recorded it if that is what is named."""
+        if isinstance(self.given, Path) and (self.given.suffix == ".json" or self.given.expanduser().is_dir()):
+            return _recorded(self.given.expanduser())
+        return self.given
+
+    def _given_for(self, scene: Scene) -> int | Path | None:
+        return self._bases.get(scene.key) if isinstance(self._bases, Mapping) else self._bases
+
+    def _require_given(self, frames: FrameSet) -> None:
+        if isinstance(self._bases, Path) and len(frames.scenes) > 1:
+            raise UserError(
+                f"{_OPTION}: {self._bases} is the base image of one scene, and {len(frames.scenes)} are evaluated. Say "
+                f"of which: --{_OPTION}='{{{frames.scenes[0].key}: {self._bases}}}'."
+            )
+        for scene, numbers in frames:
+            base = self._given_for(scene)
+            if isinstance(base, Path):
+                self._require_file(base, scene)
+            elif base is not None:
+                self._require_frame(base, scene, numbers)
+
     def _base(self, pixels: SceneFrames, numbers: Sequence[int], seed: int) -> int | Path:
         """Choose a scene's base for the test of some frames."""
         scene = pixels.scene
-        if isinstance(self.given, Path):
-            return self.given
-        if self.given is not None and self.given not in scene.frames:
-            raise UserError(
-                f"{_OPTION}: {scene.dataset} {scene.key} has no frame {self.given}; its frames are "
-                f"{min(scene.frames)} to {max(scene.frames)}."
-            )
-        base = self._by_foreground(pixels, numbers, seed) if self.given is None else self.given
+        given = self._given_for(scene)
+        if given is not None:
+            return given
+        base = self._by_foreground(pixels, numbers, seed)
         if tuple(numbers) != (base,):
             return base
         others = [number for number in scene.frames if number != base]
-        if not others or self.given is not None:
-            raise UserError(
-                f"{scene.dataset} {scene.key}: frame {base}, the only one to evaluate, would be its own base image. "
-                f"Name another frame by --{_OPTION}=NUMBER, or an image by --{_OPTION}=FILE."
-            )
+        if not others:
+            self._refuse_alone(scene, base)
         return others[0]
+
+    @classmethod
+    def _require_frame(cls, base: int, scene: Scene, numbers: Sequence[int]) -> None:
+        if base not in scene.frames:
+            raise UserError(
+                f"{_OPTION}: {scene.dataset} {scene.key} has no frame {base}; its frames are "
+                f"{min(scene.frames)} to {max(scene.frames)}."
+            )
+        if tuple(numbers) == (base,):
+            cls._refuse_alone(scene, base)
+
+    @staticmethod
+    def _refuse_alone(scene: Scene, base: int) -> NoReturn:
+        raise UserError(
+            f"{scene.dataset} {scene.key}: frame {base}, the only one to evaluate, would be its own base image. "
+            f"Name another frame by --{_OPTION}=NUMBER, or an image by --{_OPTION}=FILE."
+        )
 
     @staticmethod
     def _by_foreground(pixels: SceneFrames, numbers: Sequence[int], seed: int) -> int:
@@ -124,21 +191,31 @@ class BaseImage(Input):
         return labelled[int(generator_of(pixels.scene, seed, 4).choice(largest))]
 
     @staticmethod
-    def _require_file(file: Path, scenes: Sequence[Scene]) -> None:
+    def _require_file(file: Path, scene: Scene) -> None:
         if not file.expanduser().is_file():
             raise UserError(f"{file}: there is no such base image. --{_OPTION} names a frame number or an image file.")
-        if len(scenes) > 1:
-            raise UserError(
-                f"{_OPTION}: {file} is the base image of one scene, and {len(scenes)} are evaluated. Choose one by "
-                f"--data.init_args.scene, or name a frame number."
-            )
         height, width = read_image(file.expanduser()).shape[:2]
-        if (width, height) != scenes[0].size:
+        if (width, height) != scene.size:
             raise UserError(
-                f"{file}: the base image is {width}×{height}, and the frames of {scenes[0].key} are "
-                f"{scenes[0].size[0]}×{scenes[0].size[1]}. Give one of that size by --{_OPTION}: pixels are compared "
+                f"{file}: the base image is {width}×{height}, and the frames of {scene.key} are "
+                f"{scene.size[0]}×{scene.size[1]}. Give one of that size by --{_OPTION}: pixels are compared "
                 f"place by place."
             )
+
+
+def _recorded(path: Path) -> dict[str, int | Path]:
+    """Read the bases that a test has written into its ``scores.json``."""
+    file = path / "scores.json" if path.is_dir() else path
+    try:
+        told = {str(key): video.get("base") for key, video in json.loads(file.read_text())["videos"].items()}
+    except FileNotFoundError:
+        raise UserError(f"{_OPTION}: {file}: there is no such file. Name the scores.json of a test.") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{_OPTION}: {file}: is no scores.json of this tool ({error}). Run the test again.") from error
+    bases = {key: base if isinstance(base, int) else Path(base) for key, base in told.items() if base is not None}
+    if not bases:
+        raise UserError(f"{_OPTION}: {file}: tells no base image: the system that was tested compares with none.")
+    return bases
 
 
 @dataclass(frozen=True)

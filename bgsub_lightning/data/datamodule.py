@@ -10,12 +10,11 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule
-from torch import Tensor
 from torch.utils.data import DataLoader
 
 from bgsub_lightning.console import console
 from bgsub_lightning.data.augment import A, ClipAugmentation
-from bgsub_lightning.data.dataset import EvaluationDataset, TrainingDataset
+from bgsub_lightning.data.dataset import EvaluationDataset, TrainingDataset, ready
 from bgsub_lightning.data.inputs import Hop, Input, Stream
 from bgsub_lightning.data.pasting import VOC_HOMEPAGE, VocObjects, has_foreground
 from bgsub_lightning.data.ring import RingLoader
@@ -52,7 +51,7 @@ class ScenesDataModule(LightningDataModule):
         augment: An albumentations pipeline, applied alike to all frames of a training sample; ``None``: nothing.
         flip: Probability that a training sample is mirrored, on the device.
         paste: Objects, or a folder in the layout of PASCAL VOC 2012 that holds some, for protocols that paste them into
-            the training frames of scenes whose training part has no foreground.
+            the training frames of scenes whose training part has no foreground: the target frames, and no other input.
         allow_training_frames: Test on frames that the checkpoint was trained on, and say so, instead of refusing.
         flow: What computes the optical flow of systems that see it. With a store, what that lacks is computed before
             the run (or ahead, by the command ``flow``); without one, whenever a frame is loaded.
@@ -186,10 +185,7 @@ class ScenesDataModule(LightningDataModule):
             UserError: If one cannot choose what it loads once per scene.
         """
         if stage not in self._inputs:
-            frames = self.frames_of(stage)
-            if stage != "test":  # prediction has what the same frames would be tested with, validation what is known
-                known = dict(self.split.test if stage == "predict" else self.split.train)
-                frames = FrameSet.of((scene, known.get(scene, numbers)) for scene, numbers in frames)
+            frames = self._chosen_among(stage)
             pixels = [SceneFrames(scene, self.size, self.store) for scene in frames.scenes]
             self._inputs[stage] = tuple(entry.chosen(pixels, frames, self.seed) for entry in self.inputs)
         return self._inputs[stage]
@@ -210,6 +206,7 @@ class ScenesDataModule(LightningDataModule):
         for scene in scenes:
             for entry in self._all_inputs:
                 entry.require(scene)
+        self._require_frames(stage)
         if warnings := [problem for scene in scenes for problem in scene.problems]:
             more = f" ({len(warnings) - 1} more such; `prepare` lists them)" if len(warnings) > 1 else ""
             console.print(f"[yellow]warning[/] {warnings[0]}{more}", soft_wrap=True)
@@ -224,6 +221,24 @@ class ScenesDataModule(LightningDataModule):
             fill(pixels)
             taus = sorted({tau for entry in self._all_inputs if isinstance(entry, Hop) for tau in entry.taus})
             fill_flow(pixels, taus, None if self.num_workers else 1)
+
+    def _chosen_among(self, stage: str) -> FrameSet:
+        """Return the frames among which inputs choose what an evaluation loads once per scene."""
+        frames = self.frames_of(stage)
+        if stage == "test":
+            return frames
+        # prediction has what the same frames would be tested with, validation what is known
+        known = dict(self.split.test if stage == "predict" else self.split.train)
+        return FrameSet.of((scene, known.get(scene, numbers)) for scene, numbers in frames)
+
+    def _require_frames(self, stage: str) -> None:
+        """Check that the frames of training, and what is chosen for an evaluation, can serve the inputs."""
+        if stage == "fit":
+            for inputs in [span.inputs for span in self.plan] if self.plan else [self.inputs]:
+                for entry in inputs:
+                    entry.require_training(inputs[0].drawn_from(self.split))
+        for entry in self.inputs:
+            entry.require_evaluation(self._chosen_among("validate" if stage == "fit" else stage))
 
     def train_dataloader(self) -> RingLoader | StagedLoader:
         """Batches of the contract :class:`TrainingBatch`."""
@@ -245,22 +260,7 @@ class ScenesDataModule(LightningDataModule):
 
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
         """Make of uint8 with channels last what :mod:`bgsub_lightning.data.sample` says, on the device."""
-        flip = batch.get("flip")
-        mirrored = flip.nonzero()[:, 0] if flip is not None and bool(flip.any()) else None
-
-        def mirror(pixels: Tensor, width: int) -> Tensor:
-            return pixels if mirrored is None else pixels.index_copy(0, mirrored, pixels[mirrored].flip(width))
-
-        ready = dict(batch)
-        for entry in {entry.key: entry for entry in self._all_inputs}.values():
-            if entry.key in batch and entry.is_mask:
-                ready[entry.key] = mirror(batch[entry.key], -1)
-            elif entry.key in batch:
-                pixels = mirror(batch[entry.key], -2).movedim(-1, -3) if entry.labelled else batch[entry.key]
-                ready[entry.key] = pixels.to(self._dtype).div_(255)
-        if "mask" in batch:
-            ready["mask"] = mirror(batch["mask"], -1)
-        return ready
+        return ready(batch, self._all_inputs, self._dtype)
 
     def _stage(self, span: Span, done: int) -> RingLoader:
         """Make what a stage's inputs read, then the loader of what is left of it after ``done`` steps."""

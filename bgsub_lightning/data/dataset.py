@@ -105,14 +105,9 @@ class EvaluationDataset(Dataset[dict[str, Any]]):
     def __getitem__(self, draws: Sequence[Draw]) -> dict[str, Any]:
         frames = self.scenes[draws[0].scene]
         scored = self.scored.get(frames.scene.key, frozenset())
-        batch: dict[str, Any] = {}
-        for entry in self.inputs:
-            if entry.per_frame:
-                batch[entry.key] = _empty(len(draws), *entry.shape(frames.size))
-                for draw, place in zip(draws, batch[entry.key].numpy(), strict=True):
-                    entry.load(frames, draw.number, self.seed, place)
-            elif draws[0].opens and (loaded := entry.scene(frames, self.seed)) is not None:
-                batch[entry.key] = torch.from_numpy(loaded)
+        batch: dict[str, Any] = evaluation_inputs(
+            self.inputs, frames, [draw.number for draw in draws], self.seed, draws[0].opens
+        )
         if self.with_truth:
             batch["truth"] = torch.from_numpy(np.stack([_truth(frames, draw.number) for draw in draws]))
         batch["roi"] = torch.from_numpy(frames.roi)
@@ -124,6 +119,55 @@ class EvaluationDataset(Dataset[dict[str, Any]]):
         batch["number"] = torch.tensor([draw.number for draw in draws])
         batch["opens"] = draws[0].opens
         return batch
+
+
+def evaluation_inputs(
+    inputs: Sequence[Input], frames: SceneFrames, numbers: Sequence[int], seed: int, opens: bool
+) -> dict[str, Tensor]:
+    """Load what modules ask for to evaluate some frames of a scene.
+
+    Args:
+        inputs: What they ask for.
+        frames: The scene's pixels.
+        numbers: The frames.
+        seed: Seed of what is fixed per scene.
+        opens: Load what is needed once per scene as well.
+    """
+    batch: dict[str, Tensor] = {}
+    for entry in inputs:
+        if entry.per_frame:
+            batch[entry.key] = _empty(len(numbers), *entry.shape(frames.size))
+            for number, place in zip(numbers, batch[entry.key].numpy(), strict=True):
+                entry.load(frames, number, seed, place)
+        elif opens and (loaded := entry.scene(frames, seed)) is not None:
+            batch[entry.key] = torch.from_numpy(loaded)
+    return batch
+
+
+def ready(batch: Mapping[str, Any], inputs: Sequence[Input], dtype: torch.dtype) -> dict[str, Any]:
+    """Make of uint8 with channels last what :mod:`bgsub_lightning.data.sample` says, and mirror what is to be mirrored.
+
+    Args:
+        batch: A loader's batch, on the device.
+        inputs: What it may hold.
+        dtype: Type of the images.
+    """
+    flip = batch.get("flip")
+    mirrored = flip.nonzero()[:, 0] if flip is not None and bool(flip.any()) else None
+
+    def mirror(pixels: Tensor, width: int) -> Tensor:
+        return pixels if mirrored is None else pixels.index_copy(0, mirrored, pixels[mirrored].flip(width))
+
+    done = dict(batch)
+    for entry in {entry.key: entry for entry in inputs}.values():
+        if entry.key in batch and entry.is_mask:
+            done[entry.key] = mirror(batch[entry.key], -1)
+        elif entry.key in batch:
+            pixels = mirror(batch[entry.key], -2).movedim(-1, -3) if entry.labelled else batch[entry.key]
+            done[entry.key] = pixels.to(dtype).div_(255)
+    if "mask" in batch:
+        done["mask"] = mirror(batch["mask"], -1)
+    return done
 
 
 def _by_key(frames: FrameSet) -> dict[str, frozenset[int]]:

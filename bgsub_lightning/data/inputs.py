@@ -48,6 +48,23 @@ class Input:
             UserError: If it cannot.
         """
 
+    def require_training(self, frames: FrameSet) -> None:
+        """Check that the frames of training can serve this input, before anything takes time.
+
+        Raises:
+            UserError: If they cannot.
+        """
+
+    def require_evaluation(self, frames: FrameSet) -> None:
+        """Check that what is evaluated can be served, before anything takes time.
+
+        Args:
+            frames: Those of :meth:`chosen`.
+
+        Raises:
+            UserError: If it cannot.
+        """
+
     def shape(self, size: tuple[int, int]) -> tuple[int, ...]:
         """Return the shape of one sample before it reaches the device: ``(..., H, W, C)``, for a size (W, H)."""
         return (size[1], size[0], 3)
@@ -96,6 +113,14 @@ class Input:
             pixels: The scenes' pixels.
             frames: The frames that are tested.
             seed: Seed of what is random in the choice.
+        """
+        return self
+
+    def of_footage(self, key: str) -> Input:
+        """Return this input as footage without labels has it, whose frame 0 is its background.
+
+        Args:
+            key: Key of the footage's scene.
         """
         return self
 

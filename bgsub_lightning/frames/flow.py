@@ -95,7 +95,11 @@ class FrameFlow(FlowMethod):
         before = earlier(tuple(scene.frames), number, tau)
         if before == number:
             return np.zeros(scene.size[::-1], np.float32)
-        return _length(self.field(*(_frame(scene.frames[n], scene.size, self.colour) for n in (number, before))))
+        return self.length(*(_frame(scene.frames[n], scene.size, self.colour) for n in (number, before)))
+
+    def length(self, frame: NDArray[np.uint8], before: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the length of :meth:`field` in pixels, shape ``(h, w)``, float32."""
+        return _length(self.field(frame, before))
 
     @abstractmethod
     def field(self, frame: NDArray[np.uint8], before: NDArray[np.uint8]) -> NDArray[np.float32]:

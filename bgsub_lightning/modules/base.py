@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypedDict, cast
 
 import torch
 import torch.nn.functional as F
 from lightning.pytorch import LightningModule
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
+from bgsub_lightning.console import console
 from bgsub_lightning.data import EvaluationBatch, Input, StagePlan, TrainingBatch
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.metrics import (
@@ -32,6 +35,30 @@ if TYPE_CHECKING:
     from bgsub_lightning.data import ScenesDataModule
 
 
+Threshold = float | Literal["validation"]
+"""Probability above which a pixel is called foreground; or the best one of the validation that a checkpoint was saved
+after."""
+
+
+class Validated(TypedDict):
+    """What the newest validation of the final stage has found.
+
+    Attributes:
+        threshold: The threshold of the largest F-measure.
+        f_measure: That F-measure.
+        kind: What frames it looked at: held out ones, or such that were trained on.
+    """
+
+    threshold: float
+    f_measure: float
+    kind: str
+
+
+def alone(tensor: Tensor) -> Tensor:
+    """Return the one tensor that a network answers."""
+    return tensor
+
+
 class BgsModule(LightningModule):
     """A system of background subtraction.
 
@@ -39,7 +66,8 @@ class BgsModule(LightningModule):
 
     Args:
         labels: What the grey levels of a mask mean in training.
-        threshold: Probability above which a pixel is called foreground.
+        threshold: Probability above which a pixel is called foreground. ``"validation"``: a test and a prediction take
+            the best one of the validation that their checkpoint was saved after; a fit has 0.5.
     """
 
     trained: ClassVar[bool] = True
@@ -48,15 +76,22 @@ class BgsModule(LightningModule):
     essential: ClassVar[tuple[str, ...]] = ()
     """Hyperparameters that weights depend on and no shape tells: a checkpoint of others is refused."""
 
+    unit: ClassVar[int] = 32
+    """Frames whose height and width it divides are taken without padding."""
+
     inputs: tuple[Input, ...]
     plan: StagePlan | None = None
 
-    def __init__(self, labels: LabelRule = LabelRule.TRAINING, threshold: float = 0.5) -> None:
+    def __init__(self, labels: LabelRule = LabelRule.TRAINING, threshold: Threshold = 0.5) -> None:
         super().__init__()
-        if not 0 <= threshold < 1:
-            raise UserError(f"model.init_args.threshold: a probability in [0, 1) is needed, got {threshold}.")
+        if threshold != "validation" and not 0 <= threshold < 1:
+            raise UserError(
+                f"model.init_args.threshold: a probability in [0, 1) is needed, or 'validation', got {threshold}."
+            )
         self.labels = labels
-        self.threshold = threshold
+        self.asks_validation = threshold == "validation"
+        self.threshold = 0.5 if threshold == "validation" else threshold
+        self.validated: Validated | None = None
         self.trained_on: TrainingRecord = {}
         self.register_buffer("_target_of_level", torch.from_numpy(labels.table), persistent=False)
 
@@ -118,9 +153,22 @@ class BgsModule(LightningModule):
         return ""
 
     @property
+    def threshold_from(self) -> str:
+        """What has chosen :attr:`threshold`; empty: the configuration names it."""
+        return f"validation on {self.validated['kind']}" if self.asks_validation and self.validated else ""
+
+    @property
     def is_final(self) -> bool:
         """Whether the weights are worth choosing the best of; a staged system's are in its last stage."""
         return True
+
+    @property
+    def parts(self) -> dict[str, Callable[..., Any]]:
+        """The networks as they can be exported: path of a method → what makes its answer of the tensors it returns.
+
+        Between them there is nothing that is learnt.
+        """
+        return {}
 
     @property
     def draws(self) -> int:
@@ -167,6 +215,19 @@ class BgsModule(LightningModule):
         """Return the probability of foreground at the frames' own size, shape ``(B, h, w)``, range [0, 1]."""
         return self._at_own_size(self._probability(batch), batch["roi"].shape).mean(0)
 
+    def on_validation_start(self) -> None:
+        """Take the threshold that validation has chosen, if it is asked for; not while a fit is looking for it."""
+        if self.trainer.state.fn == TrainerFn.VALIDATING:
+            self.take_threshold()
+
+    def on_test_start(self) -> None:
+        """Take the threshold that validation has chosen, if it is asked for."""
+        self.take_threshold()
+
+    def on_predict_start(self) -> None:
+        """Take the threshold that validation has chosen, if it is asked for."""
+        self.take_threshold()
+
     def on_validation_epoch_end(self) -> None:
         """Log ``val/f_measure`` and its fellows; and the best threshold with its F-measure, for a test to use."""
         self._log_scores("val")
@@ -181,8 +242,9 @@ class BgsModule(LightningModule):
         self.trained_on = training_record(split.train, split.validation, before=self.trained_on)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add which frames the weights have seen, for the leak guard, and which network they are of."""
+        """Add which frames the weights have seen, for the leak guard, which network they are of, and the threshold."""
         checkpoint["trained_on"] = self.trained_on
+        checkpoint["validated"] = self.validated
         checkpoint["module"] = type(self).__name__
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -198,6 +260,7 @@ class BgsModule(LightningModule):
             )
         _require_same_network(self, checkpoint)
         self.trained_on = checkpoint["trained_on"]
+        self.validated = checkpoint.get("validated")
 
     def _evaluate(self, batch: EvaluationBatch) -> dict[str, Tensor]:
         draws = self._at_own_size(self._probability(batch), batch["roi"].shape)
@@ -233,9 +296,35 @@ class BgsModule(LightningModule):
             at_thresholds = scores_at_thresholds(self.confusion_at_thresholds.by_scene())
             best = best_of(at_thresholds)
             self.log("val/best_threshold", torch.tensor(THRESHOLDS[best]))
-            self.log("val/best_f_measure", torch.tensor(at_thresholds[best].overall.get("f_measure", 0.0)))
+            f_measure = at_thresholds[best].overall.get("f_measure", 0.0)
+            self.log("val/best_f_measure", torch.tensor(f_measure))
+            if self.is_final and self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking:
+                self.validated = Validated(
+                    threshold=THRESHOLDS[best], f_measure=f_measure, kind=self.datamodule.split.validation_kind
+                )
             for metric in (self.confusion, self.dice, self.confusion_at_thresholds, self.dice_at_thresholds):
                 metric.reset()
+
+    def take_threshold(self) -> None:
+        """Take the threshold that validation has chosen, if it is asked for.
+
+        Raises:
+            UserError: If the checkpoint knows of none.
+        """
+        if not self.asks_validation:
+            return
+        if self.validated is None:
+            raise UserError(
+                "model.init_args.threshold: validation was to choose it, and the checkpoint knows of none in the final "
+                "stage. Name the best one by --ckpt_path best, or a probability by --model.init_args.threshold=0.5."
+            )
+        self.threshold = self.validated["threshold"]
+        if self._trainer is None or self.trainer.is_global_zero:
+            console.print(
+                f"Threshold {self.threshold:.2f}, chosen by validation on {self.validated['kind']} (F-measure "
+                f"{self.validated['f_measure']:.4f} there).",
+                soft_wrap=True,
+            )
 
     def _require(self, batch: TrainingBatch | EvaluationBatch, keys: set[str]) -> None:
         if missing := sorted(keys - set(batch)):

@@ -6,13 +6,16 @@ modeling and subtraction", BMVC 2019.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from bgsub_lightning.data import EvaluationBatch, Image, References, TrainingBatch
 from bgsub_lightning.losses import masked_cross_entropy
-from bgsub_lightning.modules.base import BgsModule
+from bgsub_lightning.modules.base import BgsModule, Threshold, alone
 from bgsub_lightning.modules.decay import cosine_decay
 from bgsub_lightning.networks import BmnBsnNetwork
 from bgsub_lightning.scenes.labels import LabelRule
@@ -34,7 +37,8 @@ class BmnBsn(BgsModule):
         class_balanced: Give foreground and background the same share of the loss.
         reference_draws: Number of draws of reference frames whose probabilities a test averages.
         labels: What the grey levels of a mask mean in training (section 4: shadow, unknown and non-ROI are ignored).
-        threshold: Probability above which a pixel is called foreground; 0.5 is the argmax.
+        threshold: Probability above which a pixel is called foreground; 0.5 is the argmax; or ``"validation"``, see
+            :class:`BgsModule`.
     """
 
     def __init__(
@@ -48,7 +52,7 @@ class BmnBsn(BgsModule):
         class_balanced: bool = False,
         reference_draws: int = 1,
         labels: LabelRule = LabelRule.BMN_BSN,
-        threshold: float = 0.5,
+        threshold: Threshold = 0.5,
     ) -> None:
         super().__init__(labels, threshold)
         self.save_hyperparameters(ignore=["labels"])
@@ -61,6 +65,10 @@ class BmnBsn(BgsModule):
         self.decay_steps = decay_steps
         self.class_balanced = class_balanced
         self._maps: Tensor | None = None
+
+    @property
+    def parts(self) -> dict[str, Callable[..., Any]]:  # noqa: D102
+        return {"network.bsn.core": alone, "network.bmn.core": alone}
 
     @property
     def draws(self) -> int:  # noqa: D102

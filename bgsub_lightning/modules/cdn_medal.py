@@ -6,6 +6,7 @@ framework for motion analysis", arXiv:2106.03776.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -27,9 +28,10 @@ from bgsub_lightning.data import (
 )
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.losses import masked_binary_cross_entropy, mixture_nll
+from bgsub_lightning.modules.base import Threshold, alone
 from bgsub_lightning.modules.staged import StagedModule
 from bgsub_lightning.networks import MedalNet
-from bgsub_lightning.networks.cdn_gm import hard_sigmoid
+from bgsub_lightning.networks.cdn_gm import Mixture, hard_sigmoid
 from bgsub_lightning.scenes.labels import LabelRule
 
 
@@ -85,7 +87,8 @@ class CdnMedal(StagedModule):
         sigmoid: What makes probabilities of MEDAL-net's logits in training; the paper's hard sigmoid gives no gradient
             to pixels that are saturated and wrong.
         labels: What the grey levels of a mask mean in training.
-        threshold: Probability above which a pixel is called foreground, ε (section IV-A).
+        threshold: Probability above which a pixel is called foreground, ε (section IV-A); or ``"validation"``, see
+            :class:`BgsModule`.
     """
 
     def __init__(
@@ -95,7 +98,7 @@ class CdnMedal(StagedModule):
         difference: DifferenceStage = DifferenceStage(),
         sigmoid: Literal["logistic", "hard"] = "logistic",
         labels: LabelRule = LabelRule.TRAINING,
-        threshold: float = 0.3,
+        threshold: Threshold = 0.3,
     ) -> None:
         super().__init__(labels, threshold)
         self.save_hyperparameters(ignore=["labels", "background"])
@@ -156,6 +159,14 @@ class CdnMedal(StagedModule):
                 f"model.init_args.background: the checkpoint was trained with {there}, and this configuration has "
                 f"{here}. Use the configuration of its run directory."
             )
+
+    @property
+    def parts(self) -> dict[str, Callable[..., Any]]:  # noqa: D102
+        parts: dict[str, Callable[..., Any]] = {"difference.core": alone}
+        if isinstance(self.background, DensityBackground):
+            own = "background.network"
+            parts |= {f"{own}.blocks": alone, f"{own}.groups": alone, f"{own}.mixture": Mixture}
+        return parts
 
     @property
     def remark(self) -> str:  # noqa: D102

@@ -6,7 +6,7 @@ flow", IEEE Transactions on Multimedia 2023.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from bgsub_lightning.data import EvaluationBatch, Hop, Image, TrainingBatch
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.losses import focal_loss, l1_loss
-from bgsub_lightning.modules.base import BgsModule
+from bgsub_lightning.modules.base import BgsModule, Threshold, alone
 from bgsub_lightning.modules.decay import cosine_decay
 from bgsub_lightning.networks import CrossNet as CrossNetNetwork
 from bgsub_lightning.networks.crossnet import UNIT, CmDff, Normalisation
@@ -52,10 +52,11 @@ class CrossNet(BgsModule):
         alpha: Weight of foreground in the focal loss.
         gamma: How much less pixels count in the focal loss that are right already.
         labels: What the grey levels of a mask mean in training; the authors' rule is ``CROSSNET``.
-        threshold: Probability above which a pixel is called foreground.
+        threshold: Probability above which a pixel is called foreground; or ``"validation"``, see :class:`BgsModule`.
     """
 
     essential = ("taus",)
+    unit = UNIT
 
     def __init__(
         self,
@@ -74,7 +75,7 @@ class CrossNet(BgsModule):
         alpha: float = 0.75,
         gamma: float = 0.0,
         labels: LabelRule = LabelRule.TRAINING,
-        threshold: float = 0.5,
+        threshold: Threshold = 0.5,
     ) -> None:
         super().__init__(labels, threshold)
         if min(focal_weight, l1_weight) < 0 or focal_weight == l1_weight == 0:
@@ -116,6 +117,10 @@ class CrossNet(BgsModule):
             shown.fuse.register_forward_hook(partial(self._note, "B_e_op", slice(None)))
             behind = slice(width, None)  # what is upsampled
             shown.register_forward_hook(partial(self._note, "B_w x B_e_op", behind))
+
+    @property
+    def parts(self) -> dict[str, Callable[..., Any]]:  # noqa: D102
+        return {"network.forward": alone}
 
     def require(self, data: ScenesDataModule) -> None:
         """Check the frames' size, and their number where the batch is normalised.

@@ -6,8 +6,9 @@ See :mod:`bgsub_lightning.modules.recon_mcfcn` for the paper.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor
 from bgsub_lightning.data import EvaluationBatch, Image, Input, Span, Stage, StagePlan, TrainingBatch
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.losses import masked_cross_entropy
+from bgsub_lightning.modules.base import Threshold, alone
 from bgsub_lightning.modules.vgg import Range, VggModule
 from bgsub_lightning.networks import Mcfcn
 from bgsub_lightning.networks.mcfcn import STRIDE
@@ -58,7 +60,7 @@ class FcnModule(VggModule):
         weights_range: What range the weights were made for.
         first_layer: What a first layer of more than 3 channels begins with.
         labels: What the grey levels of a mask mean in training.
-        threshold: Probability above which a pixel is called foreground.
+        threshold: Probability above which a pixel is called foreground; or ``"validation"``, see :class:`BgsModule`.
     """
 
     def __init__(
@@ -74,7 +76,7 @@ class FcnModule(VggModule):
         weights_range: Range,
         first_layer: Literal["normal", "frame"],
         labels: LabelRule,
-        threshold: float,
+        threshold: Threshold,
     ) -> None:
         super().__init__(momentum, weight_decay, weights, weights_sha256, weights_range, labels, threshold)
         if size % STRIDE != 1 or size <= STRIDE:
@@ -84,6 +86,10 @@ class FcnModule(VggModule):
         self.loss_size = loss_size
         self.first_layer = first_layer
         self.inputs: tuple[Input, ...] = (Image(),)
+
+    @property
+    def parts(self) -> dict[str, Callable[..., Any]]:  # noqa: D102
+        return {"segmentation.forward": alone}
 
     @property
     def vgg(self) -> Mcfcn:  # noqa: D102
@@ -136,7 +142,7 @@ class FrameFcn(FcnModule):
         weights_sha256: Its SHA-256 digest, to be checked.
         weights_range: What range the weights were made for: DeepLab's ``caffe``, torchvision's ``imagenet``.
         labels: What the grey levels of a mask mean in training.
-        threshold: Probability above which a pixel is called foreground.
+        threshold: Probability above which a pixel is called foreground; or ``"validation"``, see :class:`BgsModule`.
     """
 
     def __init__(
@@ -151,7 +157,7 @@ class FrameFcn(FcnModule):
         weights_sha256: str | None = None,
         weights_range: Range = "caffe",
         labels: LabelRule = LabelRule.TRAINING,
-        threshold: float = 0.5,
+        threshold: Threshold = 0.5,
     ) -> None:
         super().__init__(
             *(3, mcfcn_width, size, loss_size, momentum, weight_decay),

@@ -6,9 +6,10 @@ convolutional neural network", ICME 2017.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +19,7 @@ from bgsub_lightning.console import console
 from bgsub_lightning.data import Image, Span, Stage, StagePlan, TrainingBatch, TruthBackground
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.losses import squared_error
+from bgsub_lightning.modules.base import Threshold, alone
 from bgsub_lightning.modules.fcn import FcnModule, SegmentStage, shrunk
 from bgsub_lightning.modules.vgg import Range
 from bgsub_lightning.networks import BackgroundReconstruction
@@ -88,7 +90,8 @@ class ReconMcfcn(FcnModule):
         initial: Checkpoint of an earlier run, such as its ``after_reconstruct.ckpt``, whose weights a fit begins with;
             those of ``weights`` come after it where ``begin`` is ``segment``, and else only tell the range.
         labels: What the grey levels of a mask mean in training.
-        threshold: Probability above which a pixel is called foreground; 0.5 is the argmax.
+        threshold: Probability above which a pixel is called foreground; 0.5 is the argmax; or ``"validation"``, see
+            :class:`BgsModule`.
     """
 
     def __init__(
@@ -111,7 +114,7 @@ class ReconMcfcn(FcnModule):
         begin: Literal["reconstruct", "segment", "joint"] = "reconstruct",
         initial: Path | None = None,
         labels: LabelRule = LabelRule.TRAINING,
-        threshold: float = 0.5,
+        threshold: Threshold = 0.5,
     ) -> None:
         super().__init__(
             *(6, mcfcn_width, size, loss_size, momentum, weight_decay),
@@ -147,6 +150,10 @@ class ReconMcfcn(FcnModule):
             ),
         )
         self.plan = plan.beginning(begin)
+
+    @property
+    def parts(self) -> dict[str, Callable[..., Any]]:  # noqa: D102
+        return {"segmentation.forward": alone, "reconstruction.forward": alone}
 
     def initialise(self) -> None:
         """Begin with the weights of an earlier run, or as :meth:`FcnModule.initialise` does.

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +19,7 @@ from bgsub_lightning.data import BaseImage, BaseMask, EvaluationBatch, Image, Sp
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import pseudo_coloured
 from bgsub_lightning.losses import class_constant, contrastive, masked_binary_cross_entropy, pair_classes
+from bgsub_lightning.modules.base import Threshold, alone
 from bgsub_lightning.modules.vgg import Range, VggModule
 from bgsub_lightning.networks import SiameseNetwork, UNet
 from bgsub_lightning.networks.siamese import distance, fuse
@@ -79,15 +81,16 @@ class Siamese(VggModule):
         tolerance: Distance in [0, 2) up to which similar pixels are left alone: what C(Y) of equation 2 is meant to do
             where a camera moves, and cannot, as it has no gradient. Below 0.5 the map rounds it away.
         tau: τ of C(Y), in (1, 2), to add that constant to the loss as the paper does; ``None``: it is left out.
-        base: What an evaluation compares with: the number of a frame, or an image file; ``None``: a frame with many
-            foreground pixels (see :class:`BaseImage`).
+        base: What an evaluation compares with: the number of a frame, or an image file; or a scene's key → one of
+            these; or the ``scores.json`` of a test, or its run directory, for the bases of that test. ``None``, and for
+            scenes that are not named: a frame with many foreground pixels (see :class:`BaseImage`).
         momentum: Of SGD; not stated in the paper.
         weight_decay: Of SGD.
         weights: File or URL of a VGG-16 or of DeepLab's features for the siamese network to begin with; ``None``: none.
         weights_sha256: Its SHA-256 digest, to be checked.
         weights_range: What range the weights were made for: DeepLab's ``caffe``, torchvision's ``imagenet``.
         labels: What the grey levels of a mask mean in training.
-        threshold: Probability above which a pixel is called foreground.
+        threshold: Probability above which a pixel is called foreground; or ``"validation"``, see :class:`BgsModule`.
     """
 
     def __init__(
@@ -100,14 +103,14 @@ class Siamese(VggModule):
         segment: SegmentStage = SegmentStage(),
         tolerance: float = 0.0,
         tau: float | None = None,
-        base: int | Path | None = None,
+        base: int | Path | dict[str, int | Path] | None = None,
         momentum: float = 0.9,
         weight_decay: float = 5e-4,
         weights: str | None = None,
         weights_sha256: str | None = None,
         weights_range: Range = "caffe",
         labels: LabelRule = LabelRule.TRAINING,
-        threshold: float = 0.5,
+        threshold: Threshold = 0.5,
     ) -> None:
         super().__init__(momentum, weight_decay, weights, weights_sha256, weights_range, labels, threshold)
         self.save_hyperparameters(ignore=["labels", "base"])
@@ -131,6 +134,10 @@ class Siamese(VggModule):
             Span("metric", ("siamese",), metric, (*pair, BaseMask(pair[1])), metric.batch_size),
             Span("segment", ("segmentation",), segment, pair, segment.batch_size),
         )
+
+    @property
+    def parts(self) -> dict[str, Callable[..., Any]]:  # noqa: D102
+        return {"segmentation.core": alone, "siamese.features": alone}
 
     @property
     def vgg(self) -> SiameseNetwork:  # noqa: D102

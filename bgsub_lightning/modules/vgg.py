@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from bgsub_lightning.console import console
+from bgsub_lightning.modules.base import Threshold
 from bgsub_lightning.modules.staged import StagedModule
 from bgsub_lightning.networks.vgg import Vgg
 from bgsub_lightning.networks.weights import FirstLayer, load_vgg
@@ -32,7 +33,7 @@ class VggModule(StagedModule):
         weights_sha256: Its SHA-256 digest.
         weights_range: What range the weights were made for.
         labels: What the grey levels of a mask mean in training.
-        threshold: Probability above which a pixel is called foreground.
+        threshold: Probability above which a pixel is called foreground; or ``"validation"``, see :class:`BgsModule`.
     """
 
     first_layer: FirstLayer = "normal"
@@ -46,7 +47,7 @@ class VggModule(StagedModule):
         weights_sha256: str | None,
         weights_range: Range,
         labels: LabelRule,
-        threshold: float,
+        threshold: Threshold,
     ) -> None:
         super().__init__(labels, threshold)
         self.momentum = momentum

@@ -67,8 +67,11 @@ class MedalNet(nn.Module):
         height, width = pair.shape[-2:]
         if height % 4 or width % 4:
             pair = F.pad(pair, (0, -width % 4, 0, -height % 4), mode="replicate")
-        logits: Tensor = self.decoder(self.encoder(pair))
-        return logits[:, 0, :height, :width]
+        return self.core(pair)[:, 0, :height, :width]
+
+    def core(self, pair: Tensor) -> Tensor:
+        """Map both images, shape ``(B, 6, H, W)``, to logits ``(B, 1, H, W)``; 4 divides H and W."""
+        return self.decoder(self.encoder(pair))  # type: ignore[no-any-return]
 
 
 class _Separable(nn.Module):

@@ -77,6 +77,10 @@ class UNet(nn.Module):
         """
         height, width = x.shape[-2:]
         x, left, top = _pad_to_multiple(x, 2**self.depth)
+        return self.core(x)[..., top : top + height, left : left + width]
+
+    def core(self, x: Tensor) -> Tensor:
+        """Do what :meth:`forward` does, for heights and widths that ``2**depth`` divides."""
         skips = []
         for block in self.down[:-1]:
             x = block(x)
@@ -85,7 +89,7 @@ class UNet(nn.Module):
         x = self.down[-1](x)
         for block in self.up:
             x = block(x, skips.pop())
-        return self.head(x)[..., top : top + height, left : left + width]  # type: ignore[no-any-return]
+        return self.head(x)  # type: ignore[no-any-return]
 
 
 def _pad_to_multiple(x: Tensor, unit: int) -> tuple[Tensor, int, int]:

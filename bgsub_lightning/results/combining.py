@@ -55,6 +55,7 @@ def merged(results: Sequence[TestResult], name: str) -> TestResult:
         videos=dict(sorted(videos.items())),
         frames_per_second=sum(frames) / sum(seconds),
         threshold=first.threshold if len({each.threshold for each in results}) == 1 else None,
+        threshold_from=first.threshold_from if len({each.threshold_from for each in results}) == 1 else "",
         device=_joined([each.device for each in results]),
         versions={
             package: _joined([each.versions[package] for each in results if package in each.versions])

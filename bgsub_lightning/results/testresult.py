@@ -73,6 +73,7 @@ class TestResult:
         versions: Package → version.
         remark: What a table must say besides.
         threshold: Probability above which a pixel was called foreground; ``None`` in files of earlier versions.
+        threshold_from: What chose it, such as ``validation on held-out frames``; empty: the configuration names it.
     """
 
     __test__ = False  # no test case, whatever pytest thinks of the name
@@ -91,6 +92,7 @@ class TestResult:
     versions: dict[str, str]
     remark: str = ""
     threshold: float | None = None
+    threshold_from: str = ""
 
     def scores(self, averaging: Averaging = "video") -> Scores:
         """Compute the figures; without Mean Dice if an earlier version made the test."""

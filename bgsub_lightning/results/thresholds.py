@@ -58,6 +58,7 @@ def at_threshold(
             filter(None, [result.remark, f"Threshold {THRESHOLDS[nearest]:.2f}{note and f', {note}'}{own}."])
         ),
         threshold=THRESHOLDS[nearest],
+        threshold_from="",
         videos=videos,
     )
 

@@ -37,6 +37,7 @@ TINY = {
     "trainer.accelerator": "cpu",
     "trainer.enable_progress_bar": "false",
     "trainer.log_every_n_steps": 1,
+    "trainer.val_check_interval": 0.25,
     "wandb": "disabled",
 }
 Run = Callable[..., int]
@@ -115,10 +116,18 @@ def test_fit_test_predict(run: Run, cdnet: Path, tmp_path: Path, capfd: pytest.C
         assert {path.name for path in (folder / "results" / key).iterdir()} == {
             f"bin{n:06d}.png" for n in range(21, 27)
         }
+        assert found["threshold"] == content(folder / "checkpoints/best.ckpt")["validated"]["threshold"]
         for number, row in frames_of(folder, key).items():
             said = cv2.imread(str(folder / f"results/{key}/bin{number:06d}.png"), cv2.IMREAD_GRAYSCALE)[roi] == 255
             truth = cv2.imread(str(cdnet / key / f"groundtruth/gt{number:06d}.png"), cv2.IMREAD_GRAYSCALE)[roi]
-            counts = {"TP": said & (truth == 255), "FN": ~said & (truth == 255)}
+            moving, static = truth == 255, np.isin(truth, (0, 50, 85))
+            counts = {
+                "TP": said & moving,
+                "FP": said & static,
+                "FN": ~said & moving,
+                "TN": ~said & static,
+                "SE": said & (truth == 50),
+            }
             assert {name: int(row[name]) for name in counts} == {name: int(each.sum()) for name, each in counts.items()}
         pictures = {path.name.split("_", 1)[1] for path in (folder / "backgrounds" / key).iterdir()}
         assert pictures == {"base_image.png", "distance_from_the_base.png", "rounded.png", "fused_image.png"}
@@ -152,7 +161,7 @@ def test_a_base_that_the_user_names(
 def test_scenes_without_masks_are_predicted(
     run: Run, cdnet: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("fit", "--trainer.max_steps=5") == 0
+    assert run("fit", "--trainer.max_steps=6") == 0
     for path in (cdnet / "shadow/bungalows/groundtruth").iterdir():
         path.unlink()
     subset = "{class_path: bgsub_lightning.sampling.Subset, init_args: {test: [shadow]}}"
@@ -163,12 +172,90 @@ def test_scenes_without_masks_are_predicted(
     assert len(list((tmp_path / "run/results/shadow/bungalows").iterdir())) == 6
 
 
+def test_bases_of_single_scenes_and_of_a_former_test(
+    run: Run, fails: Fails, cdnet: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    picture = cdnet / SCENES[0] / "input/in000003.jpg"
+    own = f"--model.init_args.base={{{SCENES[0]}: {picture}, elsewhere/video: 7}}"
+    assert run("fit", "--trainer.max_steps=6", own) == 0  # of two scenes, one of which has a file
+    told = " ".join(capfd.readouterr().out.split())
+    assert "model.init_args.base: elsewhere/video: not evaluated here" in told
+    assert run("test", own) == 0
+    first = scores(tmp_path / "run")["videos"]
+    assert first[SCENES[0]]["base"] == str(picture)
+    assert first[SCENES[1]]["base"] in range(21, 27)
+
+    kept = tmp_path / "kept.json"
+    (tmp_path / "run/scores.json").rename(kept)
+    assert run("test", f"--model.init_args.base={{{SCENES[1]}: 7}}") == 0
+    other = scores(tmp_path / "run")["videos"]
+    assert other[SCENES[1]]["base"] == 7
+    assert isinstance(other[SCENES[0]]["base"], int)
+    assert run("test", f"--model.init_args.base={kept}") == 0
+    assert scores(tmp_path / "run")["videos"] == first
+    capfd.readouterr()
+
+    kept.write_text("{}")
+    assert f"{kept}: is no scores.json of this tool" in fails(run("test", f"--model.init_args.base={kept}"))
+
+
+def test_validation_ends_the_training_and_chooses_weights_and_threshold(
+    run: Run, fails: Fails, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    early = ["--trainer.val_check_interval=1", "--early_stopping.patience=2", "--early_stopping.min_delta=2"]
+    assert run("fit", *early) == 0  # no F-measure is better by 2 than the first one of the final stage, at step 5
+    assert "Stopped early, after 7 steps: 2 validations in a row" in " ".join(capfd.readouterr().out.split())
+    assert json.loads((folder / "finished.json").read_text()) == {"steps": 7, "epochs": 1, "patience": 2}
+    with next(iter((folder / "csv").rglob("metrics.csv"))).open() as file:
+        logged = {int(row["step"]) + 1: row for row in csv.DictReader(file) if row["val/f_measure"]}
+    assert list(logged) == list(range(1, 8))
+    best, last = (content(folder / f"checkpoints/{name}.ckpt") for name in ("best", "last"))
+    highest = max((5, 6, 7), key=lambda step: float(logged[step]["val/best_f_measure"]))
+    assert best["global_step"] == highest
+    for checkpoint in (best, last):
+        row, validated = logged[checkpoint["global_step"]], checkpoint["validated"]
+        assert validated["threshold"] == pytest.approx(float(row["val/best_threshold"]))
+        assert validated["f_measure"] == pytest.approx(float(row["val/best_f_measure"]))
+        assert validated["kind"] == "held-out frames"
+
+    assert run("test") == 0
+    told, threshold = " ".join(capfd.readouterr().out.split()), best["validated"]["threshold"]
+    assert f"Threshold {threshold:.2f}, chosen by validation on held-out frames." in told
+    chosen = TestResult.load(folder)
+    assert (chosen.threshold, chosen.threshold_from) == (threshold, "validation on held-out frames")
+    assert str(chosen.checkpoint).endswith("checkpoints/best.ckpt")
+    assert run("test", "--checkpoint=last", f"--model.init_args.threshold={threshold}") == 0
+    named = TestResult.load(folder)
+    assert (named.threshold, named.threshold_from) == (threshold, "")
+    assert str(named.checkpoint).endswith("checkpoints/last.ckpt")
+    assert "chosen by" not in capfd.readouterr().out
+
+    with pytest.raises(SystemExit, match="0"):
+        run("fit", *early, "--ckpt_path=last")
+    (folder / "finished.json").unlink()  # as if killed between the last validation and the end
+    assert run("fit", *early, "--ckpt_path=last") == 0
+    assert json.loads((folder / "finished.json").read_text())["steps"] == 7
+    assert run("fit", early[0], early[2], "--early_stopping.patience=9", "--ckpt_path=last") == 0
+    assert json.loads((folder / "finished.json").read_text()) == {"steps": 8, "epochs": 1}
+    capfd.readouterr()
+    before = f"--ckpt_path={folder / 'checkpoints/after_metric.ckpt'}"
+    assert "the checkpoint knows of none in the final stage" in " ".join(fails(run("test", before)).split())
+    (folder / "checkpoints/best.ckpt").unlink()
+    assert "No validation has been made in the final stage yet" in " ".join(fails(run("test")).split())
+
+
 @pytest.mark.parametrize(
     ("mistake", "parts"),
     [
         ({"model.init_args.weights": "none.pth"}, ["none.pth", "no such file"]),
         ({"model.init_args.tau": 2}, ["model.init_args.tau", "between 1 and 2"]),
         ({"model.init_args.base": 99}, ["model.init_args.base", "no frame 99"]),
+        ({"model.init_args.base": "{shadow/bungalows: 99}"}, ["shadow/bungalows has no frame 99"]),
+        ({"model.init_args.base": "{shadow/bungalows: none.png}"}, ["none.png: there is no such base image"]),
+        ({"model.init_args.base": "none.json"}, ["none.json: there is no such file"]),
+        ({"model.init_args.threshold": "test"}, ["threshold"]),
+        ({"early_stopping.patience": 0}, ["early_stopping.patience: at least one validation"]),
         (
             {"data.init_args.protocol.init_args.train": 0.17, "model.init_args.base": 3},
             ["baseline/highway", "pairs of its training frames", "it has 1"],
@@ -180,13 +267,14 @@ def test_mistakes(run: Run, fails: Fails, tmp_path: Path, mistake: dict[str, Any
     for part in parts:
         assert part in message
     assert not list(tmp_path.rglob("*.ckpt"))
+    assert "base" not in str(mistake) or not (tmp_path / "store").exists()  # before anything takes time
 
 
 def test_weights_of_another_architecture(run: Run, fails: Fails, tmp_path: Path) -> None:
     torch.save({"layer1.0.conv1.weight": torch.zeros(1)}, tmp_path / "resnet.pth")
     message = fails(run("fit", f"--model.init_args.weights={tmp_path / 'resnet.pth'}"))
     assert "resnet.pth: holds no layer of a VGG-16" in message
-    assert run("fit", "--trainer.max_steps=5") == 0
+    assert run("fit", "--trainer.max_steps=6") == 0
     message = " ".join(fails(run("test", "--model.init_args.width=4")).split())
     assert "weights of another Siamese" in message
     assert "--model.init_args.width=2" in message

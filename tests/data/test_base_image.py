@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -281,8 +282,53 @@ def test_a_given_image(root: Path, tmp_path: Path) -> None:
         assert sum(int(batch["scored"].sum()) for batch in loaded) == 14
 
 
+def test_bases_of_scenes(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Those that are named have what is named, the others what the rule gives them."""
+    cv2.imwrite(str(tmp_path / "base.png"), np.zeros((24, 32, 3), np.uint8))
+    both = Subset(test=["baseline"])
+    ruled = datamodule(root, both).bases_of("test")
+    given: dict[str, int | Path] = {"baseline/office": tmp_path / "base.png", "baseline/elsewhere": 99}
+    found = datamodule(root, both, BaseImage(given)).bases_of("test")
+    assert found == {"baseline/highway": ruled["baseline/highway"], "baseline/office": tmp_path / "base.png"}
+    BaseImage(given).require_evaluation(datamodule(root, both).frames_of("test"))
+    assert "baseline/elsewhere: not evaluated here" in " ".join(capsys.readouterr().out.split())
+    assert BaseImage(given) == BaseImage(dict(given)) != BaseImage({"baseline/office": 7})
+    assert isinstance(hash(BaseImage(given)), int)
+
+
+@pytest.mark.parametrize("name", ["scores.json", "other.json"])
+def test_bases_of_a_former_test(root: Path, tmp_path: Path, name: str) -> None:
+    image = tmp_path / "base.png"
+    cv2.imwrite(str(image), np.zeros((24, 32, 3), np.uint8))
+    videos = {"baseline/highway": {"base": 7}, "baseline/office": {"base": str(image)}, "shadow/x": {"base": 99}}
+    (tmp_path / name).write_text(json.dumps({"videos": videos}))
+    data = datamodule(root, Subset(test=["baseline"]), BaseImage(tmp_path / name))
+    assert data.bases_of("test") == {"baseline/highway": 7, "baseline/office": image}
+    if name == "scores.json":
+        assert datamodule(root, Subset(test=["baseline"]), BaseImage(tmp_path)).bases_of("test") == data.bases_of(
+            "test"
+        )
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[]", r"a\.json: is no scores\.json of this tool"),
+        ('{"videos": {"a/b": 3}}', r"a\.json: is no scores\.json of this tool"),
+        ("no JSON", r"a\.json: is no scores\.json of this tool"),
+        ('{"videos": {"a/b": {"base": null}}}', r"a\.json: tells no base image"),
+        (None, r"a\.json: there is no such file"),
+    ],
+)
+def test_files_that_tell_no_bases(root: Path, tmp_path: Path, content: str | None, message: str) -> None:
+    if content is not None:
+        (tmp_path / "a.json").write_text(content)
+    with pytest.raises(UserError, match=message):
+        datamodule(root, base=BaseImage(tmp_path / "a.json")).bases_of("test")
+
+
 def test_bases_that_cannot_be_used(root: Path, tmp_path: Path) -> None:
-    def fails(message: str, base: int | Path, protocol: Protocol) -> None:
+    def fails(message: str, base: int | Path | dict[str, int | Path], protocol: Protocol) -> None:
         with pytest.raises(UserError, match=message):
             datamodule(root, protocol, BaseImage(base)).bases_of("test")
 
@@ -296,6 +342,8 @@ def test_bases_that_cannot_be_used(root: Path, tmp_path: Path) -> None:
         r"large\.png: the base image is 32×30, and the frames of baseline/office are 32×24", tmp_path / "large.png", one
     )
     fails(r"text\.png: cannot be decoded as an image", tmp_path / "text.png", one)
+    fails(r"office has no frame 99; its frames", {"baseline/office": 99}, both)
+    fails(r"large\.png: the base image is 32×30", {"baseline/office": tmp_path / "large.png"}, both)
 
 
 def test_a_scene_with_one_frame_to_evaluate(root: Path) -> None:

@@ -223,3 +223,22 @@ def test_units_are_written_as_they_are_summed(tmp_path: Path) -> None:
     total, foreground, alarms, silent = stored["dice"]
     assert (foreground, alarms + silent) == (4, 1)
     assert total / DICE_UNITS / foreground == two().scores().videos["a/one"]["mean_dice"]
+
+
+def test_a_threshold_that_validation_has_chosen_is_told() -> None:
+    chosen = two(threshold=0.31, threshold_from="validation on held-out frames")
+    assert "Threshold 0.31, chosen by validation on held-out frames." in shown(table([chosen]))
+    assert "chosen by" not in shown(table([two()]))
+    assert at_threshold(chosen, 0.2).threshold_from == ""
+    halves = [replace(chosen, videos={key: video}) for key, video in chosen.videos.items()]
+    assert merged(halves, "whole").threshold_from == chosen.threshold_from
+    halves[0] = replace(halves[0], threshold=0.4)
+    assert "Thresholds chosen by validation on held-out frames." in shown(table([merged(halves, "whole")]))
+    halves[0] = replace(halves[0], threshold_from="")
+    assert merged(halves, "whole").threshold_from == ""
+
+
+def test_what_has_chosen_it_is_kept_in_the_file(tmp_path: Path) -> None:
+    chosen = two(threshold=0.31, threshold_from="validation on held-out frames")
+    chosen.save(tmp_path / "scores.json")
+    assert TestResult.load(tmp_path) == chosen

@@ -1,0 +1,85 @@
+"""Networks as ONNX files."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich import box
+from rich.table import Table
+
+from bgsub_lightning.console import console
+from bgsub_lightning.errors import UserError
+from bgsub_lightning.live import Subtractor, System, load_system, open_source
+from bgsub_lightning.live.onnx import Written, export_system, largest_difference, load_onnx
+
+
+def export(checkpoint: str, out: Path, source: str | None = None, frames: int = 50) -> None:
+    """Write the networks of a checkpoint as ONNX, and check them against PyTorch.
+
+    Args:
+        checkpoint: Checkpoint of any system.
+        out: The file, .onnx; a system of several networks has further ones beside it. `segment --checkpoint` takes it.
+        source: A video or images on which both are compared and timed as well, as `segment --source`.
+        frames: Number of its frames.
+
+    Raises:
+        UserError: If the checkpoint cannot be used, or a network cannot be written.
+    """
+    if out.suffix != ".onnx":
+        raise UserError(f"--out: {out}: a file that ends in .onnx is needed.")
+    if Path(checkpoint).suffix == ".onnx":
+        raise UserError(f"--checkpoint: {checkpoint}: is ONNX already.")
+    system = load_system(checkpoint)
+    console.print(_table(system, export_system(system, out)))
+    if source is not None:
+        _compare(system, load_onnx(out), source, frames)
+    console.print(f"To use it: python -m bgsub_lightning segment --checkpoint {out} --source VIDEO --out FOLDER")
+
+
+def _table(system: System, written: list[Written]) -> Table:
+    shown = Table(
+        title=f"{type(system.module).__name__} ({system.name})",
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE,
+        pad_edge=False,
+    )
+    shown.add_column("network")
+    shown.add_column("file", overflow="fold")
+    shown.add_column("inputs")
+    shown.add_column("difference", justify="right")
+    for each in written:
+        inputs = ", ".join("×".join(map(str, shape)) for shape in each.inputs)
+        shown.add_row(each.part, str(each.file), inputs, f"{each.difference:.1e}")
+    shown.caption = (
+        "difference: the largest from PyTorch's answer, on random frames.\nNames among the inputs stand for any size."
+    )
+    shown.caption_justify = "left"
+    return shown
+
+
+def _compare(system: System, loaded: System, source: str, count: int) -> None:
+    """Compare both on real frames, and time them one after the other."""
+    images = [frame.image for frame in itertools.islice(open_source(source), count)]
+    if not images:
+        raise UserError(f"--source: {source}: has no frame that can be decoded.")
+    subtractors = [Subtractor(each, "cpu", images[:25]) for each in (system, loaded)]
+    difference = largest_difference(subtractors[0], subtractors[1], images)
+    seconds = [_seconds(each, images) for each in subtractors]
+    console.print(
+        f"On {len(images)} frames of {source}: probabilities differ by {difference:.1e} at most; ONNX Runtime gives "
+        f"{seconds[0] / seconds[1]:.2f} times PyTorch's frames per second on this CPU.",
+        soft_wrap=True,
+        markup=False,
+    )
+
+
+def _seconds(subtractor: Subtractor, images: list[NDArray[np.uint8]]) -> float:
+    started = time.perf_counter()
+    for image in images:
+        subtractor.probability([image])
+    return time.perf_counter() - started

@@ -1,0 +1,188 @@
+"""Masks of any video."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from bgsub_lightning.console import console
+from bgsub_lightning.errors import UserError
+from bgsub_lightning.frames import read_image
+from bgsub_lightning.live import (
+    POOL,
+    Codec,
+    Kind,
+    Precision,
+    Source,
+    Subtractor,
+    load_system,
+    open_outputs,
+    open_source,
+    segment_frames,
+)
+from bgsub_lightning.live.segmenting import Progress as Come
+from bgsub_lightning.live.sources import Images
+
+
+def segment(
+    source: str,
+    checkpoint: str,
+    out: Path,
+    write: list[Kind] = ["mask_video", "overlay"],  # noqa: B006 (it is not changed)
+    background: Literal["auto", "first", "spread", "stream"] | Path = "auto",
+    pool: int = POOL,
+    every: float = 1.0,
+    refresh: float | None = None,
+    threshold: float | None = None,
+    least_area: int = 50,
+    codec: Codec = "h264",
+    rate: float | None = None,
+    latency: bool = False,
+    batch_size: int = 8,
+    device: str | None = None,
+    precision: Precision | None = None,
+    frames: int | None = None,
+) -> None:
+    """Subtract the background of a video, of images, or of a camera: masks, an overlay, boxes.
+
+    Args:
+        source: A video file, a folder of images, a pattern such as 'frames/*.jpg', the number of a camera, or the
+            address of a stream (rtsp://…).
+        checkpoint: Checkpoint of any system, or MOG2, KNN or TemporalMedian, which need none.
+        out: Folder for what is written.
+        write: What is written: mask_video, masks (a PNG for each frame), overlay (foreground tinted), side_by_side,
+            boxes_csv, boxes_jsonl.
+        background: What references and backgrounds are made of. first: the first frames of the source; spread: frames
+            over the whole source; stream: frames as they come; a path: a clean image, or a folder of some. auto: spread
+            for files and stream for cameras, of systems that need it.
+        pool: Number of these frames.
+        every: Seconds between two frames that the stream gives.
+        refresh: Seconds after which the background is made anew of the newest such frames, for scenes that change
+            slowly. Default: never for files, each 60 s for cameras and streams.
+        threshold: Probability above which a pixel is foreground. Default: the system's.
+        least_area: Pixels of the smallest blob that has a box.
+        codec: Of the videos: h264 (.mkv with ffv1, which loses nothing).
+        rate: Frames per second of images, which do not tell it. Default: 25.
+        latency: One frame at a time, for an answer as soon as there can be one.
+        batch_size: Frames that are subtracted together otherwise.
+        device: Where to compute, such as cpu or cuda:1. Default: a GPU if there is one.
+        precision: Arithmetic of the networks: 32, bf16 or 16. Default: 32 on a CPU, bf16 on a GPU.
+        frames: End after so many frames. Default: at the source's end.
+
+    Raises:
+        UserError: If the source or the checkpoint cannot be used, or an option makes no sense.
+    """
+    for name, value in (("pool", pool), ("batch_size", batch_size), ("every", every), ("frames", frames)):
+        if value is not None and value <= 0:
+            raise UserError(f"--{name}: must be positive, got {value}.")
+    _require_free(out)
+    system = load_system(checkpoint)
+    opened = open_source(source, rate)
+    if refresh is None and opened.is_live:
+        refresh = 60.0
+    size = 1 if latency or opened.is_live else batch_size
+    subtractor = Subtractor(
+        system,
+        device,
+        _pool(background, opened, pool, Subtractor(system, device).needs_pool),
+        every=max(1, round(every * opened.rate)),
+        refresh=None if refresh is None else max(1, round(refresh * opened.rate)),
+        batch_size=size,
+        threshold=threshold,
+        precision=precision or "32",
+    )
+    if precision is None and subtractor.device.type == "cuda":
+        subtractor.precision = "bf16"
+    console.print(
+        f"{type(system.module).__name__} ({system.name}) on {subtractor.device}, "
+        f"at {'{}×{}'.format(*system.size) if system.size else 'the size of its frames'}: {opened.name}, "
+        f"{'live' if opened.is_live else f'{opened.count:,} frames' if opened.count else 'of unknown length'}, "
+        f"{float(opened.rate):.4g} a second.",
+        soft_wrap=True,
+        markup=False,
+    )
+    if not subtractor.is_warm:
+        console.print(
+            f"Warming up: the background is made of {pool} frames of the stream, one in {subtractor.every}; masks of "
+            f"the first {pool * subtractor.every} frames are provisional."
+        )
+    outputs = open_outputs(out, list(write), codec, opened.rate, least_area)
+    with _bar() as bar:
+        task = bar.add_task("Segmenting", total=frames or opened.count, speed="")
+
+        def tell(come: Come) -> None:
+            bar.update(task, completed=come.frames, speed=f"{come.frames / come.seconds:.1f} frames/s")
+
+        come = segment_frames(subtractor, opened, outputs, tell, frames)
+    _conclude(come, opened, [output.path for output in outputs])
+    if come.is_interrupted:
+        raise SystemExit(130)
+
+
+def _pool(background: str | Path, source: Source, count: int, is_needed: bool) -> list[NDArray[np.uint8]]:
+    """Take the frames that the background is made of before the first is subtracted."""
+    if isinstance(background, Path):
+        path = background.expanduser()
+        if path.is_dir():
+            images = open_source(str(path))
+            assert isinstance(images, Images)
+            return images.first(len(images.files))
+        if not path.is_file():
+            raise UserError(f"--background: {background}: there is no such image or folder.")
+        return [read_image(path)]
+    if background == "auto":
+        background = "spread" if is_needed and not source.is_live else "stream"
+    if background == "stream":
+        return []
+    if source.is_live:
+        raise UserError(f"--background: {background}: {source.name} is live, and cannot be read ahead. Use stream.")
+    found = source.first(count) if background == "first" else source.spread(count)
+    if not found:
+        raise UserError(f"--source: {source.name}: has no frame that can be decoded.")
+    return found
+
+
+def _require_free(out: Path) -> None:
+    if out.is_file():
+        raise UserError(f"--out: {out}: is a file; a folder is needed.")
+
+
+def _bar() -> Progress:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,} frames, {task.fields[speed]}"),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    return Progress(*columns, console=console)
+
+
+def _conclude(come: Come, source: Source, written: list[Path]) -> None:
+    if come.is_interrupted:
+        console.print(
+            f"Stopped after {come.frames:,} frames, {come.time:.1f} s from the beginning; what is written is whole."
+        )
+    if source.why_ended:
+        console.print(f"[yellow]warning[/] {source.why_ended}.", soft_wrap=True)
+    for count, what in (
+        (source.damaged, "could not be decoded, and were skipped"),
+        (come.dropped, "came while others were being subtracted, and were left out"),
+    ):
+        if count:
+            console.print(f"[yellow]warning[/] {count:,} frames {what}.")
+    if come.resized:
+        console.print(
+            f"[yellow]warning[/] The frames changed their size {come.resized} times; the background began anew."
+        )
+    if not come.frames:
+        raise UserError(f"--source: {source.name}: has no frame that can be decoded.")
+    console.print(
+        f"{come.frames:,} frames in {come.seconds:.1f} s ({come.frames / come.seconds:.1f} a second), "
+        f"{100 * come.foreground:.2f} % of the pixels foreground. Written: {', '.join(map(str, written))}.",
+        soft_wrap=True,
+        markup=False,
+    )

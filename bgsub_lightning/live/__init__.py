@@ -1,0 +1,27 @@
+"""Live: any system at work on footage without labels, from a source of frames to masks, videos and boxes."""
+
+from bgsub_lightning.live.outputs import Box, Codec, Kind, boxes, open_outputs
+from bgsub_lightning.live.segmenting import Progress, segment_frames
+from bgsub_lightning.live.sources import Frame, Source, open_source
+from bgsub_lightning.live.subtractor import POOL, Precision, Subtractor
+from bgsub_lightning.live.system import BASELINES, System, description, load_system
+
+__all__ = [
+    "BASELINES",
+    "POOL",
+    "Box",
+    "Codec",
+    "Frame",
+    "Kind",
+    "Precision",
+    "Progress",
+    "Source",
+    "Subtractor",
+    "System",
+    "boxes",
+    "description",
+    "load_system",
+    "open_outputs",
+    "open_source",
+    "segment_frames",
+]

@@ -1,0 +1,215 @@
+"""What is written of masks: videos, images, boxes."""
+
+from __future__ import annotations
+
+import csv
+import json
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from bgsub_lightning.files import whole_file
+from bgsub_lightning.frames import write_png
+from bgsub_lightning.frames.images import resized
+from bgsub_lightning.live.sources import Frame
+
+Kind = Literal["mask_video", "masks", "overlay", "side_by_side", "boxes_csv", "boxes_jsonl"]
+"""What can be written: a video of the masks, a PNG for each, a video of the frames with the foreground tinted, one of
+frame and mask side by side, the boxes of the blobs as CSV or as JSON lines."""
+
+Codec = Literal["h264", "ffv1"]
+"""Of videos: h264, which every player shows, or ffv1, which loses nothing."""
+
+_CLOCK = 90_000
+"""Ticks per second of the videos' times, as broadcasting has it."""
+_TINT = np.array([255, 40, 40], np.float32)
+
+
+@dataclass(frozen=True)
+class Box:
+    """A blob of foreground.
+
+    Attributes:
+        x: Left edge in pixels.
+        y: Upper edge.
+        width: Width in pixels.
+        height: Height in pixels.
+        area: Pixels of foreground.
+    """
+
+    x: int
+    y: int
+    width: int
+    height: int
+    area: int
+
+
+def boxes(mask: NDArray[np.uint8], least: int = 50) -> list[Box]:
+    """Find the blobs of a mask, connected across corners too (8), from the largest to the smallest.
+
+    Args:
+        mask: Shape ``(h, w)``, uint8; foreground is not 0.
+        least: Area in pixels below which a blob is left out.
+    """
+    _, _, statistics, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    found = [Box(*map(int, row)) for row in statistics[1:] if row[cv2.CC_STAT_AREA] >= least]
+    return sorted(found, key=lambda box: (-box.area, box.y, box.x))
+
+
+class Output(ABC):
+    """Takes frames with their masks, one after the other. What it has written is whole when it is closed."""
+
+    path: Path
+
+    @abstractmethod
+    def write(self, frame: Frame, mask: NDArray[np.uint8]) -> None:
+        """Take the next frame and its mask, ``(h, w)``, uint8, 0 and 255."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Bring the file to its end; nothing is left of one that no frame was written to."""
+
+
+class Video(Output):
+    """A video, each frame at its own time; all have the size of the first.
+
+    Args:
+        path: The file, ``.mp4`` or ``.mkv``.
+        kind: What is shown.
+        codec: See :data:`Codec`.
+        rate: Frames per second on the average.
+    """
+
+    def __init__(self, path: Path, kind: Kind, codec: Codec, rate: Fraction) -> None:
+        self.path = path
+        self.kind = kind
+        self.codec = codec
+        self.rate = rate
+        self.container: Any = None
+        self._last = -1
+
+    def write(self, frame: Frame, mask: NDArray[np.uint8]) -> None:  # noqa: D102
+        picture = self._picture(frame.image, mask)
+        if self.container is None:
+            self._open(picture.shape[1], picture.shape[0])
+        shown = av.VideoFrame.from_ndarray(resized(picture, self.size), format="rgb24")
+        self._last = max(self._last + 1, round(frame.time * _CLOCK))  # times must rise
+        shown.pts, shown.time_base = self._last, Fraction(1, _CLOCK)
+        self.container.mux(self.stream.encode(shown))
+
+    def close(self) -> None:  # noqa: D102
+        if self.container is None:
+            return
+        self.container.mux(self.stream.encode(None))
+        self.container.close()
+        self.container = None
+        self._partial.replace(self.path)
+
+    @property
+    def _partial(self) -> Path:
+        return self.path.with_name(f".partial.{self.path.name}")  # FFmpeg goes by the ending
+
+    def _open(self, width: int, height: int) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.container = av.open(str(self._partial), "w")
+        options = {"crf": "18", "preset": "veryfast"} if self.codec == "h264" else {}
+        name = "libx264" if self.codec == "h264" else "ffv1"
+        self.stream = self.container.add_stream(name, rate=self.rate, options=options)
+        self.size = width, height
+        self.stream.width, self.stream.height = width, height
+        if self.codec == "ffv1":
+            self.stream.pix_fmt = "gray" if self.kind == "mask_video" else "bgr0"
+        else:  # every player knows yuv420p, which needs even sizes
+            self.stream.pix_fmt = "yuv444p" if width % 2 or height % 2 else "yuv420p"
+        self.stream.codec_context.time_base = Fraction(1, _CLOCK)
+        self.stream.time_base = Fraction(1, _CLOCK)
+
+    def _picture(self, image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        if self.kind == "mask_video":
+            return np.repeat(mask[..., None], 3, axis=2)
+        if self.kind == "overlay":
+            return tinted(image, mask)
+        return np.concatenate([image, np.repeat(mask[..., None], 3, axis=2)], axis=1)
+
+
+def tinted(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Show the foreground of a frame in red, with its outline: RGB, shape ``(h, w, 3)``, uint8."""
+    shown = image.copy()
+    foreground = mask != 0
+    shown[foreground] = (0.6 * shown[foreground] + 0.4 * _TINT).round().astype(np.uint8)
+    outlines, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(shown, outlines, -1, tuple(map(int, _TINT)), 1)
+    return shown
+
+
+class Masks(Output):
+    """A PNG for each mask: ``bin%06d.png``, 0 and 255.
+
+    Args:
+        path: The folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write(self, frame: Frame, mask: NDArray[np.uint8]) -> None:  # noqa: D102
+        write_png(self.path / f"bin{frame.number:06d}.png", mask)
+
+    def close(self) -> None:  # noqa: D102
+        pass
+
+
+class Boxes(Output):
+    """The boxes of the blobs, with the number and the time (s) of their frame.
+
+    Args:
+        path: The file, ``.csv`` with a row for each box or ``.jsonl`` with a line for each frame.
+        least: Area in pixels below which a blob is left out.
+    """
+
+    def __init__(self, path: Path, least: int) -> None:
+        self.path = path
+        self.least = least
+        self._whole = whole_file(path)
+        self._file: IO[str] | None = None
+
+    def write(self, frame: Frame, mask: NDArray[np.uint8]) -> None:  # noqa: D102
+        if self._file is None:
+            self._file = self._whole.__enter__().open("w", newline="")
+            if self.path.suffix == ".csv":
+                csv.writer(self._file).writerow(["frame", "time", "x", "y", "width", "height", "area"])
+        found = boxes(mask, self.least)
+        seconds = round(frame.time, 6)
+        if self.path.suffix == ".csv":
+            rows = [[frame.number, seconds, *vars(box).values()] for box in found]
+            csv.writer(self._file).writerows(rows)
+        else:
+            line = {"frame": frame.number, "time": seconds, "boxes": [vars(box) for box in found]}
+            self._file.write(json.dumps(line) + "\n")
+
+    def close(self) -> None:  # noqa: D102
+        if self._file is not None:
+            self._file.close()
+            self._whole.__exit__(None, None, None)
+            self._file = None
+
+
+def open_outputs(folder: Path, kinds: list[Kind], codec: Codec, rate: Fraction, least: int) -> list[Output]:
+    """Make what is to be written into a folder."""
+    ending = ".mp4" if codec == "h264" else ".mkv"
+    made: list[Output] = []
+    for kind in dict.fromkeys(kinds):
+        if kind == "masks":
+            made.append(Masks(folder / "masks"))
+        elif kind == "boxes_csv" or kind == "boxes_jsonl":
+            made.append(Boxes(folder / f"boxes.{kind.removeprefix('boxes_')}", least))
+        else:
+            made.append(Video(folder / f"{kind}{ending}", kind, codec, rate))
+    return made

@@ -1,0 +1,106 @@
+"""Decoding, the networks and writing at the same time."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from typing import Generic, TypeVar, cast
+
+T = TypeVar("T")
+
+
+class _End:
+    """What ends a queue: with the exception that was raised, if there was one."""
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        self.error = error
+
+
+def ahead(items: Iterable[T], steps: int, dropped: Callable[[T], None] | None = None) -> Iterator[T]:
+    """Go through something in a thread of its own, some steps ahead.
+
+    Args:
+        items: What is gone through. What it raises is raised where the items are taken.
+        steps: How far ahead at most.
+        dropped: Is told of items that were dropped, the oldest first, because nobody took them in time; ``None``: none
+            is dropped, and the thread waits.
+    """
+    waiting: queue.Queue[T | _End] = queue.Queue(steps)
+    stopped = threading.Event()
+
+    def put(item: T | _End) -> bool:
+        while not stopped.is_set():
+            try:
+                waiting.put(item, timeout=0.1 if dropped is None else 0)
+                return True
+            except queue.Full:
+                if dropped is not None:
+                    with suppress(queue.Empty):
+                        dropped(cast("T", waiting.get_nowait()))
+        return False
+
+    def run() -> None:
+        try:
+            for item in items:
+                if not put(item):
+                    return
+            put(_End())
+        except BaseException as error:
+            put(_End(error))
+
+    thread = threading.Thread(target=run, name="ahead", daemon=True)
+    thread.start()
+    try:
+        while not isinstance(item := waiting.get(), _End):
+            yield item
+        if item.error is not None:
+            raise item.error
+    finally:
+        stopped.set()
+        thread.join()
+
+
+class Behind(Generic[T]):
+    """Hands items to a function in a thread of its own, as a context manager.
+
+    At the end of the context it waits until all are done; what the function raises is raised by :meth:`put` or there.
+
+    Args:
+        function: What takes the items, in their order.
+        steps: How many may wait.
+    """
+
+    def __init__(self, function: Callable[[T], None], steps: int) -> None:
+        self._function = function
+        self._waiting: queue.Queue[T | _End] = queue.Queue(steps)
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="behind", daemon=True)
+
+    def put(self, item: T) -> None:
+        """Hand over an item; wait where too many are waiting."""
+        self._raise()
+        self._waiting.put(item)
+
+    def __enter__(self) -> Behind[T]:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._waiting.put(_End())
+        self._thread.join()
+        self._raise()
+
+    def _run(self) -> None:
+        while not isinstance(item := self._waiting.get(), _End):
+            if self._error is None:  # or go on emptying the queue, so that nobody waits for ever
+                try:
+                    self._function(item)
+                except BaseException as error:
+                    self._error = error
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error

@@ -1,0 +1,108 @@
+"""From a source to outputs."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bgsub_lightning.live.outputs import Output
+from bgsub_lightning.live.pipeline import Behind, ahead
+from bgsub_lightning.live.sources import Frame, Source
+from bgsub_lightning.live.subtractor import Subtractor
+
+_WAITING = 2
+"""Batches that may wait between two threads."""
+
+
+@dataclass
+class Progress:
+    """How far it has come.
+
+    Attributes:
+        frames: Frames with a mask.
+        time: Time of the last of them in s since the source's beginning.
+        seconds: How long it has taken.
+        dropped: Number of frames of a live source that came while others were being subtracted, and were left out.
+        resized: Number of times that the source has changed its size.
+        is_interrupted: Whether Ctrl-C has ended it.
+        foreground: Share of foreground pixels in all masks.
+    """
+
+    frames: int = 0
+    time: float = 0.0
+    seconds: float = 0.0
+    dropped: int = 0
+    resized: int = 0
+    is_interrupted: bool = False
+    foreground: float = 0.0
+
+
+def segment_frames(
+    subtractor: Subtractor,
+    source: Source,
+    outputs: Sequence[Output],
+    tell: Callable[[Progress], None] = lambda _: None,
+    limit: int | None = None,
+) -> Progress:
+    """Subtract the background of a source's frames, and write what is wanted of the masks.
+
+    Frames are decoded, subtracted and written at the same time, in three threads; a live source is shown to the
+    subtractor frame by frame, as they come, if its batches are of one. Whatever ends it, Ctrl-C and errors as well, the
+    outputs are closed, and hold what was done until then.
+
+    Args:
+        subtractor: What subtracts.
+        source: Where the frames come from.
+        outputs: What is written.
+        tell: Is told after each batch.
+        limit: End after so many frames; ``None``: at the source's end.
+    """
+    progress, started = Progress(), time.perf_counter()
+
+    def drop(batch: list[Frame]) -> None:
+        progress.dropped += len(batch)
+
+    def write(batch: tuple[Sequence[Frame], Sequence[NDArray[np.uint8]]]) -> None:
+        for frame, mask in zip(*batch, strict=True):
+            for output in outputs:
+                output.write(frame, mask)
+
+    try:
+        with Behind(write, _WAITING) as writer:
+            size = None
+            try:
+                for frames in ahead(
+                    batches(itertools.islice(source, limit), subtractor.batch_size),
+                    _WAITING,
+                    drop if source.is_live else None,
+                ):
+                    shape = frames[0].image.shape
+                    progress.resized += size is not None and shape != size
+                    size = shape
+                    masks = subtractor.push([frame.image for frame in frames], [frame.number for frame in frames])
+                    writer.put((frames, masks))
+                    progress.frames += len(frames)
+                    progress.time = frames[-1].time
+                    progress.foreground += sum(float(np.count_nonzero(mask)) / mask.size for mask in masks)
+                    progress.seconds = time.perf_counter() - started
+                    tell(progress)
+            except KeyboardInterrupt:
+                progress.is_interrupted = True
+    finally:
+        for output in outputs:
+            output.close()
+    progress.foreground /= max(1, progress.frames)
+    progress.seconds = time.perf_counter() - started
+    return progress
+
+
+def batches(frames: Iterable[Frame], size: int) -> Iterator[list[Frame]]:
+    """Group frames that follow each other and have one size."""
+    for _, alike in itertools.groupby(frames, lambda frame: frame.image.shape):
+        while batch := list(itertools.islice(alike, size)):
+            yield batch

@@ -1,0 +1,292 @@
+"""Where frames come from: video files, images, cameras, streams."""
+
+from __future__ import annotations
+
+import re
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import av
+import cv2
+import numpy as np
+from av.error import FFmpegError
+from numpy.typing import NDArray
+
+from bgsub_lightning.errors import UserError
+
+IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+"""Endings of image files."""
+
+_PATIENCE = 50
+"""Reads of a camera, one after the other, that may fail before it is given up."""
+
+
+class Frame(NamedTuple):
+    """A frame of a source.
+
+    Attributes:
+        number: Its number, from 1; damaged frames have theirs.
+        time: Its time in s since the source's beginning.
+        image: RGB, shape ``(h, w, 3)``, uint8.
+    """
+
+    number: int
+    time: float
+    image: NDArray[np.uint8]
+
+
+class Source(ABC):
+    """Gives frames.
+
+    Attributes:
+        name: What messages call it.
+        rate: Frames per second, as the source has them on the average.
+        count: Number of its frames, which may be an estimate; ``None``: not known, or without an end.
+        is_live: Whether it cannot be read twice.
+        damaged: Number of frames so far that could not be decoded, and were skipped.
+        why_ended: What is to be said of its end; empty if it came to it as it should.
+    """
+
+    name: str
+    rate: Fraction
+    count: int | None = None
+    is_live = False
+
+    def __init__(self) -> None:
+        self.damaged = 0
+        self.why_ended = ""
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Frame]: ...
+
+    def first(self, count: int) -> list[NDArray[np.uint8]]:
+        """Return the first frames of a source that can be read twice, or all of a shorter one."""
+        frames = iter(self)
+        return [frame.image for frame, _ in zip(frames, range(count), strict=False)]
+
+    @abstractmethod
+    def spread(self, count: int) -> list[NDArray[np.uint8]]:
+        """Return frames at equal distances from each other over the whole source, which can be read twice."""
+
+
+class VideoFile(Source):
+    """A video file, or a stream that FFmpeg opens by its address.
+
+    Frames come as a player shows them: turned as the file says, at their own times.
+
+    Args:
+        address: Path or URL.
+        timeout: Seconds that a stream may stall.
+
+    Raises:
+        UserError: If it cannot be opened, or holds no video.
+    """
+
+    def __init__(self, address: str, timeout: float = 10.0) -> None:
+        super().__init__()
+        self.name = address
+        self.is_live = "://" in address and not address.startswith("file:")
+        self.timeout = timeout
+        with self._open() as container:
+            video = container.streams.video[0]
+            self.rate = Fraction(video.average_rate or video.guessed_rate or 25)
+            if not self.is_live:
+                length = float(container.duration or 0) / av.time_base
+                self.count = video.frames or round(length * self.rate) or None
+
+    def __iter__(self) -> Iterator[Frame]:
+        self.damaged, self.why_ended = 0, ""
+        number, origin = 0, None
+        with self._open() as container:
+            video = container.streams.video[0]
+            video.thread_type = "AUTO"
+            packets = container.demux(video)
+            while True:
+                try:
+                    packet = next(packets)
+                except StopIteration:
+                    return
+                except FFmpegError as error:
+                    self.why_ended = f"the stream broke off ({error.strerror})"
+                    return
+                try:
+                    frames = packet.decode()
+                except FFmpegError:
+                    self.damaged += 1
+                    number += 1
+                    continue
+                for frame in frames:
+                    number += 1
+                    if frame.is_corrupt:
+                        self.damaged += 1
+                        continue
+                    shown_at = float(frame.time) if frame.time is not None else float((number - 1) / self.rate)
+                    origin = shown_at if origin is None else origin
+                    yield Frame(number, shown_at - origin, _upright(frame))
+
+    def spread(self, count: int) -> list[NDArray[np.uint8]]:  # noqa: D102
+        total = self.count or sum(1 for _ in self)
+        wanted = {1 + i * total // min(count, total) for i in range(min(count, total))}
+        if self._seekable and total > 40 * count:
+            return self._sought(sorted(wanted))
+        return [frame.image for frame in self if frame.number in wanted] or self.first(count)
+
+    @property
+    def _seekable(self) -> bool:
+        with self._open() as container:
+            return bool(container.duration)
+
+    def _sought(self, numbers: list[int]) -> list[NDArray[np.uint8]]:
+        """Jump to the frames instead of decoding what lies between; the nearest whole ones before them will do."""
+        images = []
+        with self._open() as container:
+            video = container.streams.video[0]
+            start = container.start_time or 0
+            for number in numbers:
+                try:
+                    container.seek(start + round((number - 1) / self.rate * av.time_base))
+                    images.append(_upright(next(container.decode(video))))
+                except (FFmpegError, StopIteration):
+                    continue
+        return images
+
+    def _open(self) -> Any:
+        try:
+            container = av.open(self.name, timeout=self.timeout if self.is_live else None)
+        except (FFmpegError, OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise UserError(
+                f"--source: {self.name}: cannot be opened as a video ({reason}). Name a video file, a folder of "
+                f"images, a pattern such as 'frames/*.jpg', the number of a camera, or the address of a stream."
+            ) from error
+        if not container.streams.video:
+            container.close()
+            raise UserError(f"--source: {self.name}: holds no video.")
+        return container
+
+
+class Images(Source):
+    """Image files, in the order of the numbers in their names.
+
+    Args:
+        files: The files.
+        name: What messages call them.
+        rate: Frames per second.
+    """
+
+    def __init__(self, files: list[Path], name: str, rate: Fraction = Fraction(25)) -> None:
+        super().__init__()
+        self.files = sorted(files, key=_natural)
+        self.name = name
+        self.rate = rate
+        self.count = len(files)
+
+    def __iter__(self) -> Iterator[Frame]:
+        self.damaged = 0
+        for number, file in enumerate(self.files, 1):
+            image = _read(file)
+            if image is None:
+                self.damaged += 1
+            else:
+                yield Frame(number, float((number - 1) / self.rate), image)
+
+    def spread(self, count: int) -> list[NDArray[np.uint8]]:  # noqa: D102
+        total = len(self.files)
+        images = [_read(self.files[i * total // min(count, total)]) for i in range(min(count, total))]
+        return [image for image in images if image is not None]
+
+
+class Camera(Source):
+    """A camera of this machine.
+
+    Args:
+        index: Its number.
+
+    Raises:
+        UserError: If there is none of that number.
+    """
+
+    is_live = True
+
+    def __init__(self, index: int) -> None:
+        super().__init__()
+        self.name = f"camera {index}"
+        self.capture = cv2.VideoCapture(index)
+        if not self.capture.isOpened():
+            raise UserError(f"--source: there is no camera {index}, or it is in use.")
+        self.rate = Fraction(self.capture.get(cv2.CAP_PROP_FPS) or 25).limit_denominator(1001)
+
+    def __iter__(self) -> Iterator[Frame]:
+        number, failures, started = 0, 0, time.monotonic()
+        while failures < _PATIENCE:
+            is_read, image = self.capture.read()
+            number += 1
+            if is_read:
+                failures = 0
+                yield Frame(
+                    number, time.monotonic() - started, np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+                )
+            else:
+                failures += 1
+                self.damaged += 1
+        self.why_ended = f"{self.name} gave no frame {_PATIENCE} times one after the other"
+
+    def spread(self, count: int) -> list[NDArray[np.uint8]]:  # noqa: D102
+        raise ValueError("a camera cannot be read twice")
+
+
+def open_source(told: str, rate: float | None = None) -> Source:
+    """Open a source.
+
+    Args:
+        told: A video file, a folder of images, a pattern of such as ``frames/*.jpg``, the number of a camera, or the
+            address of a stream (``rtsp://…``).
+        rate: Frames per second of images, which do not tell it; ``None``: 25.
+
+    Raises:
+        UserError: If it is none of these, or cannot be opened.
+    """
+    if rate is not None and rate <= 0:
+        raise UserError(f"--rate: frames per second are positive, got {rate}.")
+    per_second = Fraction(25 if rate is None else rate).limit_denominator(1001)
+    if told.isdecimal() and not Path(told).exists():
+        return Camera(int(told))
+    path = Path(told).expanduser()
+    if path.is_dir():
+        if files := [file for file in path.iterdir() if _is_image(file)]:
+            return Images(files, told, per_second)
+        raise UserError(f"--source: {told}: the folder holds no images ({', '.join(IMAGES)}).")
+    if not path.exists() and any(mark in told for mark in "*?[") and "://" not in told:
+        folder = Path(path.anchor)
+        if files := [file for file in folder.glob(str(path.relative_to(folder))) if _is_image(file)]:
+            return Images(files, told, per_second)
+        raise UserError(f"--source: {told}: no image has such a name.")
+    if path.is_file() and _is_image(path):
+        return Images([path], told, per_second)
+    if "://" not in told and not path.exists():
+        raise UserError(f"--source: {told}: there is no such file or folder.")
+    return VideoFile(told if "://" in told else str(path))
+
+
+def _upright(frame: av.VideoFrame) -> NDArray[np.uint8]:
+    """A frame turned as its file says: a phone that is held upright writes lying frames and an angle."""
+    image = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+    return np.ascontiguousarray(np.rot90(image, round(frame.rotation / 90) % 4)) if frame.rotation else image
+
+
+def _read(file: Path) -> NDArray[np.uint8] | None:
+    image = cv2.imread(str(file), cv2.IMREAD_COLOR_RGB)
+    return None if image is None else np.asarray(image, np.uint8)
+
+
+def _is_image(file: Path) -> bool:
+    return file.suffix.lower() in IMAGES and file.is_file() and not file.name.startswith(".")
+
+
+def _natural(file: Path) -> list[tuple[int, str]]:
+    """Sort numbers by their value: frame9 before frame10."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", str(file)) if part]

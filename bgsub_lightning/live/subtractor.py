@@ -1,0 +1,253 @@
+"""Frames in, masks out, as OpenCV's background subtractors have it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any, Literal, cast
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bgsub_lightning.data import EvaluationBatch, Hop, References, Stream
+from bgsub_lightning.data.dataset import evaluation_inputs, ready
+from bgsub_lightning.errors import UserError
+from bgsub_lightning.frames.images import resized
+from bgsub_lightning.live.footage import KEY, Footage, keeps
+from bgsub_lightning.live.system import System
+
+Precision = Literal["32", "bf16", "16"]
+"""Of the networks' arithmetic: as they are, or by automatic mixed precision."""
+
+POOL = 25
+"""Frames of the pool, or as many as a system draws references, if that is more."""
+
+_BACKGROUNDS = ("background", "reconstruction")
+_TYPES = {"bf16": torch.bfloat16, "16": torch.float16}
+
+
+class Subtractor:
+    """A background subtractor for one stream of frames, of any system.
+
+    Systems that compare a frame with references or with a base image take them from a *pool* of frames: those that are
+    given, or frames of the stream, one in so many. While the stream has given few, what it has given is used several
+    times: the subtractor warms up. The pool goes on with the stream if there is ``refresh``, and what is made of it is
+    made anew at that interval, between two frames. Systems that carry state, such as CDN-MEDAL-net and MOG2, follow
+    slow changes by themselves; given frames are shown to them ahead.
+
+    Args:
+        system: What subtracts.
+        device: Where; ``None``: a GPU if there is one.
+        pool: Frames of the scene, RGB, shape ``(h, w, 3)``, uint8, all of one size; best without foreground. Empty:
+            the pool is taken from the stream.
+        every: The stream gives the pool one of so many frames.
+        refresh: Frames after which the background is made anew of the pool; ``None``: it stays as it is, once a pool
+            that the stream fills is full.
+        batch_size: The most frames that :meth:`push` is given at once.
+        threshold: Probability above which a pixel is foreground; ``None``: the system's own.
+        precision: See :data:`Precision`.
+
+    Raises:
+        UserError: If a number makes no sense, or the system's optical flow cannot be computed of a stream.
+    """
+
+    def __init__(
+        self,
+        system: System,
+        device: str | torch.device | None = None,
+        pool: Sequence[NDArray[np.uint8]] = (),
+        every: int = 25,
+        refresh: int | None = None,
+        batch_size: int = 1,
+        threshold: float | None = None,
+        precision: Precision = "32",
+    ) -> None:
+        for name, value in (("every", every), ("refresh", refresh), ("batch_size", batch_size)):
+            if value is not None and value < 1:
+                raise UserError(f"{name}: must be 1 frame at least, got {value}.")
+        if threshold is not None and not 0 <= threshold < 1:
+            raise UserError(f"threshold: a probability in [0, 1) is needed, got {threshold}.")
+        if device is None:
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.system = system
+        self.module = system.module.to(device).eval().requires_grad_(False)
+        if threshold is None:
+            self.module.take_threshold()
+        self.threshold = self.module.threshold if threshold is None else threshold
+        self.inputs = tuple(entry.of_footage(KEY) for entry in self.module.inputs)
+        self.taus = tuple(tau for entry in self.inputs if isinstance(entry, Hop) for tau in entry.taus)
+        self.references = max((entry.count for entry in self.inputs if isinstance(entry, References)), default=0)
+        self.streams = any(isinstance(entry, Stream) for entry in self.inputs)
+        self.device = torch.device(device)
+        self.batch_size = batch_size
+        self.every = every
+        self.refresh = refresh
+        self.precision = precision
+        self._given = list(pool)
+        self.footage: Footage | None = None
+        self.reset()
+
+    @property
+    def needs_pool(self) -> bool:
+        """Whether the system is shown something that is made of the pool."""
+        return any(not entry.per_frame for entry in self.inputs)
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether the pool has as many frames as are wanted; ``True`` for systems that need none."""
+        if not self.needs_pool or self._given:
+            return True
+        return self.footage is not None and len(self.footage.pool) == self.footage.pool.maxlen
+
+    def reset(self) -> None:
+        """Forget the stream; a pool that was given is taken again."""
+        self.footage = None
+        self.seen = 0
+        self._renewed = 0
+        self._next = 1
+        self._opens = True
+
+    def push(
+        self, images: Sequence[NDArray[np.uint8]], numbers: Sequence[int] | None = None
+    ) -> list[NDArray[np.uint8]]:
+        """Take the next frames of the stream.
+
+        Args:
+            images: At most ``batch_size`` frames, RGB, shape ``(h, w, 3)``, uint8, all of one size. If it is another
+                size than before, another stream begins.
+            numbers: Their numbers, ascending and after those before; ``None``: they follow each other. Frames of a
+                video that are missing leave a gap, which optical flow is measured over.
+
+        Returns:
+            A mask for each, shape ``(h, w)``, uint8: 255 is foreground, 0 background.
+        """
+        return [
+            np.where(each > self.threshold, np.uint8(255), np.uint8(0)) for each in self.probability(images, numbers)
+        ]
+
+    def probability(
+        self, images: Sequence[NDArray[np.uint8]], numbers: Sequence[int] | None = None
+    ) -> NDArray[np.float32]:
+        """Take the next frames as :meth:`push` does, and return the probability of foreground, ``(B, h, w)``."""
+        if len(images) > self.batch_size:
+            raise ValueError(f"at most {self.batch_size} frames at once, got {len(images)}")
+        height, width = images[0].shape[:2]
+        if self.footage is None or self.footage.scene.size != (width, height):
+            self._begin((width, height))
+        footage = cast("Footage", self.footage)
+        chosen = list(range(self._next, self._next + len(images)) if numbers is None else numbers)
+        self._next = chosen[-1] + 1
+        for number, image in zip(chosen, images, strict=True):
+            footage.add(number, image)
+        renews = self._gather(images)
+        return self._run(chosen, renews, scored=True)
+
+    def apply(
+        self,
+        image: NDArray[np.uint8],
+        fgmask: NDArray[np.uint8] | None = None,
+        learningRate: float = -1,  # noqa: N803
+    ) -> NDArray[np.uint8]:
+        """Take the next frame and return its mask, as ``cv2.BackgroundSubtractor.apply`` does.
+
+        Args:
+            image: BGR, shape ``(h, w, 3)``, or grey, ``(h, w)``, uint8.
+            fgmask: Where the mask is written as well, if that is given.
+            learningRate: As in OpenCV, 0 leaves the background as it is and 1 makes it anew from this frame; what lies
+                between has no meaning for these systems, which then learn at their own rate.
+
+        Returns:
+            Shape ``(h, w)``, uint8: 255 is foreground, 0 background.
+
+        Raises:
+            UserError: If it is no such image.
+        """
+        if (
+            image is None
+            or image.dtype != np.uint8
+            or image.ndim not in {2, 3}
+            or image.shape[2:] not in {(), (1,), (3,)}
+        ):
+            got = "nothing" if image is None else f"{image.dtype} of shape {image.shape}"
+            raise UserError(f"a frame is uint8, BGR (h, w, 3) or grey (h, w), got {got}.")
+        if learningRate == 1:
+            self.reset()
+        refresh, self.refresh = self.refresh, None if learningRate == 0 else self.refresh
+        try:
+            code = cv2.COLOR_GRAY2RGB if image.ndim == 2 or image.shape[2] == 1 else cv2.COLOR_BGR2RGB
+            (mask,) = self.push([np.asarray(cv2.cvtColor(image, code), np.uint8)])
+        finally:
+            self.refresh = refresh
+        if fgmask is not None:
+            fgmask[...] = mask
+        return mask
+
+    def getBackgroundImage(self) -> NDArray[np.uint8] | None:  # noqa: N802
+        """Return the background, BGR at the frames' own size, as ``cv2.BackgroundSubtractor`` does.
+
+        It is what the system models, where that is an image, or else the median of the pool; ``None`` where there is
+        neither, as in systems that see the frame and its flow alone, or before the first frame.
+        """
+        if self.footage is None:
+            return None
+        shown = self.module.background_pictures()
+        modelled = [shown[title] for title in _BACKGROUNDS if title in shown]
+        if modelled:
+            rgb = (modelled[0].float().clamp(0, 1) * 255).round().byte().movedim(0, -1).cpu().numpy()
+        elif self.needs_pool and self.footage.pool:
+            rgb = self.footage.background
+        else:
+            return None
+        return np.asarray(cv2.cvtColor(resized(rgb, self.footage.scene.size), cv2.COLOR_RGB2BGR), np.uint8)
+
+    def _begin(self, frame_size: tuple[int, int]) -> None:
+        """Begin with a stream of frames of a size."""
+        flow = self.system.flow if self.taus else None
+        count = max(POOL, self.references, len(self._given))
+        self.footage = Footage(frame_size, self.system.size, flow, keeps(self.batch_size, self.taus), count)
+        self.seen, self._renewed, self._next, self._opens = 0, 0, 1, True
+        if self.needs_pool:
+            self.footage.pool.extend(self._given)
+        elif self.streams:
+            for number, image in enumerate(self._given, -len(self._given)):
+                self.footage.add(number, resized(image, frame_size))
+                self._run([number], renews=False, scored=False)
+
+    def _gather(self, images: Sequence[NDArray[np.uint8]]) -> bool:
+        """Give the pool what it takes of new frames, and tell whether the background is to be made anew."""
+        footage = cast("Footage", self.footage)
+        first = self.seen == 0
+        before = len(footage.pool)
+        for image in images:
+            grows = not self._given and len(footage.pool) < cast("int", footage.pool.maxlen)
+            if self.needs_pool and self.seen % self.every == 0 and (grows or self.refresh):
+                footage.pool.append(image)
+            self.seen += 1
+        if not self.needs_pool:
+            return False
+        has = len(footage.pool)
+        grown = has > before and (has & (has - 1) == 0 or has == footage.pool.maxlen)  # at 1, 2, 4, … frames
+        due = self.refresh is not None and self.seen - self._renewed >= self.refresh
+        if not (first or grown or due):
+            return False
+        self._renewed = self.seen
+        footage.offer(self.references)
+        return True
+
+    @torch.inference_mode()
+    def _run(self, numbers: Sequence[int], renews: bool, scored: bool) -> NDArray[np.float32]:
+        footage = cast("Footage", self.footage)
+        batch: dict[str, Any] = dict(evaluation_inputs(self.inputs, footage, numbers, 0, renews))
+        batch["roi"] = torch.from_numpy(footage.roi)
+        batch["scored"] = torch.full((len(numbers),), scored)
+        batch["number"] = torch.tensor(numbers)
+        batch = {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
+        batch |= {"scene": 0, "opens": self._opens}
+        self._opens = False
+        inputs = ready(batch, self.inputs, cast("torch.dtype", self.module.dtype))
+        kind = _TYPES.get(self.precision)
+        with torch.autocast(self.device.type, kind) if kind else nullcontext():
+            found = self.module.predict_step(cast("EvaluationBatch", inputs), 0)
+        return found.float().cpu().numpy()

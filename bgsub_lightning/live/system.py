@@ -1,0 +1,136 @@
+"""A trained system from its checkpoint alone."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from jsonargparse import ArgumentParser, Namespace
+
+from bgsub_lightning.errors import UserError
+from bgsub_lightning.frames import DisFlow, FlowMethod
+from bgsub_lightning.modules import BgsModule, ClassicalSubtractor, ThresholdedDifference
+
+BASELINES = ("MOG2", "KNN", "TemporalMedian")
+"""Systems that need no checkpoint."""
+
+_MEDIAN_THRESHOLD = 0.15  # that of experiments/threshold_median.yaml
+
+
+@dataclass(frozen=True)
+class System:
+    """What subtracts.
+
+    Attributes:
+        name: What it is called.
+        module: The system, in evaluation mode.
+        size: Width and height of the network's input; ``None``: the frames' own.
+        flow: What computes the optical flow that it sees.
+        told: How it is built, in YAML; see :func:`description`. Empty for baselines.
+    """
+
+    name: str
+    module: BgsModule
+    size: tuple[int, int] | None = None
+    flow: FlowMethod = DisFlow()  # noqa: RUF009 (it cannot be changed)
+    told: str = ""
+
+
+def load_system(source: str | Path) -> System:
+    """Build a system.
+
+    Args:
+        source: A checkpoint of ``fit``, an ONNX file of ``export``, or one of :data:`BASELINES`.
+
+    Raises:
+        UserError: If it is neither, or is damaged.
+    """
+    if str(source) in BASELINES:
+        return System(str(source), _baseline(str(source)).eval())
+    path = Path(source).expanduser()
+    if path.suffix == ".onnx":
+        from bgsub_lightning.live.onnx import load_onnx  # which needs this module, and an extra
+
+        return load_onnx(path)
+    checkpoint = read_checkpoint(path)
+    told = checkpoint.get("system") or _of_run(path)
+    if not told:
+        raise UserError(
+            f"{path}: does not tell how its system is built, as an earlier version of bgsub_lightning wrote it, and "
+            f"there is no config.yaml beside its folder. Put it back into checkpoints/ of its run directory."
+        )
+    system = build(yaml.safe_load(told), path)
+    system.module.on_load_checkpoint(checkpoint)
+    system.module.load_state_dict(checkpoint["state_dict"])
+    return system
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU.
+
+    Raises:
+        UserError: If there is none, or it is damaged.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such checkpoint. Name one of `fit`, or one of {', '.join(BASELINES)}.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.testzip() is not None:
+                raise zipfile.BadZipFile
+        return dict(torch.load(path, map_location="cpu", weights_only=True))
+    except (OSError, zipfile.BadZipFile, RuntimeError, EOFError) as error:
+        raise UserError(f"{path}: is no checkpoint, or one that was cut off. Name another.") from error
+
+
+def description(config: Any) -> str:
+    """Tell in YAML how a system is built: what a checkpoint keeps.
+
+    Args:
+        config: Configuration of ``fit``, with ``model`` and ``data``.
+    """
+    data = config["data"].get("init_args", config["data"])
+    told = {"model": config["model"], "size": data.get("size"), "flow": data.get("flow")}
+    return yaml.safe_dump(told, sort_keys=False)
+
+
+def build(told: dict[str, Any], source: Path) -> System:
+    """Build a system, untrained, from what :func:`description` tells.
+
+    Raises:
+        UserError: If it cannot be built.
+    """
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(BgsModule, "model", fail_untyped=False)
+    parser.add_argument("--flow", type=FlowMethod)
+    given = {"model": told["model"], "flow": told.get("flow") or {"class_path": "bgsub_lightning.frames.DisFlow"}}
+    try:
+        made: Namespace = parser.instantiate(parser.parse_object(given))
+    except Exception as error:  # whatever a class of the user's raises
+        reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+        raise UserError(
+            f"{source}: its system {told['model'].get('class_path')} cannot be built ({reason}). If it is a class of "
+            f"your own, it must be importable: start where its file lies, or install it."
+        ) from error
+    size = told.get("size")
+    run = source.resolve().parent.parent.name if source.parent.name == "checkpoints" else ""
+    return System(
+        run or source.stem, made.model.eval(), (size[0], size[1]) if size else None, made.flow, yaml.safe_dump(told)
+    )
+
+
+def _of_run(path: Path) -> str | None:
+    """The description of a checkpoint that has none, from the configuration of its run."""
+    config = path.resolve().parent.parent / "config.yaml"
+    return description(yaml.safe_load(config.read_text())) if config.is_file() else None
+
+
+def _baseline(name: str) -> BgsModule:
+    if name in {"MOG2", "KNN"}:
+        return ClassicalSubtractor("MOG2" if name == "MOG2" else "KNN")
+    from bgsub_lightning.backgrounds import TemporalMedian
+
+    return ThresholdedDifference(TemporalMedian(), _MEDIAN_THRESHOLD)

@@ -1,0 +1,16 @@
+"""What moves before a camera, in a window: `python examples/own_camera.py [CHECKPOINT] [CAMERA]`; Esc ends it.
+
+The window needs OpenCV's graphical build; with the headless one, which this project installs, boxes are printed.
+"""
+
+import sys
+
+import bgsub_lightning
+from bgsub_lightning.live import boxes, open_source
+
+checkpoint, camera = (*sys.argv[1:], *("MOG2", "0")[len(sys.argv) - 1 :])[:2]
+subtractor = bgsub_lightning.load(checkpoint, refresh=1500)  # the background anew each 1,500 frames
+for frame in open_source(camera):
+    (mask,) = subtractor.push([frame.image])  # RGB
+    for box in boxes(mask, least=200):
+        print(f"{frame.time:8.2f} s  {box.width}×{box.height} at ({box.x}, {box.y})", flush=True)

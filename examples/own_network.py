@@ -1,0 +1,44 @@
+"""A sixth system: a small network that compares a frame with the median of its scene's references.
+
+Start in this folder, so that the class can be imported by its path:
+
+    cd examples
+    python -m bgsub_lightning fit --config own_network.yaml --data.init_args.root=FOLDER
+    python -m bgsub_lightning segment --checkpoint runs/own_network/checkpoints/last.ckpt --source VIDEO --out masks
+"""
+
+import torch
+from torch import Tensor, nn
+
+from bgsub_lightning.data import EvaluationBatch, Image, References, TrainingBatch
+from bgsub_lightning.losses import masked_cross_entropy
+from bgsub_lightning.modules import BgsModule
+
+
+class MedianNet(BgsModule):
+    """Three convolutions over a frame and the median of N references."""
+
+    def __init__(self, references: int = 9, channels: int = 16, lr: float = 1e-3) -> None:
+        """Make the network."""
+        super().__init__()
+        self.save_hyperparameters()
+        self.inputs = (Image(), References(references))
+        layers = [nn.Conv2d(6, channels, 5, padding=2), nn.ReLU(), nn.Conv2d(channels, channels, 5, padding=2)]
+        self.network = nn.Sequential(*layers, nn.ReLU(), nn.Conv2d(channels, 2, 1))
+        self.lr = lr
+
+    def losses(self, batch: TrainingBatch) -> dict[str, Tensor]:
+        """Return the cross-entropy."""
+        logits = self.network(torch.cat([batch["image"], batch["references"].median(1).values], 1))
+        return {"segmentation": masked_cross_entropy(logits, self.target(batch["mask"]))}
+
+    def probability(self, batch: EvaluationBatch) -> Tensor:
+        """Return the probability of foreground, ``(1, B, H, W)``; the references come with a scene's first batch."""
+        if "references" in batch:
+            self.median = batch["references"][0].median(0).values
+        image = batch["image"]
+        return self.network(torch.cat([image, self.median.expand_as(image)], 1)).softmax(1)[None, :, 1]
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Adam."""
+        return torch.optim.Adam(self.parameters(), lr=self.lr)

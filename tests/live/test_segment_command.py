@@ -1,0 +1,128 @@
+"""The command `segment`, as a user calls it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from live_systems import moving_square, save, tiny_system, write_video
+
+from bgsub_lightning.cli import main
+from bgsub_lightning.live import open_source
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    return write_video(tmp_path / "street.mkv", moving_square(30))
+
+
+def test_a_video_and_a_checkpoint_are_all_it_takes(
+    video: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = save(tiny_system("Siamese"), tmp_path / "run/checkpoints/last.ckpt")
+    out = tmp_path / "out"
+    assert main(["segment", f"--source={video}", f"--checkpoint={checkpoint}", f"--out={out}", "--device=cpu"]) == 0
+    told = " ".join(capfd.readouterr().out.split())
+    assert "Siamese (run) on cpu, at the size of its frames" in told
+    assert "30 frames, 25 a second" in told
+    assert "of the pixels foreground" in told
+    for name in ("mask_video.mp4", "overlay.mp4"):
+        source = open_source(str(out / name))
+        assert (source.count, source.rate) == (30, 25)
+    assert sorted(each.name for each in out.iterdir()) == ["mask_video.mp4", "overlay.mp4"]
+
+
+@pytest.mark.parametrize("background", ["first", "spread", "stream", "clean.png", "clean"])
+def test_backgrounds_come_from_where_they_are_told(
+    background: str, video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    frames = moving_square(30)
+    (tmp_path / "clean").mkdir()
+    for path in ("clean.png", "clean/1.png"):
+        cv2.imwrite(path, frames[4][..., ::-1])
+    cv2.imwrite("clean/2.png", frames[5][..., ::-1])
+    checkpoint = save(tiny_system("Siamese"), tmp_path / "x.ckpt")
+    options = [f"--source={video}", f"--checkpoint={checkpoint}", "--out=out", f"--background={background}"]
+    seen = []
+    from bgsub_lightning.commands import segment as command
+
+    original = command.Subtractor
+
+    class Watched(original):  # type: ignore[misc, valid-type]
+        def __init__(self, *arguments: object, **settings: object) -> None:
+            super().__init__(*arguments, **settings)
+            seen.append(list(self._given))
+
+    monkeypatch.setattr(command, "Subtractor", Watched)
+    assert main(["segment", *options, "--pool=3", "--write=[boxes_csv]", "--device=cpu"]) == 0
+    expected = {
+        "first": frames[:3],
+        "spread": [frames[0], frames[10], frames[20]],
+        "stream": [],
+        "clean.png": [frames[4]],
+        "clean": frames[4:6],
+    }[background]
+    assert len(seen[-1]) == len(expected)
+    assert all(np.array_equal(one, other) for one, other in zip(seen[-1], expected, strict=True))
+    assert ("Warming up" in capfd.readouterr().out) == (background == "stream")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--source=absent.mp4"], "absent.mp4: there is no such file or folder"),
+        (["--checkpoint=absent.ckpt"], "absent.ckpt: there is no such checkpoint"),
+        (["--background=absent.png"], "--background: absent.png: there is no such image or folder"),
+        (["--pool=0"], "--pool: must be positive, got 0"),
+        (["--out=street.mkv"], "--out: street.mkv: is a file; a folder is needed"),
+        (["--write=[film]"], "film"),
+        (["--threshold=2"], "threshold: a probability in [0, 1) is needed"),
+    ],
+)
+def test_bad_options_are_told(
+    options: list[str], message: str, video: Path, fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(video.parent)
+    given = {"--source": str(video), "--checkpoint": "MOG2", "--out": "out"}
+    given |= dict(option.split("=", 1) for option in options)
+    assert message in fails(main(["segment", *(f"{name}={value}" for name, value in given.items())]))
+
+
+def test_a_source_without_a_whole_frame_is_told(tmp_path: Path, fails: Callable[..., str]) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images/1.png").write_bytes(b"no image")
+    status = main(["segment", f"--source={tmp_path / 'images'}", "--checkpoint=MOG2", f"--out={tmp_path / 'out'}"])
+    assert "has no frame that can be decoded" in fails(status)
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_a_playable_file_and_says_how_far_it_came(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "long.mkv", moving_square(400, (320, 240)))
+    command = [sys.executable, "-m", "bgsub_lightning", "segment", f"--source={video}", "--checkpoint=KNN"]
+    process = subprocess.Popen(
+        [*command, f"--out={tmp_path / 'out'}"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
+    )
+    partial = tmp_path / "out/.partial.mask_video.mp4"
+    while not (partial.exists() and partial.stat().st_size > 1000):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    told, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Stopped after" in told
+    frames = len(list(open_source(str(tmp_path / "out/mask_video.mp4"))))
+    assert 0 < frames < 400
+    assert f"Stopped after {frames} frames" in told

@@ -1,0 +1,178 @@
+"""Frames of video files, folders and patterns: their order, times, sizes, and what is damaged."""
+
+from __future__ import annotations
+
+import struct
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from live_systems import moving_square, write_video
+
+from bgsub_lightning.errors import UserError
+from bgsub_lightning.live import open_source
+from bgsub_lightning.live.sources import Camera, Images, VideoFile
+
+
+def write_images(folder: Path, numbers: range, ending: str = ".png") -> list[np.ndarray[Any, Any]]:
+    folder.mkdir(parents=True, exist_ok=True)
+    frames = moving_square(len(numbers))
+    for number, frame in zip(numbers, frames, strict=True):
+        cv2.imwrite(str(folder / f"frame{number}{ending}"), frame[..., ::-1])
+    return frames
+
+
+def test_a_video_gives_its_frames(tmp_path: Path) -> None:
+    frames = moving_square(7)
+    source = open_source(str(write_video(tmp_path / "v.mkv", frames)))
+    assert isinstance(source, VideoFile)
+    assert (source.count, source.rate, source.is_live, source.damaged) == (7, 25, False, 0)
+    for _ in range(2):  # it can be read again
+        found = list(source)
+        assert [frame.number for frame in found] == [1, 2, 3, 4, 5, 6, 7]
+        np.testing.assert_allclose([frame.time for frame in found], np.arange(7) / 25, atol=1e-3)
+        np.testing.assert_array_equal([frame.image for frame in found], frames)
+
+
+def test_times_of_a_variable_rate_are_kept(tmp_path: Path) -> None:
+    times = [0, 40, 50, 300, 310, 900]
+    source = open_source(str(write_video(tmp_path / "v.mkv", moving_square(6), times=times)))
+    np.testing.assert_allclose([1000 * frame.time for frame in source], times, atol=1)
+
+
+def test_grey_becomes_rgb(tmp_path: Path) -> None:
+    grey = [frame[..., 0].copy() for frame in moving_square(3)]
+    found = list(open_source(str(write_video(tmp_path / "v.mkv", grey, pix_fmt="gray"))))
+    np.testing.assert_array_equal([frame.image for frame in found], np.repeat(np.array(grey)[..., None], 3, -1))
+
+
+@pytest.mark.parametrize(("cosine", "sine", "turns"), [(0, 1, 1), (-1, 0, 2), (0, -1, 3)])
+def test_a_turned_video_is_shown_upright(cosine: int, sine: int, turns: int, tmp_path: Path) -> None:
+    """A phone writes lying frames, and in the track's header the matrix that turns them clockwise."""
+    path = write_video(tmp_path / "lying.mp4", moving_square(3), "libx264", "yuv420p")
+    plain = [frame.image for frame in open_source(str(path))]
+    content = bytearray(path.read_bytes())
+    matrix = content.index(b"tkhd") + 4 + 40
+    corner = struct.pack(">5i", cosine << 16, sine << 16, 0, -sine << 16, cosine << 16)
+    content[matrix : matrix + 20] = corner
+    path.write_bytes(content)
+    for one, other in zip(plain, open_source(str(path)), strict=True):
+        np.testing.assert_array_equal(np.rot90(one, -turns), other.image)
+
+
+def test_a_truncated_video_gives_what_is_there(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "v.mkv", moving_square(40, (64, 48)))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    source = open_source(str(path))
+    found = list(source)
+    assert 10 < len(found) < 30
+    np.testing.assert_array_equal(
+        [frame.image for frame in found], [moving_square(40, (64, 48))[frame.number - 1] for frame in found]
+    )
+
+
+def test_damaged_packets_are_skipped_and_counted(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "v.mkv", moving_square(20, (64, 48)))
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 3000] = bytes(3000)
+    path.write_bytes(content)
+    source = open_source(str(path))
+    found = list(source)
+    assert 10 <= len(found) < 20
+    numbers = [frame.number for frame in found]
+    assert numbers == sorted(set(numbers))
+
+
+def test_images_come_by_the_numbers_in_their_names(tmp_path: Path) -> None:
+    frames = write_images(tmp_path / "images", range(8, 12))  # frame8 … frame11
+    (tmp_path / "images/notes.txt").write_text("no image")
+    for told in (str(tmp_path / "images"), str(tmp_path / "images/*.png"), str(tmp_path / "**/frame*")):
+        source = open_source(told, 10)
+        assert isinstance(source, Images)
+        assert (source.count, source.rate) == (4, Fraction(10))
+        found = list(source)
+        np.testing.assert_array_equal([frame.image for frame in found], frames)
+        np.testing.assert_allclose([frame.time for frame in found], [0, 0.1, 0.2, 0.3])
+
+
+def test_an_image_that_cannot_be_decoded_is_skipped_and_counted(tmp_path: Path) -> None:
+    write_images(tmp_path / "images", range(1, 5))
+    (tmp_path / "images/frame2.png").write_bytes(b"no image")
+    source = open_source(str(tmp_path / "images"))
+    assert [frame.number for frame in source] == [1, 3, 4]
+    assert source.damaged == 1
+
+
+def test_first_and_spread(tmp_path: Path) -> None:
+    frames = moving_square(12)
+    write_images(tmp_path / "images", range(1, 13))
+    video = write_video(tmp_path / "v.mkv", frames)
+    for source in (open_source(str(tmp_path / "images")), open_source(str(video))):
+        np.testing.assert_array_equal(source.first(3), frames[:3])
+        np.testing.assert_array_equal(source.spread(4), [frames[i] for i in (0, 3, 6, 9)])
+        assert len(source.spread(100)) == 12
+
+
+def test_a_long_video_is_not_decoded_whole_for_a_few_frames(tmp_path: Path) -> None:
+    frames = moving_square(200)
+    source = open_source(str(write_video(tmp_path / "v.mkv", frames)))
+    found = source.spread(4)
+    assert len(found) == 4
+    places = [next(i for i, frame in enumerate(frames) if np.array_equal(frame, image)) for image in found]
+    np.testing.assert_allclose(places, [0, 50, 100, 150], atol=12)  # a key frame in twelve
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        ("absent.mp4", r"absent\.mp4: there is no such file or folder"),
+        ("empty", "the folder holds no images"),
+        ("empty/*.png", "no image has such a name"),
+        ("text.mp4", "cannot be opened as a video"),
+        ("77", "there is no camera 77, or it is in use"),
+        ("rtsp://127.0.0.1:9/none", "cannot be opened as a video"),
+    ],
+)
+def test_what_is_no_source_is_refused(told: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.mp4").write_text("no video")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=message):
+        open_source(told)
+
+
+def test_a_rate_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--rate: frames per second are positive, got 0"):
+        open_source(str(tmp_path), 0)
+
+
+def test_a_camera_that_gives_up_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A camera that OpenCV opens, such as none of this machine's, which fails after some frames."""
+
+    class Capture:
+        def __init__(self, index: int) -> None:
+            self.left = [True, False, True]
+
+        def isOpened(self) -> bool:  # noqa: N802 (OpenCV's name)
+            return True
+
+        def get(self, _: int) -> float:
+            return 0.0
+
+        def read(self) -> tuple[bool, Any]:
+            is_read = bool(self.left) and self.left.pop(0)
+            return is_read, np.full((4, 6, 3), (1, 2, 3), np.uint8) if is_read else None
+
+    monkeypatch.setattr(cv2, "VideoCapture", Capture)
+    camera = open_source("0")
+    assert isinstance(camera, Camera)
+    found = list(camera)
+    assert [frame.number for frame in found] == [1, 3]
+    assert found[0].image[0, 0].tolist() == [3, 2, 1]  # RGB
+    assert camera.is_live
+    assert "gave no frame 50 times" in camera.why_ended
+    assert camera.damaged == 51

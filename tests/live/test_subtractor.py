@@ -1,0 +1,296 @@
+"""One subtractor for all systems: the same masks as `predict`, OpenCV's semantics, warming up and refreshing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from live_systems import TINY, moving_square, save, tiny_system
+from numpy.typing import NDArray
+from tiny_training import quiet, trainer
+
+import bgsub_lightning
+from bgsub_lightning.data import References, ScenesDataModule
+from bgsub_lightning.errors import UserError
+from bgsub_lightning.frames import FlowFiles, SceneFrames, read_image
+from bgsub_lightning.live import System, load_system
+from bgsub_lightning.live.footage import KEY, Footage
+from bgsub_lightning.live.subtractor import Subtractor
+from bgsub_lightning.modules import BgsModule
+from bgsub_lightning.sampling import Subset
+
+pytestmark = quiet
+
+
+def predicted(system: System, root: Path, folder: Path) -> dict[int, NDArray[np.float32]]:
+    """What `predict` says of the labelled part of the one scene."""
+    data = ScenesDataModule(
+        *(system.module.inputs, Subset([], ["*/*"]), root),
+        size=system.size, num_workers=0, eval_batch_size=2, flow=system.flow, plan=system.module.plan,
+    )  # fmt: skip
+    found = trainer(folder).predict(system.module, data)
+    batches = list(data.predict_dataloader())
+    numbers = torch.cat([batch["number"] for batch in batches]).tolist()
+    wanted = torch.cat([batch["scored"] for batch in batches]).tolist()
+    each = zip(numbers, torch.cat(found).numpy(), wanted, strict=True)
+    return {number: probability for number, probability, is_wanted in each if is_wanted}
+
+
+def pool_of(system: System, root: Path) -> list[NDArray[np.uint8]]:
+    """The background frames that make a subtractor see what `predict` sees."""
+    data = ScenesDataModule(system.module.inputs, Subset([], ["*/*"]), root, size=None, num_workers=0)
+    (scene,) = data.split.test_scenes
+    pixels = SceneFrames(scene, None)
+    references = next((entry for entry in system.module.inputs if isinstance(entry, References)), None)
+    if references is None:
+        return []
+    footage = Footage(scene.size, None, None, 1, 3)
+    footage.pool.extend([np.full((*scene.size[::-1], 3), i, np.uint8) for i in range(3)])
+    footage.offer(3)
+    ours = [int(image.flat[0]) for image in references.scene(footage, 0)[0]]  # which of the pool it draws
+    theirs = references.scene(pixels, 0)[0]
+    return [theirs[ours.index(i)] for i in range(3)]
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_masks_are_those_of_predict(name: str, tmp_path: Path, make_video: Callable[..., Path]) -> None:
+    size = (256, 256) if name == "CrossNet" else (32, 24)
+    folder = make_video(tmp_path / "data", "baseline", "highway", size=size, unlabelled=3, labelled=6)
+    files = sorted((folder / "input").iterdir())
+    if name == "CrossNet":  # a grey frame is the same to the decoder that reads grey and to the one that reads colour
+        for file in files:
+            cv2.imwrite(str(file), cv2.imread(str(file), cv2.IMREAD_GRAYSCALE))
+    system = tiny_system(name)
+    pool = pool_of(system, tmp_path / "data")
+    frames = [read_image(file) for file in files]
+    if name == "Siamese":
+        entry = replace(system.module.inputs[1], given=files[0])  # type: ignore[type-var]
+        system.module.inputs = (system.module.inputs[0], entry)
+        pool = [frames[0]]
+    expected = predicted(system, tmp_path / "data", tmp_path / "run")
+    subtractor = Subtractor(system, "cpu", pool, batch_size=2)
+    found = np.concatenate([subtractor.probability(frames[i : i + 2]) for i in range(0, len(frames), 2)])
+    assert list(expected) == [4, 5, 6, 7, 8, 9]
+    for number, probability in expected.items():
+        np.testing.assert_allclose(found[number - 1], probability, atol=2e-6, err_msg=str(number))
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_a_checkpoint_is_enough(name: str, tmp_path: Path) -> None:
+    system = tiny_system(name)
+    size = (256, 256) if name == "CrossNet" else (32, 24)
+    frames = moving_square(4, size)
+    subtractor = Subtractor(system, "cpu")
+    masks = [subtractor.apply(frame) for frame in frames]
+    loaded = bgsub_lightning.load(str(save(system, tmp_path / "moved.ckpt")), device="cpu")
+    for frame, mask in zip(frames, masks, strict=True):
+        found = loaded.apply(frame)
+        assert (found.shape, found.dtype, set(np.unique(found)) <= {0, 255}) == (size[::-1], np.uint8, True)
+        np.testing.assert_array_equal(found, mask)
+
+
+@pytest.mark.parametrize("name", ["MOG2", "KNN"])
+def test_baselines_are_opencvs(name: str) -> None:
+    frames = [frame[..., ::-1].copy() for frame in moving_square(12)]
+    ours = bgsub_lightning.load(name, device="cpu")
+    cv2.setRNGSeed(0)
+    theirs: Any = getattr(cv2, f"createBackgroundSubtractor{name}")()
+    for frame in frames:
+        mask = theirs.apply(frame)
+        np.testing.assert_array_equal(ours.apply(frame), np.where(mask == 255, 255, 0))
+
+
+def test_apply_has_opencvs_manners() -> None:
+    frames = moving_square(3)
+    subtractor = Subtractor(tiny_system("Siamese"), "cpu")
+    given = np.empty((24, 32), np.uint8)
+    mask = subtractor.apply(frames[0][..., ::-1].copy(), given, -1)
+    np.testing.assert_array_equal(given, mask)
+    bgr = Subtractor(tiny_system("FrameFcn"), "cpu").apply(frames[0][..., ::-1].copy())
+    np.testing.assert_array_equal(bgr, Subtractor(tiny_system("FrameFcn"), "cpu").push([frames[0]])[0])
+    grey = frames[0][..., 0].copy()
+    np.testing.assert_array_equal(
+        Subtractor(tiny_system("FrameFcn"), "cpu").apply(grey),
+        Subtractor(tiny_system("FrameFcn"), "cpu").push([np.repeat(grey[..., None], 3, 2)])[0],
+    )
+    shown = subtractor.getBackgroundImage()
+    assert shown is not None
+    np.testing.assert_array_equal(shown[..., ::-1], frames[0])  # of one frame, the first
+    subtractor.apply(frames[1][..., ::-1].copy(), learningRate=1)
+    np.testing.assert_array_equal(subtractor.getBackgroundImage(), frames[1][..., ::-1])
+
+
+@pytest.mark.parametrize("image", [np.zeros((4, 4), np.float32), np.zeros((4, 4, 2), np.uint8), None])
+def test_what_is_no_frame_is_refused(image: Any) -> None:
+    with pytest.raises(UserError, match=r"a frame is uint8, BGR \(h, w, 3\) or grey \(h, w\), got"):
+        Subtractor(tiny_system("FrameFcn"), "cpu").apply(image)
+
+
+def test_before_the_first_frame_and_without_a_background_there_is_no_image() -> None:
+    subtractor = Subtractor(tiny_system("CrossNet"), "cpu")
+    assert subtractor.getBackgroundImage() is None
+    subtractor.apply(moving_square(1, (256, 256))[0])
+    assert subtractor.getBackgroundImage() is None
+
+
+# --- the pool --------------------------------------------------------------------------------------------------------
+
+
+def test_it_warms_up_with_frames_of_the_stream() -> None:
+    subtractor = Subtractor(tiny_system("BmnBsn"), "cpu", every=2)
+    assert subtractor.needs_pool
+    frames = moving_square(60)
+    warm = []
+    for frame in frames:
+        subtractor.push([frame])
+        warm.append(subtractor.is_warm)
+    assert subtractor.footage is not None
+    taken = list(subtractor.footage.pool)
+    assert warm.index(True) == 48  # 25 frames, every second
+    assert all(np.array_equal(one, other) for one, other in zip(taken, frames[:50:2], strict=True))
+
+
+def test_a_pool_that_was_given_stays_unless_it_is_refreshed() -> None:
+    old, new = moving_square(4, seed=1), moving_square(200, seed=2)
+    still = Subtractor(tiny_system("Siamese"), "cpu", old, every=2)
+    fresh = Subtractor(tiny_system("Siamese"), "cpu", old, every=2, refresh=20)
+    assert still.is_warm
+    assert fresh.is_warm
+    answers = [(still.push([frame]), fresh.push([frame])) for frame in new]
+    assert all(len(mask) == 1 for pair in answers for mask in pair)  # no gap
+    before = np.median(old, axis=0).round()
+    after = np.median(new[-51:-1:2], axis=0)
+    np.testing.assert_array_equal(still.getBackgroundImage()[..., ::-1], before)  # type: ignore[index]
+    assert np.abs(fresh.getBackgroundImage()[..., ::-1] - after).mean() < 1  # type: ignore[index]
+
+
+def test_the_learning_rate_0_leaves_the_background_alone() -> None:
+    subtractor = Subtractor(tiny_system("Siamese"), "cpu", moving_square(4, seed=1), every=1, refresh=1)
+    subtractor.apply(moving_square(1, seed=2)[0], learningRate=0)
+    before = subtractor.getBackgroundImage()
+    for frame in moving_square(9, seed=2):
+        subtractor.apply(frame, learningRate=0)
+    np.testing.assert_array_equal(subtractor.getBackgroundImage(), before)
+    for frame in moving_square(40, seed=2):
+        subtractor.apply(frame)
+    assert not np.array_equal(subtractor.getBackgroundImage(), before)
+
+
+def test_memory_does_not_grow() -> None:
+    subtractor = Subtractor(tiny_system("CrossNet"), "cpu", batch_size=2)
+    frames = moving_square(16, (256, 256))
+    for i in range(0, len(frames), 2):
+        subtractor.push(frames[i : i + 2])
+    assert subtractor.footage is not None
+    assert len(subtractor.footage._newest) == 2 + 3  # a batch, and as many as the longest interval
+
+
+def test_another_size_begins_another_stream() -> None:
+    subtractor = Subtractor(tiny_system("BmnBsn"), "cpu")
+    small, large = moving_square(3), moving_square(3, (48, 40))
+    for frame in [*small, *large]:
+        assert subtractor.push([frame])[0].shape == frame.shape[:2]
+    assert subtractor.seen == 3
+
+
+def test_a_state_begins_with_the_frames_that_are_given() -> None:
+    first, then = moving_square(9, seed=3), moving_square(5, seed=4)
+    primed = Subtractor(load_system("MOG2"), "cpu", first)
+    whole = Subtractor(load_system("MOG2"), "cpu")
+    for frame in first:
+        whole.push([frame])
+    for frame in then:
+        np.testing.assert_array_equal(primed.push([frame]), whole.push([frame]))
+
+
+def test_flow_of_a_gap_is_that_of_the_frame_before() -> None:
+    frames = moving_square(4, (64, 48))
+    footage = Footage((64, 48), None, tiny_system("CrossNet").flow, 10, 1)
+    for number, frame in zip((1, 2, 5, 6), frames, strict=True):
+        footage.add(number, frame)
+    np.testing.assert_array_equal(footage.motion(5, 1), footage.motion(5, 3))  # 4 and 3 are missing
+    assert footage.motion(1, 3).max() == 0
+    assert footage.motion(6, 1).max() > 0
+
+
+# --- bad input -------------------------------------------------------------------------------------------------------
+
+
+def test_flow_from_files_is_refused(tmp_path: Path) -> None:
+    system = replace(tiny_system("CrossNet"), flow=FlowFiles(tmp_path))
+    with pytest.raises(UserError, match="FlowFiles reads the flow of footage from files"):
+        Subtractor(system, "cpu").push(moving_square(1, (256, 256)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"every": 0}, "every: must be 1 frame at least, got 0"),
+        ({"refresh": 0}, "refresh: must be 1 frame at least"),
+        ({"threshold": 1.0}, r"threshold: a probability in \[0, 1\) is needed"),
+    ],
+)
+def test_numbers_without_sense_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Subtractor(tiny_system("FrameFcn"), "cpu", **settings)
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
+    path = save(tiny_system("FrameFcn"), tmp_path / "x.ckpt")
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(UserError, match=r"x\.ckpt: is no checkpoint, or one that was cut off"):
+        load_system(path)
+    with pytest.raises(UserError, match="there is no such checkpoint"):
+        load_system(tmp_path / "absent.ckpt")
+
+
+def test_a_checkpoint_that_does_not_tell_its_system_takes_it_from_the_run(tmp_path: Path) -> None:
+    system = tiny_system("FrameFcn")
+    path = save(system, tmp_path / "run/checkpoints/last.ckpt")
+    content = torch.load(path, weights_only=True)
+    told = content.pop("system")
+    torch.save(content, path)
+    with pytest.raises(UserError, match=r"does not tell how its system is built.*config\.yaml"):
+        load_system(path)
+    model = told.split("model:")[1].split("\nsize:")[0]
+    (tmp_path / "run/config.yaml").write_text(f"model:{model}\ndata: {{init_args: {{size: null}}}}\n")
+    assert load_system(path).name == "run"
+
+
+def test_a_class_that_is_not_there_is_told(tmp_path: Path) -> None:
+    system = replace(tiny_system("FrameFcn"), told="model: {class_path: nowhere.Mine}\nsize: null\nflow: null\n")
+    with pytest.raises(UserError, match=r"its system nowhere\.Mine cannot be built"):
+        load_system(save(system, tmp_path / "x.ckpt"))
+
+
+def test_a_system_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sixth system, whose class lies outside of the package."""
+    (tmp_path / "sixth.py").write_text(
+        "import torch\n"
+        "from bgsub_lightning.data import Image\n"
+        "from bgsub_lightning.modules import BgsModule\n"
+        "class Bright(BgsModule):\n"
+        "    def __init__(self, level: float = 0.5) -> None:\n"
+        "        super().__init__()\n"
+        "        self.inputs = (Image(),)\n"
+        "        self.level = torch.nn.Parameter(torch.tensor(level))\n"
+        "    def losses(self, batch):\n"
+        "        return {}\n"
+        "    def probability(self, batch):\n"
+        "        return (batch['image'].mean(1) > self.level).float()[None]\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    told = "model: {class_path: sixth.Bright, init_args: {level: 0.6}}\nsize: null\nflow: null\n"
+    module = __import__("sixth").Bright(0.6)
+    assert isinstance(module, BgsModule)
+    path = save(System("mine", module, told=told), tmp_path / "mine.ckpt")
+    frame = moving_square(1)[0]
+    mask = bgsub_lightning.load(str(path), device="cpu").apply(frame)
+    np.testing.assert_array_equal(mask == 255, frame.mean(-1) > 0.6 * 255)
+    assert KEY == "footage/footage"
