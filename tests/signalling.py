@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from typing import Any
 
 from lightning.pytorch import Callback
@@ -31,7 +33,11 @@ class Interrupt(Callback):
     def send(self, trainer: Any, moment: str) -> None:
         is_here = (moment, trainer.global_step, trainer.global_rank) == (self.moment, self.step, self.rank)
         if is_here and trainer.ckpt_path is None:
-            (os.killpg if self.group else os.kill)(os.getpgid(0) if self.group else os.getpid(), self.number)
+            if self.group:  # by another process, since workers obey their parent
+                send = f"import os; os.killpg({os.getpgid(0)}, {self.number})"
+                subprocess.run([sys.executable, "-c", send], check=True, start_new_session=True)
+            else:
+                os.kill(os.getpid(), self.number)
 
     def on_train_batch_start(self, trainer: Any, *_: Any) -> None:
         if self.moment == "writing" and trainer.global_step == self.step and trainer.ckpt_path is None:
