@@ -59,7 +59,7 @@ class Gallery(Callback):
         for mask, number, row, headline in zip(masks, numbers, counts, outputs["headline"].tolist(), strict=True):
             frame = Frame(key, number, tuple(row))
             if headline and frame.foreground:
-                packed = zlib.compress(np.packbits(mask), 1)
+                packed = zlib.compress(np.packbits(mask).tobytes(), 1)
                 self.places[frame] = self.masks.tell(), len(packed)
                 self.masks.write(packed)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import cv2
 import numpy
 import torch
+from numpy.typing import NDArray
 from rich.markup import escape
 
 from bgsub_lightning import __version__
@@ -31,6 +32,7 @@ from bgsub_lightning.sampling import Leakage
 from bgsub_lightning.sampling.folds import published_videos
 from bgsub_lightning.scenes import CDnet2014, Problem, Reader, Scene, require_sound
 from bgsub_lightning.scenes.checks import folders, some
+from bgsub_lightning.scenes.labels import MOVING
 
 _CURES: dict[Fault, str] = {
     "missing": "Not scored.",
@@ -287,14 +289,14 @@ def _keep_frames(
 ) -> None:
     """Keep the frames that `report` shows."""
     pixels = {scene.key: SceneFrames(scene, None) for scene, _ in scenes}
+
+    def prediction(frame: Frame) -> NDArray[numpy.bool_]:
+        path = files.path(pixels[frame.video].scene, frame.number)
+        return numpy.asarray(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH) == MOVING)
+
     kept = gallery.chosen(Frame(row.video, row.number, tuple(row.counts)) for row in rows if row.headline)
     gallery.clear_gallery(folder)
-    gallery.write_pictures(
-        folder,
-        (frame for _, frame in kept),
-        pixels,
-        lambda frame: cv2.imread(str(files.path(pixels[frame.video].scene, frame.number)), cv2.IMREAD_GRAYSCALE) == 255,
-    )
+    gallery.write_pictures(folder, (frame for _, frame in kept), pixels, prediction)
     if kept:
         gallery.write_index(folder, kept)
 

@@ -157,7 +157,8 @@ def test_processes_find_what_one_finds(cdnet: Path, masks: Path, tmp_path: Path)
     for workers in ("1", "2"):
         assert call(cdnet, masks, tmp_path / workers / "out", f"--workers={workers}", "--allow_partial=true") == 0
     written = sorted(path.relative_to(tmp_path / "1") for path in (tmp_path / "1").rglob("*") if path.is_file())
-    assert len(written) == 4 + 1 + 4 + 6
+    assert len([path for path in written if "gallery" not in path.parts]) == 4 + 1 + 4 + 6
+    assert len(read_gallery(tmp_path / "1/out/gallery")) == 4 * len({key.split("/")[0] for key in KEYS})
     for path in written:
         assert (tmp_path / "1" / path).read_bytes() == (tmp_path / "2" / path).read_bytes()
 

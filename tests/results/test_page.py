@@ -240,7 +240,7 @@ def test_tables_have_their_digits_spreads_and_marks(write: Callable[..., Page], 
     spans = [attributes for tag, attributes in page.tags if tag == "span"]
     assert [each["data-pad"] for each in spans if "data-pad" in each] == ["00 ± 0.0100"]  # what keeps decimals in line
     assert {"mark unseen", "mark trained"} <= {each.get("class") for each in spans}
-    assert "1 counts pooled 2 another thing" in page.text
+    assert "1 counts pooled. 2 another thing." in page.text
     assert "not used" not in page.text
 
 

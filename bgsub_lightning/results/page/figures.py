@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from bgsub_lightning.files import whole_file
 from bgsub_lightning.results.learning import Curve, thinned
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5195", "#5b5b5b", "#8c6d1f", "#c0392b")
 """Okabe and Ito's colours, which people with any colour vision can tell apart, and some more."""
+
+Line = tuple[str, int, Sequence[float], Sequence[float], tuple[float, float] | None]
+"""Name, place of the system, x, y, and where its dot is."""
 
 DASHES = ("-", "--", "-.", ":")
 
@@ -82,16 +85,16 @@ def speed_figure(path: Path, points: Sequence[tuple[str, int, float, float]]) ->
 
 def lines_figure(
     path: Path,
-    lines: Sequence[tuple[str, int, Sequence[float], Sequence[float], tuple[float, float] | None]],
+    lines: Sequence[Line],
     labels: tuple[str, str],
     grid: Callable[[Axes], None] | None = None,
-    legend: str = "best",
+    legend: Literal["best", "lower left"] = "best",
 ) -> None:
     """Draw lines in the unit square, with a dot on each.
 
     Args:
         path: The SVG file.
-        lines: Name, place of the system, x, y and where the dot is; a line of one point is its dot alone.
+        lines: The lines; one of a single point is its dot alone.
         labels: Of both axes.
         grid: Draws what lies below the lines.
         legend: Where the legend is.
@@ -133,8 +136,15 @@ def _figure(path: Path) -> Iterator[Axes]:
     import matplotlib as mpl  # here, because it takes half a second
     from matplotlib.figure import Figure
 
-    settings = {"svg.hashsalt": "bgsub_lightning", "font.size": 9.5, "axes.spines.top": False}
-    with mpl.rc_context({**settings, "axes.spines.right": False, "lines.linewidth": 1.6, "lines.markersize": 3.5}):
+    settings: dict[Any, Any] = {
+        "svg.hashsalt": "bgsub_lightning",
+        "font.size": 9.5,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "lines.linewidth": 1.6,
+        "lines.markersize": 3.5,
+    }
+    with mpl.rc_context(settings):
         figure = Figure(figsize=(5.4, 3.9), layout="constrained")
         axes = figure.add_subplot()
         axes.grid(alpha=0.25)
@@ -143,7 +153,7 @@ def _figure(path: Path) -> Iterator[Axes]:
             figure.savefig(partial, format="svg", metadata={"Date": None, "Creator": None})
 
 
-def _legend(axes: Axes, count: int, place: str = "best") -> None:
+def _legend(axes: Axes, count: int, place: Literal["best", "lower left"] = "best") -> None:
     if count <= 1:
         return
     columns = 1 if count <= 4 else 2

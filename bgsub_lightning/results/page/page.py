@@ -24,7 +24,7 @@ from bgsub_lightning.results.drawing import BLACK, GREEN, PINK, RED
 from bgsub_lightning.results.gallery import Kept, joined, read_gallery
 from bgsub_lightning.results.layouts import tables_of
 from bgsub_lightning.results.learning import Curve, learning_curves
-from bgsub_lightning.results.page.figures import colour, curves_figure, iso_f_measure, lines_figure, speed_figure
+from bgsub_lightning.results.page.figures import Line, colour, curves_figure, iso_f_measure, lines_figure, speed_figure
 from bgsub_lightning.results.page.pictures import Picture, drawing, picture
 from bgsub_lightning.results.resulttable import Cell, Column, ResultTable
 from bgsub_lightning.results.statistics import compare, comparison_table, comparisons_table, require_same_test
@@ -329,8 +329,12 @@ def _table(table: ResultTable) -> dict[str, Any]:
     has_parts = len({row.level for row in table.rows}) > 1
     rows, before = [], table.rows[0].group if table.rows else ""
     for row, own in zip(table.rows, cells, strict=True):
-        kinds = ("total" * (row.level == "overall" and has_parts), "video" * (row.level == "video" and has_parts))
-        kinds += ("published" * row.published, "group" * (row.group != before))
+        kinds = [
+            "total" * (row.level == "overall" and has_parts),
+            "video" * (row.level == "video" and has_parts),
+            "published" * row.published,
+            "group" * (row.group != before),
+        ]
         shown = [
             _cell(cell, column, width) | {"marks": ",".join(str(numbers[name]) for name in dict.fromkeys(cell.marks))}
             for cell, column, width in zip(own, columns, widths, strict=True)
@@ -434,7 +438,9 @@ def _curves(folder: Path, series: Sequence[Series]) -> _Figures:
     for number, dataset in enumerate(datasets):
         of = f" on {dataset}" if len(datasets) > 1 else ""
         suffix = f"_{number + 1}" if len(datasets) > 1 else ""
-        lines, points, speeds = [], [], []
+        lines: list[Line] = []
+        points: list[Line] = []
+        speeds = []
         tested = set()
         for place, each in enumerate(series):
             if each.dataset != dataset:
