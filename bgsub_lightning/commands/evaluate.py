@@ -6,7 +6,7 @@ import csv
 import difflib
 import platform
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -146,7 +146,7 @@ def evaluate(
     write_frames(out / "frames.csv", chain.from_iterable(rows.values()), trained_on)
     write_videos(out / "per_video.csv", result)
     write_statistics(out / "stats", result)
-    _keep_frames(out / "gallery", rows, chosen, files)
+    _keep_frames(out / "gallery", chain.from_iterable(rows.values()), chosen, files)
     result.save(out / "scores.json")
     console.print(table([result]))
     console.print(
@@ -285,7 +285,7 @@ def _rows(key: str, counts: SceneCounts, asked: _Asked | None) -> list[Row]:
 
 
 def _keep_frames(
-    folder: Path, rows: Sequence[Row], scenes: Sequence[tuple[Scene, Sequence[int]]], files: MaskFiles
+    folder: Path, rows: Iterable[Row], scenes: Sequence[tuple[Scene, Sequence[int]]], files: MaskFiles
 ) -> None:
     """Keep the frames that `report` shows."""
     pixels = {scene.key: SceneFrames(scene, None) for scene, _ in scenes}
