@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from rich import box
@@ -48,3 +48,13 @@ def show(title: str, rates: dict[str, float], base: str, unit: str | None) -> No
     for name, value in rates.items():
         table.add_row(name, f"{value / rates[base]:.2f}", *([f"{value:,.1f}"] if unit else []))
     console.print(table)
+
+
+def table_of(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """Return a table whose first column names what the others tell."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE, pad_edge=False)
+    for number, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*row)
+    return table

@@ -22,6 +22,8 @@ COMMANDS = {
         "campaign:run_campaign",
         "run one experiment for each of several scenes, folds, seeds or other values",
     ),
+    "submit": ("submit:run_submit", "hand one of these commands to a SLURM cluster, a campaign as an array of jobs"),
+    "sweep": ("sweep:run_sweep", "run a sweep file of W&B here: a grid or a search, without an account"),
     "evaluate": ("evaluate", "score any folder of masks by CDnet's official rule; pack a submission"),
     "report": ("report", "compare the scores of finished tests in one table"),
     "segment": ("segment", "masks, an overlay, boxes of any video or camera"),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from bgsub_lightning.errors import UserError
 
 
 @contextmanager
@@ -13,12 +16,18 @@ def whole_file(path: Path) -> Iterator[Path]:
 
     Args:
         path: The file. What ends the process, or is raised inside, leaves it as it was.
+
+    Raises:
+        UserError: If the disk is full, or the folder cannot be made or written to.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
-    except BaseException:
-        partial.unlink(missing_ok=True)
+        partial.replace(path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):  # it would take the room that is wanting
+            partial.unlink()
+        if isinstance(error, OSError):
+            raise UserError(f"{path}: cannot be written ({error.strerror or error}).") from error
         raise
-    partial.replace(path)

@@ -8,12 +8,13 @@ command line. All of it is deterministic.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from two_processes import TwoProcesses
 
 from bgsub_lightning.cli import main
 from bgsub_lightning.scenes import Scene
@@ -39,7 +40,7 @@ def real_data(request: pytest.FixtureRequest) -> Path:
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_video() -> Callable[..., Path]:
     """Writer of tiny videos: ``make_video(root, category, video, **settings) -> folder of the video``."""
     return _make_video
@@ -194,3 +195,11 @@ def _make_video(
         cv2.imwrite(str(folder / "ROI.bmp"), inside)
     (folder / "temporalROI.txt").write_text(f"{first_labelled} {last}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def two_processes() -> Iterator[TwoProcesses]:
+    """Calls a function in two processes that train together: ``two_processes(function, *arguments) -> [of each]``."""
+    pair = TwoProcesses()
+    yield pair
+    pair.stop()

@@ -1,4 +1,4 @@
-"""What runs have on the outside: checkpoints, scores, masks, pictures."""
+"""What runs have on the outside: checkpoints, scores, masks, pictures; and what several processes share."""
 
 from bgsub_lightning.callbacks.backgrounds import BackgroundWriter
 from bgsub_lightning.callbacks.checkpoints import (
@@ -8,17 +8,24 @@ from bgsub_lightning.callbacks.checkpoints import (
     FinishedMarker,
     LastCheckpoint,
     StageCheckpoints,
+    checkpoints_of,
+    damage,
+    newest_checkpoint,
 )
+from bgsub_lightning.callbacks.compiled import Compile
 from bgsub_lightning.callbacks.gallery import Gallery
 from bgsub_lightning.callbacks.masks import MaskWriter
 from bgsub_lightning.callbacks.pictures import Pictures
+from bgsub_lightning.callbacks.processes import BatchNormSync
 from bgsub_lightning.callbacks.progress import ProgressBar
 from bgsub_lightning.callbacks.scores import ScoreWriter
 
 __all__ = [
     "AtomicCheckpointIO",
     "BackgroundWriter",
+    "BatchNormSync",
     "BestCheckpoint",
+    "Compile",
     "EarlyStopping",
     "FinishedMarker",
     "Gallery",
@@ -28,4 +35,7 @@ __all__ = [
     "ProgressBar",
     "ScoreWriter",
     "StageCheckpoints",
+    "checkpoints_of",
+    "damage",
+    "newest_checkpoint",
 ]

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
+import pickle
+import signal
+import struct
+import zipfile
+import zlib
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, callbacks
 from lightning.pytorch.callbacks import ModelCheckpoint, Timer
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.trainer.states import TrainerFn
+from torch.serialization import get_unsafe_globals_in_checkpoint
 
+from bgsub_lightning.callbacks.stopping import StopSignals, requeue
 from bgsub_lightning.console import console
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import whole_file
 from bgsub_lightning.modules import BgsModule
+
+LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -26,11 +36,25 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     Lightning's own writes to the system's temporary folder, and moving from there is a copy where that is another disk.
     """
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:  # noqa: D102
-        with whole_file(Path(path)) as partial, partial.open("wb") as file:
-            torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write it.
+
+        Raises:
+            UserError: If the disk is full or the folder cannot be written; what was there before is left as it was.
+        """
+        try:
+            with whole_file(Path(path)) as partial, partial.open("wb") as file:
+                try:
+                    torch.save(checkpoint, file)
+                except RuntimeError as error:  # of its end of the archive, which hides what the write has raised
+                    raise error.__context__ if isinstance(error.__context__, OSError) else error from None
+                file.flush()
+                os.fsync(file.fileno())
+        except UserError as error:
+            raise UserError(
+                f"{error} The checkpoints that were there before are as they were: make room, or the folder writable, "
+                f"and go on with --ckpt_path last."
+            ) from error
 
 
 class _RunCheckpoint(ModelCheckpoint):
@@ -45,24 +69,96 @@ class _RunCheckpoint(ModelCheckpoint):
 class LastCheckpoint(_RunCheckpoint):
     """The newest state, from which a run is continued exactly by ``--ckpt_path last``.
 
+    The one before is kept as ``previous.ckpt``, for a newest one that is damaged. Before each validation the state is
+    saved as well, so that a run that is ended within one begins anew with it.
+
+    SIGTERM and SIGUSR1 end the run with the batch, of training or validation, that they come in; several processes
+    finish their validation. The state is saved, and the exit status is 128 + the signal's number, as in shells: 143 or
+    138. On SLURM, SIGUSR1 (or the ``requeue_signal`` of Lightning's ``SLURMEnvironment``) has the job requeued as well.
+    A second signal of a kind ends the process at once.
+
     Args:
         every_n_train_steps: Optimiser steps between two.
     """
 
     def __init__(self, every_n_train_steps: int = 500) -> None:
         super().__init__(
-            filename="last",
+            filename=LAST.removesuffix(".ckpt"),
             every_n_train_steps=every_n_train_steps,
             save_top_k=1,
             enable_version_counter=False,
             auto_insert_metric_name=False,
         )
+        self._signals = StopSignals()
+        self._stopping: signal.Signals | None = None
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: D102
+        super().setup(trainer, pl_module, stage)
+        self._signals, self._stopping = StopSignals(), None
+
+    def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Listen to signals; Lightning has set its own handlers just before."""
+        self._signals.listen(trainer)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Listen to signals, where there was no sanity check."""
+        super().on_train_start(trainer, pl_module)
+        self._signals.listen(trainer)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop here after the last batch of an epoch, and in the next hook after any other."""
+        self._stop_if_asked(trainer)
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Stop where all is done that belongs to the batch before, its logging too."""
+        self._stop_if_asked(trainer)
+
+    def on_train_batch_end(  # noqa: D102
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        loop = trainer.fit_loop.epoch_loop
+        if loop._should_check_val_fx(trainer.fit_loop._data_fetcher):  # type: ignore[arg-type]
+            return  # it is saved next, and a state of now would be resumed without this validation
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        if loop._should_accumulate():
+            return
+        self._stopping = self._signals.agreed(trainer)
+        if self._stopping and trainer.global_step != self._last_global_step_saved:
+            self._save(trainer)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep the state before a validation, marked as within it, so that a resumed run does all of it."""
+        if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
+            return
+        progress = trainer.fit_loop.epoch_loop.val_loop.batch_progress
+        progress.reset()
+        progress.increment_ready()
+        progress.increment_started()
+        self._save(trainer)
+        progress.reset()
+        self._stopping = self._signals.agreed(trainer)
+        self._stop_if_asked(trainer)
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Stop within a validation; of several processes each has batches of its own, and they cannot agree there."""
+        if trainer.world_size == 1 and trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
+            self._stopping = self._signals.received
+            self._stop_if_asked(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep what a validation has found, the best score above all; the one before was saved without it."""
         super().on_validation_end(trainer, pl_module)
-        if trainer.state.fn == TrainerFn.FITTING:
+        if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
             self._save(trainer)
+            self._stopping = self._signals.agreed(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep the end of the run, which need not be at a multiple of the interval."""
@@ -71,8 +167,102 @@ class LastCheckpoint(_RunCheckpoint):
             self._save(trainer)
 
     def _save(self, trainer: Trainer) -> None:
-        if not (trainer.fast_dev_run or trainer.sanity_checking):  # type: ignore[attr-defined]
+        within_step = trainer.fit_loop.epoch_loop._should_accumulate()  # gradients, which no checkpoint holds
+        if not (trainer.fast_dev_run or within_step):  # type: ignore[attr-defined]
             self._save_none_monitor_checkpoint(trainer, self._monitor_candidates(trainer))
+
+    def _save_checkpoint(self, trainer: Trainer, filepath: str) -> None:
+        if trainer.is_global_zero:
+            _keep_previous(Path(filepath))
+        super()._save_checkpoint(trainer, filepath)
+
+    def _stop_if_asked(self, trainer: Trainer) -> None:
+        if self._stopping is not None:
+            self._stop(trainer, self._stopping)
+
+    def _stop(self, trainer: Trainer, received: signal.Signals) -> NoReturn:
+        if not trainer.is_global_zero:  # Lightning's launcher kills all others when one of them fails
+            raise SystemExit(0)
+        console.print(
+            f"\nStopped by {received.name} after step {trainer.global_step}. The same command with --ckpt_path last "
+            f"goes on from there: {self.best_model_path}",
+            soft_wrap=True,
+        )
+        requeue(trainer, received)
+        raise SystemExit(128 + received)
+
+
+def _keep_previous(path: Path) -> None:
+    """Give a checkpoint a second name, before another takes its first; it takes no room of its own."""
+    previous = path.with_name(PREVIOUS)
+    if not path.is_file():
+        return
+    try:
+        with whole_file(previous) as partial:
+            partial.unlink(missing_ok=True)
+            partial.hardlink_to(path)
+    except UserError:  # a file system without links
+        path.replace(previous)
+
+
+def checkpoints_of(run_dir: Path) -> list[Path]:
+    """Return the states that a run can be continued from, in the order in which to try them.
+
+    That is the newest first, of ``last.ckpt``, ``previous.ckpt`` and what Lightning itself saves in a job of SLURM
+    (``hpc_ckpt_1.ckpt``); then those of validations and of stages' ends.
+    """
+    folder = run_dir / "checkpoints"
+    running = [path for path in (folder / LAST, folder / PREVIOUS) if path.is_file()]
+    running += sorted(run_dir.glob("hpc_ckpt_*.ckpt"))
+    others = sorted({*folder.glob("*.ckpt")} - {*running})
+    return [path for group in (running, others) for path in sorted(group, key=_age, reverse=True)]
+
+
+def newest_checkpoint(run_dir: Path) -> Path | None:
+    """Find the state that a run is continued from, and say so where newer ones are damaged.
+
+    Returns:
+        The newest whole one; ``None`` if there is none at all.
+
+    Raises:
+        UserError: If all are damaged.
+    """
+    damaged: list[str] = []
+    for path in checkpoints_of(run_dir):
+        if (what := damage(path)) is None:
+            for line in damaged:
+                console.print(f"[yellow]warning[/] {line}", soft_wrap=True)
+            if damaged:
+                console.print(f"The run goes on from {path}, the newest one that is whole.", soft_wrap=True)
+            return path
+        damaged.append(f"{path}: is damaged ({what}).")
+    if damaged:
+        raise UserError("\n".join([*damaged, f"No checkpoint is whole. Delete {run_dir} to train from the start."]))
+    return None
+
+
+def damage(path: Path) -> str | None:
+    """Say what is wrong with a checkpoint, all of whose bytes are read; ``None`` if it is whole.
+
+    torch.save writes an archive that holds a checksum for each tensor, which torch.load does not look at.
+    """
+    try:
+        if path.stat().st_size == 0:
+            return "it is empty"
+        with zipfile.ZipFile(path) as archive:
+            if not any(name.endswith("data.pkl") for name in archive.namelist()):
+                return "it is none of torch.save"
+            if spoilt := archive.testzip():
+                return f"wrong checksum of {spoilt}"
+        with contextlib.suppress(pickle.UnpicklingError):  # of what only an unsafe load could build
+            get_unsafe_globals_in_checkpoint(path)  # torch's own reader opens it, and nothing is built
+    except (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, struct.error) as error:
+        return str(error).partition("\n")[0]
+    return None
+
+
+def _age(path: Path) -> int:
+    return path.stat().st_mtime_ns
 
 
 class BestCheckpoint(_RunCheckpoint):

@@ -12,6 +12,7 @@ from lightning.pytorch.loggers import WandbLogger
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bgsub_lightning.callbacks.processes import gathered
 from bgsub_lightning.console import console
 from bgsub_lightning.data import EvaluationBatch
 from bgsub_lightning.frames import write_png
@@ -128,6 +129,10 @@ class Pictures(Callback):
         return {key for _, key in sorted(ranked)[: self.scenes]}
 
     def _draw(self, trainer: Trainer, phase: str) -> Path | None:
+        found, self.shown = gathered(trainer, self.shown), {}
+        for key, shown in (item for part in found for item in part.items()):
+            if key not in self.shown or shown.foreground > self.shown[key].foreground:
+                self.shown[key] = shown
         if not self.shown or not trainer.is_global_zero:
             return None
         kept = {}

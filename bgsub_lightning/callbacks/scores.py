@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import csv
-import platform
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-import lightning
-import numpy
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from bgsub_lightning import __version__
+from bgsub_lightning.callbacks.processes import gathered
 from bgsub_lightning.console import console
 from bgsub_lightning.data import EvaluationBatch
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import whole_file
 from bgsub_lightning.metrics import COUNTS, SceneConfusion, dice_counts
 from bgsub_lightning.modules import BgsModule
+from bgsub_lightning.provenance import device_name, versions
 from bgsub_lightning.results import TestResult, VideoResult, table
 from bgsub_lightning.sampling.leaks import leakage, trained_frames, worst
 from bgsub_lightning.scenes.labels import UNKNOWN, MaskCode
@@ -104,11 +102,7 @@ class ScoreWriter(Callback):
         dice = module.dice.by_scene()
         at_thresholds = module.confusion_at_thresholds.by_scene()
         dice_at_thresholds = module.dice_at_thresholds.by_scene()
-        rows = self.rows
-        if trainer.world_size > 1:
-            parts: list[Any] = [None] * trainer.world_size
-            torch.distributed.all_gather_object(parts, self.rows)
-            rows = [row for part in parts for row in part]
+        rows = [row for part in gathered(trainer, self.rows) for row in part]
         if not trainer.is_global_zero:
             return
         data = module.datamodule
@@ -141,14 +135,8 @@ class ScoreWriter(Callback):
             frames_per_second=len(rows) / seconds,
             threshold=module.threshold,
             threshold_from=module.threshold_from,
-            device=_device(module.device),
-            versions={
-                "bgsub_lightning": __version__,
-                "torch": torch.__version__,
-                "lightning": lightning.__version__,
-                "numpy": numpy.__version__,
-                "python": platform.python_version(),
-            },
+            device=device_name(module.device),
+            versions=versions(),
         )
         result.save(folder / "scores.json")
         trained = {key: trained_frames(module.trained_on, result.dataset, key) for key in {row.video for row in rows}}
@@ -184,9 +172,3 @@ def of_frames(rows: list[Row], code: MaskCode) -> dict[str, Any]:
         found["dice_with_training"] = dice_counts(torch.tensor([row.counts for row in rows])).sum(0).tolist()
         found["frames_with_training"] = len(rows)
     return found
-
-
-def _device(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{device.type}, {torch.get_num_threads()} threads"

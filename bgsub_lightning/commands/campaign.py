@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import argparse
-import fcntl
 import io
 import json
-import os
 import shlex
-import signal
 import subprocess
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from statistics import mean
-from typing import IO, Any, NoReturn
+from typing import IO, Any
 
 from jsonargparse import ArgumentParser
 from rich.text import Text
 
 from bgsub_lightning.commands.includes import campaign_of, merged
+from bgsub_lightning.commands.launching import (
+    PROGRAM,
+    OptionParser,
+    Parsed,
+    alone_in,
+    checkpoint_of,
+    differences,
+    divided,
+    duration,
+    end,
+    is_begun,
+    reason,
+)
 from bgsub_lightning.commands.members import (
     ADDRESSED,
     Member,
@@ -35,7 +43,7 @@ from bgsub_lightning.commands.members import (
     members_over,
     parse_over,
 )
-from bgsub_lightning.commands.training import TrainingCLI, run_trainer
+from bgsub_lightning.commands.training import run_trainer
 from bgsub_lightning.console import console
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import whole_file
@@ -45,9 +53,9 @@ from bgsub_lightning.scenes import Reader
 
 VERSION = 1
 
-_PROGRAM = "python -m bgsub_lightning"
+_SWITCHES = {"--dry_run", "--results"}
 
-_OWN = {"--over", "--out", "--only", "--dry_run", "--help"}
+_OWN = {"--over", "--out", "--only", "--help", *_SWITCHES}
 
 _OURS = {
     "--config": "the experiment is the first word, `campaign FILE …`; a file includes others by its key `config`.",
@@ -56,15 +64,13 @@ _OURS = {
 }
 """Options of ``fit`` that a campaign gives to its members itself."""
 
-_ABSENT = object()
-
 _HELP = f"""\
 Run one experiment for each of several values, one after the other: `fit`, then `test`, each in a process of its own.
 
-  {_PROGRAM} campaign experiments/bmn_bsn.yaml --over fold=1,2,3
-  {_PROGRAM} campaign experiments/cdn_medal.yaml --over scene='baseline/*' --data.init_args.root FOLDER
-  {_PROGRAM} campaign FILE --over scene='*,!PTZ' --over seed=0,1,2 --dry_run
-  {_PROGRAM} campaign FILE --over model.init_args.lr=1e-3,1e-4 --trainer.max_steps=500
+  {PROGRAM} campaign experiments/bmn_bsn.yaml --over fold=1,2,3
+  {PROGRAM} campaign experiments/cdn_medal.yaml --over scene='baseline/*' --data.init_args.root FOLDER
+  {PROGRAM} campaign FILE --over scene='*,!PTZ' --over seed=0,1,2 --dry_run
+  {PROGRAM} campaign FILE --over model.init_args.lr=1e-3,1e-4 --trainer.max_steps=500
 
 The same command again goes on where a campaign has ended: what is finished is left alone, and a member that was killed
 is resumed. More values, or more members in the file, are added to what is there.
@@ -100,25 +106,36 @@ def run_campaign(command: str, options: Sequence[str]) -> None:
         SystemExit: With status 1 if members have failed, 130 after Ctrl-C.
     """
     given, handed = _divided(options)
-    campaign = _campaign(given, handed)
-    chosen = choose(campaign.members, given.only) if given.only else campaign.members
-    before = campaign.require_same_as_before()
+    campaign, chosen = _planned(given, handed)
     if given.dry_run:
         _show(campaign, chosen)
         return
-    if before != campaign.content:
-        campaign.save()
+    if given.results:
+        _conclude(campaign, {})
+        return
+    campaign.save()
     try:
         failed = _run(campaign, chosen)
     except KeyboardInterrupt:
         again = shlex.join([command, *options])
-        console.print(
-            f"\nStopped. The same command goes on from here: {_PROGRAM} {again}", markup=False, soft_wrap=True
-        )
+        console.print(f"\nStopped. The same command goes on from here: {PROGRAM} {again}", markup=False, soft_wrap=True)
         raise SystemExit(130) from None
     _conclude(campaign, failed)
     if failed:
         raise SystemExit(1)
+
+
+def plan_campaign(options: Sequence[str]) -> tuple[Campaign, list[Member], bool]:
+    """Read a campaign for another who runs it.
+
+    Returns:
+        The campaign, the members that are chosen, and whether it is to be run, not only looked at.
+
+    Raises:
+        UserError: If the options do not fit, or the folder holds another campaign.
+    """
+    given, handed = _divided(options)
+    return *_planned(given, handed), not (given.dry_run or given.results)
 
 
 @dataclass(frozen=True)
@@ -166,11 +183,10 @@ class Campaign:
     def call(self, member: Member, command: str) -> list[str]:
         """Return the command of a member, without the name of the program."""
         options = [*self.handed, *member.options]
-        told = _checkpoint(options)
+        told = checkpoint_of(options)
         of_run = told in {"last", "best"}
         if command == "fit":  # what was told is where a first start begins
-            is_begun = (self.folder(member) / "checkpoints" / "last.ckpt").is_file()
-            told = "last" if told is None or of_run or is_begun else told
+            told = "last" if told is None or of_run or is_begun(self.folder(member)) else told
         elif "fit" in self.commands and not of_run:  # it was where training started from
             told = None
         rest = [option for option in options if not option.startswith("--ckpt_path=")]
@@ -185,11 +201,8 @@ class Campaign:
             left.append("test")
         return left
 
-    def require_same_as_before(self) -> Any:
+    def require_same_as_before(self) -> None:
         """Check that the folder is free, or holds this campaign with as many members or fewer.
-
-        Returns:
-            What its file holds; ``None`` if there is none.
 
         Raises:
             UserError: If the folder holds another campaign.
@@ -198,12 +211,12 @@ class Campaign:
             before = json.loads(self.record.read_text())
             there = _comparable(before, before["members"])
         except FileNotFoundError:
-            return None
+            return
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise UserError(
                 f"{self.record}: is no campaign.json of this tool ({error}). Delete it, or name another --out FOLDER."
             ) from error
-        if different := _differences(there, _comparable(self.content, before["members"])):
+        if different := differences(there, _comparable(self.content, before["members"])):
             more = f"\n  … and {len(different) - 8} more" if len(different) > 8 else ""
             raise UserError(
                 f"{self.out}: holds a campaign that differs from this one:\n  "
@@ -211,23 +224,25 @@ class Campaign:
                 + f"{more}\nName another --out FOLDER, or tell what that one was told; it may have more values than "
                 f"before, and --only NAME runs some of its members."
             )
-        return before
 
     def save(self) -> None:
-        """Write that file.
+        """Write that file, unless it is there.
 
         Raises:
             UserError: If the folder cannot be written.
         """
+        text = json.dumps(self.content, indent=1) + "\n"
         try:
+            if self.record.is_file() and self.record.read_text() == text:
+                return
             with whole_file(self.record) as partial:
-                partial.write_text(json.dumps(self.content, indent=1) + "\n")
-        except OSError as error:
-            raise UserError(f"--out: {self.out}: cannot be written ({error.strerror}).") from error
+                partial.write_text(text)
+        except (OSError, UserError) as error:
+            raise UserError(f"--out: {error}") from error
 
     def _is_tested(self, member: Member) -> bool:
         folder = self.folder(member)
-        told = _checkpoint([*self.handed, *member.options])
+        told = checkpoint_of([*self.handed, *member.options])
         is_elsewhere = told not in {None, "last", "best"} and "fit" not in self.commands
         weights = Path(str(told)) if is_elsewhere else folder / "checkpoints" / "last.ckpt"
         scores = folder / "scores.json"
@@ -236,32 +251,12 @@ class Campaign:
         return not weights.is_file() or scores.stat().st_mtime_ns >= weights.stat().st_mtime_ns
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}\nAll options: {self.prog} --help")
-
-
-class _Parsed(TrainingCLI):
-    """Parses the options of a command, and does nothing else."""
-
-    def _set_seed(self) -> None:
-        pass
-
-    def before_instantiate_classes(self) -> None:
-        pass
-
-    def instantiate_classes(self) -> None:
-        pass
-
-    def _run_subcommand(self, subcommand: str) -> None:
-        pass
-
-
 def _divided(options: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """Divide the options into those of a campaign, parsed, and those of its members, each as ``--key=value``."""
-    parser = _Parser(
-        prog=f"{_PROGRAM} campaign",
-        usage="%(prog)s FILE [--over NAME=VALUE[,VALUE…]] [--out FOLDER] [--only NAME[,NAME]] [--dry_run] [OPTIONS]",
+    parser = OptionParser(
+        prog=f"{PROGRAM} campaign",
+        usage="%(prog)s FILE [--over NAME=VALUE[,VALUE…]] [--out FOLDER] [--only NAME[,NAME]] [--dry_run] [--results] "
+        "[OPTIONS]",
         description=_HELP,
         epilog=_MORE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -283,15 +278,17 @@ def _divided(options: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     )
     parser.add_argument("--only", metavar="NAME[,NAME]", help="run these members alone; patterns such as 'fold_*'")
     parser.add_argument("--dry_run", action="store_true", help="show what would be run, and run nothing")
-    words: list[str] = []
-    for word in options:
-        is_value = words and words[-1].startswith("--") and "=" not in words[-1] and words[-1] != "--dry_run"
-        if is_value and not word.startswith("--"):
-            words[-1] += f"={word}"
-        else:
-            words.append(word)
-    own = [word for word in words if not word.startswith("--") or word.partition("=")[0] in _OWN]
-    return parser.parse_args(own), [word for word in words if word not in own]
+    parser.add_argument("--results", action="store_true", help="show the results so far, and run nothing")
+    own, handed = divided(options, _OWN, _SWITCHES)
+    return parser.parse_args(own), handed
+
+
+def _planned(given: argparse.Namespace, handed: Sequence[str]) -> tuple[Campaign, list[Member]]:
+    """Make the campaign, and choose its members."""
+    campaign = _campaign(given, handed)
+    chosen = choose(campaign.members, given.only) if given.only else list(campaign.members)
+    campaign.require_same_as_before()
+    return campaign, chosen
 
 
 def _campaign(given: argparse.Namespace, handed: Sequence[str]) -> Campaign:
@@ -321,13 +318,13 @@ def _campaign(given: argparse.Namespace, handed: Sequence[str]) -> Campaign:
         over=over,
     )
     for command in commands:
-        run_trainer(command, campaign.call(campaign.members[0], command)[1:], _Parsed)
+        run_trainer(command, campaign.call(campaign.members[0], command)[1:], Parsed)
     return campaign
 
 
 def _scenes(command: str, file: Path, handed: Sequence[str], patterns: Sequence[str]) -> list[str]:
     """Expand patterns by the scenes of the experiment's own dataset."""
-    data = run_trainer(command, ["--config", str(file), *handed], _Parsed).config[command].data
+    data = run_trainer(command, ["--config", str(file), *handed], Parsed).config[command].data
     parser = ArgumentParser()
     parser.add_argument("--reader", type=Reader)
     reader: Reader = parser.instantiate(parser.parse_object({"reader": data.get("init_args.reader")})).reader
@@ -338,7 +335,7 @@ def _scenes(command: str, file: Path, handed: Sequence[str], patterns: Sequence[
 def _show(campaign: Campaign, members: Sequence[Member]) -> None:
     for member in members:
         left = campaign.left(member)
-        lines = [f"{_PROGRAM} {shlex.join(campaign.call(member, command))}" for command in left]
+        lines = [f"{PROGRAM} {shlex.join(campaign.call(member, command))}" for command in left]
         console.print("\n".join(lines or [f"# {member.label}: done"]), markup=False, soft_wrap=True)
 
 
@@ -352,7 +349,10 @@ def _run(campaign: Campaign, members: Sequence[Member]) -> dict[Member, str]:
     for patient in (False, True):  # members that another process is at come last
         busy = []
         for member in pending:
-            with _alone_in(campaign.folder(member), patient) as lock:
+            if patient:
+                told = f"{campaign.folder(member)}: another process is at work here; waiting for its end."
+                console.print(told, soft_wrap=True)
+            with alone_in(campaign.folder(member), patient) as lock:
                 if lock is None:
                     busy.append(member)
                     continue
@@ -399,48 +399,13 @@ class _Clock:
 
     def __str__(self) -> str:
         now = time.monotonic()
-        parts = [f"{self.done} done", f"{self.left} to go", f"{_duration(now - self.started)} since the start"]
+        parts = [f"{self.done} done", f"{self.left} to go", f"{duration(now - self.started)} since the start"]
         if self.failed:
             parts.insert(1, f"{self.failed} failed")
         if self.durations:
             left = max(0.0, self.left * mean(self.durations) - (now - self.ticked))
-            parts.append(f"about {_duration(left)} left")
+            parts.append(f"about {duration(left)} left")
         return ", ".join(parts)
-
-
-def _duration(seconds: float) -> str:
-    return str(timedelta(seconds=round(seconds)))
-
-
-@contextmanager
-def _alone_in(folder: Path, patient: bool) -> Iterator[int | None]:
-    """Lock a folder for this process and those that it starts.
-
-    A member whose campaign was killed may still be running, and must not be joined by a second one; two campaigns in
-    one folder share their work.
-
-    Args:
-        folder: The folder; made if need be.
-        patient: Wait for other processes to end.
-
-    Yields:
-        What is to be passed on to the processes; ``None`` if another one is in the folder.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        if patient:
-            console.print(f"{folder}: another process is at work here; waiting for its end.", soft_wrap=True)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if patient else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield None
-            return
-        except OSError:  # a file system that has no locks
-            pass
-        yield handle
-    finally:
-        os.close(handle)
 
 
 def _failure(arguments: Sequence[str], lock: int) -> str | None:
@@ -459,15 +424,10 @@ def _failure(arguments: Sequence[str], lock: int) -> str | None:
     try:
         status = process.wait()
     except BaseException:
-        _end(process)
+        end(process)
         raise
     reader.join(timeout=5)  # what the process has left running may hold the pipe for longer
-    if status == 0:
-        return None
-    if status < 0:
-        return f"killed by {signal.Signals(-status).name}"
-    told = [line for line in reversed(lines) if line.strip()]
-    return next((line for line in told if line.startswith("error: ")), told[0] if told else f"exit status {status}")
+    return reason(status, lines)
 
 
 def _pass_on(stream: IO[bytes], lines: deque[str]) -> None:
@@ -477,17 +437,6 @@ def _pass_on(stream: IO[bytes], lines: deque[str]) -> None:
             sys.stderr.write(line)
             sys.stderr.flush()
             lines.append(line.rstrip())
-
-
-def _end(process: subprocess.Popen[bytes], patience: float = 20) -> None:
-    """End a process; Ctrl-C in a terminal has reached it as well, and it gets time (in s) to leave its files whole."""
-    for way in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
-        try:
-            process.send_signal(way)
-            process.wait(patience)
-            return
-        except (subprocess.TimeoutExpired, KeyboardInterrupt):
-            continue
 
 
 def _conclude(campaign: Campaign, failed: dict[Member, str]) -> None:
@@ -552,12 +501,6 @@ def _united(campaign: Campaign, members: Sequence[Member], is_whole: bool) -> li
     return [whole]
 
 
-def _checkpoint(options: Sequence[str]) -> str | None:
-    """Return what ``--ckpt_path`` tells, if it is there."""
-    told = [value for option in options for key, _, value in [option.partition("=")] if key == "--ckpt_path"]
-    return told[-1] if told else None
-
-
 def _comparable(content: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
     """Return what two starts of a campaign must agree in."""
     return {
@@ -566,21 +509,3 @@ def _comparable(content: dict[str, Any], names: Iterable[str]) -> dict[str, Any]
         "over": list(content["over"]),
         "members": {name: options for name, options in content["members"].items() if name in names},
     }
-
-
-def _differences(there: Any, here: Any) -> list[str]:
-    first, second = dict(_flat(there)), dict(_flat(here))
-    return [
-        f"{key}: {first.get(key, 'absent')} there, {second.get(key, 'absent')} here"
-        for key in {**first, **second}
-        if first.get(key, _ABSENT) != second.get(key, _ABSENT)
-    ]
-
-
-def _flat(content: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """Return the values of nested dictionaries under dotted keys."""
-    if not isinstance(content, dict):
-        yield key, content
-        return
-    for name, value in content.items():
-        yield from _flat(value, f"{key}.{name}" if key else str(name))

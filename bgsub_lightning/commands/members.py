@@ -208,13 +208,13 @@ def _options(given: Mapping[str, Any]) -> tuple[str, ...]:
     for name, value in given.items():
         key = f"data.init_args.{name}" if name in ADDRESSED else str(name)
         is_one_scene = key == "data.init_args.scene" and isinstance(value, str)
-        options.append(f"--{key}={_text([value] if is_one_scene else value)}")
+        options.append(f"--{key}={option_text([value] if is_one_scene else value)}")
         if name == "seed":
-            options.append(f"--seed_everything={_text(value)}")
+            options.append(f"--seed_everything={option_text(value)}")
     return tuple(options)
 
 
-def _text(value: Any) -> str:
+def option_text(value: Any) -> str:
     """Write a value as the command line takes it."""
     if isinstance(value, str):
         return value

@@ -5,19 +5,26 @@ from __future__ import annotations
 import json
 import logging
 import os
+import platform
 import pydoc
+import shlex
+import signal
 import uuid
 import warnings
-import zipfile
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 os.environ.setdefault("WANDB_SILENT", "true")  # before it is imported: its hints are not about the user's run
 
@@ -25,7 +32,9 @@ from bgsub_lightning import backgrounds, data, modules, sampling, scenes  # noqa
 from bgsub_lightning.callbacks import (
     AtomicCheckpointIO,
     BackgroundWriter,
+    BatchNormSync,
     BestCheckpoint,
+    Compile,
     EarlyStopping,
     FinishedMarker,
     Gallery,
@@ -35,10 +44,14 @@ from bgsub_lightning.callbacks import (
     ProgressBar,
     ScoreWriter,
     StageCheckpoints,
+    checkpoints_of,
+    damage,
+    newest_checkpoint,
 )
 from bgsub_lightning.commands.includes import expand
 from bgsub_lightning.commands.members import scene_folder
 from bgsub_lightning.commands.parser import TrainingParser
+from bgsub_lightning.commands.processes import end_all
 from bgsub_lightning.console import console
 from bgsub_lightning.data import ScenesDataModule
 from bgsub_lightning.errors import UserError
@@ -46,6 +59,7 @@ from bgsub_lightning.files import whole_file
 from bgsub_lightning.live import description
 from bgsub_lightning.memory import keep_freed_memory
 from bgsub_lightning.modules import BgsModule
+from bgsub_lightning.provenance import device_name, source_tree, versions
 
 
 def run_trainer(command: str, options: Sequence[str], cli: type[TrainingCLI] | None = None) -> TrainingCLI:
@@ -61,6 +75,7 @@ def run_trainer(command: str, options: Sequence[str], cli: type[TrainingCLI] | N
 
     Raises:
         UserError: If something in the configuration or the data is wrong.
+        SystemExit: With 128 + the number of the signal that has stopped it.
     """
     keep_freed_memory()
     arguments, name = expand(options)
@@ -69,19 +84,23 @@ def run_trainer(command: str, options: Sequence[str], cli: type[TrainingCLI] | N
     with warnings.catch_warnings():
         for message in _EXPECTED_WARNINGS:
             warnings.filterwarnings("ignore", message=rf"\s*{message}")
-        return (cli or TrainingCLI)(
-            BgsModule,
-            ScenesDataModule,
-            subclass_mode_model=True,
-            subclass_mode_data=True,
-            auto_configure_optimizers=False,
-            seed_everything_default=0,
-            save_config_callback=SaveConfig,
-            save_config_kwargs={"save_to_log_dir": False},
-            parser_class=TrainingParser,
-            parser_kwargs={"prog": "python -m bgsub_lightning"},
-            args=[command, *(["--name", name] if name else []), *arguments],
-        )
+        try:
+            return (cli or TrainingCLI)(
+                BgsModule,
+                ScenesDataModule,
+                command=(command, *options),
+                subclass_mode_model=True,
+                subclass_mode_data=True,
+                auto_configure_optimizers=False,
+                seed_everything_default=True,  # which tells that none was told
+                save_config_callback=SaveConfig,
+                save_config_kwargs={"save_to_log_dir": False},
+                parser_class=TrainingParser,
+                parser_kwargs={"prog": "python -m bgsub_lightning"},
+                args=[command, *(["--name", name] if name else []), *arguments],
+            )
+        except SIGTERMException:  # with which Lightning ends an evaluation, with status 0
+            raise SystemExit(128 + signal.SIGTERM) from None
 
 
 _EXPECTED_WARNINGS = (
@@ -93,6 +112,7 @@ _EXPECTED_WARNINGS = (
     ".*does not have many workers which may be a bottleneck",  # the number is the user's choice
     ".*compute.*method of metric (Scene|Threshold)Confusion was called before the.*update",  # a process without a frame
     "There is a wandb run already in progress",
+    "The `srun` command is available on your system but is not used",  # `submit` writes it into its scripts
     "Checkpoint directory .* exists and is not empty",  # a run that is continued
     "The dirpath has changed from",  # weights of another run are used
 )
@@ -115,7 +135,17 @@ class SaveConfig(SaveConfigCallback):
 
 
 class TrainingCLI(LightningCLI):
-    """Lightning's command line, with one run directory per run."""
+    """Lightning's command line, with one run directory per run.
+
+    Args:
+        command: The command and its options as they were given.
+        arguments: Lightning's.
+        settings: Lightning's.
+    """
+
+    def __init__(self, *arguments: Any, command: Sequence[str], **settings: Any) -> None:
+        self.command = command
+        super().__init__(*arguments, **settings)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:  # noqa: D102
         parser.add_argument(
@@ -123,7 +153,8 @@ class TrainingCLI(LightningCLI):
             type=Path | None,
             default=None,
             help="Directory of the run: configuration, checkpoints, logs, pictures, scores. Default: runs/NAME, or "
-            "runs/NAME/SCENE where data.init_args.scene names scenes.",
+            "runs/NAME/SCENE where data.init_args.scene names scenes; of a run that a W&B agent starts runs/SWEEP/RUN, "
+            "by their ids.",
         )
         parser.add_argument(
             "--name", type=str, default="unnamed", help="Name of the run. Default: the names of --config."
@@ -151,6 +182,7 @@ class TrainingCLI(LightningCLI):
             (Gallery, "gallery"),
             (MaskWriter, "masks"),
             (BackgroundWriter, "backgrounds"),
+            (Compile, "compile"),
             (FinishedMarker, "finished"),
         ):
             parser.add_lightning_class_args(callback, key)
@@ -158,7 +190,7 @@ class TrainingCLI(LightningCLI):
             parser.link_arguments(f"model.{name}", f"data.init_args.{name}", apply_on="instantiate")
         for name in ("monitor", "mode"):
             parser.link_arguments(f"best.{name}", f"early_stopping.{name}")
-        parser.set_defaults({"trainer.use_distributed_sampler": False})
+        parser.set_defaults({"trainer.use_distributed_sampler": False, "trainer.sync_batchnorm": True})
 
     def _parse_ckpt_path(self) -> None:
         """Leave the configuration as it was given.
@@ -167,13 +199,25 @@ class TrainingCLI(LightningCLI):
         (https://github.com/Lightning-AI/pytorch-lightning/pull/21455).
         """
 
+    def _set_seed(self) -> None:
+        """Seed all that is random by one number: of the two options, the one that is told."""
+        told, chosen = self._given.seed_everything, self._given.data
+        if told is True:
+            self._given.seed_everything = told = chosen.get("init_args.seed") or 0
+        if "init_args.seed" in chosen and chosen.init_args.seed is None:
+            chosen.init_args.seed = int(told)
+        super()._set_seed()
+
     @property
     def _given(self) -> Any:
         return self.config[self.subcommand]
 
     @property
     def run_dir(self) -> Path:
-        """The directory of the run."""
+        """The directory of the run; an agent's runs share their configuration's name, and each has an id of its own."""
+        sweep, run = os.environ.get("WANDB_SWEEP_ID"), os.environ.get("WANDB_RUN_ID")
+        if self._given.run_dir is None and sweep and run:
+            return Path("runs") / sweep / run
         scene = self._given.data.get("init_args.scene")
         return Path(self._given.run_dir or Path("runs") / self._given.name / scene_folder(scene))
 
@@ -185,30 +229,39 @@ class TrainingCLI(LightningCLI):
         """
         if self.subcommand == "fit":
             self._require_free_or_resumed()
-        given = self._given.ckpt_path
-        if given is None and self.subcommand != "fit" and self._is_trained:
-            given = self._given.checkpoint
-        if given in {"last", "best"}:
-            path = self.run_dir / "checkpoints" / f"{given}.ckpt"
-            if not path.is_file() and self.subcommand == "fit":
-                console.print(f"There is no {path} yet: this is the first start.")
-                given = None
-            elif not path.is_file():
-                raise UserError(
-                    f"{path}: there is no such checkpoint. {self._how_to_get(path)}, or name a checkpoint by "
-                    f"--ckpt_path FILE."
-                )
-            else:
-                given = str(path)
-        if given is not None and not Path(given).is_file():
-            raise UserError(f"--ckpt_path: {given}: no such file. Name a file, or `last` or `best` of the run.")
-        if given is not None and not _is_torch_file(Path(given)):
-            raise UserError(f"{given}: is no checkpoint, or one that was cut off. Name another by --ckpt_path FILE.")
-        self._given.ckpt_path = given
+        path = self._checkpoint(self._given.ckpt_path)
+        self._given.ckpt_path = path and str(path)
+        self._make_run_dir()
         if self.subcommand == "test":
             self._given.verbose = False  # the table is ours
         if self.subcommand == "predict":
             self._given.return_predictions = False  # they are written as they come, and do not fit into memory
+
+    def _checkpoint(self, given: str | None) -> Path | None:
+        """Find what to begin from; a damaged one gives way to the one before only where a run is continued."""
+        if given is None and self.subcommand != "fit" and self._is_trained:
+            given = self._given.checkpoint
+        if given is None:
+            return None
+        path = Path(given)
+        if given in {"last", "best"}:
+            path = self.run_dir / "checkpoints" / f"{given}.ckpt"
+            newest = newest_checkpoint(self.run_dir) if (self.subcommand, given) == ("fit", "last") else None
+            if newest is not None:
+                return newest
+            if not path.is_file() and self.subcommand == "fit":
+                console.print(f"There is no {path} yet: this is the first start.")
+                return None
+            if not path.is_file():
+                raise UserError(
+                    f"{path}: there is no such checkpoint. {self._how_to_get(path)}, or name a checkpoint by "
+                    f"--ckpt_path FILE."
+                )
+        if not path.is_file():
+            raise UserError(f"--ckpt_path: {path}: no such file. Name a file, or `last` or `best` of the run.")
+        if what := damage(path):
+            raise UserError(f"{path}: is no checkpoint, or a damaged one ({what}). Name another by --ckpt_path FILE.")
+        return path
 
     def instantiate_classes(self) -> None:
         """Make the module and the datamodule.
@@ -226,15 +279,43 @@ class TrainingCLI(LightningCLI):
             if cause is None:
                 raise
             raise cause from None
+        if self.trainer.is_global_zero and not self._given.trainer.fast_dev_run:
+            self._note_start()
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Make the trainer, with the run directory and the loggers of ours where the configuration names none."""
-        self.run_dir.mkdir(parents=True, exist_ok=True)
         if self._given.trainer.logger is None:
             kwargs["logger"] = False if self._given.trainer.fast_dev_run else self._loggers()
         if self._given.trainer.plugins is None:
-            kwargs["plugins"] = [AtomicCheckpointIO()]
-        return super().instantiate_trainer(default_root_dir=str(self.run_dir), **kwargs)
+            synchronised = [BatchNormSync()] if self._given.trainer.sync_batchnorm else []
+            kwargs["plugins"] = [AtomicCheckpointIO(), *self._environment(), *synchronised]
+        trainer = super().instantiate_trainer(default_root_dir=str(self.run_dir), **kwargs)
+        if self.model.plan and self._given.trainer.strategy == "auto" and isinstance(trainer.strategy, DDPStrategy):
+            trainer.strategy._ddp_kwargs["find_unused_parameters"] = True  # what `auto` is for a system of stages
+        return trainer
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        try:
+            super()._run_subcommand(subcommand)
+        except Exception as error:
+            end_all(self.trainer, error)
+
+    def _environment(self) -> list[LightningEnvironment]:
+        """Return who starts the processes, where Lightning's guess would be wrong.
+
+        In a job of SLURM, but outside of ``srun``, it would wait for processes that nobody starts.
+
+        Raises:
+            UserError: If other nodes would have to be reached from there.
+        """
+        if "SLURM_JOB_ID" not in os.environ or "SLURM_STEP_ID" in os.environ:
+            return []
+        if self._given.trainer.num_nodes > 1:
+            raise UserError(
+                f"trainer.num_nodes: {self._given.trainer.num_nodes} nodes of this job of SLURM are reached by srun "
+                f"alone: put `srun` before the command, or use `submit`."
+            )
+        return [LightningEnvironment()]
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
         if config["enable_progress_bar"] is not False:
@@ -246,6 +327,9 @@ class TrainingCLI(LightningCLI):
         split = self.datamodule.split
         for logger in self.trainer.loggers:
             logger.log_hyperparams({"validation": split.validation_kind})
+            if isinstance(logger, WandbLogger):  # its summary keeps the best validation, and of all else the last
+                best = {"step_metric": "trainer/global_step", "step_sync": True, "summary": "max"}
+                logger.experiment.define_metric("val/f_measure", **best)
         if self.trainer.is_global_zero:
             parameters = sum(parameter.numel() for parameter in self.model.parameters())
             console.print(
@@ -294,26 +378,74 @@ class TrainingCLI(LightningCLI):
             )
         return loggers
 
+    def _make_run_dir(self) -> None:
+        try:
+            self.run_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"--run_dir: {self.run_dir}: cannot be made ({error.strerror}). Name another folder."
+            ) from error
+        if not os.access(self.run_dir, os.W_OK | os.X_OK):
+            raise UserError(f"--run_dir: {self.run_dir}: cannot be written to. Name another folder.")
+
+    @property
+    def _record(self) -> Path:
+        return self.run_dir / "run.json"
+
+    def _recorded(self) -> dict[str, Any]:
+        if not self._record.is_file():
+            return {}
+        try:
+            return dict(json.loads(self._record.read_text()))
+        except ValueError as error:
+            raise UserError(
+                f"{self._record}: is no run.json of this tool ({error}). Delete it: the run then goes on under a new "
+                f"id at W&B."
+            ) from error
+
+    def _write_record(self, content: dict[str, Any]) -> None:
+        with whole_file(self._record) as partial:
+            partial.write_text(json.dumps(content, indent=1) + "\n")
+
     def _run_id(self) -> str:
-        """Return the run's id at W&B, the same each time the run is continued."""
-        path = self.run_dir / "run.json"
-        if not path.is_file():
-            with whole_file(path) as partial:
-                partial.write_text(json.dumps({"wandb_id": uuid.uuid4().hex[:8]}) + "\n")
-        return str(json.loads(path.read_text())["wandb_id"])
+        """Return the run's id at W&B, the same each time the run is continued; an agent tells its runs' ids."""
+        if rank_zero_only.rank:  # type: ignore[attr-defined]
+            return ""  # of a logger that writes nothing
+        recorded = self._recorded()
+        if "wandb_id" not in recorded:
+            recorded = {"wandb_id": os.environ.get("WANDB_RUN_ID") or uuid.uuid4().hex[:8], **recorded}
+            self._write_record(recorded)
+        return str(recorded["wandb_id"])
+
+    def _note_start(self) -> None:
+        """Add to ``run.json`` what this start of the run was made with."""
+        recorded = self._recorded()
+        start = {
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            "command": shlex.join(["python", "-m", "bgsub_lightning", *self.command]),
+            "folder": str(Path.cwd()),
+            "from": self._given.ckpt_path,
+            "seed": self._given.seed_everything,
+            "host": platform.node(),
+            "device": device_name(self.trainer.strategy.root_device),
+            "processes": self.trainer.world_size,
+            "versions": versions(),
+            "source": source_tree(),
+        }
+        self._write_record({**recorded, "starts": [*recorded.get("starts", []), start]})
 
     def _require_free_or_resumed(self) -> None:
         """Never train over a run that is there, and do nothing for one that is finished."""
-        finished, last = self.run_dir / "finished.json", self.run_dir / "checkpoints" / "last.ckpt"
-        if not finished.is_file() and not last.is_file():
+        finished, folder = self.run_dir / "finished.json", self.run_dir / "checkpoints"
+        if not finished.is_file() and not checkpoints_of(self.run_dir):
             return
         given = self._given.ckpt_path
-        if given in {"last", "best"} or (given and Path(given).resolve().parent == last.parent.resolve()):
+        if given in {"last", "best"} or (given and Path(given).resolve().parent == folder.resolve()):
             if not finished.is_file():
                 return
             done = json.loads(finished.read_text())
             if self._goes_beyond(**done):
-                finished.unlink()
+                finished.unlink(missing_ok=True)  # another process may have been faster
                 return
             console.print(f"{self.run_dir}: this run is finished; there is nothing to do.")
             raise SystemExit(0)
@@ -331,12 +463,3 @@ class TrainingCLI(LightningCLI):
         if trainer.max_steps > 0:
             return bool(trainer.max_steps > steps)
         return bool(trainer.max_epochs is not None and trainer.max_epochs > epochs)
-
-
-def _is_torch_file(path: Path) -> bool:
-    """Whether a file is one of torch.save's, and whole."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return any(name.endswith("data.pkl") for name in archive.namelist())
-    except (OSError, zipfile.BadZipFile):
-        return False

@@ -19,6 +19,7 @@ from bgsub_lightning.data.inputs import Hop, Input, Stream
 from bgsub_lightning.data.pasting import VOC_HOMEPAGE, VocObjects, has_foreground
 from bgsub_lightning.data.ring import RingLoader
 from bgsub_lightning.data.stages import Span, StagedLoader, StagePlan
+from bgsub_lightning.data.workers import begin_worker
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import DisFlow, FlowMethod, FrameStore, SceneFrames, fill, fill_flow
 from bgsub_lightning.sampling import EvaluationBatches, FrameSet, Protocol, Split, TrainingBatches
@@ -40,7 +41,8 @@ class ScenesDataModule(LightningDataModule):
         store: Folder that keeps decoded frames; what it lacks is written before the run. ``None``: no store.
         scene: Use only this or these categories or patterns of ``category/video``; ``None``: all.
         fold: Which fold is tested, from 1, where the protocol has folds.
-        seed: Seed of the order of frames, of what is random in samples, and of the protocol.
+        seed: Seed of the order of frames, of what is random in samples, and of the protocol. ``None``: 0; the command
+            line takes it from ``--seed_everything``, and that from this one, whichever is told.
         size: Width and height of the networks' input in pixels; ``None``: each scene's own, which must be one for all
             that are trained on.
         batch_size: Training samples per process and step.
@@ -64,7 +66,7 @@ class ScenesDataModule(LightningDataModule):
         store: Path | None = None,
         scene: list[str] | str | None = None,
         fold: int = 1,
-        seed: int = 0,
+        seed: int | None = None,
         size: tuple[int, int] | None = (320, 240),
         batch_size: int = 1,
         eval_batch_size: int = 8,
@@ -97,7 +99,7 @@ class ScenesDataModule(LightningDataModule):
         self.store = FrameStore(store) if store else None
         self.scene = [scene] if isinstance(scene, str) else scene
         self.fold = fold
-        self.seed = seed
+        self.seed = seed or 0
         self.size = (size[0], size[1]) if size else None
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
@@ -322,6 +324,7 @@ class ScenesDataModule(LightningDataModule):
             sampler=batches,
             num_workers=self.num_workers,
             pin_memory=torch.cuda.is_available(),
+            worker_init_fn=begin_worker,
         )
 
     def _reached(self) -> tuple[int, int]:

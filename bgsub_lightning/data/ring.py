@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Sampler, get_worker_info
 
 from bgsub_lightning.data.dataset import TrainingDataset
+from bgsub_lightning.data.workers import begin_worker
 
 _PREFETCH = 2
 _SLOTS = _PREFETCH + 2  # batches under way, one more that is asked for while the main process still copies, one spare
@@ -48,6 +49,7 @@ class RingLoader(DataLoader[dict[str, Any]]):
             collate_fn=ring.hand_over if num_workers else _as_it_is,  # type: ignore[arg-type]
             prefetch_factor=_PREFETCH if num_workers else None,
             persistent_workers=num_workers > 0,
+            worker_init_fn=begin_worker,
         )
         self._ring = ring
 

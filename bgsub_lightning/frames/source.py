@@ -286,10 +286,16 @@ def require_room(store: FrameStore, needed: int) -> None:
         needed: Bytes.
 
     Raises:
-        UserError: If it has not.
+        UserError: If it has not, or is no folder.
     """
-    store.root.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(store.root).free
+    try:
+        store.root.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(store.root).free
+    except OSError as error:
+        raise UserError(
+            f"{store.root}: cannot be the folder of the frame store ({error.strerror}). Name another by "
+            f"--data.init_args.store (--store for `prepare`)."
+        ) from error
     if needed > free:
         raise UserError(
             f"{store.root}: the frame store needs {needed / 2**30:.1f} GiB and the disk has {free / 2**30:.1f} GiB "

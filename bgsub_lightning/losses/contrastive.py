@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bgsub_lightning.losses.reduction import global_mean
 from bgsub_lightning.scenes.labels import IGNORED
 
 CHANGED, OVERLAP, UNCHANGED = 0, 1, 2
@@ -54,7 +55,7 @@ def contrastive(distances: Tensor, classes: Tensor, margin: float = 2.0, toleran
     valid, similar = classes != IGNORED, classes.to(distances.dtype) / 2
     pull, push = (distances - tolerance).clamp(min=0).square(), (margin - distances).clamp(min=0).square()
     losses = similar * pull + (1 - similar) * push
-    return losses.where(valid, 0).sum() / (2 * len(distances))
+    return global_mean(losses.where(valid, 0).sum() / 2, len(distances))
 
 
 def class_constant(classes: Tensor, tau: float) -> Tensor:
@@ -71,4 +72,5 @@ def class_constant(classes: Tensor, tau: float) -> Tensor:
         0.3333
     """
     valid = classes != IGNORED
-    return (1 / (tau - classes.where(valid, 0).float())).where(valid, 0).sum() / (2 * len(classes))
+    constants = (1 / (tau - classes.where(valid, 0).float())).where(valid, 0)
+    return global_mean(constants.sum() / 2, len(classes))

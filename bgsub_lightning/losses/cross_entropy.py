@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bgsub_lightning.losses.reduction import global_count, global_mean
 from bgsub_lightning.networks.cdn_gm import hard_sigmoid
 from bgsub_lightning.scenes.labels import FOREGROUND, IGNORED
 
@@ -37,10 +38,10 @@ def masked_cross_entropy(logits: Tensor, target: Tensor, class_balanced: bool = 
     losses = F.cross_entropy(logits, target, ignore_index=IGNORED, reduction="none")
     valid = target != IGNORED
     if class_balanced:
-        counts = torch.bincount(target[valid], minlength=logits.shape[1])[: logits.shape[1]]
-        weights = valid.sum() / (counts.clamp(min=1) * (counts > 0).sum().clamp(min=1))
+        counts = global_count(torch.bincount(target[valid], minlength=logits.shape[1])[: logits.shape[1]])
+        weights = counts.sum() / (counts.clamp(min=1) * (counts > 0).sum().clamp(min=1))
         losses = losses * weights[target.where(valid, 0)]
-    return losses.sum() / valid.sum().clamp(min=1)
+    return global_mean(losses.sum(), valid.sum())
 
 
 def masked_binary_cross_entropy(logits: Tensor, target: Tensor, sigmoid: Literal["logistic", "hard"]) -> Tensor:
@@ -68,4 +69,4 @@ def masked_binary_cross_entropy(logits: Tensor, target: Tensor, sigmoid: Literal
         probability = hard_sigmoid(logits)
         chance = torch.where(target == FOREGROUND, probability, 1 - probability)
         losses = -chance.clamp(min=_SMALLEST).log()
-    return (losses * valid).sum() / valid.sum().clamp(min=1)
+    return global_mean((losses * valid).sum(), valid.sum())

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bgsub_lightning.losses.reduction import global_mean
 from bgsub_lightning.scenes.labels import FOREGROUND, IGNORED
 
 _SCALE, _LARGEST = 0.25, 50.0
@@ -60,7 +61,7 @@ def focal_loss(
     losses = -F.logsigmoid(right) * (gamma * F.logsigmoid(-right)).exp()
     weight_of_foreground = alpha * (scale_weight(target)[:, None, None] if by_scale else 1.0)
     weights = torch.where(foreground, weight_of_foreground, 1 - alpha)
-    return (losses * weights * valid).sum() / valid.sum().clamp(min=1)
+    return global_mean((losses * weights * valid).sum(), valid.sum())
 
 
 def l1_loss(logits: Tensor, target: Tensor) -> Tensor:
@@ -80,4 +81,4 @@ def l1_loss(logits: Tensor, target: Tensor) -> Tensor:
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     valid = target != IGNORED
     wrong = torch.where(target == FOREGROUND, -logits, logits).sigmoid()  # |p − y|, without cancellation
-    return (wrong * valid).sum() / valid.sum().clamp(min=1)
+    return global_mean((wrong * valid).sum(), valid.sum())

@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from bgsub_lightning.losses.reduction import global_mean
+
 
 def mixture_nll(samples: Tensor, log_weights: Tensor, deviations: Tensor, means: Tensor) -> Tensor:
     """Negative log-likelihood of samples under isotropic Gaussian mixtures (CDN-MEDAL-net, equations 11 to 14).
@@ -34,4 +36,5 @@ def mixture_nll(samples: Tensor, log_weights: Tensor, deviations: Tensor, means:
     scale = log_weights - channels * (deviations.log() + 0.5 * math.log(2 * math.pi))
     precision = 0.5 / deviations.square()
     likelihood = torch.logsumexp(scale.unsqueeze(-3) - distances * precision.unsqueeze(-3), dim=-2)
-    return -likelihood.sum(-2).mean()
+    of_mixtures = -likelihood.sum(-2)
+    return global_mean(of_mixtures.sum(), of_mixtures.numel())

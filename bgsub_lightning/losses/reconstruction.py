@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from bgsub_lightning.losses.reduction import global_mean
+
 
 def squared_error(reconstruction: Tensor, target: Tensor) -> Tensor:
     """Half the squared distance of each image, mean over the batch (two-stage MCFCN, equation 1).
@@ -22,4 +24,5 @@ def squared_error(reconstruction: Tensor, target: Tensor) -> Tensor:
         >>> squared_error(torch.ones(2, 3, 4, 4), torch.zeros(2, 3, 4, 4)).item()
         24.0
     """
-    return (reconstruction - target).square().sum() / (2 * len(target))
+    squares = (reconstruction - target).square()
+    return global_mean(squares.sum() / 2, len(target))

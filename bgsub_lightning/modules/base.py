@@ -6,11 +6,12 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypedDict, cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from lightning.pytorch import LightningModule
 from lightning.pytorch.trainer.states import TrainerFn
-from torch import Tensor
+from torch import Tensor, nn
 
 from bgsub_lightning.console import console
 from bgsub_lightning.data import EvaluationBatch, Input, StagePlan, TrainingBatch
@@ -176,18 +177,28 @@ class BgsModule(LightningModule):
         return 1
 
     @property
+    def compilable(self) -> list[nn.Module]:
+        """The networks that are called as a whole, for :func:`torch.compile`."""
+        return [child for child in self.children() if next(child.parameters(), None) is not None]
+
+    @property
     def datamodule(self) -> ScenesDataModule:
         """The trainer's datamodule."""
         return cast("ScenesDataModule", self.trainer.datamodule)  # type: ignore[attr-defined]
+
+    def on_train_batch_start(self, batch: TrainingBatch, batch_idx: int) -> None:
+        """Let dropout depend on the step and the process alone: no checkpoint holds the generator's state."""
+        seeds = np.random.SeedSequence((self.datamodule.seed, self.global_step, batch_idx, self.global_rank))
+        torch.manual_seed(int(seeds.generate_state(1)[0]))
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
         """Sum the terms of the loss and log each."""
         self._require(batch, {entry.key for entry in self.training_inputs()})
         terms = self.losses(batch)
         loss = torch.stack(list(terms.values())).sum()
-        size = len(batch["number"])
+        of_step: dict[str, Any] = {"on_step": True, "batch_size": len(batch["number"]), "sync_dist": True}
         for name, term in {**terms, "total": loss}.items():
-            self.log(f"train/loss/{name}", term.detach(), on_step=True, batch_size=size, prog_bar=name == "total")
+            self.log(f"train/loss/{name}", term.detach(), prog_bar=name == "total", **of_step)
         return loss
 
     def validation_step(self, batch: EvaluationBatch, batch_idx: int) -> dict[str, Tensor]:
@@ -197,7 +208,8 @@ class BgsModule(LightningModule):
         valid = target != IGNORED
         foreground = outputs["probability"].float()  # autocast forbids F.binary_cross_entropy
         chances = torch.where(target == FOREGROUND, foreground, 1 - foreground).clamp(min=1e-6)
-        loss = -(chances.log() * valid).sum() / valid.sum().clamp(min=1)
+        of_frames = -(chances.log() * valid).sum((1, 2)) / valid.sum((1, 2)).clamp(min=1)
+        loss = of_frames.sum() / max(len(target), 1)  # over frames: the same however they are put in batches
         self.log("val/loss", loss, batch_size=len(target), sync_dist=True)
         return outputs
 

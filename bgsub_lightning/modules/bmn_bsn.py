@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor
+from torch import Tensor, nn
 
 from bgsub_lightning.data import EvaluationBatch, Image, References, TrainingBatch
 from bgsub_lightning.losses import masked_cross_entropy
@@ -73,6 +73,11 @@ class BmnBsn(BgsModule):
     @property
     def draws(self) -> int:  # noqa: D102
         return self.reference_draws
+
+    @property
+    def compilable(self) -> list[nn.Module]:
+        """The two U-Nets: an evaluation calls the first once per scene."""
+        return [self.network.bmn, self.network.bsn]
 
     def forward(self, references: Tensor, image: Tensor) -> Tensor:
         """Return logits ``(B, 2, H, W)`` for references ``(B, N, 3, H, W)`` and targets ``(B, 3, H, W)`` in [0, 1]."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bgsub_lightning.backgrounds import DensityBackground
 from bgsub_lightning.data import (
@@ -41,7 +41,7 @@ class DensityStage(Stage):
 
     Args:
         steps: Optimiser steps.
-        batch_size: Pixels per process and step, all of one window of frames.
+        batch_size: Pixels per process and step, all of one window of frames; each process has a window of its own.
         lr: Learning rate.
         decay: See :class:`Stage`.
         steps_per_window: Consecutive steps whose pixels are drawn from the same window.
@@ -118,6 +118,14 @@ class CdnMedal(StagedModule):
         pairs = (Image(), Background(self.background))
         spans.append(Span("difference", ("difference",), difference, pairs, difference.batch_size))
         self.plan = StagePlan(*spans)
+
+    @property
+    def compilable(self) -> list[nn.Module]:
+        """Both networks; an evaluation calls the parts of CDN-GM, which are not compiled."""
+        networks: list[nn.Module] = [self.difference]
+        if isinstance(self.background, DensityBackground):
+            networks.append(self.background.network)
+        return networks
 
     def forward(self, image: Tensor, background: Tensor) -> Tensor:
         """Return logits ``(B, H, W)`` for frames and backgrounds ``(B, 3, H, W)`` in [0, 1]."""

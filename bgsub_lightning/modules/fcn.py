@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -94,12 +93,6 @@ class FcnModule(VggModule):
     @property
     def vgg(self) -> Mcfcn:  # noqa: D102
         return self.segmentation
-
-    def on_train_batch_start(self, batch: TrainingBatch, batch_idx: int) -> None:
-        """Let dropout depend on the step and the process alone: no checkpoint holds the generator's state."""
-        super().on_train_batch_start(batch, batch_idx)
-        seeds = np.random.SeedSequence((self.datamodule.seed, self.global_step, self.global_rank))
-        torch.manual_seed(int(seeds.generate_state(1)[0]))
 
     @abstractmethod
     def forward(self, image: Tensor) -> Tensor:

@@ -23,7 +23,8 @@ class StagedModule(BgsModule):
 
     There is one optimiser with one parameter group per sub-network; a stage sets the groups' rates and begins with
     fresh moments. A sub-network that does not learn is in eval mode. Its ``requires_grad`` is never touched,
-    because DDP would not notice: use ``ddp_find_unused_parameters_true`` on several devices.
+    because DDP would not notice: use ``ddp_find_unused_parameters_true`` on several devices, as the command line does
+    where the strategy is left to it.
 
     A paper sets :attr:`plan`, whose names of sub-networks are those of the module's attributes. The whole plan is one
     epoch of the trainer.
@@ -95,6 +96,7 @@ class StagedModule(BgsModule):
 
     def on_train_batch_start(self, batch: TrainingBatch, batch_idx: int) -> None:
         """Begin a stage with fresh moments, and leave the losses of the one before behind."""
+        super().on_train_batch_start(batch, batch_idx)
         if self.global_step == self.span.first:
             self.trainer.fit_loop.epoch_loop._results.clear()  # or Lightning would log their last values at each step
             # not self.optimizers(): after a resume that wrapper holds a stale copy of the state

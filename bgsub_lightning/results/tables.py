@@ -115,8 +115,8 @@ def table(
     if first.remark:
         notes.append(first.remark)
     if first.threshold_from:
-        own = "Thresholds" if first.threshold is None else f"Threshold {first.threshold:.2f},"
-        notes.append(f"{own} chosen by {first.threshold_from}.")
+        which = "Thresholds" if first.threshold is None else f"Threshold {first.threshold:.2f},"
+        notes.append(f"{which} chosen by {first.threshold_from}.")
     if first.training_frames:
         overall = first.scores_with_training(averaging).overall
         both = f"F {overall['f_measure']:.4f}, PWC {overall['pwc']:.3f}"

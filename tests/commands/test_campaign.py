@@ -21,6 +21,7 @@ import yaml
 
 from bgsub_lightning.cli import main
 from bgsub_lightning.commands import campaign as module
+from bgsub_lightning.commands import launching
 from bgsub_lightning.results import TestResult
 
 Fails = Callable[[int], str]
@@ -198,6 +199,12 @@ def test_folds_are_merged_and_what_is_done_is_left_alone(
         )
         singles.append(TestResult.load(tmp_path / "by_hand"))
     assert TestResult.load(out).videos == singles[0].videos | singles[1].videos
+    capsys.readouterr()
+    assert campaign(mog2, "--over", "fold=1,2,3", "--out", out, "--results") == 0  # runs nothing
+    told = capsys.readouterr().out
+    assert "Not run yet: fold 3." in told
+    assert "2 of 3 members are done" in told
+    assert len(calls) == 2
 
     before = (out / "fold_1/scores.json").stat().st_mtime_ns
     capsys.readouterr()
@@ -332,9 +339,9 @@ def test_interruption_tells_how_to_go_on(
 def test_member_that_another_process_is_at_comes_last(
     mog2: Path, out: Path, calls: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with module._alone_in(out / "fold_1", patient=False) as lock:
+    with launching.alone_in(out / "fold_1", patient=False) as lock:
         assert lock is not None
-        with module._alone_in(out / "fold_1", patient=False) as second:
+        with launching.alone_in(out / "fold_1", patient=False) as second:
             assert second is None
         other = os.dup(lock)  # the lock lasts as long as any process has it
     threading.Timer(2, os.close, [other]).start()
@@ -351,6 +358,8 @@ def test_member_that_another_process_is_at_comes_last(
         ("echo Traceback >&2; echo '  x' >&2; echo ValueError: why >&2; echo >&2; exit 1", "ValueError: why"),
         ("exit 3", "exit status 3"),
         ("echo error: before >&2; kill -KILL $$", "killed by SIGKILL"),
+        ("echo error: before >&2; exit 143", "stopped by SIGTERM"),
+        ("exit 138", "stopped by SIGUSR1"),
     ],
 )
 def test_what_went_wrong(
@@ -364,7 +373,7 @@ def test_what_went_wrong(
     program.write_text(f"#!/bin/sh\necho $*\n{script}\n")
     program.chmod(0o700)
     monkeypatch.setattr(sys, "executable", str(program))
-    with module._alone_in(tmp_path, patient=False) as lock:
+    with launching.alone_in(tmp_path, patient=False) as lock:
         assert lock is not None
         assert module._failure(["fit", "--x=1"], lock) == failure
     told = capfd.readouterr()
@@ -377,7 +386,7 @@ def test_end_of_a_process_that_does_not_want_to_end() -> None:
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        module._end(process, patience=0.1)
+        launching.end(process, patience=0.1)
         assert process.returncode == -signal.SIGTERM
 
 
@@ -468,5 +477,5 @@ def test_ctrl_c_ends_the_member_as_well(tiny: Path, out: Path) -> None:
         told, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "The same command goes on from here" in told
-    with module._alone_in(out / "fold_1", patient=False) as lock:
+    with launching.alone_in(out / "fold_1", patient=False) as lock:
         assert lock is not None  # nobody is left

@@ -170,7 +170,7 @@ def test_a_finished_run_does_nothing_more(medal: Medal, tmp_path: Path, capfd: p
 def test_two_processes(options: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Two scenes are shared; one is refused, instead of waiting for a process that has nothing to do."""
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
-    two = ["--trainer.devices=2", "--trainer.strategy=ddp_find_unused_parameters_true"]
+    two = ["--trainer.devices=2"]
     scenes = "--data.init_args.scene=[baseline/highway,shadow/bungalows]"
 
     def start(command: str, folder: str, *more: str) -> int:

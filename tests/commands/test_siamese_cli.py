@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -280,21 +277,6 @@ def test_weights_of_another_architecture(run: Run, fails: Fails, tmp_path: Path)
     assert "--model.init_args.width=2" in message
 
 
-@pytest.mark.slow
-def test_two_processes_test_as_one(run: Run, options: list[str], tmp_path: Path) -> None:
-    """Each process's first batch of a scene brings the base; the scores are those of one process."""
-    assert run("fit") == 0
-    assert run("test", "--data.init_args.eval_batch_size=1") == 0
-    one = scores(tmp_path / "run")["videos"]
-    checkpoint = f"--ckpt_path={tmp_path / 'run/checkpoints/last.ckpt'}"
-    two = ["--trainer.devices=2", "--trainer.strategy=ddp_find_unused_parameters_true", checkpoint]
-    command = [sys.executable, "-m", "bgsub_lightning", "test", *options, f"--run_dir={tmp_path / 'two'}", *two]
-    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
-    subprocess.run(command, env=environment, check=True)
-    assert scores(tmp_path / "two")["videos"] == one
-    assert all(np.array(video["counts"]).sum() for video in one.values())
-
-
 # --- killed and continued --------------------------------------------------------------------------------------------
 
 LONGER = [
@@ -308,10 +290,12 @@ LONGER = [
 
 
 @pytest.mark.slow
-def test_killed_in_each_stage_equals_uninterrupted(options: list[str], tmp_path: Path) -> None:
-    assert start(tmp_path / "whole", *options, *LONGER).wait() == 0
+@pytest.mark.parametrize("processes", [1, 2])
+def test_killed_in_each_stage_equals_uninterrupted(options: list[str], tmp_path: Path, processes: int) -> None:
+    given = [*options, *LONGER, f"--trainer.devices={processes}"]
+    assert start(tmp_path / "whole", *given).wait() == 0
     killed = tmp_path / "killed"
     for steps in (range(1, 8), range(9, 15)):
-        kill_within(start(killed, *options, *LONGER, "--ckpt_path=last"), killed, steps)
-    assert start(killed, *options, *LONGER, "--ckpt_path=last").wait() == 0
+        kill_within(start(killed, *given, "--ckpt_path=last"), killed, steps)
+    assert start(killed, *given, "--ckpt_path=last").wait() == 0
     assert_same_run(tmp_path / "whole", killed, 16, ["metric"])

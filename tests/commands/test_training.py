@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from lightning.pytorch.loggers import WandbLogger
 
 from bgsub_lightning.cli import main
+from bgsub_lightning.commands.training import run_trainer
 
 Run = Callable[..., int]
 
@@ -195,6 +197,33 @@ def test_wandb_offline_needs_nothing(run: Run, tmp_path: Path, monkeypatch: pyte
     assert run("fit", "--wandb=offline", "--trainer.max_steps=2") == 0
     assert list((tmp_path / "run/wandb").rglob("*.wandb"))
     assert "wandb_id" in (tmp_path / "run/run.json").read_text()
+
+
+def test_wandb_keeps_the_best_validation(tiny: Path, tmp_path: Path) -> None:
+    options = ["--config", str(tiny), f"--run_dir={tmp_path / 'run'}", "--wandb=offline", "--trainer.max_epochs=3"]
+    run = next(logger for logger in run_trainer("fit", options).trainer.loggers if isinstance(logger, WandbLogger))
+    kept, last = run.experiment.summary["val/f_measure"], run.experiment.summary["val/loss"]
+    run.experiment.finish()
+    with next((tmp_path / "run/csv").rglob("metrics.csv")).open() as file:
+        rows = [row for row in csv.DictReader(file) if row["val/f_measure"]]
+    assert len(rows) == 3
+    assert dict(kept) == {"max": pytest.approx(max(float(row["val/f_measure"]) for row in rows))}
+    assert last == pytest.approx(float(rows[-1]["val/loss"]))
+
+
+def test_runs_of_an_agent_have_directories_of_their_own(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_SWEEP_ID", "s1w2")
+    monkeypatch.setenv("WANDB_RUN_ID", "r3")
+    options = ["fit", "--config", str(tiny), "--trainer.max_steps=1"]
+    assert main([*options, "--ckpt_path=last"]) == 0
+    assert (tmp_path / "runs/s1w2/r3/finished.json").is_file()
+    monkeypatch.setenv("WANDB_RUN_ID", "r4")
+    assert main([*options, f"--run_dir={tmp_path / 'elsewhere'}", "--wandb=offline"]) == 0
+    assert json.loads((tmp_path / "elsewhere/run.json").read_text()) == {"wandb_id": "r4"}
+    assert {path.name for path in (tmp_path / "runs/s1w2").iterdir()} == {"r3"}
 
 
 def test_subtractors_see_the_frames_before(run: Run, tmp_path: Path, cdnet: Path) -> None:

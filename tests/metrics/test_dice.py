@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from datetime import timedelta
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import Tensor
+from two_processes import TwoProcesses
 
 from bgsub_lightning.metrics import (
     DICE_UNITS,
@@ -130,21 +127,14 @@ def test_each_scene_has_its_sums_and_the_order_does_not_matter() -> None:
     assert own.by_scene() == {"a/two": [0, 0, 0, 1]}
 
 
-def one_of_two(rank: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group(
-        "gloo", init_method=f"file://{folder}/init", rank=rank, world_size=2, timeout=timedelta(seconds=60)
-    )
-    own, at_thresholds = count(range(5) if rank == 0 else range(5, 12))  # rank 0 has no frame of the third scene
-    Path(folder, f"{rank}.json").write_text(json.dumps([own.by_scene(), at_thresholds.by_scene()]))
-    dist.destroy_process_group()
+def one_of_two(rank: int) -> list[Any]:
+    parts = count(range(5) if rank == 0 else range(5, 12))  # rank 0 has no frame of the third scene
+    return [metric.by_scene() for metric in parts]
 
 
-def test_two_processes_sum_what_one_sums(tmp_path: Path) -> None:
+def test_two_processes_sum_what_one_sums(two_processes: TwoProcesses) -> None:
     expected = [metric.by_scene() for metric in count(range(12))]
-    mp.spawn(one_of_two, (str(tmp_path),), nprocs=2)
-    for rank in range(2):
-        assert json.loads((tmp_path / f"{rank}.json").read_text()) == expected
+    assert two_processes(one_of_two) == [expected, expected]
 
 
 def test_averagings_of_mean_dice() -> None:

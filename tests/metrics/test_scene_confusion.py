@@ -1,15 +1,12 @@
 from __future__ import annotations
 
-import json
-from datetime import timedelta
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import Tensor
+from two_processes import TwoProcesses
 
 from bgsub_lightning.metrics import FIGURES, SceneConfusion, confusion_counts, scores
 
@@ -132,20 +129,14 @@ def count(numbers: range) -> SceneConfusion:
     return metric
 
 
-def one_of_two(rank: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group(
-        "gloo", init_method=f"file://{folder}/init", rank=rank, world_size=2, timeout=timedelta(seconds=60)
-    )
-    metric = count(range(5) if rank == 0 else range(5, 20))  # rank 0 has no frame of the second and the third scene
-    Path(folder, f"{rank}.json").write_text(json.dumps(metric.by_scene()))
-    dist.destroy_process_group()
+def one_of_two(rank: int) -> dict[str, Any]:
+    return count(
+        range(5) if rank == 0 else range(5, 20)
+    ).by_scene()  # rank 0 has no frame of the second and the third scene
 
 
-def test_two_processes_count_what_one_counts(tmp_path: Path) -> None:
+def test_two_processes_count_what_one_counts(two_processes: TwoProcesses) -> None:
     expected = count(range(20)).by_scene()
     assert sum(map(sum, expected.values())) > 0
     assert list(expected) == list(SCENES)
-    mp.spawn(one_of_two, (str(tmp_path),), nprocs=2)
-    for rank in range(2):
-        assert json.loads((tmp_path / f"{rank}.json").read_text()) == expected
+    assert two_processes(one_of_two) == [expected, expected]

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from datetime import timedelta
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import Tensor
+from two_processes import TwoProcesses
 
 from bgsub_lightning.metrics import THRESHOLDS, ThresholdConfusion, confusion_counts, threshold_counts
 
@@ -109,20 +106,12 @@ def count(numbers: range) -> ThresholdConfusion:
     return metric
 
 
-def one_of_two(rank: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group(
-        "gloo", init_method=f"file://{folder}/init", rank=rank, world_size=2, timeout=timedelta(seconds=60)
-    )
-    metric = count(range(3) if rank == 0 else range(3, 7))  # rank 0 has no frame of the third scene
-    Path(folder, f"{rank}.json").write_text(json.dumps(metric.by_scene()))
-    dist.destroy_process_group()
+def one_of_two(rank: int) -> dict[str, Any]:
+    return count(range(3) if rank == 0 else range(3, 7)).by_scene()  # rank 0 has no frame of the third scene
 
 
-def test_two_processes_count_what_one_counts(tmp_path: Path) -> None:
+def test_two_processes_count_what_one_counts(two_processes: TwoProcesses) -> None:
     expected = count(range(7)).by_scene()
     assert list(expected) == ["a/one", "b/three"]
     assert np.shape(expected["a/one"]) == (101, 4)
-    mp.spawn(one_of_two, (str(tmp_path),), nprocs=2)
-    for rank in range(2):
-        assert json.loads((tmp_path / f"{rank}.json").read_text()) == expected
+    assert two_processes(one_of_two) == [expected, expected]

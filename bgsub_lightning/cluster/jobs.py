@@ -1,0 +1,80 @@
+"""Which job is at which run: ``job.json`` of its folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bgsub_lightning.errors import UserError
+from bgsub_lightning.files import whole_file
+
+FILE = "job.json"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job that was submitted.
+
+    Attributes:
+        number: SLURM's number of it.
+        command: What it runs, as a line.
+        log: Its log, with ``%a`` for the task of an array.
+        submitted: When, in ISO format.
+        runs: For each of its tasks the directory of the run; a single job has one.
+        is_array: Whether it is an array.
+        report: The job that makes the table of an array, and its log.
+    """
+
+    number: str
+    command: str
+    log: str
+    submitted: str
+    runs: tuple[str, ...]
+    is_array: bool = False
+    report: tuple[str, str] | None = None
+
+    def save(self, folder: Path) -> None:
+        """Write it into a folder."""
+        with whole_file(folder / FILE) as partial:
+            partial.write_text(json.dumps(asdict(self), indent=1) + "\n")
+
+    @staticmethod
+    def load(folder: Path) -> Job | None:
+        """Read that of a folder; ``None`` if there is none.
+
+        Raises:
+            UserError: If the file is damaged.
+        """
+        try:
+            content = json.loads((folder / FILE).read_text())
+            values: dict[str, Any] = {
+                name: tuple(value) if isinstance(value, list) else value for name, value in content.items()
+            }
+            return Job(**values)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise UserError(f"{folder / FILE}: is no job.json, or it was cut off. Delete it.") from error
+
+    def task(self, index: int) -> str:
+        """Return SLURM's number of a task."""
+        return f"{self.number}_{index}" if self.is_array else self.number
+
+    def log_of(self, index: int) -> Path:
+        """Return the log of a task."""
+        return Path(self.log.replace("%a", str(index)))
+
+
+def find_jobs(folder: Path) -> list[Job]:
+    """Find the jobs of a run, of a campaign, or of all runs beneath a folder.
+
+    Raises:
+        UserError: If there is none.
+    """
+    files = [folder / FILE] if (folder / FILE).is_file() else sorted(folder.rglob(FILE))
+    jobs = [job for file in files if (job := Job.load(file.parent))]
+    if not jobs:
+        raise UserError(f"{folder}: no job was submitted for a run here (there is no {FILE}).")
+    return jobs

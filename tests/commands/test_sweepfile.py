@@ -1,0 +1,258 @@
+"""Sweep files: enumeration and distributions are W&B's, and what it lets through is found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from sweeps.params import HyperParameter
+
+from bgsub_lightning.commands.sweepfile import Choice, Range, read_sweep
+from bgsub_lightning.errors import UserError
+from sweeps import next_runs
+
+COMMAND = ["${env}", "python", "-m", "bgsub_lightning", "fit", "--config", "tiny.yaml", "--config", "${args_json_file}"]
+GRID: dict[str, Any] = {
+    "method": "grid",
+    "metric": {"name": "val/f_measure", "goal": "maximize"},
+    "parameters": {
+        "trainer": {"parameters": {"max_epochs": {"value": 3}}},
+        "model": {
+            "parameters": {
+                "init_args": {
+                    "parameters": {
+                        "lr": {"values": [0.01, 0.001]},
+                        "maps": {"min": 3, "max": 5},
+                        "taus": {"values": [[1, 5], [], None]},
+                    }
+                }
+            }
+        },
+        "data.init_args.flip": {"distribution": "q_uniform", "min": 0.0, "max": 0.75, "q": 0.25},
+    },
+    "command": COMMAND,
+}
+
+
+def written(folder: Path, **changes: Any) -> Path:
+    path = folder / "sweep.yaml"
+    content = {key: value for key, value in {**GRID, **changes}.items() if value is not None}
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return path
+
+
+def error(folder: Path, **changes: Any) -> str:
+    with pytest.raises(UserError) as told:
+        read_sweep(written(folder, **changes))
+    assert str(folder / "sweep.yaml") in str(told.value)
+    return str(told.value)
+
+
+def of(folder: Path, given: Any, method: str = "random") -> Choice | Range:
+    return read_sweep(written(folder, method=method, parameters={"a.b": given})).parameters["a.b"]
+
+
+def test_grid_is_that_of_wandb(tmp_path: Path) -> None:
+    sweep = read_sweep(written(tmp_path))
+    ours = [sweep.values(point) for point in sweep.grid()]
+    runs = [run for run in next_runs(GRID, [], n=1000) if run is not None]
+    theirs = []
+    for run in runs:
+        config = {key: value["value"] for key, value in run.config.items()}
+        model = {f"model.init_args.{key}": value for key, value in config["model"]["init_args"].items()}
+        flip = {"data.init_args.flip": config["data.init_args.flip"]}
+        theirs.append({"trainer.max_epochs": config["trainer"]["max_epochs"], **model, **flip})
+    assert len(ours) == 2 * 3 * 3 * 3
+    assert sorted(map(repr, (sorted(each.items()) for each in ours))) == sorted(
+        map(repr, (sorted(each.items()) for each in theirs))
+    )
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"min": 0.5, "max": 2.5},
+        {"min": 0, "max": 1.5},
+        {"distribution": "uniform", "min": 1, "max": 3},
+        {"distribution": "log_uniform_values", "min": 1e-5, "max": 1e-1},
+        {"distribution": "log_uniform", "min": -9.0, "max": -2.0},
+        {"distribution": "q_uniform", "min": 0.0, "max": 3.0, "q": 0.5},
+        {"distribution": "q_uniform", "min": 0, "max": 30, "q": 8},
+        {"distribution": "q_log_uniform_values", "min": 4, "max": 256, "q": 4},
+        {"distribution": "q_log_uniform", "min": 0.0, "max": 5.0},
+    ],
+    ids=str,
+)
+def test_ranges_are_those_of_wandb(given: dict[str, Any], tmp_path: Path) -> None:
+    """The same number in [0, 1) gives the same value by W&B's own engine."""
+    ours, theirs = of(tmp_path, given), HyperParameter("a", given)
+    for uniform in np.linspace(0.003, 0.997, 41).tolist():
+        assert ours.value(ours.draw(uniform)) == pytest.approx(float(theirs.ppf(uniform)), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("given", "low", "high"),
+    [
+        ({"distribution": "inv_log_uniform", "min": 2.0, "max": 5.0}, np.exp(-5), np.exp(-2)),
+        ({"distribution": "inv_log_uniform_values", "min": 0.01, "max": 1.0}, 0.01, 1.0),
+    ],
+    ids=str,
+)
+def test_inverse_ranges_are_those_of_wandb(given: dict[str, Any], low: float, high: float, tmp_path: Path) -> None:
+    """The logarithm of 1/x is uniform, and so is that of x."""
+    ours, theirs = of(tmp_path, given), HyperParameter("a", given)
+    assert (ours.draw(0.0), ours.draw(1.0)) == (pytest.approx(low), pytest.approx(high))
+    values = [float(theirs.ppf(uniform)) for uniform in np.linspace(0.003, 0.997, 41).tolist()]
+    drawn = [ours.draw(uniform) for uniform in np.linspace(0.003, 0.997, 41).tolist()]
+    assert sorted(values) == pytest.approx(sorted(drawn))
+
+
+def test_whole_numbers_and_their_types(tmp_path: Path) -> None:
+    whole = of(tmp_path, {"min": 2, "max": 4})
+    assert [whole.draw(uniform) for uniform in (0.0, 0.33, 0.34, 0.66, 0.67, 0.999)] == [2, 2, 3, 3, 4, 4]
+    eights = of(tmp_path, {"distribution": "q_log_uniform_values", "min": 8, "max": 64, "q": 8})
+    assert isinstance(eights.value(eights.draw(0.4)), int)
+    tenths = of(tmp_path, {"distribution": "q_uniform", "min": 0.0, "max": 1.0, "q": 0.1})
+    assert tenths.value(0.31) == 0.3  # and not 0.30000000000000004
+    assert isinstance(of(tmp_path, {"min": 0, "max": 1.0}).draw(0.5), float)
+
+
+def test_choices_are_drawn_by_their_probabilities(tmp_path: Path) -> None:
+    choice = of(tmp_path, {"values": ["a", None, [1, 2]], "probabilities": [0.5, 0.0, 0.5]})
+    drawn = [choice.value(choice.draw(uniform)) for uniform in (0.0, 0.49, 0.5, 0.99)]
+    assert drawn == ["a", "a", [1, 2], [1, 2]]
+    assert choice.labels == ["a", None, "[1, 2]"]  # what a study can store
+    assert "with probabilities" in str(choice)
+
+
+def test_a_trial_draws_the_same_whoever_draws_it(tmp_path: Path) -> None:
+    sweep = read_sweep(written(tmp_path, method="random"))
+    assert sweep.drawn(3) == sweep.drawn(3)
+    assert len({repr(sweep.drawn(number)) for number in range(20)}) > 15
+
+
+def test_options_are_what_fit_reads(tmp_path: Path) -> None:
+    sweep = read_sweep(written(tmp_path))
+    assert sweep.options == ("--config=tiny.yaml",)
+    assert sweep.options_of(sweep.grid()[8]) == [
+        "--trainer.max_epochs=3",
+        "--model.init_args.lr=0.01",
+        "--model.init_args.maps=3",
+        "--model.init_args.taus=null",
+        "--data.init_args.flip=0.5",
+    ]
+    assert sweep.label(sweep.grid()[8]) == "lr 0.01, maps 3, taus null, flip 0.5"
+    assert sweep.folder(8, sweep.grid()[8]) == "lr_0.01_maps_3_taus_null_flip_0.5"
+
+
+def test_names_are_as_short_as_they_can_be(tmp_path: Path) -> None:
+    two = {"values": [1, 2]}
+    names = ("model.init_args.metric.lr", "model.init_args.segment.lr", "data.init_args.fold")
+    sweep = read_sweep(written(tmp_path, parameters=dict.fromkeys(names, two)))
+    assert list(sweep.short_names.values()) == ["metric.lr", "segment.lr", "fold"]
+
+
+@pytest.mark.parametrize(
+    ("given", "first", "eta", "strict"),
+    [
+        ({"min_iter": 3}, 3, 3, True),
+        ({"min_iter": 2, "eta": 4, "strict": False}, 2, 4, False),
+        ({"max_iter": 27, "s": 2}, 3, 3, True),
+        ({"max_iter": 16, "s": 3, "eta": 2}, 2, 2, True),
+        ({"max_iter": 4, "s": 9, "eta": 2}, 1, 2, True),
+    ],
+)
+def test_hyperband(given: dict[str, Any], first: int, eta: int, strict: bool, tmp_path: Path) -> None:
+    band = read_sweep(written(tmp_path, early_terminate={"type": "hyperband", **given})).hyperband
+    assert band is not None
+    assert (band.first, band.eta, band.strict) == (first, eta, strict)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"method": None}, "is no sweep file"),
+        ({"method": "genetic"}, "method: must be grid, random or bayes, got 'genetic'"),
+        ({"paramters": {}}, "paramters: is no key of a sweep file. Did you mean parameters"),
+        ({"job": "x"}, "job: is for W&B's own machinery"),
+        ({"metric": None}, "metric: tell what trials are compared by"),
+        ({"metric": {"name": "val/f_measure", "goal": "more"}}, "metric: must hold a name, and the goal"),
+        ({"metric": {"name": "val/f_measure", "target": 0.9}}, "metric: must hold a name, and the goal"),
+        ({"metric": {"name": "test/f_measure"}}, "test frames are never looked at"),
+        ({"run_cap": 0}, "run_cap: must be a whole number from 1, got 0"),
+        ({"run_cap": True}, "run_cap: must be a whole number from 1, got True"),
+        ({"parameters": {}}, "parameters: must hold a parameter at least"),
+        ({"parameters": {"model": {"parameters": {}}}}, "parameters.model: must hold a parameter at least"),
+        ({"early_terminate": "hyperband"}, "early_terminate: must have `type: hyperband`"),
+        ({"early_terminate": {"type": "hyperband", "mini": 3}}, "early_terminate.mini: is unknown"),
+        ({"early_terminate": {"type": "hyperband", "min_iter": 0}}, "min_iter: a whole number from 1"),
+        ({"early_terminate": {"type": "hyperband", "min_iter": 1, "eta": 1.5}}, "eta: a whole number from 2"),
+        ({"early_terminate": {"type": "hyperband", "max_iter": 9}}, "needs min_iter, or max_iter and s"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_run(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+    assert message in error(tmp_path, **changes)
+
+
+@pytest.mark.parametrize(
+    ("given", "message", "method"),
+    [
+        (3, "must say its values", "random"),
+        ({"values": []}, "values: must be a list of at least one", "random"),
+        ({"values": [1, 2, 1]}, "1 is there twice", "random"),
+        ({"values": [1, 2], "probabilities": [1.0]}, "one from 0 for each of the 2 values", "random"),
+        ({"values": [1, 2], "probabilities": [0.5, 0.5]}, "for `method: random` alone", "bayes"),
+        ({"value": 1, "max": 2}, "constant has value; max is wrong or missing", "random"),
+        ({"min": 1}, "max is wrong or missing", "random"),
+        ({"distribution": "unifrom", "min": 0, "max": 1}, "Did you mean uniform", "random"),
+        ({"distribution": "normal"}, "normal: has no bounds, and Optuna searches bounded ranges", "bayes"),
+        ({"min": 0.0, "max": "1e-4"}, "max: a number is needed, got '1e-4'. YAML reads 1e-4 as text", "random"),
+        ({"distribution": "int_uniform", "min": 0, "max": 1.5}, "max: a whole number is needed, got 1.5", "random"),
+        ({"min": 3, "max": 2}, "min is above max", "random"),
+        ({"min": 1.0, "max": 1.0}, "min must be below max", "random"),
+        ({"distribution": "log_uniform_values", "min": 0.0, "max": 1.0}, "needs numbers above 0, got 0.0", "random"),
+        ({"distribution": "q_uniform", "min": 0, "max": 1, "q": 0}, "q: a number above 0", "random"),
+        ({"min": 0.0, "max": 1.0}, "a grid has no end over a range of floats", "grid"),
+        ({"distribution": "log_uniform_values", "min": 1, "max": 9}, "a grid has no end over a range", "grid"),
+    ],
+    ids=str,
+)
+def test_parameters_that_cannot_be_searched(given: Any, message: str, method: str, tmp_path: Path) -> None:
+    told = error(tmp_path, method=method, parameters={"model": {"parameters": {"lr": given}}})
+    assert message in told
+    assert "parameters.model.lr" in told
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (None, "command: must be a list of words"),
+        ("python train.py", "command: must be a list of words"),
+        (["python", "train.py", "${args}"], "does not run bgsub_lightning"),
+        ([*COMMAND[:4], "test", *COMMAND[5:]], "tests look at frames that no choice may see"),
+        ([*COMMAND[:7], "--config", "${args_jsn_file}"], "is no macro of W&B. Did you mean args_json_file"),
+        ([*COMMAND[:7], "${args}"], "the parameters must come as the last configuration"),
+        ([*COMMAND[:7], "${args_no_boolean_flags}"], "the parameters must come as the last configuration"),
+        (COMMAND[:7], "the parameters must come as the last configuration"),
+        ([*COMMAND[:5], *COMMAND[7:9], *COMMAND[5:7]], "the parameters must come as the last configuration"),
+        ([*COMMAND[:5], "--seed_everything=1", *COMMAND[5:]], "takes its --config before all other options"),
+        ([*COMMAND, "--run_dir=x"], "each trial has a run directory of its own"),
+        ([*COMMAND, "--trainer.max_epochs=2"], "command: tells trainer.max_epochs, which is among the parameters"),
+    ],
+    ids=str,
+)
+def test_commands_that_do_not_work(command: Any, message: str, tmp_path: Path) -> None:
+    assert message in error(tmp_path, command=command)
+
+
+def test_files_that_are_none(tmp_path: Path) -> None:
+    for content, message in (("a: [", "is no YAML"), ("- 1", "is no sweep file"), ("model: {}", "is no sweep file")):
+        (tmp_path / "x.yaml").write_text(content)
+        with pytest.raises(UserError, match=message):
+            read_sweep(tmp_path / "x.yaml")
+    with pytest.raises(UserError, match="cannot be read"):
+        read_sweep(tmp_path / "none.yaml")
