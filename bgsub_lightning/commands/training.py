@@ -288,7 +288,7 @@ class TrainingCLI(LightningCLI):
 
     def _run_id(self) -> str:
         """Return the run's id at W&B, the same each time the run is continued."""
-        if rank_zero_only.rank:
+        if getattr(rank_zero_only, "rank", 0):
             return ""  # of a logger that writes nothing
         path = self.run_dir / "run.json"
         if not path.is_file():

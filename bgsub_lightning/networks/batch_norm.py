@@ -44,7 +44,7 @@ def separate(network: nn.Module) -> None:
     """Undo :func:`synchronise`."""
     for part in network.modules():
         if type(part) is SyncBatchNorm:
-            part.__class__ = nn.BatchNorm2d
+            part.__class__ = nn.BatchNorm2d  # type: ignore[assignment]
 
 
 class _Sum(torch.autograd.Function):

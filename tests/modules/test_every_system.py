@@ -213,12 +213,15 @@ def test_gradients_of_two_processes_are_those_of_the_doubled_batch(experiment: M
     """At each step of each stage, and so are the weights in the end; no frame is seen twice."""
     run = experiment(system)
     (one,), both = run.fitted(1), run.fitted(2)
-    tolerance = {"rtol": 1e-4, "atol": 1e-6} if run.name == "Siamese" else {"rtol": 1e-7, "atol": 1e-10}
+    rounding = 1e-6 if run.name == "Siamese" else 1e-12  # its features and distances are in single precision always
     assert len(one["gradients"]) == len(both[0]["gradients"]) >= 2
     for step, expected in enumerate(one["gradients"]):
         drawn = [frame for each in both for frame in each["frames"][step]]
         np.testing.assert_allclose(sorted(drawn), sorted(one["frames"][step]), rtol=1e-12)
         assert len(set(drawn)) == len(drawn) >= 2
+        largest = max(float(gradient.abs().max()) for gradient in expected.values())
+        assert largest > 0
+        tolerance = {"rtol": 100 * rounding, "atol": rounding * largest}  # a bias before a normalisation has none
         assert expected.keys() <= both[0]["gradients"][step].keys()
         for name, found in both[0]["gradients"][step].items():
             assert torch.equal(found, both[1]["gradients"][step][name])
@@ -227,7 +230,8 @@ def test_gradients_of_two_processes_are_those_of_the_doubled_batch(experiment: M
     last = [content(run.folder / f"run{processes}/checkpoints/last.ckpt") for processes in (1, 2)]
     assert last[0]["global_step"] == last[1]["global_step"]
     for name, value in last[0]["state_dict"].items():
-        torch.testing.assert_close(last[1]["state_dict"][name], value, **tolerance)
+        # Adam makes steps of gradients that are nothing but rounding
+        torch.testing.assert_close(last[1]["state_dict"][name], value, rtol=1e4 * rounding, atol=1e4 * rounding)
 
 
 @pytest.mark.slow
