@@ -409,7 +409,7 @@ class TrainingCLI(LightningCLI):
 
     def _run_id(self) -> str:
         """Return the run's id at W&B, the same each time the run is continued; an agent tells its runs' ids."""
-        if rank_zero_only.rank:  # type: ignore[attr-defined]
+        if getattr(rank_zero_only, "rank", 0):
             return ""  # of a logger that writes nothing
         recorded = self._recorded()
         if "wandb_id" not in recorded:
