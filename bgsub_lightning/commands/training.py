@@ -112,6 +112,7 @@ _EXPECTED_WARNINGS = (
     ".*does not have many workers which may be a bottleneck",  # the number is the user's choice
     ".*compute.*method of metric (Scene|Threshold)Confusion was called before the.*update",  # a process without a frame
     "`torch.jit.script_method` is deprecated",  # inductor of torch 2.13
+    "The .grad attribute of a Tensor that is not a leaf Tensor",  # dynamo looks at the inputs of networks
     "There is a wandb run already in progress",
     "The `srun` command is available on your system but is not used",  # `submit` writes it into its scripts
     "Checkpoint directory .* exists and is not empty",  # a run that is continued
