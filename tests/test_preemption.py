@@ -163,7 +163,15 @@ def test_slurm_requeues_once_the_state_is_saved(
     program.write_text(f'#!/bin/sh\nls "{tmp_path}/run/checkpoints" > "{tmp_path}/then"\necho "$@" >> "{said}"\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
-    job = {"NTASKS": "1", "JOB_NAME": "train", "JOB_ID": "7", "PROCID": "0", "LOCALID": "0", "NODEID": "0"}
+    job = {
+        "NTASKS": "1",
+        "JOB_NAME": "train",
+        "JOB_ID": "7",
+        "STEP_ID": "0",
+        "PROCID": "0",
+        "LOCALID": "0",
+        "NODEID": "0",
+    }
     job |= {"ARRAY_JOB_ID": "5", "ARRAY_TASK_ID": "2"} if array else {}
     for key, value in job.items():
         monkeypatch.setenv(f"SLURM_{key}", value)
