@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from slurm_cluster import Cluster, holds_within
+from slurm_cluster import NEEDED, Cluster, holds_within, slurm_cluster
 from tiny_training import assert_alike, content
 
 from bgsub_lightning.cli import main
@@ -22,6 +24,17 @@ Submit = Callable[..., tuple[int, str]]
 
 PATIENCE = 600
 """Seconds after which something hangs."""
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """A cluster of two nodes with two cores each."""
+    if os.geteuid() != 0:
+        pytest.skip("the daemons of SLURM need root")
+    if missing := [name for name in NEEDED if shutil.which(name) is None]:
+        pytest.skip(f"needs SLURM (apt-get install slurm-wlm slurm-client munge): no {', '.join(missing)}")
+    with slurm_cluster() as running:
+        yield running
 
 
 @pytest.fixture
