@@ -88,9 +88,16 @@ class Gallery(Callback):
             return np.unpackbits(bits, count=width * height).reshape(height, width).astype(np.bool_)
 
         write_pictures(folder, [frame for _, frame in kept if frame in self.places], pixels, prediction)
-        self.masks.close()
-        self.masks = None
+        self._close()
         if trainer.is_global_zero and kept:
             write_index(folder, kept)
             count = len({frame for _, frame in kept})
             console.print(f"{folder} has pictures of {count} frames: best, median, worst, most foreground by category.")
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:  # noqa: D102
+        self._close()
+
+    def _close(self) -> None:
+        if self.masks is not None:
+            self.masks.close()
+            self.masks = None

@@ -111,6 +111,7 @@ _EXPECTED_WARNINGS = (
     "You're resuming from a checkpoint that ended before the epoch ended",  # our batches are drawn by their number
     ".*does not have many workers which may be a bottleneck",  # the number is the user's choice
     ".*compute.*method of metric (Scene|Threshold)Confusion was called before the.*update",  # a process without a frame
+    "`torch.jit.script_method` is deprecated",  # inductor of torch 2.13
     "There is a wandb run already in progress",
     "The `srun` command is available on your system but is not used",  # `submit` writes it into its scripts
     "Checkpoint directory .* exists and is not empty",  # a run that is continued

@@ -81,6 +81,7 @@ def test_own_network_and_own_augmentation(cdnet: Path, tmp_path: Path, monkeypat
         "--model.init_args.channels=2",
         "--trainer.accelerator=cpu",
         "--wandb=disabled",
+        "--trainer.log_every_n_steps=1",
     ]
     options = ["--trainer.max_steps=2", f"--data.init_args.augment={augment}", "--trainer.limit_val_batches=1"]
     assert main(["fit", *common, *options, "--trainer.val_check_interval=2"]) == 0

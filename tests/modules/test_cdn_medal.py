@@ -282,7 +282,7 @@ def test_best_is_of_the_final_stage_and_after_density_is_kept(root: Path, run: P
         system, datamodule(root, system)
     )
     folder = tmp_path / "run/checkpoints"
-    assert {path.name for path in folder.iterdir()} == {"after_density.ckpt", "best.ckpt", "last.ckpt"}
+    assert {path.name for path in folder.iterdir()} == {"after_density.ckpt", "best.ckpt", "last.ckpt", "previous.ckpt"}
     assert not any(saved for step, saved in seen if step <= 6)  # it is looked at before that of step 6 is saved
     assert all(saved for step, saved in seen if step > 6)
     assert content(folder / "best.ckpt")["global_step"] > 5

@@ -213,7 +213,7 @@ def test_gradients_of_two_processes_are_those_of_the_doubled_batch(experiment: M
     """At each step of each stage, and so are the weights in the end; no frame is seen twice."""
     run = experiment(system)
     (one,), both = run.fitted(1), run.fitted(2)
-    rounding = 1e-6 if run.name == "Siamese" else 1e-12  # its features and distances are in single precision always
+    rounding = 1e-6 if run.name == "Siamese" else 1e-10  # its features and distances are in single precision always
     assert len(one["gradients"]) == len(both[0]["gradients"]) >= 2
     for step, expected in enumerate(one["gradients"]):
         drawn = [frame for each in both for frame in each["frames"][step]]
@@ -231,7 +231,7 @@ def test_gradients_of_two_processes_are_those_of_the_doubled_batch(experiment: M
     assert last[0]["global_step"] == last[1]["global_step"]
     for name, value in last[0]["state_dict"].items():
         # Adam makes steps of gradients that are nothing but rounding
-        torch.testing.assert_close(last[1]["state_dict"][name], value, rtol=1e4 * rounding, atol=1e4 * rounding)
+        torch.testing.assert_close(last[1]["state_dict"][name], value, rtol=100 * rounding, atol=100 * rounding)
 
 
 @pytest.mark.slow

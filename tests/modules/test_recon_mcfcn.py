@@ -423,7 +423,7 @@ def test_validation_changes_nothing(run: Path, root: Path, tmp_path: Path) -> No
         assert not moved(expected, found, ""), step
     assert watcher.modes == [(True, False)] * 4 + [(False, True)] * 3 + [(True, True)] * 3
     folder = tmp_path / "validated/checkpoints"
-    names = {"after_reconstruct.ckpt", "after_segment.ckpt", "best.ckpt", "last.ckpt"}
+    names = {"after_reconstruct.ckpt", "after_segment.ckpt", "best.ckpt", "last.ckpt", "previous.ckpt"}
     assert {path.name for path in folder.iterdir()} == names
     assert content(folder / "best.ckpt")["global_step"] > FIRST_OF_JOINT
     for name, step in (("reconstruct", FIRST_OF_SEGMENT), ("segment", FIRST_OF_JOINT)):

@@ -424,7 +424,7 @@ def test_validation_changes_nothing(run: Path, root: Path, tmp_path: Path) -> No
     for step in range(1, STEPS + 1):
         assert not moved(weights(run / f"step={step}.ckpt"), weights(tmp_path / f"b/step={step}.ckpt"), ""), step
     folder = tmp_path / "validated/checkpoints"
-    assert {path.name for path in folder.iterdir()} == {"after_metric.ckpt", "best.ckpt", "last.ckpt"}
+    assert {path.name for path in folder.iterdir()} == {"after_metric.ckpt", "best.ckpt", "last.ckpt", "previous.ckpt"}
     assert content(folder / "best.ckpt")["global_step"] > FIRST_OF_SEGMENT
 
 

@@ -149,7 +149,7 @@ def test_picture(tmp_path: Path, count: int) -> None:
             "curve.png",
             {"videos": {"a/one": replace(video(20), threshold_counts=[])}},
             1.0,
-            "old: its scores.json has no counts at other thresholds than its own: .* Run the test again.",
+            "old: its scores.json has no counts at other thresholds than its own, because .* Run the test again.",
         ),
     ],
 )
