@@ -39,7 +39,7 @@ def source_tree(folder: Path = Path(bgsub_lightning.__file__).parent) -> dict[st
             return None
         changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
         return {"commit": _git(folder, "rev-parse", "HEAD"), "dirty": bool(changed)}
-    except (OSError, subprocess.CalledProcessError):
+    except (OSError, subprocess.SubprocessError):
         return None
 
 
@@ -51,5 +51,5 @@ def device_name(device: torch.device) -> str:
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(folder), *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]  # a user may be at work in there
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=20).stdout.strip()
