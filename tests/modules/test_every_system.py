@@ -258,7 +258,7 @@ def test_scores_of_two_processes_are_those_of_one(experiment: Make, system: str)
         run.fitted(2)
         (alone,) = run("validate", 1, run="run2")
         for logged in run("validate", 2, "--data.init_args.eval_batch_size=5", run="run2"):
-            assert logged.pop("val/loss") == pytest.approx(alone["val/loss"], rel=1e-9)
+            assert logged.pop("val/loss") == pytest.approx(alone["val/loss"], rel=1e-6)  # a mean in single precision
             assert logged == {name: value for name, value in alone.items() if name != "val/loss"}
     found = []
     for processes, size in ((1, 3), (2, 3), (2, 5)):
