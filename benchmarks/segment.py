@@ -34,7 +34,8 @@ from bgsub_lightning.frames import read_image
 from bgsub_lightning.live import BASELINES, Frame, Subtractor, System, load_system, open_outputs, open_source
 from bgsub_lightning.live.segmenting import segment_frames
 from bgsub_lightning.live.sources import Source
-from bgsub_lightning.live.system import build, description
+from bgsub_lightning.live.system import build
+from bgsub_lightning.provenance import describe_system
 from bgsub_lightning.scenes import CDnet2014, synthetic
 
 EXPERIMENTS = ("bmn_bsn_small", "cdn_medal_small", "recon_mcfcn_small", "crossnet_small", "siamese_small")
@@ -58,7 +59,7 @@ def system_of(name: str) -> System:
     if name in BASELINES:
         return load_system(name)
     torch.manual_seed(0)
-    return build(yaml.safe_load(description(merged(Path(f"experiments/{name}.yaml")))), Path(name))
+    return build(yaml.safe_load(describe_system(merged(Path(f"experiments/{name}.yaml")))), Path(name))
 
 
 def seconds_of(action: Callable[[], object]) -> float:

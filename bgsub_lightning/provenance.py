@@ -1,4 +1,4 @@
-"""What a run was made with: versions, the state of the source tree, the machine."""
+"""What a run was made with: versions, the state of the source tree, the machine, the system's configuration."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import lightning
 import numpy
 import torch
+import yaml
 
 import bgsub_lightning
 
@@ -41,6 +42,17 @@ def source_tree(folder: Path = Path(bgsub_lightning.__file__).parent) -> dict[st
         return {"commit": _git(folder, "rev-parse", "HEAD"), "dirty": bool(changed)}
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def describe_system(config: dict[str, Any]) -> str:
+    """Tell in YAML how a system is built: what a checkpoint keeps, so that the file alone is enough to use it.
+
+    Args:
+        config: Configuration of ``fit``, with ``model`` and ``data``.
+    """
+    data = config["data"].get("init_args", config["data"])
+    told = {"model": config["model"], "size": data.get("size"), "flow": data.get("flow")}
+    return yaml.safe_dump(told, sort_keys=False)
 
 
 def device_name(device: torch.device) -> str:

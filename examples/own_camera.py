@@ -1,7 +1,4 @@
-"""What moves before a camera, in a window: `python examples/own_camera.py [CHECKPOINT] [CAMERA]`; Esc ends it.
-
-The window needs OpenCV's graphical build; with the headless one, which this project installs, boxes are printed.
-"""
+"""The boxes of what moves before a camera: `python examples/own_camera.py [CHECKPOINT] [CAMERA]`; Ctrl-C ends it."""
 
 import sys
 

@@ -9,7 +9,6 @@ from bgsub_lightning.callbacks.checkpoints import (
     LastCheckpoint,
     StageCheckpoints,
     checkpoints_of,
-    damage,
     newest_checkpoint,
 )
 from bgsub_lightning.callbacks.compiled import Compile
@@ -36,6 +35,5 @@ __all__ = [
     "ScoreWriter",
     "StageCheckpoints",
     "checkpoints_of",
-    "damage",
     "newest_checkpoint",
 ]

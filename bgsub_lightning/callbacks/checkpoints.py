@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import os
-import pickle
 import signal
-import struct
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -19,13 +14,13 @@ from lightning.pytorch import Callback, LightningModule, Trainer, callbacks
 from lightning.pytorch.callbacks import ModelCheckpoint, Timer
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.trainer.states import TrainerFn
-from torch.serialization import get_unsafe_globals_in_checkpoint
 
 from bgsub_lightning.callbacks.stopping import StopSignals, requeue
 from bgsub_lightning.console import console
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import whole_file
 from bgsub_lightning.modules import BgsModule
+from bgsub_lightning.networks import damage
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 
@@ -238,26 +233,6 @@ def newest_checkpoint(run_dir: Path) -> Path | None:
         damaged.append(f"{path}: is damaged ({what}).")
     if damaged:
         raise UserError("\n".join([*damaged, f"No checkpoint is whole. Delete {run_dir} to train from the start."]))
-    return None
-
-
-def damage(path: Path) -> str | None:
-    """Say what is wrong with a checkpoint, all of whose bytes are read; ``None`` if it is whole.
-
-    torch.save writes an archive that holds a checksum for each tensor, which torch.load does not look at.
-    """
-    try:
-        if path.stat().st_size == 0:
-            return "it is empty"
-        with zipfile.ZipFile(path) as archive:
-            if not any(name.endswith("data.pkl") for name in archive.namelist()):
-                return "it is none of torch.save"
-            if spoilt := archive.testzip():
-                return f"wrong checksum of {spoilt}"
-        with contextlib.suppress(pickle.UnpicklingError):  # of what only an unsafe load could build
-            get_unsafe_globals_in_checkpoint(path)  # torch's own reader opens it, and nothing is built
-    except (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, struct.error) as error:
-        return str(error).partition("\n")[0]
     return None
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 import numpy as np
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from numpy.typing import NDArray
 
+from bgsub_lightning.callbacks.processes import gathered
 from bgsub_lightning.console import console
 from bgsub_lightning.data import EvaluationBatch
 from bgsub_lightning.frames import SceneFrames
@@ -70,12 +70,7 @@ class Gallery(Callback):
         folder = Path(trainer.default_root_dir) / "gallery"
         if trainer.is_global_zero:
             clear_gallery(folder)
-        frames = list(self.places)
-        if trainer.world_size > 1:
-            parts: list[Any] = [None] * trainer.world_size
-            torch.distributed.all_gather_object(parts, frames)
-            frames = [frame for part in parts for frame in part]
-        kept = chosen(frames)
+        kept = chosen(frame for part in gathered(trainer, list(self.places)) for frame in part)
         scenes = cast("BgsModule", pl_module).datamodule.frames_of("test").scenes
         pixels = {scene.key: SceneFrames(scene, None) for scene in scenes}
 

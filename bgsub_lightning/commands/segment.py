@@ -88,7 +88,7 @@ def segment(
     subtractor = Subtractor(
         system,
         device,
-        _pool(background, opened, pool, Subtractor(system, device).needs_pool),
+        _pool(background, opened, pool, system.needs_pool),
         every=max(1, round(every * opened.rate)),
         refresh=None if refresh is None else max(1, round(refresh * opened.rate)),
         batch_size=size,

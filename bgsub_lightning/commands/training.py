@@ -13,6 +13,7 @@ import uuid
 import warnings
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -45,7 +46,6 @@ from bgsub_lightning.callbacks import (
     ScoreWriter,
     StageCheckpoints,
     checkpoints_of,
-    damage,
     newest_checkpoint,
 )
 from bgsub_lightning.commands.includes import expand
@@ -56,10 +56,10 @@ from bgsub_lightning.console import console
 from bgsub_lightning.data import ScenesDataModule
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import whole_file
-from bgsub_lightning.live import description
 from bgsub_lightning.memory import keep_freed_memory
 from bgsub_lightning.modules import BgsModule
-from bgsub_lightning.provenance import device_name, source_tree, versions
+from bgsub_lightning.networks import damage
+from bgsub_lightning.provenance import describe_system, device_name, source_tree, versions
 
 
 def run_trainer(command: str, options: Sequence[str], cli: type[TrainingCLI] | None = None) -> TrainingCLI:
@@ -133,7 +133,11 @@ class SaveConfig(SaveConfigCallback):
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Add how the system is built, so that the file alone is enough to use it."""
-        checkpoint["system"] = description(yaml.safe_load(self.parser.dump(self.config, skip_none=False)))
+        checkpoint["system"] = self._system
+
+    @cached_property
+    def _system(self) -> str:
+        return describe_system(yaml.safe_load(self.parser.dump(self.config, skip_none=False)))
 
 
 class TrainingCLI(LightningCLI):

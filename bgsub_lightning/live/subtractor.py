@@ -90,14 +90,9 @@ class Subtractor:
         self.reset()
 
     @property
-    def needs_pool(self) -> bool:
-        """Whether the system is shown something that is made of the pool."""
-        return any(not entry.per_frame for entry in self.inputs)
-
-    @property
     def is_warm(self) -> bool:
         """Whether the pool has as many frames as are wanted; ``True`` for systems that need none."""
-        if not self.needs_pool or self._given:
+        if not self.system.needs_pool or self._given:
             return True
         return self.footage is not None and len(self.footage.pool) == self.footage.pool.maxlen
 
@@ -196,7 +191,7 @@ class Subtractor:
         modelled = [shown[title] for title in _BACKGROUNDS if title in shown]
         if modelled:
             rgb = (modelled[0].float().clamp(0, 1) * 255).round().byte().movedim(0, -1).cpu().numpy()
-        elif self.needs_pool and self.footage.pool:
+        elif self.system.needs_pool and self.footage.pool:
             rgb = self.footage.background
         else:
             return None
@@ -208,7 +203,7 @@ class Subtractor:
         count = max(POOL, self.references, len(self._given))
         self.footage = Footage(frame_size, self.system.size, flow, keeps(self.batch_size, self.taus), count)
         self.seen, self._renewed, self._next, self._opens = 0, 0, 1, True
-        if self.needs_pool:
+        if self.system.needs_pool:
             self.footage.pool.extend(self._given)
         elif self.streams:
             for number, image in enumerate(self._given, -len(self._given)):
@@ -222,10 +217,10 @@ class Subtractor:
         before = len(footage.pool)
         for image in images:
             grows = not self._given and len(footage.pool) < cast("int", footage.pool.maxlen)
-            if self.needs_pool and self.seen % self.every == 0 and (grows or self.refresh):
+            if self.system.needs_pool and self.seen % self.every == 0 and (grows or self.refresh):
                 footage.pool.append(image)
             self.seen += 1
-        if not self.needs_pool:
+        if not self.system.needs_pool:
             return False
         has = len(footage.pool)
         grown = has > before and (has & (has - 1) == 0 or has == footage.pool.maxlen)  # at 1, 2, 4, … frames

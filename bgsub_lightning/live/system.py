@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,8 @@ from jsonargparse import ArgumentParser, Namespace
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import DisFlow, FlowMethod
 from bgsub_lightning.modules import BgsModule, ClassicalSubtractor, ThresholdedDifference
+from bgsub_lightning.networks import damage
+from bgsub_lightning.provenance import describe_system
 
 BASELINES = ("MOG2", "KNN", "TemporalMedian")
 """Systems that need no checkpoint."""
@@ -30,7 +31,7 @@ class System:
         module: The system, in evaluation mode.
         size: Width and height of the network's input; ``None``: the frames' own.
         flow: What computes the optical flow that it sees.
-        told: How it is built, in YAML; see :func:`description`. Empty for baselines.
+        told: How it is built, in YAML; see :func:`bgsub_lightning.provenance.describe_system`. Empty for baselines.
     """
 
     name: str
@@ -38,6 +39,11 @@ class System:
     size: tuple[int, int] | None = None
     flow: FlowMethod = DisFlow()  # noqa: RUF009 (it cannot be changed)
     told: str = ""
+
+    @property
+    def needs_pool(self) -> bool:
+        """Whether it is shown something that is made of other frames than the newest."""
+        return any(not entry.per_frame for entry in self.module.inputs)
 
 
 def load_system(source: str | Path) -> System:
@@ -77,28 +83,13 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise UserError(f"{path}: there is no such checkpoint. Name one of `fit`, or one of {', '.join(BASELINES)}.")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if archive.testzip() is not None:
-                raise zipfile.BadZipFile
-        return dict(torch.load(path, map_location="cpu", weights_only=True))
-    except (OSError, zipfile.BadZipFile, RuntimeError, EOFError) as error:
-        raise UserError(f"{path}: is no checkpoint, or one that was cut off. Name another.") from error
-
-
-def description(config: Any) -> str:
-    """Tell in YAML how a system is built: what a checkpoint keeps.
-
-    Args:
-        config: Configuration of ``fit``, with ``model`` and ``data``.
-    """
-    data = config["data"].get("init_args", config["data"])
-    told = {"model": config["model"], "size": data.get("size"), "flow": data.get("flow")}
-    return yaml.safe_dump(told, sort_keys=False)
+    if what := damage(path):
+        raise UserError(f"{path}: is no checkpoint, or one that was cut off ({what}). Name another.")
+    return dict(torch.load(path, map_location="cpu", weights_only=True))
 
 
 def build(told: dict[str, Any], source: Path) -> System:
-    """Build a system, untrained, from what :func:`description` tells.
+    """Build a system, untrained, from what :func:`bgsub_lightning.provenance.describe_system` tells.
 
     Raises:
         UserError: If it cannot be built.
@@ -123,9 +114,9 @@ def build(told: dict[str, Any], source: Path) -> System:
 
 
 def _of_run(path: Path) -> str | None:
-    """The description of a checkpoint that has none, from the configuration of its run."""
+    """What a checkpoint tells that that has none, from the configuration of its run."""
     config = path.resolve().parent.parent / "config.yaml"
-    return description(yaml.safe_load(config.read_text())) if config.is_file() else None
+    return describe_system(yaml.safe_load(config.read_text())) if config.is_file() else None
 
 
 def _baseline(name: str) -> BgsModule:

@@ -9,7 +9,7 @@ from bgsub_lightning.networks.raft import RaftFlow
 from bgsub_lightning.networks.reconstruction import BackgroundReconstruction
 from bgsub_lightning.networks.siamese import SiameseNetwork
 from bgsub_lightning.networks.unet import UNet
-from bgsub_lightning.networks.weights import LoadReport, load_state_dict, load_vgg
+from bgsub_lightning.networks.weights import LoadReport, damage, load_state_dict, load_vgg
 
 __all__ = [
     "BackgroundReconstruction",
@@ -23,6 +23,7 @@ __all__ = [
     "RaftFlow",
     "SiameseNetwork",
     "UNet",
+    "damage",
     "load_state_dict",
     "load_vgg",
 ]

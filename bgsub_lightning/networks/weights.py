@@ -1,12 +1,17 @@
-"""Pretrained weights from a file or a URL: the only place where networks read files.
+"""Pretrained weights from a file or a URL, and whether such a file is whole: the only place where networks read files.
 
 Files are read without executing what code they may hold.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import pickle
 import re
+import struct
+import zipfile
+import zlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -18,6 +23,7 @@ from uuid import uuid4
 
 import torch
 from torch import Tensor
+from torch.serialization import get_unsafe_globals_in_checkpoint
 
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.networks.vgg import VGG_LAYERS, Vgg
@@ -157,6 +163,26 @@ def load_state_dict(source: str | Path, sha256: str | None = None) -> dict[str, 
             f"{source}: holds no tensors by their names, nor does a state_dict in it; its keys: {_some(content)}."
         )
     return tensors
+
+
+def damage(path: Path) -> str | None:
+    """Say what is wrong with a checkpoint, all of whose bytes are read; ``None`` if it is whole.
+
+    torch.save writes an archive that holds a checksum for each tensor, which torch.load does not look at.
+    """
+    try:
+        if path.stat().st_size == 0:
+            return "it is empty"
+        with zipfile.ZipFile(path) as archive:
+            if not any(name.endswith("data.pkl") for name in archive.namelist()):
+                return "it is none of torch.save"
+            if spoilt := archive.testzip():
+                return f"wrong checksum of {spoilt}"
+        with contextlib.suppress(pickle.UnpicklingError):  # of what only an unsafe load could build
+            get_unsafe_globals_in_checkpoint(path)  # torch's own reader opens it, and nothing is built
+    except (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, struct.error) as error:
+        return str(error).partition("\n")[0]
+    return None
 
 
 def _keys_of_parameters(weights: Mapping[str, Tensor], source: str | Path, layers: Collection[str]) -> dict[str, str]:

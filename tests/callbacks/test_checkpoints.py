@@ -13,8 +13,9 @@ import pytest
 import torch
 from tiny_training import assert_same_run, content
 
-from bgsub_lightning.callbacks import AtomicCheckpointIO, checkpoints_of, damage, newest_checkpoint
+from bgsub_lightning.callbacks import AtomicCheckpointIO, checkpoints_of, newest_checkpoint
 from bgsub_lightning.errors import UserError
+from bgsub_lightning.networks import damage
 
 Run = Callable[..., int]
 Fails = Callable[[int], str]

@@ -13,8 +13,9 @@ import yaml
 from numpy.typing import NDArray
 
 from bgsub_lightning import modules
-from bgsub_lightning.live import System, description
+from bgsub_lightning.live import System
 from bgsub_lightning.live.system import build
+from bgsub_lightning.provenance import describe_system
 
 TINY: dict[str, dict[str, Any]] = {
     "BmnBsn": {"references": 3, "maps": 2, "channels": 2, "depth": 2},
@@ -33,7 +34,7 @@ def described(name: str, **settings: Any) -> dict[str, Any]:
         "model": {"class_path": f"bgsub_lightning.modules.{name}", "init_args": TINY[name] | settings},
         "data": {"init_args": {"size": list(SIZES[name]) if name in SIZES else None}},
     }
-    return dict(yaml.safe_load(description(config)))
+    return dict(yaml.safe_load(describe_system(config)))
 
 
 def tiny_system(name: str, **settings: Any) -> System:

@@ -144,7 +144,7 @@ def test_before_the_first_frame_and_without_a_background_there_is_no_image() -> 
 
 def test_it_warms_up_with_frames_of_the_stream() -> None:
     subtractor = Subtractor(tiny_system("BmnBsn"), "cpu", every=2)
-    assert subtractor.needs_pool
+    assert subtractor.system.needs_pool
     frames = moving_square(60)
     warm = []
     for frame in frames:
