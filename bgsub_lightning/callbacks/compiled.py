@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from typing import Literal, cast
 
 import torch
@@ -11,6 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.modules import BgsModule
+from bgsub_lightning.networks import compile_in_place
 
 
 class Compile(Callback):
@@ -47,12 +46,6 @@ class Compile(Callback):
         """
         if self.backend is None:
             return
-        compilers = [os.environ.get("CXX", "g++"), "clang++"]
-        writes_cpp = self.backend == "inductor" and trainer.strategy.root_device.type == "cpu"
-        if writes_cpp and not any(map(shutil.which, compilers)):
-            raise UserError(
-                f"compile.backend: on a CPU inductor needs a C++ compiler, and there is no {compilers[0]}. Install "
-                f"one, name it by the environment variable CXX, or leave --compile.backend out."
-            )
-        for network in cast("BgsModule", pl_module).compilable:
-            network.compile(backend=self.backend, mode=self.mode, dynamic=self.dynamic)
+        networks = cast("BgsModule", pl_module).compilable
+        device = trainer.strategy.root_device
+        compile_in_place(networks, device, "--compile.backend", self.backend, self.mode, self.dynamic)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -13,6 +15,7 @@ from bgsub_lightning.console import console
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import read_image
 from bgsub_lightning.live import (
+    BASELINES,
     POOL,
     Codec,
     Kind,
@@ -26,6 +29,7 @@ from bgsub_lightning.live import (
 )
 from bgsub_lightning.live.segmenting import Progress as Come
 from bgsub_lightning.live.sources import Images
+from bgsub_lightning.memory import keep_freed_memory
 
 
 def segment(
@@ -45,6 +49,8 @@ def segment(
     batch_size: int = 8,
     device: str | None = None,
     precision: Precision | None = None,
+    compile: bool = False,
+    reconnect: float = 10.0,
     frames: int | None = None,
 ) -> None:
     """Subtract the background of a video, of images, or of a camera: masks, an overlay, boxes.
@@ -59,7 +65,7 @@ def segment(
         background: What references and backgrounds are made of. first: the first frames of the source; spread: frames
             over the whole source; stream: frames as they come; a path: a clean image, or a folder of some. auto: spread
             for files and stream for cameras, of systems that need it.
-        pool: Number of these frames.
+        pool: Number of these frames, or as many as the system draws references, if that is more.
         every: Seconds between two frames that the stream gives.
         refresh: Seconds after which the background is made anew of the newest such frames, for scenes that change
             slowly. Default: never for files, each 60 s for cameras and streams.
@@ -68,9 +74,11 @@ def segment(
         codec: Of the videos: h264 (.mkv with ffv1, which loses nothing).
         rate: Frames per second of images, which do not tell it. Default: 25.
         latency: One frame at a time, for an answer as soon as there can be one.
-        batch_size: Frames that are subtracted together otherwise.
+        batch_size: Frames that are subtracted together otherwise; those of cameras and streams come one by one.
         device: Where to compute, such as cpu or cuda:1. Default: a GPU if there is one.
         precision: Arithmetic of the networks: 32, bf16 or 16. Default: 32 on a CPU, bf16 on a GPU.
+        compile: Let torch.compile work on the networks, for which the first frames wait up to a minute.
+        reconnect: Seconds for which a stream that broke off is opened again and again before it counts as ended.
         frames: End after so many frames. Default: at the source's end.
 
     Raises:
@@ -80,8 +88,11 @@ def segment(
         if value is not None and value <= 0:
             raise UserError(f"--{name}: must be positive, got {value}.")
     _require_free(out)
+    if compile and (checkpoint in BASELINES or checkpoint.endswith(".onnx")):
+        raise UserError(f"--compile: {checkpoint} has no networks of PyTorch. Leave the option out.")
+    keep_freed_memory()
     system = load_system(checkpoint)
-    opened = open_source(source, rate)
+    opened = open_source(source, rate, reconnect)
     if refresh is None and opened.is_live:
         refresh = 60.0
     size = 1 if latency or opened.is_live else batch_size
@@ -89,11 +100,14 @@ def segment(
         system,
         device,
         _pool(background, opened, pool, system.needs_pool),
+        pool_size=pool,
         every=max(1, round(every * opened.rate)),
         refresh=None if refresh is None else max(1, round(refresh * opened.rate)),
         batch_size=size,
         threshold=threshold,
         precision=precision or "32",
+        waits=not opened.is_live,
+        compiled=compile,
     )
     if precision is None and subtractor.device.type == "cuda":
         subtractor.precision = "bf16"
@@ -107,8 +121,8 @@ def segment(
     )
     if not subtractor.is_warm:
         console.print(
-            f"Warming up: the background is made of {pool} frames of the stream, one in {subtractor.every}; masks of "
-            f"the first {pool * subtractor.every} frames are provisional."
+            f"Warming up: the background is made of {subtractor.pool_size} frames of the stream, one in "
+            f"{subtractor.every}; masks of the first {subtractor.pool_size * subtractor.every:,} are provisional."
         )
     outputs = open_outputs(out, list(write), codec, opened.rate, least_area)
     with _bar() as bar:
@@ -117,7 +131,16 @@ def segment(
         def tell(come: Come) -> None:
             bar.update(task, completed=come.frames, speed=f"{come.frames / come.seconds:.1f} frames/s")
 
-        come = segment_frames(subtractor, opened, outputs, tell, frames)
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what is written becomes whole
+        try:
+            come = segment_frames(subtractor, opened, outputs, tell, frames)
+        except torch.OutOfMemoryError as error:
+            raise UserError(
+                f"--batch_size: {size} frames at once do not fit into the memory of {subtractor.device}. Try fewer, or "
+                f"--device cpu."
+            ) from error
+        finally:
+            signal.signal(signal.SIGTERM, before)
     _conclude(come, opened, [output.path for output in outputs])
     if come.is_interrupted:
         raise SystemExit(130)

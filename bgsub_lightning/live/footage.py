@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections import deque
 from collections.abc import Sequence
@@ -60,6 +61,12 @@ class Footage(SceneFrames):
         super().__init__(Scene("footage", category, name, frame_size, {}, {}, (1, 0), ()), size, None, flow)
         self._newest: deque[tuple[int, NDArray[np.uint8]]] = deque(maxlen=keep)
         self.pool: deque[NDArray[np.uint8]] = deque(maxlen=pool)
+
+    def copy(self) -> Footage:
+        """Return one of the same frames, which those that come do not change."""
+        twin = copy.copy(self)
+        twin._newest, twin.pool = self._newest.copy(), self.pool.copy()
+        return twin
 
     def add(self, number: int, image: NDArray[np.uint8]) -> None:
         """Take the next frame: RGB at its own size, shape ``(h, w, 3)``, uint8."""

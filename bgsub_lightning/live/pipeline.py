@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Generic, TypeVar, cast
 
+_FAREWELL = 1.0
+"""Seconds that a thread is waited for when nobody takes its items any more: it may be waiting for a camera itself."""
+
 T = TypeVar("T")
 
 
@@ -59,7 +62,7 @@ def ahead(items: Iterable[T], steps: int, dropped: Callable[[T], None] | None = 
             raise item.error
     finally:
         stopped.set()
-        thread.join()
+        thread.join(_FAREWELL)
 
 
 class Behind(Generic[T]):

@@ -76,57 +76,80 @@ class Source(ABC):
 class VideoFile(Source):
     """A video file, or a stream that FFmpeg opens by its address.
 
-    Frames come as a player shows them: turned as the file says, at their own times.
+    Frames come as a player shows them: turned as the file says, at their own times. An address whose length is known is
+    a file of another machine; any other is live.
 
     Args:
         address: Path or URL.
-        timeout: Seconds that a stream may stall.
+        reconnect: Seconds for which a live stream that broke off, or ended, is opened again and again.
+        timeout: Seconds that one may stall before it counts as broken off.
 
     Raises:
         UserError: If it cannot be opened, or holds no video.
     """
 
-    def __init__(self, address: str, timeout: float = 10.0) -> None:
+    def __init__(self, address: str, reconnect: float = 10.0, timeout: float = 10.0) -> None:
         super().__init__()
         self.name = address
-        self.is_live = "://" in address and not address.startswith("file:")
-        self.timeout = timeout
+        self.reconnect = reconnect
+        self.timeout = timeout if "://" in address else None
         with self._open() as container:
             video = container.streams.video[0]
             self.rate = Fraction(video.average_rate or video.guessed_rate or 25)
+            length = float(container.duration or 0) / av.time_base
+            self.is_live = "://" in address and not address.startswith("file:") and not length
             if not self.is_live:
-                length = float(container.duration or 0) / av.time_base
                 self.count = video.frames or round(length * self.rate) or None
 
     def __iter__(self) -> Iterator[Frame]:
         self.damaged, self.why_ended = 0, ""
-        number, origin = 0, None
-        with self._open() as container:
-            video = container.streams.video[0]
-            video.thread_type = "AUTO"
-            packets = container.demux(video)
-            while True:
-                try:
-                    packet = next(packets)
-                except StopIteration:
-                    return
-                except FFmpegError as error:
-                    self.why_ended = f"the stream broke off ({error.strerror})"
-                    return
-                try:
-                    frames = packet.decode()
-                except FFmpegError:
-                    self.damaged += 1
+        number, came, began = 0, 0.0, time.monotonic()
+        container = self._open()
+        while container is not None:
+            origin: float | None = None
+            with container:
+                for frame in self._decoded(container):
                     number += 1
-                    continue
-                for frame in frames:
-                    number += 1
-                    if frame.is_corrupt:
+                    if frame is None or frame.is_corrupt:
                         self.damaged += 1
                         continue
                     shown_at = float(frame.time) if frame.time is not None else float((number - 1) / self.rate)
                     origin = shown_at if origin is None else origin
-                    yield Frame(number, shown_at - origin, _upright(frame))
+                    yield Frame(number, came + shown_at - origin, _upright(frame))
+            container = self._again() if self.is_live else None
+            came = time.monotonic() - began
+        if self.count and number < 0.98 * self.count - 1 and not self.why_ended:
+            self.why_ended = f"{self.name} tells of {self.count:,} frames and holds {number:,}: it seems to be cut off"
+
+    def _decoded(self, container: Any) -> Iterator[Any]:
+        """Decode what is left of a container: its frames, ``None`` for what cannot be decoded."""
+        video = container.streams.video[0]
+        video.thread_type = "AUTO"
+        self.why_ended = "the stream ended" if self.is_live else ""
+        packets = container.demux(video)
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except FFmpegError as error:
+                self.why_ended = f"{'the stream' if self.is_live else self.name} broke off ({error.strerror})"
+                return
+            try:
+                yield from packet.decode()
+            except FFmpegError:
+                yield None
+
+    def _again(self) -> Any:
+        """Open a live stream again; ``None`` if it does not come back."""
+        until = time.monotonic() + self.reconnect
+        while time.monotonic() < until:
+            try:
+                return self._open()
+            except UserError:
+                time.sleep(min(0.5, self.reconnect))
+        self.why_ended += f", and did not come back within {self.reconnect:g} s"
+        return None
 
     def spread(self, count: int) -> list[NDArray[np.uint8]]:  # noqa: D102
         total = self.count or sum(1 for _ in self)
@@ -156,7 +179,7 @@ class VideoFile(Source):
 
     def _open(self) -> Any:
         try:
-            container = av.open(self.name, timeout=self.timeout if self.is_live else None)
+            container = av.open(self.name, timeout=self.timeout)
         except (FFmpegError, OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise UserError(
@@ -239,13 +262,14 @@ class Camera(Source):
         raise ValueError("a camera cannot be read twice")
 
 
-def open_source(told: str, rate: float | None = None) -> Source:
+def open_source(told: str, rate: float | None = None, reconnect: float = 10.0) -> Source:
     """Open a source.
 
     Args:
         told: A video file, a folder of images, a pattern of such as ``frames/*.jpg``, the number of a camera, or the
             address of a stream (``rtsp://…``).
         rate: Frames per second of images, which do not tell it; ``None``: 25.
+        reconnect: See :class:`VideoFile`.
 
     Raises:
         UserError: If it is none of these, or cannot be opened.
@@ -269,7 +293,7 @@ def open_source(told: str, rate: float | None = None) -> Source:
         return Images([path], told, per_second)
     if "://" not in told and not path.exists():
         raise UserError(f"--source: {told}: there is no such file or folder.")
-    return VideoFile(told if "://" in told else str(path))
+    return VideoFile(told if "://" in told else str(path), reconnect)
 
 
 def _upright(frame: av.VideoFrame) -> NDArray[np.uint8]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import Any, Literal, cast
 
@@ -17,12 +19,14 @@ from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames.images import resized
 from bgsub_lightning.live.footage import KEY, Footage, keeps
 from bgsub_lightning.live.system import System
+from bgsub_lightning.modules import BgsModule
+from bgsub_lightning.networks import compile_in_place
 
 Precision = Literal["32", "bf16", "16"]
 """Of the networks' arithmetic: as they are, or by automatic mixed precision."""
 
 POOL = 25
-"""Frames of the pool, or as many as a system draws references, if that is more."""
+"""Frames of the pool, unless it is told otherwise."""
 
 _BACKGROUNDS = ("background", "reconstruction")
 _TYPES = {"bf16": torch.bfloat16, "16": torch.float16}
@@ -42,15 +46,20 @@ class Subtractor:
         device: Where; ``None``: a GPU if there is one.
         pool: Frames of the scene, RGB, shape ``(h, w, 3)``, uint8, all of one size; best without foreground. Empty:
             the pool is taken from the stream.
+        pool_size: Frames of a pool that the stream fills; as many as the system draws references, if that is more.
         every: The stream gives the pool one of so many frames.
         refresh: Frames after which the background is made anew of the pool; ``None``: it stays as it is, once a pool
             that the stream fills is full.
         batch_size: The most frames that :meth:`push` is given at once.
         threshold: Probability above which a pixel is foreground; ``None``: the system's own.
         precision: See :data:`Precision`.
+        waits: Whether frames wait while the background is made anew. ``False``: the one before serves them until the
+            new one is made, in a thread beside; which frame is the first to see it then depends on time.
+        compiled: Whether ``torch.compile`` works on the networks, which takes a minute at the first frames.
 
     Raises:
-        UserError: If a number makes no sense, or the system's optical flow cannot be computed of a stream.
+        UserError: If a number makes no sense, the system's optical flow cannot be computed of a stream, or there is no
+            compiler.
     """
 
     def __init__(
@@ -58,13 +67,21 @@ class Subtractor:
         system: System,
         device: str | torch.device | None = None,
         pool: Sequence[NDArray[np.uint8]] = (),
+        pool_size: int = POOL,
         every: int = 25,
         refresh: int | None = None,
         batch_size: int = 1,
         threshold: float | None = None,
         precision: Precision = "32",
+        waits: bool = True,
+        compiled: bool = False,
     ) -> None:
-        for name, value in (("every", every), ("refresh", refresh), ("batch_size", batch_size)):
+        for name, value in (
+            ("pool_size", pool_size),
+            ("every", every),
+            ("refresh", refresh),
+            ("batch_size", batch_size),
+        ):
             if value is not None and value < 1:
                 raise UserError(f"{name}: must be 1 frame at least, got {value}.")
         if threshold is not None and not 0 <= threshold < 1:
@@ -72,7 +89,8 @@ class Subtractor:
         if device is None:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         self.system = system
-        self.module = system.module.to(device).eval().requires_grad_(False)
+        self.device = _usable(device)
+        self.module = system.module.to(self.device).eval().requires_grad_(False)
         if threshold is None:
             self.module.take_threshold()
         self.threshold = self.module.threshold if threshold is None else threshold
@@ -80,12 +98,16 @@ class Subtractor:
         self.taus = tuple(tau for entry in self.inputs if isinstance(entry, Hop) for tau in entry.taus)
         self.references = max((entry.count for entry in self.inputs if isinstance(entry, References)), default=0)
         self.streams = any(isinstance(entry, Stream) for entry in self.inputs)
-        self.device = torch.device(device)
+        if compiled:
+            compile_in_place(self.module.compilable, self.device, "compile")
         self.batch_size = batch_size
+        self.pool_size = max(pool_size, self.references, len(pool))
         self.every = every
         self.refresh = refresh
         self.precision = precision
+        self.waits = waits or self.streams  # what carries state cannot be made beside
         self._given = list(pool)
+        self._beside = ThreadPoolExecutor(1, "renewal")
         self.footage: Footage | None = None
         self.reset()
 
@@ -101,6 +123,8 @@ class Subtractor:
         self.footage = None
         self.seen = 0
         self._renewed = 0
+        self._is_stale = True
+        self._renewing: Future[BgsModule] | None = None
         self._next = 1
         self._opens = True
 
@@ -136,8 +160,8 @@ class Subtractor:
         self._next = chosen[-1] + 1
         for number, image in zip(chosen, images, strict=True):
             footage.add(number, image)
-        renews = self._gather(images)
-        return self._run(chosen, renews, scored=True)
+        self._gather(images)
+        return self._run(self.module, footage, chosen, self._renews(chosen[-1]), scored=True)
 
     def apply(
         self,
@@ -200,40 +224,60 @@ class Subtractor:
     def _begin(self, frame_size: tuple[int, int]) -> None:
         """Begin with a stream of frames of a size."""
         flow = self.system.flow if self.taus else None
-        count = max(POOL, self.references, len(self._given))
-        self.footage = Footage(frame_size, self.system.size, flow, keeps(self.batch_size, self.taus), count)
-        self.seen, self._renewed, self._next, self._opens = 0, 0, 1, True
+        self.reset()
+        self.footage = Footage(frame_size, self.system.size, flow, keeps(self.batch_size, self.taus), self.pool_size)
         if self.system.needs_pool:
             self.footage.pool.extend(self._given)
         elif self.streams:
             for number, image in enumerate(self._given, -len(self._given)):
                 self.footage.add(number, resized(image, frame_size))
-                self._run([number], renews=False, scored=False)
+                self._run(self.module, self.footage, [number], renews=False, scored=False)
 
-    def _gather(self, images: Sequence[NDArray[np.uint8]]) -> bool:
-        """Give the pool what it takes of new frames, and tell whether the background is to be made anew."""
+    def _gather(self, images: Sequence[NDArray[np.uint8]]) -> None:
+        """Give the pool what it takes of new frames, and note whether the background is to be made anew of it."""
         footage = cast("Footage", self.footage)
-        first = self.seen == 0
         before = len(footage.pool)
         for image in images:
             grows = not self._given and len(footage.pool) < cast("int", footage.pool.maxlen)
             if self.system.needs_pool and self.seen % self.every == 0 and (grows or self.refresh):
                 footage.pool.append(image)
             self.seen += 1
-        if not self.system.needs_pool:
-            return False
         has = len(footage.pool)
         grown = has > before and (has & (has - 1) == 0 or has == footage.pool.maxlen)  # at 1, 2, 4, … frames
         due = self.refresh is not None and self.seen - self._renewed >= self.refresh
-        if not (first or grown or due):
+        self._is_stale |= grown or due
+
+    def _renews(self, number: int) -> bool:
+        """Tell whether the next frames come with a new background; or see to it that one is made beside.
+
+        Args:
+            number: The newest frame.
+        """
+        if self._renewing is not None and self._renewing.done():
+            self.module, self._renewing = self._renewing.result(), None
+        if not self.system.needs_pool or not self._is_stale or self._renewing is not None:
             return False
+        self._is_stale = False
         self._renewed = self.seen
+        footage = cast("Footage", self.footage)
+        if self.waits or self._opens:
+            footage.offer(self.references)
+            return True
+        self._renewing = self._beside.submit(self._made_anew, self.module, footage.copy(), number)
+        return False
+
+    def _made_anew(self, module: BgsModule, footage: Footage, number: int) -> BgsModule:
+        """Return a module with the same networks and a new background."""
+        twin = copy.copy(module)  # what it keeps of a scene is its own
+        twin._buffers = dict(module._buffers)
         footage.offer(self.references)
-        return True
+        self._run(twin, footage, [number], renews=True, scored=False)
+        return twin
 
     @torch.inference_mode()
-    def _run(self, numbers: Sequence[int], renews: bool, scored: bool) -> NDArray[np.float32]:
-        footage = cast("Footage", self.footage)
+    def _run(
+        self, module: BgsModule, footage: Footage, numbers: Sequence[int], renews: bool, scored: bool
+    ) -> NDArray[np.float32]:
         batch: dict[str, Any] = dict(evaluation_inputs(self.inputs, footage, numbers, 0, renews))
         batch["roi"] = torch.from_numpy(footage.roi)
         batch["scored"] = torch.full((len(numbers),), scored)
@@ -241,8 +285,17 @@ class Subtractor:
         batch = {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
         batch |= {"scene": 0, "opens": self._opens}
         self._opens = False
-        inputs = ready(batch, self.inputs, cast("torch.dtype", self.module.dtype))
+        inputs = ready(batch, self.inputs, cast("torch.dtype", module.dtype))
         kind = _TYPES.get(self.precision)
         with torch.autocast(self.device.type, kind) if kind else nullcontext():
-            found = self.module.predict_step(cast("EvaluationBatch", inputs), 0)
+            found = module.predict_step(cast("EvaluationBatch", inputs), 0)
         return found.float().cpu().numpy()
+
+
+def _usable(device: str | torch.device) -> torch.device:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # of no such kind, or this PyTorch or machine has none
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"device: {device} cannot be used ({reason}). Name another, such as cpu.") from error
+    return torch.device(device)

@@ -2,6 +2,7 @@
 
 from bgsub_lightning.networks.bmn_bsn import BmnBsnNetwork
 from bgsub_lightning.networks.cdn_gm import CdnGm, Mixture
+from bgsub_lightning.networks.compiling import compile_in_place
 from bgsub_lightning.networks.crossnet import CrossNet
 from bgsub_lightning.networks.mcfcn import Mcfcn
 from bgsub_lightning.networks.medal_net import MedalNet
@@ -23,6 +24,7 @@ __all__ = [
     "RaftFlow",
     "SiameseNetwork",
     "UNet",
+    "compile_in_place",
     "damage",
     "load_state_dict",
     "load_vgg",

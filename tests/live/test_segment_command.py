@@ -85,6 +85,8 @@ def test_backgrounds_come_from_where_they_are_told(
         (["--pool=0"], "--pool: must be positive, got 0"),
         (["--out=street.mkv"], "--out: street.mkv: is a file; a folder is needed"),
         (["--write=[film]"], "film"),
+        (["--compile=true"], "--compile: MOG2 has no networks of PyTorch"),
+        (["--device=cuda:77"], "device: cuda:77 cannot be used"),
         (["--threshold=2"], "threshold: a probability in [0, 1) is needed"),
     ],
 )
@@ -105,7 +107,8 @@ def test_a_source_without_a_whole_frame_is_told(tmp_path: Path, fails: Callable[
 
 
 @pytest.mark.slow
-def test_ctrl_c_leaves_a_playable_file_and_says_how_far_it_came(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_leaves_a_playable_file_and_says_how_far_it_came(sent: signal.Signals, tmp_path: Path) -> None:
     video = write_video(tmp_path / "long.mkv", moving_square(400, (320, 240)))
     command = [sys.executable, "-m", "bgsub_lightning", "segment", f"--source={video}", "--checkpoint=KNN"]
     process = subprocess.Popen(
@@ -118,7 +121,7 @@ def test_ctrl_c_leaves_a_playable_file_and_says_how_far_it_came(tmp_path: Path) 
     while not (tmp_path / "out/masks/bin000020.png").exists():  # the video itself is written in large pieces
         assert process.poll() is None
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sent)
     told, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Stopped after" in told

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import struct
+import threading
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -69,6 +71,7 @@ def test_a_truncated_video_gives_what_is_there(tmp_path: Path) -> None:
     source = open_source(str(path))
     found = list(source)
     assert 10 < len(found) < 30
+    assert f"tells of 40 frames and holds {len(found)}: it seems to be cut off" in source.why_ended
     np.testing.assert_array_equal(
         [frame.image for frame in found], [moving_square(40, (64, 48))[frame.number - 1] for frame in found]
     )
@@ -85,6 +88,38 @@ def test_damaged_packets_are_skipped_and_counted(tmp_path: Path) -> None:
     assert 10 <= len(found) < 20
     numbers = [frame.number for frame in found]
     assert numbers == sorted(set(numbers))
+
+
+def serving(content: bytes, times: int) -> tuple[str, threading.Thread]:
+    """Send the same to so many callers, one after the other, then be gone."""
+    server = socket.create_server(("127.0.0.1", 0))
+    server.settimeout(60)
+
+    def serve() -> None:
+        with server:
+            for _ in range(times):
+                caller, _ = server.accept()
+                with caller:
+                    caller.sendall(content)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    return f"tcp://127.0.0.1:{server.getsockname()[1]}", thread
+
+
+def test_a_stream_that_broke_off_is_opened_again(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "v.ts", moving_square(20, (64, 48)), "mpeg2video", "yuv420p")
+    whole = [frame.image for frame in open_source(str(path))]
+    address, thread = serving(path.read_bytes(), 3)  # the first to look at it, and two that see all
+    source = open_source(address, reconnect=1)
+    assert source.is_live
+    found = list(source)
+    thread.join()
+    assert [frame.number for frame in found] == list(range(1, 2 * len(whole) + 1))
+    np.testing.assert_array_equal([frame.image for frame in found], whole + whole)
+    times = [frame.time for frame in found]
+    assert times[0] == 0
+    assert source.why_ended == "the stream ended, and did not come back within 1 s"
 
 
 def test_images_come_by_the_numbers_in_their_names(tmp_path: Path) -> None:
