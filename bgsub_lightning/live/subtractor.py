@@ -239,8 +239,8 @@ class Subtractor:
         before = len(footage.pool)
         for image in images:
             grows = not self._given and len(footage.pool) < cast("int", footage.pool.maxlen)
-            if self.system.needs_pool and self.seen % self.every == 0 and (grows or self.refresh):
-                footage.pool.append(image)
+            if self.system.needs_pool and self.seen % self.every == 0 and (grows or (self.refresh and self.seen)):
+                footage.pool.append(image)  # the first background is made of nothing but what was given
             self.seen += 1
         has = len(footage.pool)
         grown = has > before and (has & (has - 1) == 0 or has == footage.pool.maxlen)  # at 1, 2, 4, … frames
