@@ -161,7 +161,8 @@ class Subtractor:
         for number, image in zip(chosen, images, strict=True):
             footage.add(number, image)
         self._gather(images)
-        return self._run(self.module, footage, chosen, self._renews(chosen[-1]), scored=True)
+        renews = self._renews(chosen[-1])
+        return self._run(self.module, footage, chosen, renews, scored=True)
 
     def apply(
         self,
@@ -239,7 +240,7 @@ class Subtractor:
         before = len(footage.pool)
         for image in images:
             grows = not self._given and len(footage.pool) < cast("int", footage.pool.maxlen)
-            if self.system.needs_pool and self.seen % self.every == 0 and (grows or (self.refresh and self.seen)):
+            if self.system.needs_pool and self.seen % self.every == 0 and (grows or (self.refresh and not self._opens)):
                 footage.pool.append(image)  # the first background is made of nothing but what was given
             self.seen += 1
         has = len(footage.pool)
