@@ -3,7 +3,8 @@
 The parts are decoding, subtracting (the network with what belongs to it) and writing; they run side by side, so that
 end to end should be as fast as the slowest alone. Systems are those of the small experiments with weights as they are
 drawn, whose speed is that of trained ones; `--experiments` names others. Each runs in a process of its own, which tells
-its peak memory. Without `--source` the video is a synthetic twin's.
+its peak memory. A second table compares ways in which the networks alone run. Without `--source` the video is a
+synthetic twin's.
 
     python benchmarks/segment.py --source street.mp4
 """
@@ -11,30 +12,35 @@ its peak memory. Without `--source` the video is a synthetic twin's.
 from __future__ import annotations
 
 import argparse
+import copy
 import multiprocessing
 import platform
 import resource
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import torch
 import yaml
-from rich import box
+from measure import table_of
 from rich.table import Table
 
 from bgsub_lightning.commands.includes import merged
 from bgsub_lightning.console import console
 from bgsub_lightning.frames import read_image
 from bgsub_lightning.live import BASELINES, Frame, Subtractor, System, load_system, open_outputs, open_source
+from bgsub_lightning.live.onnx import export_system, load_onnx
 from bgsub_lightning.live.segmenting import segment_frames
 from bgsub_lightning.live.sources import Source
 from bgsub_lightning.live.system import build
+from bgsub_lightning.memory import keep_freed_memory
 from bgsub_lightning.provenance import describe_system
 from bgsub_lightning.scenes import CDnet2014, synthetic
 
@@ -59,7 +65,9 @@ def system_of(name: str) -> System:
     if name in BASELINES:
         return load_system(name)
     torch.manual_seed(0)
-    return build(yaml.safe_load(describe_system(merged(Path(f"experiments/{name}.yaml")))), Path(name))
+    system = build(yaml.safe_load(describe_system(merged(Path(f"experiments/{name}.yaml")))), Path(name))
+    system.module.asks_validation = False  # there was none
+    return system
 
 
 def seconds_of(action: Callable[[], object]) -> float:
@@ -68,39 +76,81 @@ def seconds_of(action: Callable[[], object]) -> float:
     return time.perf_counter() - begin
 
 
-def measure(name: str, source: str, count: int, batch: int, device: str, threads: int) -> dict[str, float]:
-    """Frames per second of each part and of all together, and MiB of memory at most."""
-    torch.set_num_threads(threads)
-    cv2.setNumThreads(threads)
-    opened = open_source(source)
-    frames = list(islice(opened, count))
-    memory = Kept(frames, opened.rate)
+class Given(NamedTuple):
+    """What is measured with, the same for all systems."""
+
+    source: str
+    count: int
+    batch: int
+    device: str
+    threads: int | None
+
+
+def prepared(name: str, given: Given) -> tuple[System, Kept, Callable[..., Subtractor]]:
+    """Return the system, the frames in memory, and what makes subtractors of the system, with its background."""
+    keep_freed_memory()
+    if given.threads:
+        torch.set_num_threads(given.threads)
+        cv2.setNumThreads(given.threads)
+    opened = open_source(given.source)
+    memory = Kept(list(islice(opened, given.count)), opened.rate)
     system = system_of(name)
 
-    def subtractor() -> Subtractor:
-        return Subtractor(system, device, memory.first(25) if system.module.inputs[1:] else (), batch_size=batch)
+    def subtractor(of: System = system, batch: int = given.batch, **options: Any) -> Subtractor:
+        pool = memory.first(25) if of.needs_pool else ()
+        made = Subtractor(of, given.device, pool, batch_size=batch, threshold=0.5, **options)
+        segment_frames(made, memory, [], limit=3 * batch)  # warm
+        return made
 
-    segment_frames(subtractor(), memory, [], limit=2 * batch)  # warm
+    return system, memory, subtractor
+
+
+def parts(name: str, given: Given) -> dict[str, float]:
+    """Frames per second of each part and of all together, and MiB of memory at most."""
+    _, memory, subtractor = prepared(name, given)
+    frames = memory.frames
     masks = [np.where(frame.image[..., 0] > 128, np.uint8(255), np.uint8(0)) for frame in frames]
     with tempfile.TemporaryDirectory() as folder:
 
         def write() -> None:
-            outputs = open_outputs(Path(folder), ["mask_video"], "h264", opened.rate, 50)
+            outputs = open_outputs(Path(folder), ["mask_video"], "h264", memory.rate, 50)
             for frame, mask in zip(frames, masks, strict=True):
                 outputs[0].write(frame, mask)
             outputs[0].close()
 
-        def whole() -> None:
-            outputs = open_outputs(Path(folder), ["mask_video"], "h264", opened.rate, 50)
-            segment_frames(subtractor(), open_source(source), outputs, limit=count)
+        def whole() -> float:
+            made = subtractor()
+            outputs = open_outputs(Path(folder), ["mask_video"], "h264", memory.rate, 50)
+            return seconds_of(lambda: segment_frames(made, open_source(given.source), outputs, limit=given.count))
 
+        alone = subtractor()
         found = {
-            "decoding": len(frames) / seconds_of(lambda: list(islice(open_source(source), count))),
-            "writing": len(frames) / seconds_of(write),
-            "subtracting": len(frames) / seconds_of(lambda: segment_frames(subtractor(), memory, [])),
-            "end to end": len(frames) / seconds_of(whole),
+            "decoding": seconds_of(lambda: list(islice(open_source(given.source), given.count))),
+            "writing": seconds_of(write),
+            "subtracting": seconds_of(lambda: segment_frames(alone, memory, [])),
+            "end to end": whole(),
         }
-    return found | {"memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    rates = {part: len(frames) / seconds for part, seconds in found.items()}
+    return rates | {"memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+
+
+def ways(name: str, given: Given) -> dict[str, float]:
+    """Frames per second of the network alone, in each of the ways in which it can run."""
+    system, memory, subtractor = prepared(name, given)
+    with tempfile.TemporaryDirectory() as folder:
+        export_system(system, Path(folder) / "system.onnx")
+        loaded = load_onnx(Path(folder) / "system.onnx")
+        made = {
+            "batches": subtractor(),
+            "one at a time": subtractor(batch=1),
+            "ONNX Runtime": subtractor(loaded),
+            "compiled": subtractor(replace(system, module=copy.deepcopy(system.module)), compiled=True),
+        }
+
+    def rate(each: Subtractor) -> float:
+        return len(memory.frames) / seconds_of(lambda: segment_frames(each, memory, []))
+
+    return {way: rate(each) for way, each in made.items()}
 
 
 def main() -> None:
@@ -110,42 +160,58 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=200)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--threads", type=int, default=1, help="of the networks")
+    parser.add_argument("--threads", type=int, help="of the networks; default: as `segment` has them")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each, in turn; the best counts")
+    parser.add_argument("--no-ways", action="store_true", help="leave out the second table, which compiles")
     options = parser.parse_args()
+    on_gpu = options.device != "cpu"
     with tempfile.TemporaryDirectory() as folder:
         source = options.source or str(twin(Path(folder), options.frames))
-        where = torch.cuda.get_device_name() if options.device != "cpu" else platform.machine()
+        where = torch.cuda.get_device_name() if on_gpu else platform.machine()
+        threads = options.threads or torch.get_num_threads()
         console.print(
-            f"{options.frames} frames, batches of {options.batch}, {where}, {options.threads} threads, torch "
+            f"{options.frames} frames, batches of {options.batch}, {where}, {threads} threads, torch "
             f"{torch.__version__}, Python {platform.python_version()}"
         )
-        names = [*options.experiments, "MOG2", "KNN"]
-        best: dict[str, dict[str, float]] = {}
-        given = (source, options.frames, options.batch, options.device, options.threads)
-        for _ in range(options.rounds):
-            for name in names:
-                with multiprocessing.get_context("spawn").Pool(1) as pool:
-                    found = pool.apply(measure, (name, *given))
-                best[name] = {key: max(value, best.get(name, {}).get(key, 0)) for key, value in found.items()}
-        console.print(table(best, absolute=options.device != "cpu"))
+        given = Given(source, options.frames, options.batch, options.device, options.threads)
+        rounds = range(options.rounds)
+        console.print(of_parts(in_turn(parts, [*options.experiments, "MOG2", "KNN"], given, rounds), on_gpu))
+        if not options.no_ways:
+            console.print(of_ways(in_turn(ways, options.experiments, given, rounds)))
 
 
-def table(best: dict[str, dict[str, float]], absolute: bool) -> Table:
-    shown = Table(title="Frames per second", title_justify="left", title_style="bold", box=box.SIMPLE, pad_edge=False)
-    shown.add_column("system")
-    for heading in ("network", "end to end", "of the slowest part", "MiB"):
-        shown.add_column(heading, justify="right")
+def in_turn(
+    measure: Callable[[str, Given], dict[str, float]], names: Sequence[str], given: Given, rounds: range
+) -> dict[str, dict[str, float]]:
+    """Measure all systems several times, each in a process of its own, and return the best of each figure."""
+    best: dict[str, dict[str, float]] = {}
+    for _ in rounds:
+        for name in names:
+            with multiprocessing.get_context("spawn").Pool(1) as pool:
+                found = pool.apply(measure, (name, given))
+            best[name] = {key: max(value, best.get(name, {}).get(key, 0)) for key, value in found.items()}
+    return best
+
+
+def of_parts(best: dict[str, dict[str, float]], absolute: bool) -> Table:
     base = best["MOG2"]
+    rows = []
     for name, found in best.items():
-        slowest = min(found[part] for part in ("decoding", "writing", "subtracting"))
+        slowest = min(("decoding", "writing", "subtracting"), key=found.__getitem__)
         rates = [
             f"{found[key]:.1f}" if absolute else f"{found[key] / base[key]:.3f}"
             for key in ("subtracting", "end to end")
         ]
-        shown.add_row(name, *rates, f"{found['end to end'] / slowest:.2f}", f"{found['memory']:.0f}")
-    shown.caption = "" if absolute else "network and end to end: times those of MOG2"
-    return shown
+        share = f"{found['end to end'] / found[slowest]:.2f}"
+        rows.append([name, *rates, share, slowest, f"{found['memory']:.0f}"])
+    title = "Frames per second" if absolute else "Frames per second, times those of MOG2"
+    return table_of(title, ["system", "network", "end to end", "of the slowest part", "which is", "MiB"], rows)
+
+
+def of_ways(best: dict[str, dict[str, float]]) -> Table:
+    headings = ["one at a time", "compiled", "ONNX Runtime"]
+    rows = [[name, *(f"{found[way] / found['batches']:.2f}" for way in headings)] for name, found in best.items()]
+    return table_of("The network, times its frames per second in batches by PyTorch", ["system", *headings], rows)
 
 
 def twin(folder: Path, frames: int) -> Path:

@@ -27,7 +27,7 @@ from bgsub_lightning.console import console
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.scenes.scene import Scene
 
-VERSION = 1
+VERSION = 2
 """Raised when the meaning of a channel changes; stored ones of other versions are computed anew."""
 SCALE = 8
 """Grey levels per pixel of motion: from 32 pixels on a channel is white."""
@@ -407,6 +407,15 @@ def _read_kitti(path: Path) -> NDArray[np.float32]:
     return np.where(valid[..., None] != 0, field, np.float32(0))
 
 
+def seen(image: NDArray[np.uint8], colour: bool) -> NDArray[np.uint8]:
+    """Show an RGB frame to a method: as it is, or grey.
+
+    Grey is made of the colours, not of what a JPEG holds, which may differ from it by a level: so a video file without
+    loss has the flow of the images that it was made of.
+    """
+    return image if colour else _bytes(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
+
+
 def _frame(path: Path, size: tuple[int, int], colour: bool) -> NDArray[np.uint8]:
     status = path.stat() if path.exists() else None
     return _decoded(path, size, colour, status and (status.st_mtime_ns, status.st_size))
@@ -415,7 +424,7 @@ def _frame(path: Path, size: tuple[int, int], colour: bool) -> NDArray[np.uint8]
 # From frame to frame the same ones are needed again: those of the 2 × 10 numbers before, for intervals up to 10.
 @lru_cache(maxsize=32)
 def _decoded(path: Path, size: tuple[int, int], colour: bool, version: tuple[int, int] | None) -> NDArray[np.uint8]:
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB if colour else cv2.IMREAD_GRAYSCALE)
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
     if image is None:
         raise UserError(f"{path}: cannot be decoded as an image. Fetch the file again, or delete it.")
     if image.shape[1::-1] != size:
@@ -423,8 +432,9 @@ def _decoded(path: Path, size: tuple[int, int], colour: bool, version: tuple[int
             f"{path}: the frame is {image.shape[1]}×{image.shape[0]}, others of its video {size[0]}×{size[1]}, and "
             f"there is no flow between frames of two sizes. Fetch the file again, or delete it."
         )
-    image.setflags(write=False)
-    return _bytes(image)
+    shown = seen(_bytes(image), colour)
+    shown.setflags(write=False)
+    return shown
 
 
 @cache

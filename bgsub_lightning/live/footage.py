@@ -8,13 +8,12 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import SceneFrames
-from bgsub_lightning.frames.flow import FlowMethod, FrameFlow, channel, earlier
+from bgsub_lightning.frames.flow import FlowMethod, FrameFlow, channel, earlier, seen
 from bgsub_lightning.frames.images import resized
 from bgsub_lightning.scenes.scene import Scene
 
@@ -102,16 +101,11 @@ class Footage(SceneFrames):
         if before == number:
             return np.zeros(self.size[::-1], np.uint8)
         assert isinstance(self.flow, FrameFlow)
-        return resized(channel(self.flow.length(self._seen(number), self._seen(before))), self.size)
+        frames = (seen(self._of(each), self.flow.colour) for each in (number, before))
+        return resized(channel(self.flow.length(*frames)), self.size)
 
     def _of(self, number: int) -> NDArray[np.uint8]:
         return next(image for each, image in self._newest if each == number)
-
-    def _seen(self, number: int) -> NDArray[np.uint8]:
-        """A frame as the flow method sees it."""
-        image = self._of(number)
-        assert isinstance(self.flow, FrameFlow)
-        return image if self.flow.colour else np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
 def keeps(batch: int, taus: Sequence[int]) -> int:

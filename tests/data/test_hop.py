@@ -175,7 +175,7 @@ def test_the_default_is_dense_inverse_search(cdnet: Path) -> None:
     data = ScenesDataModule((Image(), Hop((1,))), SceneWise(), root=cdnet, size=(32, 24), num_workers=0)
     batch = next(iter(data.test_dataloader()))
     scene = data.frames_of("test").scenes[0]
-    grey = [cv2.imread(str(scene.frames[n]), cv2.IMREAD_GRAYSCALE) for n in (21, 20)]
+    grey = [cv2.cvtColor(cv2.imread(str(scene.frames[n])), cv2.COLOR_BGR2GRAY) for n in (21, 20)]
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(*grey, None)  # type: ignore[call-overload]
     expected = cv2.resize(np.rint(np.hypot(*cv2.split(flow)) * 8).clip(0, 255), (32, 24), interpolation=cv2.INTER_AREA)
     assert np.abs(batch["hop"][0, ..., 0].numpy() - expected).max() <= 1

@@ -76,7 +76,7 @@ def test_a_shifted_texture_moves_by_the_shift(tmp_path: Path, method: FrameFlow,
     inside = magnitude[16:-16, 16:-16]
     assert np.median(np.abs(inside - np.hypot(dx, dy))) < 0.1
     assert np.mean(np.abs(inside - np.hypot(dx, dy))) < 0.2
-    field = method.field(*(cv2.imread(str(scene.frames[n]), cv2.IMREAD_GRAYSCALE) for n in (2, 1)))  # type: ignore[arg-type]
+    field = method.field(*(cv2.cvtColor(cv2.imread(str(scene.frames[n])), cv2.COLOR_BGR2GRAY) for n in (2, 1)))  # type: ignore[arg-type]
     assert (
         np.abs(np.median(field[16:-16, 16:-16], (0, 1)) - (-dx, -dy)).max() < 0.1
     )  # from the frame to the earlier one
@@ -313,7 +313,7 @@ def test_hop_is_the_magnitude_times_eight_then_resized(video: Scene, size: tuple
     hop = pixels.hop(9, (1, 5, 3))
     assert hop.shape == (height, width, 3)
     for place, tau in enumerate((5, 3, 1)):
-        grey = [cv2.imread(str(video.frames[n]), cv2.IMREAD_GRAYSCALE) for n in (9, 9 - tau)]
+        grey = [cv2.cvtColor(cv2.imread(str(video.frames[n])), cv2.COLOR_BGR2GRAY) for n in (9, 9 - tau)]
         flow = cv2.calcOpticalFlowFarneback(*grey, None, 0.5, 5, 15, 3, 5, 1.1, 0)  # type: ignore[call-overload]
         whole = np.rint((8 * np.sqrt((flow**2).sum(-1))).clip(0, 255)).astype(np.uint8)
         how = cv2.INTER_AREA if width < 64 else cv2.INTER_LINEAR

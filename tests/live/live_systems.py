@@ -11,11 +11,16 @@ import numpy as np
 import torch
 import yaml
 from numpy.typing import NDArray
+from tiny_training import trainer
 
 from bgsub_lightning import modules
+from bgsub_lightning.data import References, ScenesDataModule
+from bgsub_lightning.frames import SceneFrames
 from bgsub_lightning.live import System
+from bgsub_lightning.live.footage import Footage
 from bgsub_lightning.live.system import build
 from bgsub_lightning.provenance import describe_system
+from bgsub_lightning.sampling import Subset
 
 TINY: dict[str, dict[str, Any]] = {
     "BmnBsn": {"references": 3, "maps": 2, "channels": 2, "depth": 2},
@@ -87,3 +92,33 @@ def write_video(
             container.mux(stream.encode(shown))
         container.mux(stream.encode(None))
     return path
+
+
+def predicted(system: System, root: Path, folder: Path) -> dict[int, NDArray[np.float32]]:
+    """What `predict` says of the labelled part of the one scene."""
+    data = ScenesDataModule(
+        *(system.module.inputs, Subset([], ["*/*"]), root),
+        size=system.size, num_workers=0, eval_batch_size=2, flow=system.flow, plan=system.module.plan,
+    )  # fmt: skip
+    found = trainer(folder).predict(system.module, data)
+    batches = list(data.predict_dataloader())
+    numbers = torch.cat([batch["number"] for batch in batches]).tolist()
+    wanted = torch.cat([batch["scored"] for batch in batches]).tolist()
+    each = zip(numbers, torch.cat(found).numpy(), wanted, strict=True)
+    return {number: probability for number, probability, is_wanted in each if is_wanted}
+
+
+def pool_of(system: System, root: Path) -> list[NDArray[np.uint8]]:
+    """The background frames that make a subtractor see what `predict` sees."""
+    data = ScenesDataModule(system.module.inputs, Subset([], ["*/*"]), root, size=None, num_workers=0)
+    (scene,) = data.split.test_scenes
+    pixels = SceneFrames(scene, None)
+    references = next((entry for entry in system.module.inputs if isinstance(entry, References)), None)
+    if references is None:
+        return []
+    footage = Footage(scene.size, None, None, 1, 3)
+    footage.pool.extend([np.full((*scene.size[::-1], 3), i, np.uint8) for i in range(3)])
+    footage.offer(3)
+    ours = [int(image.flat[0]) for image in references.scene(footage, 0)[0]]  # which of the pool it draws
+    theirs = references.scene(pixels, 0)[0]
+    return [theirs[ours.index(i)] for i in range(3)]

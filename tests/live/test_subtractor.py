@@ -13,51 +13,20 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from live_systems import TINY, moving_square, save, tiny_system
+from live_systems import TINY, moving_square, pool_of, predicted, save, tiny_system
 from numpy.typing import NDArray
-from tiny_training import quiet, trainer
+from tiny_training import quiet
 
 import bgsub_lightning
-from bgsub_lightning.data import Image, References, ScenesDataModule
+from bgsub_lightning.data import Image, References
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.frames import FlowFiles, SceneFrames, read_image
+from bgsub_lightning.frames import FlowFiles, read_image
 from bgsub_lightning.live import System, load_system
 from bgsub_lightning.live.footage import KEY, Footage
 from bgsub_lightning.live.subtractor import Subtractor
 from bgsub_lightning.modules import BgsModule
-from bgsub_lightning.sampling import Subset
 
 pytestmark = quiet
-
-
-def predicted(system: System, root: Path, folder: Path) -> dict[int, NDArray[np.float32]]:
-    """What `predict` says of the labelled part of the one scene."""
-    data = ScenesDataModule(
-        *(system.module.inputs, Subset([], ["*/*"]), root),
-        size=system.size, num_workers=0, eval_batch_size=2, flow=system.flow, plan=system.module.plan,
-    )  # fmt: skip
-    found = trainer(folder).predict(system.module, data)
-    batches = list(data.predict_dataloader())
-    numbers = torch.cat([batch["number"] for batch in batches]).tolist()
-    wanted = torch.cat([batch["scored"] for batch in batches]).tolist()
-    each = zip(numbers, torch.cat(found).numpy(), wanted, strict=True)
-    return {number: probability for number, probability, is_wanted in each if is_wanted}
-
-
-def pool_of(system: System, root: Path) -> list[NDArray[np.uint8]]:
-    """The background frames that make a subtractor see what `predict` sees."""
-    data = ScenesDataModule(system.module.inputs, Subset([], ["*/*"]), root, size=None, num_workers=0)
-    (scene,) = data.split.test_scenes
-    pixels = SceneFrames(scene, None)
-    references = next((entry for entry in system.module.inputs if isinstance(entry, References)), None)
-    if references is None:
-        return []
-    footage = Footage(scene.size, None, None, 1, 3)
-    footage.pool.extend([np.full((*scene.size[::-1], 3), i, np.uint8) for i in range(3)])
-    footage.offer(3)
-    ours = [int(image.flat[0]) for image in references.scene(footage, 0)[0]]  # which of the pool it draws
-    theirs = references.scene(pixels, 0)[0]
-    return [theirs[ours.index(i)] for i in range(3)]
 
 
 @pytest.mark.parametrize("name", TINY)
@@ -65,9 +34,6 @@ def test_masks_are_those_of_predict(name: str, tmp_path: Path, make_video: Calla
     size = (256, 256) if name == "CrossNet" else (32, 24)
     folder = make_video(tmp_path / "data", "baseline", "highway", size=size, unlabelled=3, labelled=6)
     files = sorted((folder / "input").iterdir())
-    if name == "CrossNet":  # a grey frame is the same to the decoder that reads grey and to the one that reads colour
-        for file in files:
-            cv2.imwrite(str(file), cv2.imread(str(file), cv2.IMREAD_GRAYSCALE))
     system = tiny_system(name)
     pool = pool_of(system, tmp_path / "data")
     frames = [read_image(file) for file in files]
