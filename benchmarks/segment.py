@@ -1,10 +1,13 @@
 """Frames per second of `segment`, of each system beside MOG2 and KNN: end to end, and each part alone.
 
-The parts are decoding, subtracting (the network with what belongs to it) and writing; they run side by side, so that
-end to end should be as fast as the slowest alone. Systems are those of the small experiments with weights as they are
-drawn, whose speed is that of trained ones; `--experiments` names others. Each runs in a process of its own, which tells
-its peak memory. A second table compares ways in which the networks alone run. Without `--source` the video is a
-synthetic twin's.
+The parts are decoding, subtracting (the network with what belongs to it) and writing. They run side by side, so that
+end to end should be as fast as the slowest alone, where there are cores for all (`--threads 1` leaves some). Alone each
+part has all the cores: "what the cores allow" is the slowest part, or else all that the parts ask of processors, spread
+over the cores.
+
+Systems are those of the small experiments with weights as they are drawn, whose speed is that of trained ones;
+`--experiments` names others. Each runs in a process of its own, which tells its peak memory. A second table compares
+ways in which the networks alone run. Without `--source` the video is a synthetic twin's.
 
     python benchmarks/segment.py --source street.mp4
 """
@@ -14,6 +17,7 @@ from __future__ import annotations
 import argparse
 import copy
 import multiprocessing
+import os
 import platform
 import resource
 import tempfile
@@ -70,10 +74,11 @@ def system_of(name: str) -> System:
     return system
 
 
-def seconds_of(action: Callable[[], object]) -> float:
-    begin = time.perf_counter()
+def seconds_of(action: Callable[[], object]) -> tuple[float, float]:
+    """By the clock, and of processors."""
+    begin, spent = time.perf_counter(), time.process_time()
     action()
-    return time.perf_counter() - begin
+    return time.perf_counter() - begin, time.process_time() - spent
 
 
 class Given(NamedTuple):
@@ -118,20 +123,28 @@ def parts(name: str, given: Given) -> dict[str, float]:
                 outputs[0].write(frame, mask)
             outputs[0].close()
 
-        def whole() -> float:
+        def whole() -> tuple[float, float]:
             made = subtractor()
             outputs = open_outputs(Path(folder), ["mask_video"], "h264", memory.rate, 50)
             return seconds_of(lambda: segment_frames(made, open_source(given.source), outputs, limit=given.count))
 
         alone = subtractor()
-        found = {
+        seconds = {
             "decoding": seconds_of(lambda: list(islice(open_source(given.source), given.count))),
             "writing": seconds_of(write),
             "subtracting": seconds_of(lambda: segment_frames(alone, memory, [])),
             "end to end": whole(),
         }
-    rates = {part: len(frames) / seconds for part, seconds in found.items()}
-    return rates | {"memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    end_to_end, _ = seconds.pop("end to end")
+    slowest = max(seconds, key=lambda part: seconds[part][0])
+    processors = sum(spent for _, spent in seconds.values()) / len(os.sched_getaffinity(0))
+    return {
+        "network": len(frames) / seconds["subtracting"][0],
+        "end to end": len(frames) / end_to_end,
+        "of the slowest part": seconds[slowest][0] / end_to_end,
+        "of what the cores allow": max(seconds[slowest][0], processors) / end_to_end,
+        "MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
 
 
 def ways(name: str, given: Given) -> dict[str, float]:
@@ -148,7 +161,7 @@ def ways(name: str, given: Given) -> dict[str, float]:
         }
 
     def rate(each: Subtractor) -> float:
-        return len(memory.frames) / seconds_of(lambda: segment_frames(each, memory, []))
+        return len(memory.frames) / seconds_of(lambda: segment_frames(each, memory, []))[0]
 
     return {way: rate(each) for way, each in made.items()}
 
@@ -197,15 +210,13 @@ def of_parts(best: dict[str, dict[str, float]], absolute: bool) -> Table:
     base = best["MOG2"]
     rows = []
     for name, found in best.items():
-        slowest = min(("decoding", "writing", "subtracting"), key=found.__getitem__)
         rates = [
-            f"{found[key]:.1f}" if absolute else f"{found[key] / base[key]:.3f}"
-            for key in ("subtracting", "end to end")
+            f"{found[key]:.1f}" if absolute else f"{found[key] / base[key]:.3f}" for key in ("network", "end to end")
         ]
-        share = f"{found['end to end'] / found[slowest]:.2f}"
-        rows.append([name, *rates, share, slowest, f"{found['memory']:.0f}"])
+        shares = [f"{found[key]:.2f}" for key in ("of the slowest part", "of what the cores allow")]
+        rows.append([name, *rates, *shares, f"{found['MiB']:.0f}"])
     title = "Frames per second" if absolute else "Frames per second, times those of MOG2"
-    return table_of(title, ["system", "network", "end to end", "of the slowest part", "which is", "MiB"], rows)
+    return table_of(title, ["system", *base], rows)
 
 
 def of_ways(best: dict[str, dict[str, float]]) -> Table:

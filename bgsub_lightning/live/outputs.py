@@ -29,7 +29,11 @@ Codec = Literal["h264", "ffv1"]
 
 _CLOCK = 90_000
 """Ticks per second of the videos' times, as broadcasting has it."""
-_TINT = np.array([255, 40, 40], np.float32)
+_TINT = (255, 40, 40)
+_TINTED = (
+    np.array([[(0.6 * level + 0.4 * tint) for tint in _TINT] for level in range(256)]).round().astype(np.uint8)[None]
+)
+"""Level → level under the tint, of each channel."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,8 @@ class Video(Output):
         picture = self._picture(frame.image, mask)
         if self.container is None:
             self._open(picture.shape[1], picture.shape[0])
-        shown = av.VideoFrame.from_ndarray(resized(picture, self.size), format="rgb24")
+        kind = "gray" if picture.ndim == 2 else "rgb24"
+        shown = av.VideoFrame.from_ndarray(resized(picture, self.size), format=kind)
         self._last = max(self._last + 1, round(frame.time * _CLOCK))  # times must rise
         shown.pts, shown.time_base = self._last, Fraction(1, _CLOCK)
         self.container.mux(self.stream.encode(shown))
@@ -133,7 +138,7 @@ class Video(Output):
 
     def _picture(self, image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
         if self.kind == "mask_video":
-            return np.repeat(mask[..., None], 3, axis=2)
+            return mask
         if self.kind == "overlay":
             return tinted(image, mask)
         return np.concatenate([image, np.repeat(mask[..., None], 3, axis=2)], axis=1)
@@ -142,10 +147,9 @@ class Video(Output):
 def tinted(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Show the foreground of a frame in red, with its outline: RGB, shape ``(h, w, 3)``, uint8."""
     shown = image.copy()
-    foreground = mask != 0
-    shown[foreground] = (0.6 * shown[foreground] + 0.4 * _TINT).round().astype(np.uint8)
+    cv2.copyTo(cv2.LUT(image, _TINTED), mask, shown)
     outlines, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(shown, outlines, -1, tuple(map(int, _TINT)), 1)
+    cv2.drawContours(shown, outlines, -1, _TINT, 1)
     return shown
 
 

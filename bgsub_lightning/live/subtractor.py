@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from bgsub_lightning.data import EvaluationBatch, Hop, References, Stream
 from bgsub_lightning.data.dataset import evaluation_inputs, ready
@@ -142,27 +143,14 @@ class Subtractor:
         Returns:
             A mask for each, shape ``(h, w)``, uint8: 255 is foreground, 0 background.
         """
-        return [
-            np.where(each > self.threshold, np.uint8(255), np.uint8(0)) for each in self.probability(images, numbers)
-        ]
+        masks = (self._answer(images, numbers) > self.threshold).byte().mul_(255)  # before it leaves the device
+        return list(masks.cpu().numpy())
 
     def probability(
         self, images: Sequence[NDArray[np.uint8]], numbers: Sequence[int] | None = None
     ) -> NDArray[np.float32]:
         """Take the next frames as :meth:`push` does, and return the probability of foreground, ``(B, h, w)``."""
-        if len(images) > self.batch_size:
-            raise ValueError(f"at most {self.batch_size} frames at once, got {len(images)}")
-        height, width = images[0].shape[:2]
-        if self.footage is None or self.footage.scene.size != (width, height):
-            self._begin((width, height))
-        footage = cast("Footage", self.footage)
-        chosen = list(range(self._next, self._next + len(images)) if numbers is None else numbers)
-        self._next = chosen[-1] + 1
-        for number, image in zip(chosen, images, strict=True):
-            footage.add(number, image)
-        self._gather(images)
-        renews = self._renews(chosen[-1])
-        return self._run(self.module, footage, chosen, renews, scored=True)
+        return self._answer(images, numbers).cpu().numpy()
 
     def apply(
         self,
@@ -222,6 +210,21 @@ class Subtractor:
             return None
         return np.asarray(cv2.cvtColor(resized(rgb, self.footage.scene.size), cv2.COLOR_RGB2BGR), np.uint8)
 
+    def _answer(self, images: Sequence[NDArray[np.uint8]], numbers: Sequence[int] | None) -> Tensor:
+        if len(images) > self.batch_size:
+            raise ValueError(f"at most {self.batch_size} frames at once, got {len(images)}")
+        height, width = images[0].shape[:2]
+        if self.footage is None or self.footage.scene.size != (width, height):
+            self._begin((width, height))
+        footage = cast("Footage", self.footage)
+        chosen = list(range(self._next, self._next + len(images)) if numbers is None else numbers)
+        self._next = chosen[-1] + 1
+        for number, image in zip(chosen, images, strict=True):
+            footage.add(number, image)
+        self._gather(images)
+        renews = self._renews(chosen[-1])
+        return self._run(self.module, footage, chosen, renews, scored=True)
+
     def _begin(self, frame_size: tuple[int, int]) -> None:
         """Begin with a stream of frames of a size."""
         flow = self.system.flow if self.taus else None
@@ -276,9 +279,7 @@ class Subtractor:
         return twin
 
     @torch.inference_mode()
-    def _run(
-        self, module: BgsModule, footage: Footage, numbers: Sequence[int], renews: bool, scored: bool
-    ) -> NDArray[np.float32]:
+    def _run(self, module: BgsModule, footage: Footage, numbers: Sequence[int], renews: bool, scored: bool) -> Tensor:
         batch: dict[str, Any] = dict(evaluation_inputs(self.inputs, footage, numbers, 0, renews))
         batch["roi"] = torch.from_numpy(footage.roi)
         batch["scored"] = torch.full((len(numbers),), scored)
@@ -290,7 +291,7 @@ class Subtractor:
         kind = _TYPES.get(self.precision)
         with torch.autocast(self.device.type, kind) if kind else nullcontext():
             found = module.predict_step(cast("EvaluationBatch", inputs), 0)
-        return found.float().cpu().numpy()
+        return found.float()
 
 
 def _usable(device: str | torch.device) -> torch.device:

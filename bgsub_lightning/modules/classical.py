@@ -50,12 +50,12 @@ class StreamingSubtractor(UntrainedModule):
         """
         if opens or self._subtractor is None:
             self._subtractor = self.subtractor()
-        masks = [self._subtractor.apply(np.ascontiguousarray(frame[..., ::-1])) == 255 for frame in frames]
+        masks = [self._subtractor.apply(_bgr(frame)) == 255 for frame in frames]
         return np.stack([mask.any(-1) if mask.ndim == 3 else mask for mask in masks])
 
     def probability(self, batch: EvaluationBatch) -> Tensor:
         """Return 1 where the subtractor says foreground, else 0: shape ``(1, B, H, W)``."""
-        frames = (batch["image"] * 255).round().byte().movedim(-3, -1).cpu().numpy()
+        frames = batch["image"].mul(255).round_().byte().movedim(-3, -1).cpu().numpy()
         return torch.from_numpy(self.masks(frames, batch["opens"])).float().to(batch["image"].device)[None]
 
 
@@ -75,3 +75,7 @@ class ClassicalSubtractor(StreamingSubtractor):
         cv2.setRNGSeed(0)  # KNN draws from a generator that whatever ran before has moved
         created: Subtractor = getattr(cv2, f"createBackgroundSubtractor{self.method}")()
         return created
+
+
+def _bgr(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), np.uint8)
