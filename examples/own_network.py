@@ -4,15 +4,19 @@ Start in this folder, so that the class can be imported by its path:
 
     cd examples
     python -m bgsub_lightning fit --config own_network.yaml --data.init_args.root=FOLDER
+    python -m bgsub_lightning export --checkpoint runs/own_network/checkpoints/last.ckpt --out own.onnx
     python -m bgsub_lightning segment --checkpoint runs/own_network/checkpoints/last.ckpt --source VIDEO --out masks
 """
+
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from bgsub_lightning.data import EvaluationBatch, Image, References, TrainingBatch
 from bgsub_lightning.losses import masked_cross_entropy
-from bgsub_lightning.modules import BgsModule
+from bgsub_lightning.modules import BgsModule, alone
 
 
 class MedianNet(BgsModule):
@@ -38,6 +42,11 @@ class MedianNet(BgsModule):
             self.median = batch["references"][0].median(0).values
         image = batch["image"]
         return self.network(torch.cat([image, self.median.expand_as(image)], 1)).softmax(1)[None, :, 1]
+
+    @property
+    def parts(self) -> dict[str, Callable[..., Any]]:
+        """What `export` writes: the network, which answers with one tensor."""
+        return {"network.forward": alone}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam."""

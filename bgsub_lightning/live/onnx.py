@@ -8,6 +8,7 @@ system of ONNX files is that of the checkpoint whose networks run in ONNX Runtim
 from __future__ import annotations
 
 import copy
+import inspect
 import json
 import logging
 import warnings
@@ -31,6 +32,9 @@ from bgsub_lightning.live.system import System, build
 
 _KEY = "bgsub_lightning"
 """The key of a file's metadata."""
+
+_STREAM = 64
+"""Frames after which a system that carries state has called its networks in every way: CDN-GM sees groups of 7 × 7."""
 
 _FRAMES = "RGB frames in the range [0, 1], channels first"
 
@@ -154,10 +158,16 @@ class _Part(nn.Module):
 
 
 def _parts(system: System) -> dict[str, Callable[..., Any]]:
-    parts = system.module.parts
-    if not parts:
-        raise UserError(f"{system.name}: {type(system.module).__name__} has no networks: there is nothing to export.")
-    return parts
+    module = system.module
+    if not module.parts:
+        kind = type(module).__name__
+        why = (
+            f"{kind} does not tell which networks it has. Give it the property `parts`, as BgsModule describes it"
+            if next(module.parameters(), None) is not None
+            else f"{kind} has no networks: there is nothing to export"
+        )
+        raise UserError(f"{system.name}: {why}.")
+    return module.parts
 
 
 def _recorded(system: System, size: tuple[int, int], batch: int) -> dict[str, list[_Call]]:
@@ -166,7 +176,9 @@ def _recorded(system: System, size: tuple[int, int], batch: int) -> dict[str, li
     frames = list(generator.integers(0, 256, (batch, size[1], size[0], 3), np.uint8))
     seen: dict[str, list[_Call]] = {}
     with _watched(system.module, list(_parts(system)), seen):
-        Subtractor(replace(system, size=size), "cpu", frames, batch_size=batch).push(frames)
+        subtractor = Subtractor(replace(system, size=size), "cpu", frames, batch_size=batch)
+        for _ in range(_STREAM // batch if subtractor.streams else 1):
+            subtractor.push(frames)
     if unseen := sorted(set(_parts(system)) - set(seen)):
         raise RuntimeError(f"{', '.join(unseen)} took no part in the answer")
     return seen
@@ -254,6 +266,7 @@ def _about(system: System, files: dict[str, str]) -> dict[str, Any]:
         "threshold": system.module.threshold,
         "trained_on": sorted(system.module.trained_on),
         "parts": files,
+        "about": {part: inspect.getdoc(getattr(*_owner(system.module, part))) for part in files},
     }
 
 

@@ -1,6 +1,6 @@
 """Room 7: one LightningModule per paper, and nothing in it but its training rule."""
 
-from bgsub_lightning.modules.base import BgsModule
+from bgsub_lightning.modules.base import BgsModule, alone
 from bgsub_lightning.modules.bgslibrary import BgsLibrarySubtractor
 from bgsub_lightning.modules.bmn_bsn import BmnBsn
 from bgsub_lightning.modules.cdn_medal import CdnMedal
@@ -26,4 +26,5 @@ __all__ = [
     "StagedModule",
     "ThresholdedDifference",
     "UntrainedModule",
+    "alone",
 ]

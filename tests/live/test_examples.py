@@ -87,6 +87,10 @@ def test_own_network_and_own_augmentation(cdnet: Path, tmp_path: Path, monkeypat
     assert main(["fit", *common, *options, "--trainer.val_check_interval=2"]) == 0
     video = write_video(tmp_path / "v.mkv", moving_square(5))
     checkpoint = tmp_path / "run/checkpoints/last.ckpt"
-    given = [f"--source={video}", f"--checkpoint={checkpoint}", f"--out={tmp_path / 'out'}", "--write=[masks]"]
-    assert main(["segment", *given, "--device=cpu"]) == 0
-    assert len(list((tmp_path / "out/masks").iterdir())) == 5
+    exported = tmp_path / "own.onnx"
+    assert main(["export", f"--checkpoint={checkpoint}", f"--out={exported}"]) == 0
+    for system in (checkpoint, exported):
+        out = tmp_path / system.suffix
+        given = [f"--source={video}", f"--checkpoint={system}", f"--out={out}", "--write=[masks]"]
+        assert main(["segment", *given, "--device=cpu"]) == 0
+        assert len(list((out / "masks").iterdir())) == 5
