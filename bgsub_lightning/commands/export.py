@@ -37,7 +37,11 @@ def export(checkpoint: str, out: Path, source: str | None = None, frames: int = 
     console.print(_table(system, export_system(system, out)))
     if source is not None:
         _compare(system, load_onnx(out), source, frames)
-    console.print(f"To use it: python -m bgsub_lightning segment --checkpoint {out} --source VIDEO --out FOLDER")
+    console.print(
+        f"To use it: python -m bgsub_lightning segment --checkpoint {out} --source VIDEO --out FOLDER",
+        soft_wrap=True,
+        markup=False,
+    )
 
 
 def _table(system: System, written: list[Written]) -> Table:

@@ -115,7 +115,7 @@ def segment(
         f"{type(system.module).__name__} ({system.name}) on {subtractor.device}, "
         f"at {'{}×{}'.format(*system.size) if system.size else 'the size of its frames'}: {opened.name}, "
         f"{'live' if opened.is_live else f'{opened.count:,} frames' if opened.count else 'of unknown length'}, "
-        f"{float(opened.rate):.4g} a second.",
+        f"{float(opened.rate):.4g} a second.{_threshold(subtractor) if threshold is None else ''}",
         soft_wrap=True,
         markup=False,
     )
@@ -167,6 +167,13 @@ def _pool(background: str | Path, source: Source, count: int, is_needed: bool) -
     if not found:
         raise UserError(f"--source: {source.name}: has no frame that can be decoded.")
     return found
+
+
+def _threshold(subtractor: Subtractor) -> str:
+    """What chose the threshold; nothing to tell of systems that were never trained."""
+    module = subtractor.module
+    by = f", chosen by {module.threshold_from}" if module.threshold_from else ""
+    return f" Threshold {subtractor.threshold:.2f}{by}." if module.trained else ""
 
 
 def _require_free(out: Path) -> None:

@@ -33,6 +33,9 @@ from bgsub_lightning.live.system import System, build
 _KEY = "bgsub_lightning"
 """The key of a file's metadata."""
 
+_AXES = {4: ("batch", "channels", "height", "width"), 3: ("steps", "channels", "pixels")}
+"""What sizes of a network's inputs are called, by their number."""
+
 _STREAM = 64
 """Frames after which a system that carries state has called its networks in every way: CDN-GM sees groups of 7 × 7."""
 
@@ -71,7 +74,7 @@ def export_system(system: System, path: Path) -> list[Written]:
     """
     _require("onnxscript")
     parts = _parts(system)
-    system.module.take_threshold()
+    system.module.take_threshold(tells=False)
     system = replace(system, module=copy.deepcopy(system.module).cpu().float())
     for module in system.module.modules():
         module._forward_hooks.clear()  # they draw pictures
@@ -132,6 +135,9 @@ class _Session:
     def __init__(self, runtime: Any, file: Path, returned: Callable[..., Any]) -> None:
         options = runtime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
+        # threads that spin while others have work cost up to two thirds of the speed: sessions alternate, and PyTorch,
+        # decoding and writing want the cores in between
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         available = runtime.get_available_providers()
         wanted = [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in available]
         self.session = runtime.InferenceSession(str(file), options, providers=wanted)
@@ -231,7 +237,13 @@ def _write(
             raise UserError(f"{part} cannot be written as ONNX ({reason}).") from error
     proto = cast("Any", program).model_proto
     onnx.helper.set_model_props(proto, {_KEY: about})
-    for output in proto.graph.output:  # the exporter may tell a size here that it should not
+    del proto.graph.value_info[:]  # here and there the exporter tells sizes that it should not
+    for given in proto.graph.input:
+        axes = given.type.tensor_type.shape.dim
+        for axis, name in zip(axes, _AXES.get(len(axes), ()), strict=False):
+            if axis.dim_param:
+                axis.dim_param = name
+    for output in proto.graph.output:
         for axis in output.type.tensor_type.shape.dim:
             axis.Clear()
     onnx.checker.check_model(proto)

@@ -93,7 +93,7 @@ class Subtractor:
         self.device = _usable(device)
         self.module = system.module.to(self.device).eval().requires_grad_(False)
         if threshold is None:
-            self.module.take_threshold()
+            self.module.take_threshold(tells=False)
         self.threshold = self.module.threshold if threshold is None else threshold
         self.inputs = tuple(entry.of_footage(KEY) for entry in self.module.inputs)
         self.taus = tuple(tau for entry in self.inputs if isinstance(entry, Hop) for tau in entry.taus)

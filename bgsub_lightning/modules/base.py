@@ -317,8 +317,11 @@ class BgsModule(LightningModule):
             for metric in (self.confusion, self.dice, self.confusion_at_thresholds, self.dice_at_thresholds):
                 metric.reset()
 
-    def take_threshold(self) -> None:
+    def take_threshold(self, tells: bool = True) -> None:
         """Take the threshold that validation has chosen, if it is asked for.
+
+        Args:
+            tells: Whether the console says so.
 
         Raises:
             UserError: If the checkpoint knows of none.
@@ -328,10 +331,11 @@ class BgsModule(LightningModule):
         if self.validated is None:
             raise UserError(
                 "model.init_args.threshold: validation was to choose it, and the checkpoint knows of none in the final "
-                "stage. Name the best one by --ckpt_path best, or a probability by --model.init_args.threshold=0.5."
+                "stage. Name the best one by --ckpt_path best (to `segment`: --checkpoint …/best.ckpt), or a "
+                "probability by --model.init_args.threshold=0.5 (--threshold 0.5)."
             )
         self.threshold = self.validated["threshold"]
-        if self._trainer is None or self.trainer.is_global_zero:
+        if tells and self.trainer.is_global_zero:
             console.print(
                 f"Threshold {self.threshold:.2f}, chosen by validation on {self.validated['kind']} (F-measure "
                 f"{self.validated['f_measure']:.4f} there).",
