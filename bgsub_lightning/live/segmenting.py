@@ -18,6 +18,9 @@ from bgsub_lightning.live.subtractor import Subtractor
 _WAITING = 2
 """Batches that may wait between two threads."""
 
+_LIVE = 8
+"""Frames of a live source that may wait, for bursts; where one more comes, the oldest is left out."""
+
 
 @dataclass
 class Progress:
@@ -78,7 +81,7 @@ def segment_frames(
             try:
                 for frames in ahead(
                     batches(itertools.islice(source, limit), subtractor.batch_size),
-                    _WAITING,
+                    _LIVE if source.is_live else _WAITING,
                     drop if source.is_live else None,
                 ):
                     shape = frames[0].image.shape

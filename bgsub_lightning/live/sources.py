@@ -93,18 +93,21 @@ class VideoFile(Source):
         self.name = address
         self.reconnect = reconnect
         self.timeout = timeout if "://" in address else None
-        with self._open() as container:
-            video = container.streams.video[0]
-            self.rate = Fraction(video.average_rate or video.guessed_rate or 25)
-            length = float(container.duration or 0) / av.time_base
-            self.is_live = "://" in address and not address.startswith("file:") and not length
-            if not self.is_live:
-                self.count = video.frames or round(length * self.rate) or None
+        container = self._open()
+        video = container.streams.video[0]
+        self.rate = Fraction(video.average_rate or video.guessed_rate or 25)
+        length = float(container.duration or 0) / av.time_base
+        self.is_live = "://" in address and not address.startswith("file:") and not length
+        self._begun = container if self.is_live else None  # a live stream goes on meanwhile
+        if not self.is_live:
+            self.count = video.frames or round(length * self.rate) or None
+            container.close()
 
     def __iter__(self) -> Iterator[Frame]:
         self.damaged, self.why_ended = 0, ""
         number, came, began = 0, 0.0, time.monotonic()
-        container = self._open()
+        container = self._begun or self._open()
+        self._begun = None
         while container is not None:
             origin: float | None = None
             with container:
@@ -125,12 +128,13 @@ class VideoFile(Source):
         """Decode what is left of a container: its frames, ``None`` for what cannot be decoded."""
         video = container.streams.video[0]
         video.thread_type = "AUTO"
-        self.why_ended = "the stream ended" if self.is_live else ""
+        self.why_ended = ""
         packets = container.demux(video)
         while True:
             try:
                 packet = next(packets)
             except StopIteration:
+                self.why_ended = "the stream ended" if self.is_live else ""
                 return
             except FFmpegError as error:
                 self.why_ended = f"{'the stream' if self.is_live else self.name} broke off ({error.strerror})"

@@ -110,7 +110,7 @@ def serving(content: bytes, times: int) -> tuple[str, threading.Thread]:
 def test_a_stream_that_broke_off_is_opened_again(tmp_path: Path) -> None:
     path = write_video(tmp_path / "v.ts", moving_square(20, (64, 48)), "mpeg2video", "yuv420p")
     whole = [frame.image for frame in open_source(str(path))]
-    address, thread = serving(path.read_bytes(), 3)  # the first to look at it, and two that see all
+    address, thread = serving(path.read_bytes(), 2)
     source = open_source(address, reconnect=1)
     assert source.is_live
     found = list(source)
