@@ -1,7 +1,7 @@
 """Memory of a subtractor over a long stream: it must not grow.
 
-Frames are small, so that many of them pass; the background is made anew at an interval. Systems are tiny, with weights
-as they are drawn. The table tells the process's memory after each tenth of the stream.
+Frames are small, so that many of them pass; the background is made anew at an interval, beside the frames, as that of a
+camera is. Systems are tiny, with weights as they are drawn. The table tells the process's memory after each tenth.
 
     python benchmarks/soak.py --frames 100000
 """
@@ -47,7 +47,7 @@ def system_of(name: str) -> System:
 
 def soak(name: str, count: int, batch: int) -> list[tuple[float, float]]:
     """Memory (MiB) and frames per second at each tenth."""
-    subtractor = Subtractor(system_of(name), "cpu", every=25, refresh=500, batch_size=batch)
+    subtractor = Subtractor(system_of(name), "cpu", every=25, refresh=500, batch_size=batch, waits=False)
     generator = np.random.default_rng(0)
     frames = generator.integers(0, 256, (500, SIZE[1], SIZE[0], 3), np.uint8)
     found = []
