@@ -186,6 +186,11 @@ class VideoFile(Source):
             container = av.open(self.name, timeout=self.timeout)
         except (FFmpegError, OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
+            if Path(self.name).is_file():
+                raise UserError(
+                    f"--source: {self.name}: is no video that FFmpeg knows, or one that was cut off ({reason}): an "
+                    f".mp4 without its end has lost its table of contents. Get it again, or let a repair tool see it."
+                ) from error
             raise UserError(
                 f"--source: {self.name}: cannot be opened as a video ({reason}). Name a video file, a folder of "
                 f"images, a pattern such as 'frames/*.jpg', the number of a camera, or the address of a stream."

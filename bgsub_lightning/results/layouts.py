@@ -566,7 +566,7 @@ class _Notes:
         keys = [key for key in series.videos if part in (key.split("/")[0], key.partition("/")[2])]
         marks = self.of_videos(series, keys, figure)
         if series.missing:
-            marks += (self._note(f"of the part that was tested: {', '.join(series.missing)} is missing"),)
+            marks += (self._note(f"of the part that was tested, without {', '.join(series.missing)}"),)
         return marks
 
     def of_videos(self, series: Series, keys: Sequence[str], figure: str) -> tuple[str, ...]:

@@ -349,7 +349,7 @@ def _remarks(first: Series, second: Series) -> tuple[str, ...]:
         if len(each.wholes) > 1:
             remarks.append(f"{each.name}: the mean over {len(each.wholes)} seeds.")
         if each.missing:
-            remarks.append(f"{each.name} is not complete: {', '.join(each.missing)} is missing.")
+            remarks.append(f"{each.name} is not complete: it is without {', '.join(each.missing)}.")
     return tuple(remarks)
 
 

@@ -167,7 +167,7 @@ def test_a_long_video_is_not_decoded_whole_for_a_few_frames(tmp_path: Path) -> N
         ("absent.mp4", r"absent\.mp4: there is no such file or folder"),
         ("empty", "the folder holds no images"),
         ("empty/*.png", "no image has such a name"),
-        ("text.mp4", "cannot be opened as a video"),
+        ("text.mp4", "text.mp4: is no video that FFmpeg knows, or one that was cut off"),
         ("77", "there is no camera 77, or it is in use"),
         ("rtsp://127.0.0.1:9/none", "cannot be opened as a video"),
     ],

@@ -113,9 +113,7 @@ def test_an_incomplete_cross_validation_has_no_overall(tmp_path: Path) -> None:
         missing = cell(table, "cv", column)
         assert missing.value is None
         assert said(table, missing) == ["no overall figure: cv was not tested on fold 2 of 3"]
-    assert said(by_part(ours), cell(by_part(ours), "cv", "a")) == [
-        "of the part that was tested: fold 2 of 3 is missing"
-    ]
+    assert said(by_part(ours), cell(by_part(ours), "cv", "a")) == ["of the part that was tested, without fold 2 of 3"]
     assert cell(overall(ours), "cv", "frames_per_second").value is not None
     rows = of_system(ours[0]).rows
     assert (rows[-1].cells[0].text, rows[-1].cells[3].value) == ("overall", None)
