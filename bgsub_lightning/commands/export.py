@@ -33,10 +33,15 @@ def export(checkpoint: str, out: Path, source: str | None = None, frames: int = 
         raise UserError(f"--out: {out}: a file that ends in .onnx is needed.")
     if Path(checkpoint).suffix == ".onnx":
         raise UserError(f"--checkpoint: {checkpoint}: is ONNX already.")
+    if frames < 1:
+        raise UserError(f"--frames: must be positive, got {frames}.")
     system = load_system(checkpoint)
+    images = [] if source is None else [frame.image for frame in itertools.islice(open_source(source), frames)]
+    if source is not None and not images:
+        raise UserError(f"--source: {source}: has no frame that can be decoded.")
     console.print(_table(system, export_system(system, out)))
-    if source is not None:
-        _compare(system, load_onnx(out), source, frames)
+    if images:
+        _compare(system, load_onnx(out), images)
     console.print(
         f"To use it: python -m bgsub_lightning segment --checkpoint {out} --source VIDEO --out FOLDER",
         soft_wrap=True,
@@ -66,16 +71,13 @@ def _table(system: System, written: list[Written]) -> Table:
     return shown
 
 
-def _compare(system: System, loaded: System, source: str, count: int) -> None:
+def _compare(system: System, loaded: System, images: list[NDArray[np.uint8]]) -> None:
     """Compare both on real frames, and time them one after the other."""
-    images = [frame.image for frame in itertools.islice(open_source(source), count)]
-    if not images:
-        raise UserError(f"--source: {source}: has no frame that can be decoded.")
     subtractors = [Subtractor(each, "cpu", images[:25]) for each in (system, loaded)]
     difference = largest_difference(subtractors[0], subtractors[1], images)
     seconds = [_seconds(each, images) for each in subtractors]
     console.print(
-        f"On {len(images)} frames of {source}: probabilities differ by {difference:.1e} at most; ONNX Runtime gives "
+        f"On {len(images)} frames of the source probabilities differ by {difference:.1e} at most; ONNX Runtime gives "
         f"{seconds[0] / seconds[1]:.2f} times PyTorch's frames per second on this CPU.",
         soft_wrap=True,
         markup=False,

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bgsub_lightning.console import console
@@ -22,6 +23,7 @@ from bgsub_lightning.live import (
     Precision,
     Source,
     Subtractor,
+    System,
     load_system,
     open_outputs,
     open_source,
@@ -68,11 +70,12 @@ def segment(
         pool: Number of these frames, or as many as the system draws references, if that is more.
         every: Seconds between two frames that the stream gives.
         refresh: Seconds after which the background is made anew of the newest such frames, for scenes that change
-            slowly. Default: never for files, each 60 s for cameras and streams.
+            slowly; systems that learn of every frame follow by themselves. Default: never for files, each 60 s for
+            cameras and streams.
         threshold: Probability above which a pixel is foreground. Default: the system's.
         least_area: Pixels of the smallest blob that has a box.
         codec: Of the videos: h264 (.mkv with ffv1, which loses nothing).
-        rate: Frames per second of images, which do not tell it. Default: 25.
+        rate: Frames per second of images, which do not tell it; videos have their own. Default: 25.
         latency: One frame at a time, for an answer as soon as there can be one.
         batch_size: Frames that are subtracted together otherwise; those of cameras and streams come one by one.
         device: Where to compute, such as cpu or cuda:1. Default: a GPU if there is one.
@@ -84,10 +87,13 @@ def segment(
     Raises:
         UserError: If the source or the checkpoint cannot be used, or an option makes no sense.
     """
-    for name, value in (("pool", pool), ("batch_size", batch_size), ("every", every), ("frames", frames)):
+    numbers = {"pool": pool, "batch_size": batch_size, "every": every, "refresh": refresh, "frames": frames}
+    for name, value in numbers.items():
         if value is not None and value <= 0:
             raise UserError(f"--{name}: must be positive, got {value}.")
-    _require_free(out)
+    if not write:
+        raise UserError("--write: name what is to be written, such as [overlay].")
+    _require_free(out, write)
     if compile and (checkpoint in BASELINES or checkpoint.endswith(".onnx")):
         raise UserError(f"--compile: {checkpoint} has no networks of PyTorch. Leave the option out.")
     keep_freed_memory()
@@ -99,7 +105,7 @@ def segment(
     subtractor = Subtractor(
         system,
         device,
-        _pool(background, opened, pool, system.needs_pool),
+        _pool(background, opened, max(pool, system.references), system),
         pool_size=pool,
         every=max(1, round(every * opened.rate)),
         refresh=None if refresh is None else max(1, round(refresh * opened.rate)),
@@ -146,19 +152,21 @@ def segment(
         raise SystemExit(130)
 
 
-def _pool(background: str | Path, source: Source, count: int, is_needed: bool) -> list[NDArray[np.uint8]]:
+def _pool(background: str | Path, source: Source, count: int, system: System) -> list[NDArray[np.uint8]]:
     """Take the frames that the background is made of before the first is subtracted."""
     if isinstance(background, Path):
         path = background.expanduser()
         if path.is_dir():
             images = open_source(str(path))
             assert isinstance(images, Images)
-            return images.first(len(images.files))
+            if not (found := images.first(len(images.files))):
+                raise UserError(f"--background: {background}: none of its images can be decoded.")
+            return found
         if not path.is_file():
             raise UserError(f"--background: {background}: there is no such image or folder.")
         return [read_image(path)]
     if background == "auto":
-        background = "spread" if is_needed and not source.is_live else "stream"
+        background = "spread" if system.needs_pool and not source.is_live else "stream"
     if background == "stream":
         return []
     if source.is_live:
@@ -176,9 +184,11 @@ def _threshold(subtractor: Subtractor) -> str:
     return f" Threshold {subtractor.threshold:.2f}{by}." if module.trained else ""
 
 
-def _require_free(out: Path) -> None:
+def _require_free(out: Path, write: list[Kind]) -> None:
     if out.is_file():
         raise UserError(f"--out: {out}: is a file; a folder is needed.")
+    if "masks" in write and next((out / "masks").glob("bin*.png"), None):
+        raise UserError(f"--out: {out / 'masks'}: holds masks already, which would be mixed. Name another folder.")
 
 
 def _bar() -> Progress:
@@ -196,8 +206,10 @@ def _conclude(come: Come, source: Source, written: list[Path]) -> None:
         console.print(
             f"Stopped after {come.frames:,} frames, {come.time:.1f} s from the beginning; what is written is whole."
         )
+        if not come.frames:
+            return
     if source.why_ended:
-        console.print(f"[yellow]warning[/] {source.why_ended}.", soft_wrap=True)
+        console.print(f"[yellow]warning[/] {escape(source.why_ended)}.", soft_wrap=True)
     for count, what in (
         (source.damaged, "could not be decoded, and were skipped"),
         (come.dropped, "came while others were being subtracted, and were left out"),
@@ -208,7 +220,7 @@ def _conclude(come: Come, source: Source, written: list[Path]) -> None:
         console.print(
             f"[yellow]warning[/] The frames changed their size {come.resized} times; the background began anew."
         )
-    if not come.frames:
+    if not come.frames and not come.is_interrupted:
         raise UserError(f"--source: {source.name}: has no frame that can be decoded.")
     console.print(
         f"{come.frames:,} frames in {come.seconds:.1f} s ({come.frames / come.seconds:.1f} a second), "

@@ -39,6 +39,9 @@ _AXES = {4: ("batch", "channels", "height", "width"), 3: ("steps", "channels", "
 _STREAM = 64
 """Frames after which a system that carries state has called its networks in every way: CDN-GM sees groups of 7 × 7."""
 
+_VERSION = 1
+"""Of the metadata's form."""
+
 _FRAMES = "RGB frames in the range [0, 1], channels first"
 
 
@@ -67,7 +70,7 @@ def export_system(system: System, path: Path) -> list[Written]:
 
     Args:
         system: The system.
-        path: The first file; others are called ``<stem>.<network>.onnx``.
+        path: The first file; others are called ``<stem>.<part>.onnx``.
 
     Raises:
         UserError: If the system has no networks, the extra is not installed, or a network cannot be written.
@@ -81,9 +84,7 @@ def export_system(system: System, path: Path) -> list[Written]:
     unit = system.module.unit
     first = _recorded(system, (2 * unit, unit), 2)
     second = _recorded(system, (3 * unit, 2 * unit), 3)
-    files = {
-        part: path if i == 0 else path.with_name(f"{path.stem}.{_short(part)}.onnx") for i, part in enumerate(parts)
-    }
+    files = {part: path if i == 0 else path.with_name(f"{path.stem}.{part}.onnx") for i, part in enumerate(parts)}
     about = json.dumps(_about(system, {part: file.name for part, file in files.items()}))
     written = []
     for part, file in files.items():
@@ -130,24 +131,39 @@ def largest_difference(one: Subtractor, other: Subtractor, frames: Sequence[NDAr
 
 
 class _Session:
-    """A network in ONNX Runtime, which takes and returns tensors."""
+    """A network in ONNX Runtime, which takes and returns tensors, on the device of the first that it is given."""
 
     def __init__(self, runtime: Any, file: Path, returned: Callable[..., Any]) -> None:
-        options = runtime.SessionOptions()
+        self.runtime = runtime
+        self.file = file
+        self.returned = returned
+        self.session: Any = None
+
+    def __call__(self, *inputs: Tensor) -> Any:
+        if self.session is None:
+            self.session = self._begun(inputs[0].device)
+        names = [each.name for each in self.session.get_inputs()]
+        given = {name: each.float().cpu().numpy() for name, each in zip(names, inputs, strict=True)}
+        found = [torch.from_numpy(each).to(inputs[0].device) for each in self.session.run(None, given)]
+        return self.returned(*found)
+
+    def _begun(self, device: torch.device) -> Any:
+        options = self.runtime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         # threads that spin while others have work cost up to two thirds of the speed: sessions alternate, and PyTorch,
         # decoding and writing want the cores in between
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        available = runtime.get_available_providers()
-        wanted = [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in available]
-        self.session = runtime.InferenceSession(str(file), options, providers=wanted)
-        self.names = [each.name for each in self.session.get_inputs()]
-        self.returned = returned
+        wanted: list[Any] = ["CPUExecutionProvider"]
+        if device.type == "cuda" and "CUDAExecutionProvider" in self.runtime.get_available_providers():
+            wanted.insert(0, ("CUDAExecutionProvider", {"device_id": device.index or 0}))
+        return _begin(self.runtime, self.file, wanted, options)
 
-    def __call__(self, *inputs: Tensor) -> Any:
-        given = {name: each.float().cpu().numpy() for name, each in zip(self.names, inputs, strict=True)}
-        found = [torch.from_numpy(each).to(inputs[0].device) for each in self.session.run(None, given)]
-        return self.returned(*found)
+
+def _begin(runtime: Any, file: Path, providers: Sequence[Any], options: Any = None) -> Any:
+    try:
+        return runtime.InferenceSession(str(file), options, providers=list(providers))
+    except Exception as error:  # the runtime has exceptions of its own for each kind of damage
+        raise UserError(f"{file}: is no ONNX file, or one that was cut off. Export the system again.") from error
 
 
 class _Part(nn.Module):
@@ -270,7 +286,7 @@ def _difference(loaded: System, part: str, calls: Sequence[_Call]) -> float:
 def _about(system: System, files: dict[str, str]) -> dict[str, Any]:
     """What a file tells of its system."""
     return {
-        "version": 1,
+        "version": _VERSION,
         "bgsub_lightning": __version__,
         "system": system.told,
         "module": type(system.module).__name__,
@@ -285,25 +301,22 @@ def _about(system: System, files: dict[str, str]) -> dict[str, Any]:
 def _read_about(runtime: Any, path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"{path}: there is no such file.")
-    try:
-        session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    except Exception as error:  # the runtime has exceptions of its own for each kind of damage
-        raise UserError(f"{path}: is no ONNX file, or one that was cut off. Export the system again.") from error
+    session = _begin(runtime, path, ["CPUExecutionProvider"])
     told = session.get_modelmeta().custom_metadata_map.get(_KEY)
     if told is None:
         raise UserError(f"{path}: was not written by `export` of bgsub_lightning, and does not tell of its system.")
-    return dict(json.loads(told))
+    about = dict(json.loads(told))
+    if about["version"] != _VERSION:
+        raise UserError(
+            f"{path}: was written by bgsub_lightning {about['bgsub_lightning']}, in another form than {__version__} "
+            f"reads. Export the system again."
+        )
+    return about
 
 
 def _owner(module: nn.Module, part: str) -> tuple[nn.Module, str]:
     owner, _, method = part.rpartition(".")
     return module.get_submodule(owner), method
-
-
-def _short(part: str) -> str:
-    """A name for a file: ``network.bmn.core`` is bmn, ``siamese.features`` is features."""
-    words = [word for word in part.split(".") if word not in {"network", "core", "forward"}]
-    return words[-1] if words else "network"
 
 
 def _require(name: str) -> Any:

@@ -25,7 +25,8 @@ Kind = Literal["mask_video", "masks", "overlay", "side_by_side", "boxes_csv", "b
 frame and mask side by side, the boxes of the blobs as CSV or as JSON lines."""
 
 Codec = Literal["h264", "ffv1"]
-"""Of videos: h264, which every player shows, or ffv1, which loses nothing."""
+"""Of videos: h264, which every player shows (few those of odd sizes, which are written in 4:4:4), or ffv1, which loses
+nothing."""
 
 _CLOCK = 90_000
 """Ticks per second of the videos' times, as broadcasting has it."""

@@ -34,12 +34,13 @@ def ahead(items: Iterable[T], steps: int, dropped: Callable[[T], None] | None = 
     stopped = threading.Event()
 
     def put(item: T | _End) -> bool:
+        drops = dropped is not None and not isinstance(item, _End)
         while not stopped.is_set():
             try:
-                waiting.put(item, timeout=0.1 if dropped is None else 0)
+                waiting.put(item, timeout=0 if drops else 0.1)
                 return True
             except queue.Full:
-                if dropped is not None:
+                if drops and dropped is not None:
                     with suppress(queue.Empty):
                         dropped(cast("T", waiting.get_nowait()))
         return False
@@ -91,9 +92,19 @@ class Behind(Generic[T]):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._waiting.put(_End())
-        self._thread.join()
+        interrupted: KeyboardInterrupt | None = None
+        is_told = False
+        while not is_told or self._thread.is_alive():  # Ctrl-C must not leave the thread at work
+            try:
+                if not is_told:
+                    self._waiting.put(_End())
+                    is_told = True
+                self._thread.join()
+            except KeyboardInterrupt as error:
+                interrupted = error
         self._raise()
+        if interrupted is not None:
+            raise interrupted
 
     def _run(self) -> None:
         while not isinstance(item := self._waiting.get(), _End):

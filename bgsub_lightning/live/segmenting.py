@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bgsub_lightning.errors import UserError
 from bgsub_lightning.live.outputs import Output
 from bgsub_lightning.live.pipeline import Behind, ahead
 from bgsub_lightning.live.sources import Frame, Source
@@ -73,12 +75,15 @@ def segment_frames(
     def write(batch: tuple[Sequence[Frame], Sequence[NDArray[np.uint8]]]) -> None:
         for frame, mask in zip(*batch, strict=True):
             for output in outputs:
-                output.write(frame, mask)
+                with _told(output):
+                    output.write(frame, mask)
 
-    try:
-        with Behind(write, _WAITING) as writer:
-            size = None
-            try:
+    size, foreground = None, 0.0
+    with ExitStack() as closing:
+        for output in outputs:
+            closing.callback(_close, output)
+        try:
+            with Behind(write, _WAITING) as writer:
                 for frames in ahead(
                     batches(itertools.islice(source, limit), subtractor.batch_size),
                     _LIVE if source.is_live else _WAITING,
@@ -91,17 +96,28 @@ def segment_frames(
                     writer.put((frames, masks))
                     progress.frames += len(frames)
                     progress.time = frames[-1].time
-                    progress.foreground += sum(float(np.count_nonzero(mask)) / mask.size for mask in masks)
+                    foreground += sum(float(np.count_nonzero(mask)) / mask.size for mask in masks)
+                    progress.foreground = foreground / progress.frames
                     progress.seconds = time.perf_counter() - started
                     tell(progress)
-            except KeyboardInterrupt:
-                progress.is_interrupted = True
-    finally:
-        for output in outputs:
-            output.close()
-    progress.foreground /= max(1, progress.frames)
+        except KeyboardInterrupt:
+            progress.is_interrupted = True
     progress.seconds = time.perf_counter() - started
     return progress
+
+
+def _close(output: Output) -> None:
+    with _told(output):
+        output.close()
+
+
+@contextmanager
+def _told(output: Output) -> Iterator[None]:
+    """Tell which file cannot be written, as on a full disk."""
+    try:
+        yield
+    except OSError as error:  # FFmpeg's are as well
+        raise UserError(f"{output.path}: cannot be written ({error.strerror or error}).") from error
 
 
 def batches(frames: Iterable[Frame], size: int) -> Iterator[list[Frame]]:

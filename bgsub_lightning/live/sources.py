@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +25,9 @@ IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".p
 
 _PATIENCE = 50
 """Reads of a camera, one after the other, that may fail before it is given up."""
+
+_PAUSE = 0.1
+"""Seconds after one that has failed."""
 
 
 class Frame(NamedTuple):
@@ -96,16 +101,16 @@ class VideoFile(Source):
         container = self._open()
         video = container.streams.video[0]
         self.rate = Fraction(video.average_rate or video.guessed_rate or 25)
-        length = float(container.duration or 0) / av.time_base
-        self.is_live = "://" in address and not address.startswith("file:") and not length
+        self.length = float(container.duration or 0) / av.time_base
+        self.is_live = "://" in address and not address.startswith("file:") and not self.length
         self._begun = container if self.is_live else None  # a live stream goes on meanwhile
         if not self.is_live:
-            self.count = video.frames or round(length * self.rate) or None
+            self.count = video.frames or round(self.length * self.rate) or None
             container.close()
 
     def __iter__(self) -> Iterator[Frame]:
         self.damaged, self.why_ended = 0, ""
-        number, came, began = 0, 0.0, time.monotonic()
+        number, at, came, began = 0, 0.0, 0.0, time.monotonic()
         container = self._begun or self._open()
         self._begun = None
         while container is not None:
@@ -118,11 +123,12 @@ class VideoFile(Source):
                         continue
                     shown_at = float(frame.time) if frame.time is not None else float((number - 1) / self.rate)
                     origin = shown_at if origin is None else origin
-                    yield Frame(number, came + shown_at - origin, _upright(frame))
+                    at = came + shown_at - origin
+                    yield Frame(number, at, _upright(frame))
             container = self._again() if self.is_live else None
-            came = time.monotonic() - began
-        if self.count and number < 0.98 * self.count - 1 and not self.why_ended:
-            self.why_ended = f"{self.name} tells of {self.count:,} frames and holds {number:,}: it seems to be cut off"
+            came = max(time.monotonic() - began, at + float(1 / self.rate))  # a server may have sent faster than time
+        if at < 0.9 * self.length - 2 / self.rate and not self.why_ended:  # the last may be shown for long
+            self.why_ended = f"{self.name} tells of {self.length:.1f} s and holds {at:.1f} s: it seems to be cut off"
 
     def _decoded(self, container: Any) -> Iterator[Any]:
         """Decode what is left of a container: its frames, ``None`` for what cannot be decoded."""
@@ -159,7 +165,7 @@ class VideoFile(Source):
         total = self.count or sum(1 for _ in self)
         wanted = {1 + i * total // min(count, total) for i in range(min(count, total))}
         if self._seekable and total > 40 * count:
-            return self._sought(sorted(wanted))
+            return self._sought(sorted(wanted)) or self.first(count)
         return [frame.image for frame in self if frame.number in wanted] or self.first(count)
 
     @property
@@ -168,17 +174,25 @@ class VideoFile(Source):
             return bool(container.duration)
 
     def _sought(self, numbers: list[int]) -> list[NDArray[np.uint8]]:
-        """Jump to the frames instead of decoding what lies between; the nearest whole ones before them will do."""
+        """Jump to the frames: the key frame before each will do, and is decoded on from if it is there already."""
         images = []
+        had = -math.inf
         with self._open() as container:
             video = container.streams.video[0]
-            start = container.start_time or 0
+            start = (container.start_time or 0) / av.time_base
             for number in numbers:
+                place = start + float((number - 1) / self.rate)
                 try:
-                    container.seek(start + round((number - 1) / self.rate * av.time_base))
-                    images.append(_upright(next(container.decode(video))))
-                except (FFmpegError, StopIteration):
+                    container.seek(round(place * av.time_base))
+                    frames = container.decode(video)
+                    found = next(frames)
+                    if found.time <= had:
+                        found = next(frame for frame in frames if frame.time >= place)
+                    else:
+                        had = found.time
+                except (FFmpegError, StopIteration, TypeError):  # or frames without a time
                     continue
+                images.append(_upright(found))
         return images
 
     def _open(self) -> Any:
@@ -254,17 +268,20 @@ class Camera(Source):
 
     def __iter__(self) -> Iterator[Frame]:
         number, failures, started = 0, 0, time.monotonic()
-        while failures < _PATIENCE:
-            is_read, image = self.capture.read()
-            number += 1
-            if is_read:
-                failures = 0
-                yield Frame(
-                    number, time.monotonic() - started, np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
-                )
-            else:
-                failures += 1
-                self.damaged += 1
+        try:
+            while failures < _PATIENCE:
+                is_read, image = self.capture.read()
+                number += 1
+                if is_read:
+                    failures = 0
+                    rgb = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+                    yield Frame(number, time.monotonic() - started, rgb)
+                else:
+                    failures += 1
+                    self.damaged += 1
+                    time.sleep(_PAUSE)
+        finally:
+            self.capture.release()
         self.why_ended = f"{self.name} gave no frame {_PATIENCE} times one after the other"
 
     def spread(self, count: int) -> list[NDArray[np.uint8]]:  # noqa: D102
@@ -285,7 +302,7 @@ def open_source(told: str, rate: float | None = None, reconnect: float = 10.0) -
     """
     if rate is not None and rate <= 0:
         raise UserError(f"--rate: frames per second are positive, got {rate}.")
-    per_second = Fraction(25 if rate is None else rate).limit_denominator(1001)
+    per_second = max(Fraction(25 if rate is None else rate).limit_denominator(100_000), Fraction(1, 100_000))
     if told.isdecimal() and not Path(told).exists():
         return Camera(int(told))
     path = Path(told).expanduser()
@@ -295,8 +312,9 @@ def open_source(told: str, rate: float | None = None, reconnect: float = 10.0) -
         raise UserError(f"--source: {told}: the folder holds no images ({', '.join(IMAGES)}).")
     if not path.exists() and any(mark in told for mark in "*?[") and "://" not in told:
         folder = Path(path.anchor)
-        if files := [file for file in folder.glob(str(path.relative_to(folder))) if _is_image(file)]:
-            return Images(files, told, per_second)
+        with suppress(ValueError):  # patterns that are none
+            if files := [file for file in folder.glob(str(path.relative_to(folder))) if _is_image(file)]:
+                return Images(files, told, per_second)
         raise UserError(f"--source: {told}: no image has such a name.")
     if path.is_file() and _is_image(path):
         return Images([path], told, per_second)

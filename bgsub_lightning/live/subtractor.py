@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
@@ -14,13 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bgsub_lightning.data import EvaluationBatch, Hop, References, Stream
+from bgsub_lightning.data import EvaluationBatch, Hop, Stream
 from bgsub_lightning.data.dataset import evaluation_inputs, ready
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames.images import resized
 from bgsub_lightning.live.footage import KEY, Footage, keeps
 from bgsub_lightning.live.system import System
-from bgsub_lightning.modules import BgsModule
+from bgsub_lightning.modules import BgsModule, ClassicalSubtractor
 from bgsub_lightning.networks import compile_in_place
 
 Precision = Literal["32", "bf16", "16"]
@@ -29,7 +30,7 @@ Precision = Literal["32", "bf16", "16"]
 POOL = 25
 """Frames of the pool, unless it is told otherwise."""
 
-_BACKGROUNDS = ("background", "reconstruction")
+_BACKGROUNDS = ("background", "reconstruction", "base image")
 _TYPES = {"bf16": torch.bfloat16, "16": torch.float16}
 
 
@@ -43,7 +44,7 @@ class Subtractor:
     slow changes by themselves; given frames are shown to them ahead.
 
     Args:
-        system: What subtracts.
+        system: What subtracts. Its module keeps the background, so that a system serves one stream at a time.
         device: Where; ``None``: a GPU if there is one.
         pool: Frames of the scene, RGB, shape ``(h, w, 3)``, uint8, all of one size; best without foreground. Empty:
             the pool is taken from the stream.
@@ -59,8 +60,7 @@ class Subtractor:
         compiled: Whether ``torch.compile`` works on the networks, which takes a minute at the first frames.
 
     Raises:
-        UserError: If a number makes no sense, the system's optical flow cannot be computed of a stream, or there is no
-            compiler.
+        UserError: If a number makes no sense, the device cannot be used, or there is no compiler.
     """
 
     def __init__(
@@ -97,17 +97,17 @@ class Subtractor:
         self.threshold = self.module.threshold if threshold is None else threshold
         self.inputs = tuple(entry.of_footage(KEY) for entry in self.module.inputs)
         self.taus = tuple(tau for entry in self.inputs if isinstance(entry, Hop) for tau in entry.taus)
-        self.references = max((entry.count for entry in self.inputs if isinstance(entry, References)), default=0)
         self.streams = any(isinstance(entry, Stream) for entry in self.inputs)
         if compiled:
             compile_in_place(self.module.compilable, self.device, "compile")
         self.batch_size = batch_size
-        self.pool_size = max(pool_size, self.references, len(pool))
+        self.pool_size = max(pool_size, system.references, len(pool))
         self.every = every
         self.refresh = refresh
         self.precision = precision
         self.waits = waits or self.streams  # what carries state cannot be made beside
         self._given = list(pool)
+        self._is_fixed = False
         self._beside = ThreadPoolExecutor(1, "renewal")
         self.footage: Footage | None = None
         self.reset()
@@ -122,11 +122,10 @@ class Subtractor:
     def reset(self) -> None:
         """Forget the stream; a pool that was given is taken again."""
         self.footage = None
-        self.seen = 0
-        self._renewed = 0
+        self._next = 1
+        self._pooled = self._renewed = -math.inf  # numbers of the frames at which that was last done
         self._is_stale = True
         self._renewing: Future[BgsModule] | None = None
-        self._next = 1
         self._opens = True
 
     def push(
@@ -140,8 +139,13 @@ class Subtractor:
             numbers: Their numbers, ascending and after those before; ``None``: they follow each other. Frames of a
                 video that are missing leave a gap, which optical flow is measured over.
 
+        The frames are kept for as long as they are needed: whoever reuses their memory hands over copies.
+
         Returns:
             A mask for each, shape ``(h, w)``, uint8: 255 is foreground, 0 background.
+
+        Raises:
+            UserError: If they are no such images, or the system's optical flow cannot be computed of a stream.
         """
         masks = (self._answer(images, numbers) > self.threshold).byte().mul_(255)  # before it leaves the device
         return list(masks.cpu().numpy())
@@ -163,14 +167,14 @@ class Subtractor:
         Args:
             image: BGR, shape ``(h, w, 3)``, or grey, ``(h, w)``, uint8.
             fgmask: Where the mask is written as well, if that is given.
-            learningRate: As in OpenCV, 0 leaves the background as it is and 1 makes it anew from this frame; what lies
-                between has no meaning for these systems, which then learn at their own rate.
+            learningRate: As in OpenCV, 0 leaves the background as it is, 1 makes it anew from this frame, and a
+                negative one is the system's own. What lies between means something to MOG2 and KNN alone.
 
         Returns:
             Shape ``(h, w)``, uint8: 255 is foreground, 0 background.
 
         Raises:
-            UserError: If it is no such image.
+            UserError: If it is no such image, or the system learns of every frame and cannot leave its background.
         """
         if (
             image is None
@@ -180,14 +184,19 @@ class Subtractor:
         ):
             got = "nothing" if image is None else f"{image.dtype} of shape {image.shape}"
             raise UserError(f"a frame is uint8, BGR (h, w, 3) or grey (h, w), got {got}.")
-        if learningRate == 1:
+        if isinstance(self.module, ClassicalSubtractor):
+            self.module.learning_rate = learningRate
+        elif learningRate == 0 and self.streams:
+            raise UserError(f"learningRate: {self.system.name} learns of every frame, and cannot be told not to.")
+        elif learningRate == 1:
+            self._given = []
             self.reset()
-        refresh, self.refresh = self.refresh, None if learningRate == 0 else self.refresh
+        self._is_fixed = learningRate == 0
+        code = cv2.COLOR_GRAY2RGB if image.ndim == 2 or image.shape[2] == 1 else cv2.COLOR_BGR2RGB
         try:
-            code = cv2.COLOR_GRAY2RGB if image.ndim == 2 or image.shape[2] == 1 else cv2.COLOR_BGR2RGB
             (mask,) = self.push([np.asarray(cv2.cvtColor(image, code), np.uint8)])
         finally:
-            self.refresh = refresh
+            self._is_fixed = False
         if fgmask is not None:
             fgmask[...] = mask
         return mask
@@ -211,8 +220,11 @@ class Subtractor:
         return np.asarray(cv2.cvtColor(resized(rgb, self.footage.scene.size), cv2.COLOR_RGB2BGR), np.uint8)
 
     def _answer(self, images: Sequence[NDArray[np.uint8]], numbers: Sequence[int] | None) -> Tensor:
-        if len(images) > self.batch_size:
-            raise ValueError(f"at most {self.batch_size} frames at once, got {len(images)}")
+        if not 1 <= len(images) <= self.batch_size:
+            raise ValueError(f"1 to {self.batch_size} frames at once, got {len(images)}")
+        for image in images:
+            if image.dtype != np.uint8 or image.shape != (*images[0].shape[:2], 3):
+                raise UserError(f"frames are RGB, (h, w, 3), uint8, of one size; got {image.dtype} of {image.shape}.")
         height, width = images[0].shape[:2]
         if self.footage is None or self.footage.scene.size != (width, height):
             self._begin((width, height))
@@ -221,9 +233,13 @@ class Subtractor:
         self._next = chosen[-1] + 1
         for number, image in zip(chosen, images, strict=True):
             footage.add(number, image)
-        self._gather(images)
+        if not self._is_fixed or self._opens:
+            self._gather(chosen, images)
         renews = self._renews(chosen[-1])
-        return self._run(self.module, footage, chosen, renews, scored=True)
+        found = self._run(self.module, footage, chosen, renews, scored=True, opens=self._opens)
+        self._is_stale &= not renews
+        self._opens = False
+        return found
 
     def _begin(self, frame_size: tuple[int, int]) -> None:
         """Begin with a stream of frames of a size."""
@@ -235,21 +251,25 @@ class Subtractor:
         elif self.streams:
             for number, image in enumerate(self._given, -len(self._given)):
                 self.footage.add(number, resized(image, frame_size))
-                self._run(self.module, self.footage, [number], renews=False, scored=False)
+                self._run(self.module, self.footage, [number], renews=False, scored=False, opens=self._opens)
+                self._opens = False
 
-    def _gather(self, images: Sequence[NDArray[np.uint8]]) -> None:
+    def _gather(self, numbers: Sequence[int], images: Sequence[NDArray[np.uint8]]) -> None:
         """Give the pool what it takes of new frames, and note whether the background is to be made anew of it."""
         footage = cast("Footage", self.footage)
-        before = len(footage.pool)
-        for image in images:
-            grows = not self._given and len(footage.pool) < cast("int", footage.pool.maxlen)
-            if self.system.needs_pool and self.seen % self.every == 0 and (grows or (self.refresh and not self._opens)):
-                footage.pool.append(image)  # the first background is made of nothing but what was given
-            self.seen += 1
-        has = len(footage.pool)
-        grown = has > before and (has & (has - 1) == 0 or has == footage.pool.maxlen)  # at 1, 2, 4, … frames
-        due = self.refresh is not None and self.seen - self._renewed >= self.refresh
-        self._is_stale |= grown or due
+        if not self.system.needs_pool:
+            return
+        size = cast("int", footage.pool.maxlen)
+        for number, image in zip(numbers, images, strict=True):
+            grows = not self._given and len(footage.pool) < size
+            takes = grows or (self.refresh is not None and not self._opens)  # the first is made of what was given alone
+            if takes and number - self._pooled >= self.every:
+                footage.pool.append(image)
+                self._pooled = number
+                has = len(footage.pool)
+                self._is_stale |= grows and (has & (has - 1) == 0 or has == size)  # at 1, 2, 4, … frames
+        if self.refresh is not None and numbers[-1] - self._renewed >= self.refresh:
+            self._is_stale = True
 
     def _renews(self, number: int) -> bool:
         """Tell whether the next frames come with a new background; or see to it that one is made beside.
@@ -257,16 +277,18 @@ class Subtractor:
         Args:
             number: The newest frame.
         """
+        if not self.system.needs_pool or (self._is_fixed and not self._opens):
+            return False
         if self._renewing is not None and self._renewing.done():
             self.module, self._renewing = self._renewing.result(), None
-        if not self.system.needs_pool or not self._is_stale or self._renewing is not None:
+        if not self._is_stale or self._renewing is not None:
             return False
-        self._is_stale = False
-        self._renewed = self.seen
+        self._renewed = number
         footage = cast("Footage", self.footage)
         if self.waits or self._opens:
-            footage.offer(self.references)
+            footage.offer(self.system.references)
             return True
+        self._is_stale = False
         self._renewing = self._beside.submit(self._made_anew, self.module, footage.copy(), number)
         return False
 
@@ -274,19 +296,20 @@ class Subtractor:
         """Return a module with the same networks and a new background."""
         twin = copy.copy(module)  # what it keeps of a scene is its own
         twin._buffers = dict(module._buffers)
-        footage.offer(self.references)
-        self._run(twin, footage, [number], renews=True, scored=False)
+        footage.offer(self.system.references)
+        self._run(twin, footage, [number], renews=True, scored=False, opens=False)
         return twin
 
     @torch.inference_mode()
-    def _run(self, module: BgsModule, footage: Footage, numbers: Sequence[int], renews: bool, scored: bool) -> Tensor:
+    def _run(
+        self, module: BgsModule, footage: Footage, numbers: Sequence[int], renews: bool, scored: bool, opens: bool
+    ) -> Tensor:
         batch: dict[str, Any] = dict(evaluation_inputs(self.inputs, footage, numbers, 0, renews))
         batch["roi"] = torch.from_numpy(footage.roi)
         batch["scored"] = torch.full((len(numbers),), scored)
         batch["number"] = torch.tensor(numbers)
         batch = {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
-        batch |= {"scene": 0, "opens": self._opens}
-        self._opens = False
+        batch |= {"scene": 0, "opens": opens}
         inputs = ready(batch, self.inputs, cast("torch.dtype", module.dtype))
         kind = _TYPES.get(self.precision)
         with torch.autocast(self.device.type, kind) if kind else nullcontext():

@@ -10,6 +10,7 @@ import torch
 import yaml
 from jsonargparse import ArgumentParser, Namespace
 
+from bgsub_lightning.data import References
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import DisFlow, FlowMethod
 from bgsub_lightning.modules import BgsModule, ClassicalSubtractor, ThresholdedDifference
@@ -44,6 +45,11 @@ class System:
     def needs_pool(self) -> bool:
         """Whether it is shown something that is made of other frames than the newest."""
         return any(not entry.per_frame for entry in self.module.inputs)
+
+    @property
+    def references(self) -> int:
+        """Number of references that it draws from the pool."""
+        return max((entry.count for entry in self.module.inputs if isinstance(entry, References)), default=0)
 
 
 def load_system(source: str | Path) -> System:

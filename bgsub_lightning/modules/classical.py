@@ -7,7 +7,7 @@ F. van der Heijden, "Efficient adaptive density estimation per image pixel", Pat
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import cv2
 import numpy as np
@@ -50,8 +50,13 @@ class StreamingSubtractor(UntrainedModule):
         """
         if opens or self._subtractor is None:
             self._subtractor = self.subtractor()
-        masks = [self._subtractor.apply(_bgr(frame)) == 255 for frame in frames]
+        masks = [self.mask(_bgr(frame)) == 255 for frame in frames]
         return np.stack([mask.any(-1) if mask.ndim == 3 else mask for mask in masks])
+
+    def mask(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return the subtractor's mask of the next frame, BGR of shape ``(H, W, 3)``."""
+        assert self._subtractor is not None
+        return self._subtractor.apply(frame)
 
     def probability(self, batch: EvaluationBatch) -> Tensor:
         """Return 1 where the subtractor says foreground, else 0: shape ``(1, B, H, W)``."""
@@ -70,11 +75,26 @@ class ClassicalSubtractor(StreamingSubtractor):
         super().__init__()
         self.save_hyperparameters()
         self.method = method
+        self.learning_rate = -1.0
 
     def subtractor(self) -> Subtractor:  # noqa: D102
         cv2.setRNGSeed(0)  # KNN draws from a generator that whatever ran before has moved
         created: Subtractor = getattr(cv2, f"createBackgroundSubtractor{self.method}")()
         return created
+
+    def mask(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return the subtractor's mask of the next frame, which it learns of at :attr:`learning_rate`."""
+        subtractor: Any = self._subtractor
+        return np.asarray(subtractor.apply(frame, learningRate=self.learning_rate), np.uint8)
+
+    def background_pictures(self) -> dict[str, Tensor]:
+        """Show the background that OpenCV makes of its model."""
+        subtractor: Any = self._subtractor
+        image = None if subtractor is None else subtractor.getBackgroundImage()
+        if image is None or not image.size:
+            return {}
+        rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        return {"background": torch.from_numpy(rgb).movedim(-1, 0) / 255}
 
 
 def _bgr(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:

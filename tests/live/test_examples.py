@@ -34,9 +34,14 @@ def test_own_video(tmp_path: Path) -> None:
 
 def test_own_camera(tmp_path: Path) -> None:
     """A file stands for the camera."""
-    video = write_video(tmp_path / "v.mkv", moving_square(30, (96, 64)))
+    frames = moving_square(30, (96, 64))
+    for frame in frames[15:]:
+        frame[20:50, 30:60] = 255
+    video = write_video(tmp_path / "v.mkv", frames)
     command = [sys.executable, EXAMPLES / "own_camera.py", "MOG2", video]
-    assert not subprocess.run(command, capture_output=True, check=True).stderr
+    told = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert not told.stderr
+    assert "0.60 s  30×30 at (30, 20)" in told.stdout
 
 
 def test_own_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

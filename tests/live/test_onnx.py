@@ -104,7 +104,7 @@ def test_export_and_segment_commands(tmp_path: Path, capfd: pytest.CaptureFixtur
     assert main(["export", f"--checkpoint={checkpoint}", f"--out={exported}", f"--source={video}"]) == 0
     told = capfd.readouterr().out
     assert "segmentation.forward" in told
-    assert "On 6 frames of" in told
+    assert "On 6 frames of the source" in told
     assert "probabilities differ by" in told
     for given in (str(checkpoint), exported):
         options = [f"--checkpoint={given}", f"--source={video}", f"--out={tmp_path / Path(given).suffix}"]

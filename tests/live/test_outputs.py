@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ import pytest
 from live_systems import moving_square, tiny_system, write_video
 from numpy.typing import NDArray
 
+from bgsub_lightning.errors import UserError
 from bgsub_lightning.live import Frame, Subtractor, boxes, open_outputs, open_source, segment_frames
 from bgsub_lightning.live.outputs import Kind, Output, tinted
 from bgsub_lightning.live.pipeline import Behind, ahead
@@ -214,10 +216,44 @@ def test_an_output_that_fails_ends_it(tmp_path: Path) -> None:
 
     full = Full()
     source = open_source(str(write_video(tmp_path / "v.mkv", moving_square(60))))
-    with pytest.raises(OSError, match="no space left"):
+    with pytest.raises(UserError, match=r"kept: cannot be written \(no space left"):
         segment_frames(Subtractor(tiny_system("FrameFcn"), "cpu"), source, [full])
     assert full.numbers == [1, 2]
     assert full.closed == 1
+
+
+def test_an_output_that_cannot_be_closed_does_not_keep_others_open(tmp_path: Path) -> None:
+    class Stuck(Kept):
+        def close(self) -> None:
+            super().close()
+            raise OSError("no space left on device")
+
+    outputs = [Stuck(), Kept(), Stuck()]
+    source = open_source(str(write_video(tmp_path / "v.mkv", moving_square(3))))
+    with pytest.raises(UserError, match=r"kept: cannot be written \(no space left"):
+        segment_frames(Subtractor(tiny_system("FrameFcn"), "cpu"), source, outputs)
+    assert [output.closed for output in outputs] == [1, 1, 1]
+
+
+def test_an_interruption_while_the_last_are_written_waits_for_them() -> None:
+    done: list[int] = []
+    writing = threading.Event()
+
+    def write(item: int) -> None:
+        writing.set()
+        time.sleep(0.3)
+        done.append(item)
+
+    def interrupt() -> None:
+        writing.wait(60)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    behind = Behind(write, 2)
+    with pytest.raises(KeyboardInterrupt), behind:  # noqa: PT012
+        behind.put(1)
+        behind.put(2)
+    assert done == [1, 2]
 
 
 def test_ahead_raises_what_is_raised_and_ends_its_thread() -> None:

@@ -82,6 +82,9 @@ def test_backgrounds_come_from_where_they_are_told(
         (["--source=absent.mp4"], "absent.mp4: there is no such file or folder"),
         (["--checkpoint=absent.ckpt"], "absent.ckpt: there is no such checkpoint"),
         (["--background=absent.png"], "--background: absent.png: there is no such image or folder"),
+        (["--refresh=-5"], "--refresh: must be positive, got -5"),
+        (["--write=[]"], "--write: name what is to be written"),
+        (["--out=street.mkv/x"], "street.mkv/x/mask_video.mp4: cannot be written"),
         (["--pool=0"], "--pool: must be positive, got 0"),
         (["--out=street.mkv"], "--out: street.mkv: is a file; a folder is needed"),
         (["--write=[film]"], "film"),
@@ -97,6 +100,21 @@ def test_bad_options_are_told(
     given = {"--source": str(video), "--checkpoint": "MOG2", "--out": "out"}
     given |= dict(option.split("=", 1) for option in options)
     assert message in fails(main(["segment", *(f"{name}={value}" for name, value in given.items())]))
+
+
+def test_masks_of_two_videos_are_not_mixed(video: Path, tmp_path: Path, fails: Callable[..., str]) -> None:
+    options = [f"--source={video}", "--checkpoint=MOG2", f"--out={tmp_path / 'out'}", "--write=[masks]"]
+    assert main(["segment", *options]) == 0
+    assert "holds masks already" in fails(main(["segment", *options]))
+
+
+def test_clean_images_that_cannot_be_decoded_are_told(video: Path, tmp_path: Path, fails: Callable[..., str]) -> None:
+    (tmp_path / "clean").mkdir()
+    (tmp_path / "clean/1.png").write_text("no image")
+    options = [f"--source={video}", "--checkpoint=MOG2", f"--out={tmp_path / 'out'}"]
+    assert "none of its images can be decoded" in fails(
+        main(["segment", *options, f"--background={tmp_path / 'clean'}"])
+    )
 
 
 def test_a_source_without_a_whole_frame_is_told(tmp_path: Path, fails: Callable[..., str]) -> None:

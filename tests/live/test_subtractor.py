@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from bgsub_lightning.data import Image, References
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import FlowFiles, read_image
 from bgsub_lightning.live import System, load_system
-from bgsub_lightning.live.footage import KEY, Footage
+from bgsub_lightning.live.footage import Footage
 from bgsub_lightning.live.subtractor import Subtractor
 from bgsub_lightning.modules import BgsModule
 
@@ -168,7 +168,7 @@ def test_the_old_background_serves_until_the_new_one_is_made() -> None:
     module.may_go_on.clear()
     with ThreadPoolExecutor(1) as beside:  # the first frame waits in any case: there is no background before it
         first = beside.submit(subtractor.probability, [grey(51)])
-        assert not first.done()
+        assert not wait([first], timeout=0.2).done
         module.may_go_on.set()
         assert first.result(60).max() == 0
     module.may_go_on.clear()
@@ -192,16 +192,45 @@ def test_what_fails_beside_is_told() -> None:
 
 
 def test_another_size_does_not_get_the_background_of_the_one_before() -> None:
-    subtractor = Subtractor(System("patient", Patient()), "cpu", every=1, refresh=1, waits=False)
-    for _ in range(4):
-        subtractor.probability([grey(255)])
-    assert subtractor.probability([grey(0)[:, :2]]).max() == 0
+    module = Patient()
+    subtractor = Subtractor(System("patient", module), "cpu", every=1, refresh=1, waits=False)
+    subtractor.probability([grey(255)])
+    module.may_go_on.clear()
+    subtractor.probability([grey(255)])  # which has one made beside
+    assert subtractor._renewing is not None
+    with ThreadPoolExecutor(1) as beside:
+        found = beside.submit(subtractor.probability, [grey(0)[:, :2]])
+        assert not wait([found], timeout=0.2).done
+        module.may_go_on.set()
+        assert found.result(60).max() == 0
     subtractor._beside.submit(int).result(60)
     assert subtractor.probability([grey(0)[:, :2]]).max() == 0
 
 
-def test_the_learning_rate_0_leaves_the_background_alone() -> None:
-    subtractor = Subtractor(tiny_system("Siamese"), "cpu", moving_square(4, seed=1), every=1, refresh=1)
+def test_a_clean_image_stays_until_the_refresh() -> None:
+    subtractor = Subtractor(System("patient", Patient()), "cpu", [grey(0)], 4, every=2, refresh=20)
+    levels = [float(subtractor.probability([grey(255)]).max()) for _ in range(30)]
+    assert levels[:20] == [0] * 20
+    assert levels[20] == 1
+
+
+def test_intervals_are_of_the_sources_frames_not_of_those_that_were_in_time() -> None:
+    subtractor = Subtractor(System("patient", Patient()), "cpu", pool_size=5, every=10)
+    for number in range(1, 100, 10):  # one in ten
+        subtractor.probability([grey(0)], [number])
+        assert subtractor.is_warm == (number > 40)
+
+
+def test_a_wrong_frame_does_no_harm() -> None:
+    subtractor = Subtractor(System("patient", Patient()), "cpu")
+    with pytest.raises(UserError, match=r"frames are RGB, \(h, w, 3\), uint8, of one size; got float32"):
+        subtractor.push([grey(0).astype(np.float32)])  # type: ignore[list-item]
+    subtractor.push([grey(0)])
+
+
+@pytest.mark.parametrize("pool", [[], moving_square(4, seed=1)])
+def test_the_learning_rate_0_leaves_the_background_alone(pool: list[NDArray[np.uint8]]) -> None:
+    subtractor = Subtractor(tiny_system("Siamese"), "cpu", pool, every=1, refresh=1)
     subtractor.apply(moving_square(1, seed=2)[0], learningRate=0)
     before = subtractor.getBackgroundImage()
     for frame in moving_square(9, seed=2):
@@ -210,6 +239,33 @@ def test_the_learning_rate_0_leaves_the_background_alone() -> None:
     for frame in moving_square(40, seed=2):
         subtractor.apply(frame)
     assert not np.array_equal(subtractor.getBackgroundImage(), before)
+
+
+def test_the_learning_rate_1_makes_it_anew_of_this_frame() -> None:
+    subtractor = Subtractor(tiny_system("Siamese"), "cpu", moving_square(4, seed=1))
+    frame = moving_square(1, seed=2)[0][..., ::-1].copy()
+    subtractor.apply(frame)
+    assert not np.array_equal(subtractor.getBackgroundImage(), frame)
+    subtractor.apply(frame, learningRate=1)
+    np.testing.assert_array_equal(subtractor.getBackgroundImage(), frame)
+
+
+@pytest.mark.parametrize("name", ["MOG2", "KNN"])
+@pytest.mark.parametrize("rate", [0, 0.2, 1, -1])
+def test_learning_rates_and_backgrounds_of_baselines_are_opencvs(name: str, rate: float) -> None:
+    ours, theirs = bgsub_lightning.load(name, device="cpu"), getattr(cv2, f"createBackgroundSubtractor{name}")()
+    frames = [*moving_square(3, seed=1), *moving_square(6, seed=2)]
+    cv2.setRNGSeed(0)
+    expected = [theirs.apply(frame, learningRate=-1 if i < 3 else rate) == 255 for i, frame in enumerate(frames)]
+    background = theirs.getBackgroundImage()
+    found = [ours.apply(frame, learningRate=-1 if i < 3 else rate) == 255 for i, frame in enumerate(frames)]
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(ours.getBackgroundImage(), background)
+
+
+def test_what_learns_of_every_frame_refuses_the_learning_rate_0() -> None:
+    with pytest.raises(UserError, match="learningRate: TemporalMedian learns of every frame"):
+        bgsub_lightning.load("TemporalMedian", device="cpu").apply(moving_square(1)[0], learningRate=0)
 
 
 def test_memory_does_not_grow() -> None:
@@ -226,7 +282,8 @@ def test_another_size_begins_another_stream() -> None:
     small, large = moving_square(3), moving_square(3, (48, 40))
     for frame in [*small, *large]:
         assert subtractor.push([frame])[0].shape == frame.shape[:2]
-    assert subtractor.seen == 3
+    assert subtractor.footage is not None
+    assert len(subtractor.footage.pool) == 1
 
 
 def test_a_state_begins_with_the_frames_that_are_given() -> None:
@@ -329,4 +386,3 @@ def test_a_system_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     frame = moving_square(1)[0]
     mask = bgsub_lightning.load(str(path), device="cpu").apply(frame)
     np.testing.assert_array_equal(mask == 255, frame.mean(-1) > 0.6 * 255)
-    assert KEY == "footage/footage"
