@@ -18,7 +18,8 @@ def load(source: str, **options: Any) -> Subtractor:
 
     Args:
         source: Checkpoint of any system; or ``MOG2``, ``KNN`` or ``TemporalMedian``, which need none.
-        options: Those of :class:`bgsub_lightning.live.Subtractor`, such as ``device`` and ``pool``.
+        options: Those of :class:`bgsub_lightning.live.Subtractor`: ``device`` (``"cuda:1"``), ``pool`` (clean frames,
+            RGB), ``refresh`` and ``every`` (in frames), ``batch_size``, ``threshold``, ``precision`` and others.
 
     Raises:
         UserError: If it is none of these, or an option makes no sense.

@@ -9,8 +9,12 @@ import cv2
 
 import bgsub_lightning
 
+if len(sys.argv) < 2:
+    sys.exit(__doc__)
 video, checkpoint = (*sys.argv[1:], "MOG2")[:2]
 capture = cv2.VideoCapture(video)
+if not capture.isOpened():
+    sys.exit(f"{video}: cannot be opened as a video.")
 subtractor = bgsub_lightning.load(checkpoint)
 frames = 0
 while True:

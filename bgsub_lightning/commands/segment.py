@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -13,8 +13,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bgsub_lightning.console import console
+from bgsub_lightning.data import Stream
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.frames import read_image
 from bgsub_lightning.live import (
     BASELINES,
     POOL,
@@ -30,15 +30,16 @@ from bgsub_lightning.live import (
     segment_frames,
 )
 from bgsub_lightning.live.segmenting import Progress as Come
-from bgsub_lightning.live.sources import Images
+from bgsub_lightning.live.sources import Images, is_image
 from bgsub_lightning.memory import keep_freed_memory
+from bgsub_lightning.scenes.checks import some
 
 
 def segment(
     source: str,
     checkpoint: str,
     out: Path,
-    write: list[Kind] = ["mask_video", "overlay"],  # noqa: B006 (it is not changed)
+    write: str = "mask_video,overlay",
     background: Literal["auto", "first", "spread", "stream"] | Path = "auto",
     pool: int = POOL,
     every: float = 1.0,
@@ -62,8 +63,8 @@ def segment(
             address of a stream (rtsp://…).
         checkpoint: Checkpoint of any system, or MOG2, KNN or TemporalMedian, which need none.
         out: Folder for what is written.
-        write: What is written: mask_video, masks (a PNG for each frame), overlay (foreground tinted), side_by_side,
-            boxes_csv, boxes_jsonl.
+        write: What is written, such as overlay,masks: mask_video, masks (a PNG for each frame), overlay (foreground
+            tinted), side_by_side, boxes_csv, boxes_jsonl.
         background: What references and backgrounds are made of. first: the first frames of the source; spread: frames
             over the whole source; stream: frames as they come; a path: a clean image, or a folder of some. auto: spread
             for files and stream for cameras, of systems that need it.
@@ -91,21 +92,26 @@ def segment(
     for name, value in numbers.items():
         if value is not None and value <= 0:
             raise UserError(f"--{name}: must be positive, got {value}.")
-    if not write:
-        raise UserError("--write: name what is to be written, such as [overlay].")
-    _require_free(out, write)
+    for name, value in (("least_area", least_area), ("reconnect", reconnect)):
+        if value < 0:
+            raise UserError(f"--{name}: must not be negative, got {value}.")
+    kinds = _kinds(write)
+    _require_free(out, kinds)
     if compile and (checkpoint in BASELINES or checkpoint.endswith(".onnx")):
         raise UserError(f"--compile: {checkpoint} has no networks of PyTorch. Leave the option out.")
     keep_freed_memory()
     system = load_system(checkpoint)
     opened = open_source(source, rate, reconnect)
-    if refresh is None and opened.is_live:
+    if not system.needs_pool:
+        _require_no_background(system, background, refresh)
+    elif refresh is None and opened.is_live:
         refresh = 60.0
     size = 1 if latency or opened.is_live else batch_size
+    given, what = _pool(background, opened, max(pool, system.references), system)
     subtractor = Subtractor(
         system,
         device,
-        _pool(background, opened, max(pool, system.references), system),
+        given,
         pool_size=pool,
         every=max(1, round(every * opened.rate)),
         refresh=None if refresh is None else max(1, round(refresh * opened.rate)),
@@ -130,7 +136,11 @@ def segment(
             f"Warming up: the background is made of {subtractor.pool_size} frames of the stream, one in "
             f"{subtractor.every}; masks of the first {subtractor.pool_size * subtractor.every:,} are provisional."
         )
-    outputs = open_outputs(out, list(write), codec, opened.rate, least_area)
+    if what:
+        console.print(f"The background is made of {what}.", soft_wrap=True, markup=False)
+    if compile:
+        console.print("The networks are compiled at the first frames.")
+    outputs = open_outputs(out, kinds, codec, opened.rate, least_area)
     with _bar() as bar:
         task = bar.add_task("Segmenting", total=frames or opened.count, speed="")
 
@@ -152,29 +162,47 @@ def segment(
         raise SystemExit(130)
 
 
-def _pool(background: str | Path, source: Source, count: int, system: System) -> list[NDArray[np.uint8]]:
-    """Take the frames that the background is made of before the first is subtracted."""
+def _kinds(write: str) -> list[Kind]:
+    known: tuple[Kind, ...] = get_args(Kind)
+    named = [word.strip() for word in write.strip("[] ").split(",") if word.strip()]
+    if unknown := [word for word in named if word not in known]:
+        raise UserError(f"--write: there is no {unknown[0]!r}. Name some of {','.join(known)}.")
+    if not named:
+        raise UserError(f"--write: name what is to be written: some of {','.join(known)}.")
+    return [kind for kind in known if kind in named]
+
+
+def _require_no_background(system: System, background: str | Path, refresh: float | None) -> None:
+    """Systems that make nothing of a pool."""
+    learns = any(isinstance(entry, Stream) for entry in system.module.inputs)
+    if refresh is not None:
+        why = "learns of every frame, and follows by itself" if learns else "keeps no background"
+        raise UserError(f"--refresh: {system.name} {why}. Leave the option out.")
+    if not learns and background != "auto":
+        raise UserError(f"--background: {system.name} keeps no background. Leave the option out.")
+
+
+def _pool(background: str | Path, source: Source, count: int, system: System) -> tuple[list[NDArray[np.uint8]], str]:
+    """Take the frames that the background is made of before the first is subtracted, and say what they are."""
     if isinstance(background, Path):
         path = background.expanduser()
-        if path.is_dir():
-            images = open_source(str(path))
-            assert isinstance(images, Images)
-            if not (found := images.first(len(images.files))):
-                raise UserError(f"--background: {background}: none of its images can be decoded.")
-            return found
-        if not path.is_file():
+        if not path.exists():
             raise UserError(f"--background: {background}: there is no such image or folder.")
-        return [read_image(path)]
+        files = [file for file in path.iterdir() if is_image(file)] if path.is_dir() else [path]
+        if not (found := Images(files, str(background)).first(len(files))):
+            raise UserError(f"--background: {background}: is no image that can be decoded, and no folder of some.")
+        return found, f"{some(len(found), 'image')} of {background}"
     if background == "auto":
         background = "spread" if system.needs_pool and not source.is_live else "stream"
     if background == "stream":
-        return []
+        return [], ""
     if source.is_live:
         raise UserError(f"--background: {background}: {source.name} is live, and cannot be read ahead. Use stream.")
     found = source.first(count) if background == "first" else source.spread(count)
     if not found:
         raise UserError(f"--source: {source.name}: has no frame that can be decoded.")
-    return found
+    where = "from its beginning" if background == "first" else "over its whole length"
+    return found, f"{some(len(found), 'frame')} of the source, {where}"
 
 
 def _threshold(subtractor: Subtractor) -> str:
@@ -211,17 +239,18 @@ def _conclude(come: Come, source: Source, written: list[Path]) -> None:
     if source.why_ended:
         console.print(f"[yellow]warning[/] {escape(source.why_ended)}.", soft_wrap=True)
     for count, what in (
-        (source.damaged, "could not be decoded, and were skipped"),
-        (come.dropped, "came while others were being subtracted, and were left out"),
+        (source.damaged, "could not be decoded: skipped"),
+        (come.dropped, "came while others were being subtracted: left out"),
     ):
         if count:
-            console.print(f"[yellow]warning[/] {count:,} frames {what}.")
+            console.print(f"[yellow]warning[/] {some(count, 'frame')} {what}.")
     if come.resized:
         console.print(
-            f"[yellow]warning[/] The frames changed their size {come.resized} times; the background began anew."
+            f"[yellow]warning[/] The frames changed their size {some(come.resized, 'time')}; the background began anew."
         )
     if not come.frames and not come.is_interrupted:
-        raise UserError(f"--source: {source.name}: has no frame that can be decoded.")
+        why = f" ({source.why_ended})" if source.why_ended else ""
+        raise UserError(f"--source: {source.name}: has no frame that can be decoded{why}.")
     console.print(
         f"{come.frames:,} frames in {come.seconds:.1f} s ({come.frames / come.seconds:.1f} a second), "
         f"{100 * come.foreground:.2f} % of the pixels foreground. Written: {', '.join(map(str, written))}.",

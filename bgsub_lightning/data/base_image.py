@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from bgsub_lightning.console import console
-from bgsub_lightning.data.inputs import Input
+from bgsub_lightning.data.inputs import FOOTAGE_BACKGROUND, Input
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import FrameStore, SceneFrames, read_image
 from bgsub_lightning.sampling import FrameSet
@@ -111,7 +111,7 @@ class BaseImage(Input):
 
     def of_footage(self, key: str) -> BaseImage:
         """Return this input with the footage's background as its base."""
-        return replace(self, of_scene={key: 0})
+        return replace(self, of_scene={key: FOOTAGE_BACKGROUND})
 
     def bases(self) -> Mapping[str, int | Path]:  # noqa: D102
         return self.of_scene

@@ -22,6 +22,9 @@ from bgsub_lightning.frames.flow import require_motion
 from bgsub_lightning.sampling import FrameSet, Split
 from bgsub_lightning.scenes.scene import Scene
 
+FOOTAGE_BACKGROUND = 1 << 41
+"""The number by which footage is asked for its background; those of a video's frames come nowhere near."""
+
 
 @dataclass(frozen=True)
 class Input:
@@ -117,7 +120,7 @@ class Input:
         return self
 
     def of_footage(self, key: str) -> Input:
-        """Return this input as footage without labels has it, whose frame 0 is its background.
+        """Return this input as footage without labels has it, whose frame :data:`FOOTAGE_BACKGROUND` is its background.
 
         Args:
             key: Key of the footage's scene.

@@ -11,14 +11,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from bgsub_lightning.data.inputs import FOOTAGE_BACKGROUND
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import SceneFrames
 from bgsub_lightning.frames.flow import FlowMethod, FrameFlow, channel, earlier, seen
 from bgsub_lightning.frames.images import resized
 from bgsub_lightning.scenes.scene import Scene
-
-BACKGROUND = 0
-"""The number of the footage's background, which is the median of its pool."""
 
 _POOL = 1 << 40
 """The number of the pool's oldest frame: those of a video come nowhere near."""
@@ -73,7 +71,7 @@ class Footage(SceneFrames):
 
     def image(self, number: int, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
         """Return one of the newest frames, the background, or one of the scene's references, at the input size."""
-        if number == BACKGROUND:
+        if number == FOOTAGE_BACKGROUND:
             image = self.background
         else:
             image = resized(self.pool[number - _POOL] if number >= _POOL else self._of(number), self.size)

@@ -80,6 +80,7 @@ class Behind(Generic[T]):
         self._function = function
         self._waiting: queue.Queue[T | _End] = queue.Queue(steps)
         self._error: BaseException | None = None
+        self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name="behind", daemon=True)
 
     def put(self, item: T) -> None:
@@ -93,18 +94,20 @@ class Behind(Generic[T]):
 
     def __exit__(self, *_: object) -> None:
         interrupted: KeyboardInterrupt | None = None
-        is_told = False
-        while not is_told or self._thread.is_alive():  # Ctrl-C must not leave the thread at work
+        while True:
             try:
-                if not is_told:
-                    self._waiting.put(_End())
-                    is_told = True
-                self._thread.join()
-            except KeyboardInterrupt as error:
+                self._end()
+                break
+            except KeyboardInterrupt as error:  # which must not leave the thread at work
                 interrupted = error
         self._raise()
         if interrupted is not None:
             raise interrupted
+
+    def _end(self) -> None:
+        if not self._done.is_set():
+            self._waiting.put(_End())
+        self._done.wait()  # Thread.join, interrupted, takes the thread for ended
 
     def _run(self) -> None:
         while not isinstance(item := self._waiting.get(), _End):
@@ -113,6 +116,7 @@ class Behind(Generic[T]):
                     self._function(item)
                 except BaseException as error:
                     self._error = error
+        self._done.set()
 
     def _raise(self) -> None:
         if self._error is not None:

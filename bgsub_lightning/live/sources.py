@@ -6,9 +6,10 @@ import math
 import re
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from av.error import FFmpegError
 from numpy.typing import NDArray
 
 from bgsub_lightning.errors import UserError
+from bgsub_lightning.scenes.checks import is_whole
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 """Endings of image files."""
@@ -34,7 +36,7 @@ class Frame(NamedTuple):
     """A frame of a source.
 
     Attributes:
-        number: Its number, from 1; damaged frames have theirs.
+        number: Its number, from 1, or the one in an image's name; damaged frames have theirs.
         time: Its time in s since the source's beginning.
         image: RGB, shape ``(h, w, 3)``, uint8.
     """
@@ -143,7 +145,7 @@ class VideoFile(Source):
                 self.why_ended = "the stream ended" if self.is_live else ""
                 return
             except FFmpegError as error:
-                self.why_ended = f"{'the stream' if self.is_live else self.name} broke off ({error.strerror})"
+                self.why_ended = f"{'the stream' if self.is_live else self.name} broke off ({self._reason(error)})"
                 return
             try:
                 yield from packet.decode()
@@ -155,7 +157,7 @@ class VideoFile(Source):
         until = time.monotonic() + self.reconnect
         while time.monotonic() < until:
             try:
-                return self._open()
+                return self._open(min(self.timeout or math.inf, self.reconnect))
             except UserError:
                 time.sleep(min(0.5, self.reconnect))
         self.why_ended += f", and did not come back within {self.reconnect:g} s"
@@ -195,11 +197,16 @@ class VideoFile(Source):
                 images.append(_upright(found))
         return images
 
-    def _open(self) -> Any:
+    def _reason(self, error: Exception) -> str:
+        if isinstance(error, av.error.ExitError):
+            return f"nothing came for {self.timeout:g} s"
+        return getattr(error, "strerror", None) or str(error)
+
+    def _open(self, timeout: float | None = None) -> Any:
         try:
-            container = av.open(self.name, timeout=self.timeout)
+            container = av.open(self.name, timeout=timeout or self.timeout)
         except (FFmpegError, OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
+            reason = self._reason(error)
             if Path(self.name).is_file():
                 raise UserError(
                     f"--source: {self.name}: is no video that FFmpeg knows, or one that was cut off ({reason}): an "
@@ -218,6 +225,8 @@ class VideoFile(Source):
 class Images(Source):
     """Image files, in the order of the numbers in their names.
 
+    Where all names end with different numbers these are the frames' numbers, otherwise their places are.
+
     Args:
         files: The files.
         name: What messages call them.
@@ -233,12 +242,20 @@ class Images(Source):
 
     def __iter__(self) -> Iterator[Frame]:
         self.damaged = 0
-        for number, file in enumerate(self.files, 1):
+        for place, (number, file) in enumerate(zip(self.numbers, self.files, strict=True)):
             image = _read(file)
             if image is None:
                 self.damaged += 1
             else:
-                yield Frame(number, float((number - 1) / self.rate), image)
+                yield Frame(number, float(place / self.rate), image)
+
+    @property
+    def numbers(self) -> Sequence[int]:
+        """The frames' numbers, which ascend."""
+        found = [re.search(r"\d+$", file.stem) for file in self.files]
+        numbers = [int(each.group()) for each in found if each]
+        ascend = len(numbers) == len(self.files) and all(one < other for one, other in pairwise(numbers))
+        return numbers if ascend else range(1, len(self.files) + 1)
 
     def spread(self, count: int) -> list[NDArray[np.uint8]]:  # noqa: D102
         total = len(self.files)
@@ -307,16 +324,16 @@ def open_source(told: str, rate: float | None = None, reconnect: float = 10.0) -
         return Camera(int(told))
     path = Path(told).expanduser()
     if path.is_dir():
-        if files := [file for file in path.iterdir() if _is_image(file)]:
+        if files := [file for file in path.iterdir() if is_image(file)]:
             return Images(files, told, per_second)
         raise UserError(f"--source: {told}: the folder holds no images ({', '.join(IMAGES)}).")
     if not path.exists() and any(mark in told for mark in "*?[") and "://" not in told:
         folder = Path(path.anchor)
         with suppress(ValueError):  # patterns that are none
-            if files := [file for file in folder.glob(str(path.relative_to(folder))) if _is_image(file)]:
+            if files := [file for file in folder.glob(str(path.relative_to(folder))) if is_image(file)]:
                 return Images(files, told, per_second)
         raise UserError(f"--source: {told}: no image has such a name.")
-    if path.is_file() and _is_image(path):
+    if path.is_file() and is_image(path):
         return Images([path], told, per_second)
     if "://" not in told and not path.exists():
         raise UserError(f"--source: {told}: there is no such file or folder.")
@@ -330,11 +347,12 @@ def _upright(frame: av.VideoFrame) -> NDArray[np.uint8]:
 
 
 def _read(file: Path) -> NDArray[np.uint8] | None:
-    image = cv2.imread(str(file), cv2.IMREAD_COLOR_RGB)
+    image = cv2.imread(str(file), cv2.IMREAD_COLOR_RGB) if is_whole(file) else None
     return None if image is None else np.asarray(image, np.uint8)
 
 
-def _is_image(file: Path) -> bool:
+def is_image(file: Path) -> bool:
+    """Whether the name is that of an image."""
     return file.suffix.lower() in IMAGES and file.is_file() and not file.name.startswith(".")
 
 

@@ -221,7 +221,7 @@ class Subtractor:
 
     def _answer(self, images: Sequence[NDArray[np.uint8]], numbers: Sequence[int] | None) -> Tensor:
         if not 1 <= len(images) <= self.batch_size:
-            raise ValueError(f"1 to {self.batch_size} frames at once, got {len(images)}")
+            raise UserError(f"1 to {self.batch_size} frames at once (batch_size), got {len(images)}.")
         for image in images:
             if image.dtype != np.uint8 or image.shape != (*images[0].shape[:2], 3):
                 raise UserError(f"frames are RGB, (h, w, 3), uint8, of one size; got {image.dtype} of {image.shape}.")

@@ -96,6 +96,6 @@ def test_own_network_and_own_augmentation(cdnet: Path, tmp_path: Path, monkeypat
     assert main(["export", f"--checkpoint={checkpoint}", f"--out={exported}"]) == 0
     for system in (checkpoint, exported):
         out = tmp_path / system.suffix
-        given = [f"--source={video}", f"--checkpoint={system}", f"--out={out}", "--write=[masks]"]
+        given = [f"--source={video}", f"--checkpoint={system}", f"--out={out}", "--write=masks"]
         assert main(["segment", *given, "--device=cpu"]) == 0
         assert len(list((out / "masks").iterdir())) == 5

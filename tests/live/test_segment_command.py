@@ -33,6 +33,7 @@ def test_a_video_and_a_checkpoint_are_all_it_takes(
     told = " ".join(capfd.readouterr().out.split())
     assert "Siamese (run) on cpu, at the size of its frames" in told
     assert "30 frames, 25 a second" in told
+    assert "The background is made of 25 frames of the source, over its whole length." in told
     assert "of the pixels foreground" in told
     for name in ("mask_video.mp4", "overlay.mp4"):
         source = open_source(str(out / name))
@@ -63,7 +64,7 @@ def test_backgrounds_come_from_where_they_are_told(
             seen.append(list(self._given))
 
     monkeypatch.setattr(command, "Subtractor", Watched)
-    assert main(["segment", *options, "--pool=3", "--write=[boxes_csv]", "--device=cpu"]) == 0
+    assert main(["segment", *options, "--pool=3", "--write=boxes_csv", "--device=cpu"]) == 0
     expected = {
         "first": frames[:3],
         "spread": [frames[0], frames[10], frames[20]],
@@ -87,7 +88,9 @@ def test_backgrounds_come_from_where_they_are_told(
         (["--out=street.mkv/x"], "street.mkv/x/mask_video.mp4: cannot be written"),
         (["--pool=0"], "--pool: must be positive, got 0"),
         (["--out=street.mkv"], "--out: street.mkv: is a file; a folder is needed"),
-        (["--write=[film]"], "film"),
+        (["--write=film"], "--write: there is no 'film'. Name some of mask_video,masks,overlay,"),
+        (["--least_area=-1"], "--least_area: must not be negative"),
+        (["--refresh=5"], "--refresh: MOG2 learns of every frame, and follows by itself"),
         (["--compile=true"], "--compile: MOG2 has no networks of PyTorch"),
         (["--device=cuda:77"], "device: cuda:77 cannot be used"),
         (["--threshold=2"], "threshold: a probability in [0, 1) is needed"),
@@ -103,7 +106,7 @@ def test_bad_options_are_told(
 
 
 def test_masks_of_two_videos_are_not_mixed(video: Path, tmp_path: Path, fails: Callable[..., str]) -> None:
-    options = [f"--source={video}", "--checkpoint=MOG2", f"--out={tmp_path / 'out'}", "--write=[masks]"]
+    options = [f"--source={video}", "--checkpoint=MOG2", f"--out={tmp_path / 'out'}", "--write=masks"]
     assert main(["segment", *options]) == 0
     assert "holds masks already" in fails(main(["segment", *options]))
 
@@ -112,7 +115,7 @@ def test_clean_images_that_cannot_be_decoded_are_told(video: Path, tmp_path: Pat
     (tmp_path / "clean").mkdir()
     (tmp_path / "clean/1.png").write_text("no image")
     options = [f"--source={video}", "--checkpoint=MOG2", f"--out={tmp_path / 'out'}"]
-    assert "none of its images can be decoded" in fails(
+    assert "is no image that can be decoded, and no folder of some" in fails(
         main(["segment", *options, f"--background={tmp_path / 'clean'}"])
     )
 
@@ -130,7 +133,7 @@ def test_ctrl_c_leaves_a_playable_file_and_says_how_far_it_came(sent: signal.Sig
     video = write_video(tmp_path / "long.mkv", moving_square(400, (320, 240)))
     command = [sys.executable, "-m", "bgsub_lightning", "segment", f"--source={video}", "--checkpoint=KNN"]
     process = subprocess.Popen(
-        [*command, f"--out={tmp_path / 'out'}", "--write=[mask_video,masks]"],
+        [*command, f"--out={tmp_path / 'out'}", "--write=mask_video,masks"],
         stdout=subprocess.PIPE,
         text=True,
         env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},

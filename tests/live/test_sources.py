@@ -143,12 +143,15 @@ def test_images_come_by_the_numbers_in_their_names(tmp_path: Path) -> None:
         assert (source.count, source.rate) == (4, Fraction(10))
         found = list(source)
         np.testing.assert_array_equal([frame.image for frame in found], frames)
+        assert [frame.number for frame in found] == [8, 9, 10, 11]
         np.testing.assert_allclose([frame.time for frame in found], [0, 0.1, 0.2, 0.3])
+    (tmp_path / "images/frame9.png").rename(tmp_path / "images/nine.png")
+    assert [frame.number for frame in open_source(str(tmp_path / "images"))] == [1, 2, 3, 4]
 
 
 def test_an_image_that_cannot_be_decoded_is_skipped_and_counted(tmp_path: Path) -> None:
     write_images(tmp_path / "images", range(1, 5))
-    (tmp_path / "images/frame2.png").write_bytes(b"no image")
+    (tmp_path / "images/frame2.png").write_bytes((tmp_path / "images/frame2.png").read_bytes()[:-20])  # cut off
     source = open_source(str(tmp_path / "images"))
     assert [frame.number for frame in source] == [1, 3, 4]
     assert source.damaged == 1
