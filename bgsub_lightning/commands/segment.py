@@ -142,7 +142,8 @@ def segment(
         console.print("The networks are compiled at the first frames.")
     outputs = open_outputs(out, kinds, codec, opened.rate, least_area)
     with _bar() as bar:
-        task = bar.add_task("Segmenting", total=frames or opened.count, speed="")
+        total = min((count for count in (frames, opened.count) if count), default=None)
+        task = bar.add_task("Segmenting", total=total, speed="")
 
         def tell(come: Come) -> None:
             bar.update(task, completed=come.frames, speed=f"{come.frames / come.seconds:.1f} frames/s")
