@@ -104,7 +104,7 @@ def prepared(name: str, given: Given) -> tuple[System, Kept, Callable[..., Subtr
     def subtractor(of: System = system, batch: int = given.batch, **options: Any) -> Subtractor:
         pool = memory.first(25) if of.needs_pool else ()
         made = Subtractor(of, given.device, pool, batch_size=batch, threshold=0.5, **options)
-        segment_frames(made, memory, [], limit=3 * batch)  # warm
+        segment_frames(made, memory, [], limit=3 * given.batch)  # warm
         return made
 
     return system, memory, subtractor
@@ -150,14 +150,21 @@ def parts(name: str, given: Given) -> dict[str, float]:
 def ways(name: str, given: Given) -> dict[str, float]:
     """Frames per second of the network alone, in each of the ways in which it can run."""
     system, memory, subtractor = prepared(name, given)
+
+    def own() -> System:  # a system keeps the state of one stream
+        return replace(system, module=copy.deepcopy(system.module))
+
+    first = own()
+    first.module.to(memory_format=torch.contiguous_format)
     with tempfile.TemporaryDirectory() as folder:
         export_system(system, Path(folder) / "system.onnx")
         loaded = load_onnx(Path(folder) / "system.onnx")
         made = {
-            "batches": subtractor(),
-            "one at a time": subtractor(batch=1),
+            "batches": subtractor(own()),
+            "one at a time": subtractor(own(), batch=1),
+            "channels first": subtractor(first),
+            "compiled": subtractor(own(), compiled=True),
             "ONNX Runtime": subtractor(loaded),
-            "compiled": subtractor(replace(system, module=copy.deepcopy(system.module)), compiled=True),
         }
 
     def rate(each: Subtractor) -> float:
@@ -220,7 +227,7 @@ def of_parts(best: dict[str, dict[str, float]], absolute: bool) -> Table:
 
 
 def of_ways(best: dict[str, dict[str, float]]) -> Table:
-    headings = ["one at a time", "compiled", "ONNX Runtime"]
+    headings = ["one at a time", "channels first", "compiled", "ONNX Runtime"]
     rows = [[name, *(f"{found[way] / found['batches']:.2f}" for way in headings)] for name, found in best.items()]
     return table_of("The network, times its frames per second in batches by PyTorch", ["system", *headings], rows)
 

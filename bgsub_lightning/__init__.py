@@ -13,8 +13,8 @@ __version__ = "0.1.0"
 def load(source: str, **options: Any) -> Subtractor:
     """Load a background subtractor that takes frames one by one, as OpenCV's do.
 
-    On a CPU :func:`bgsub_lightning.memory.keep_freed_memory`, called before, makes some systems up to 1.5 times as
-    fast; it concerns the memory of the whole program, and so is left to you.
+    On a CPU :func:`bgsub_lightning.memory.keep_freed_memory`, called before, makes some systems faster; it concerns the
+    memory of the whole program, and so is left to you.
 
     Args:
         source: Checkpoint of any system; or ``MOG2``, ``KNN`` or ``TemporalMedian``, which need none.

@@ -6,7 +6,7 @@ import bgsub_lightning
 from bgsub_lightning.live import boxes, open_source
 
 checkpoint, camera = (*sys.argv[1:], *("MOG2", "0")[len(sys.argv) - 1 :])[:2]
-subtractor = bgsub_lightning.load(checkpoint, refresh=1500)  # the background anew each 1,500 frames
+subtractor = bgsub_lightning.load(checkpoint, refresh=1500, waits=False)  # a new background each 1,500 frames, no gap
 for frame in open_source(camera):
     (mask,) = subtractor.push([frame.image])  # RGB
     for box in boxes(mask, least=200):

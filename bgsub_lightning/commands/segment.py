@@ -13,7 +13,6 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bgsub_lightning.console import console
-from bgsub_lightning.data import Stream
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.live import (
     BASELINES,
@@ -175,11 +174,10 @@ def _kinds(write: str) -> list[Kind]:
 
 def _require_no_background(system: System, background: str | Path, refresh: float | None) -> None:
     """Systems that make nothing of a pool."""
-    learns = any(isinstance(entry, Stream) for entry in system.module.inputs)
     if refresh is not None:
-        why = "learns of every frame, and follows by itself" if learns else "keeps no background"
+        why = "learns of every frame, and follows by itself" if system.streams else "keeps no background"
         raise UserError(f"--refresh: {system.name} {why}. Leave the option out.")
-    if not learns and background != "auto":
+    if not system.streams and background != "auto":
         raise UserError(f"--background: {system.name} keeps no background. Leave the option out.")
 
 
@@ -249,7 +247,7 @@ def _conclude(come: Come, source: Source, written: list[Path]) -> None:
         console.print(
             f"[yellow]warning[/] The frames changed their size {some(come.resized, 'time')}; the background began anew."
         )
-    if not come.frames and not come.is_interrupted:
+    if not come.frames:
         why = f" ({source.why_ended})" if source.why_ended else ""
         raise UserError(f"--source: {source.name}: has no frame that can be decoded{why}.")
     console.print(

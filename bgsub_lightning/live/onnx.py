@@ -199,7 +199,7 @@ def _recorded(system: System, size: tuple[int, int], batch: int) -> dict[str, li
     seen: dict[str, list[_Call]] = {}
     with _watched(system.module, list(_parts(system)), seen):
         subtractor = Subtractor(replace(system, size=size), "cpu", frames, batch_size=batch)
-        for _ in range(_STREAM // batch if subtractor.streams else 1):
+        for _ in range(_STREAM // batch if system.streams else 1):
             subtractor.push(frames)
     if unseen := sorted(set(_parts(system)) - set(seen)):
         raise RuntimeError(f"{', '.join(unseen)} took no part in the answer")

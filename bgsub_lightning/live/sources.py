@@ -28,6 +28,9 @@ IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".p
 _PATIENCE = 50
 """Reads of a camera, one after the other, that may fail before it is given up."""
 
+_LARGE = 10**9
+"""A number in an image's name that is no frame's."""
+
 _PAUSE = 0.1
 """Seconds after one that has failed."""
 
@@ -166,14 +169,9 @@ class VideoFile(Source):
     def spread(self, count: int) -> list[NDArray[np.uint8]]:  # noqa: D102
         total = self.count or sum(1 for _ in self)
         wanted = {1 + i * total // min(count, total) for i in range(min(count, total))}
-        if self._seekable and total > 40 * count:
+        if self.length and total > 40 * count:
             return self._sought(sorted(wanted)) or self.first(count)
         return [frame.image for frame in self if frame.number in wanted] or self.first(count)
-
-    @property
-    def _seekable(self) -> bool:
-        with self._open() as container:
-            return bool(container.duration)
 
     def _sought(self, numbers: list[int]) -> list[NDArray[np.uint8]]:
         """Jump to the frames: the key frame before each will do, and is decoded on from if it is there already."""
@@ -225,7 +223,8 @@ class VideoFile(Source):
 class Images(Source):
     """Image files, in the order of the numbers in their names.
 
-    Where all names end with different numbers these are the frames' numbers, otherwise their places are.
+    Where all names end with different numbers these are the frames' numbers, otherwise, or where they are so large that
+    they tell of something else, such as the time, their places are.
 
     Args:
         files: The files.
@@ -255,7 +254,7 @@ class Images(Source):
         found = [re.search(r"\d+$", file.stem) for file in self.files]
         numbers = [int(each.group()) for each in found if each]
         ascend = len(numbers) == len(self.files) and all(one < other for one, other in pairwise(numbers))
-        return numbers if ascend else range(1, len(self.files) + 1)
+        return numbers if ascend and numbers[-1] < _LARGE else range(1, len(self.files) + 1)
 
     def spread(self, count: int) -> list[NDArray[np.uint8]]:  # noqa: D102
         total = len(self.files)

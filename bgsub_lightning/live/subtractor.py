@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bgsub_lightning.data import EvaluationBatch, Hop, Stream
+from bgsub_lightning.data import EvaluationBatch, Hop
 from bgsub_lightning.data.dataset import evaluation_inputs, ready
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames.images import resized
@@ -97,7 +97,6 @@ class Subtractor:
         self.threshold = self.module.threshold if threshold is None else threshold
         self.inputs = tuple(entry.of_footage(KEY) for entry in self.module.inputs)
         self.taus = tuple(tau for entry in self.inputs if isinstance(entry, Hop) for tau in entry.taus)
-        self.streams = any(isinstance(entry, Stream) for entry in self.inputs)
         if compiled:
             compile_in_place(self.module.compilable, self.device, "compile")
         self.batch_size = batch_size
@@ -105,7 +104,7 @@ class Subtractor:
         self.every = every
         self.refresh = refresh
         self.precision = precision
-        self.waits = waits or self.streams  # what carries state cannot be made beside
+        self.waits = waits or system.streams  # what carries state cannot be made beside
         self._given = list(pool)
         self._is_fixed = False
         self._beside = ThreadPoolExecutor(1, "renewal")
@@ -186,7 +185,7 @@ class Subtractor:
             raise UserError(f"a frame is uint8, BGR (h, w, 3) or grey (h, w), got {got}.")
         if isinstance(self.module, ClassicalSubtractor):
             self.module.learning_rate = learningRate
-        elif learningRate == 0 and self.streams:
+        elif learningRate == 0 and self.system.streams:
             raise UserError(f"learningRate: {self.system.name} learns of every frame, and cannot be told not to.")
         elif learningRate == 1:
             self._given = []
@@ -197,6 +196,8 @@ class Subtractor:
             (mask,) = self.push([np.asarray(cv2.cvtColor(image, code), np.uint8)])
         finally:
             self._is_fixed = False
+            if isinstance(self.module, ClassicalSubtractor):
+                self.module.learning_rate = -1
         if fgmask is not None:
             fgmask[...] = mask
         return mask
@@ -248,7 +249,7 @@ class Subtractor:
         self.footage = Footage(frame_size, self.system.size, flow, keeps(self.batch_size, self.taus), self.pool_size)
         if self.system.needs_pool:
             self.footage.pool.extend(self._given)
-        elif self.streams:
+        elif self.system.streams:
             for number, image in enumerate(self._given, -len(self._given)):
                 self.footage.add(number, resized(image, frame_size))
                 self._run(self.module, self.footage, [number], renews=False, scored=False, opens=self._opens)

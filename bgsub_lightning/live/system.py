@@ -10,7 +10,7 @@ import torch
 import yaml
 from jsonargparse import ArgumentParser, Namespace
 
-from bgsub_lightning.data import References
+from bgsub_lightning.data import References, Stream
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import DisFlow, FlowMethod
 from bgsub_lightning.modules import BgsModule, ClassicalSubtractor, ThresholdedDifference
@@ -45,6 +45,11 @@ class System:
     def needs_pool(self) -> bool:
         """Whether it is shown something that is made of other frames than the newest."""
         return any(not entry.per_frame for entry in self.module.inputs)
+
+    @property
+    def streams(self) -> bool:
+        """Whether it carries state, and is shown every frame."""
+        return any(isinstance(entry, Stream) for entry in self.module.inputs)
 
     @property
     def references(self) -> int:

@@ -145,6 +145,8 @@ def test_images_come_by_the_numbers_in_their_names(tmp_path: Path) -> None:
         np.testing.assert_array_equal([frame.image for frame in found], frames)
         assert [frame.number for frame in found] == [8, 9, 10, 11]
         np.testing.assert_allclose([frame.time for frame in found], [0, 0.1, 0.2, 0.3])
+    (tmp_path / "images/frame11.png").rename(tmp_path / "images/frame20261126051500.png")  # a time
+    assert [frame.number for frame in open_source(str(tmp_path / "images"))] == [1, 2, 3, 4]
     (tmp_path / "images/frame9.png").rename(tmp_path / "images/nine.png")
     assert [frame.number for frame in open_source(str(tmp_path / "images"))] == [1, 2, 3, 4]
 

@@ -45,8 +45,9 @@ def test_masks_are_those_of_predict(name: str, tmp_path: Path, make_video: Calla
     subtractor = Subtractor(system, "cpu", pool, batch_size=2)
     found = np.concatenate([subtractor.probability(frames[i : i + 2]) for i in range(0, len(frames), 2)])
     assert list(expected) == [4, 5, 6, 7, 8, 9]
+    tolerance = 1e-5 if name == "CrossNet" else 2e-6  # single precision is as far from double there, and farther
     for number, probability in expected.items():
-        np.testing.assert_allclose(found[number - 1], probability, atol=1e-5, err_msg=str(number))
+        np.testing.assert_allclose(found[number - 1], probability, atol=tolerance, err_msg=str(number))
 
 
 @pytest.mark.parametrize("name", TINY)
@@ -261,6 +262,9 @@ def test_learning_rates_and_backgrounds_of_baselines_are_opencvs(name: str, rate
     found = [ours.apply(frame, learningRate=-1 if i < 3 else rate) == 255 for i, frame in enumerate(frames)]
     np.testing.assert_array_equal(found, expected)
     np.testing.assert_array_equal(ours.getBackgroundImage(), background)
+    frame = moving_square(1, seed=3)[0]
+    expected = theirs.apply(np.ascontiguousarray(frame[..., ::-1])) == 255
+    np.testing.assert_array_equal(ours.push([frame])[0] == 255, expected)  # at its own rate again
 
 
 def test_what_learns_of_every_frame_refuses_the_learning_rate_0() -> None:
