@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from bgsub_lightning.console import progress_bar
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames.images import read_mask, read_roi
-from bgsub_lightning.frames.processes import in_processes
+from bgsub_lightning.parallel import in_processes
 from bgsub_lightning.scenes.checks import is_cut_off
 from bgsub_lightning.scenes.labels import MOVING, SHADOW, UNKNOWN
 from bgsub_lightning.scenes.scene import Scene

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -44,6 +45,8 @@ KillWait=5
 PartitionName=debug Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
 
+_ENDS = ("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "TIMEOUT")
+
 _NODE = "NodeName={name} NodeHostname=localhost NodeAddr=127.0.0.1 Port={port} CPUs=2 RealMemory=4000 State=UNKNOWN\n"
 
 
@@ -68,13 +71,26 @@ class Cluster:
         return self.ask("squeue", "-h", "-r", "-t", "all", "-j", job, "-o", "%T").partition("\n")[0]
 
     def wait_for(self, job: str, *names: str, seconds: float = 120) -> None:
-        """Wait until a job has one of these states; one that is to begin later begins now."""
+        """Wait until a job has one of these states; one that was queued again begins soon, not after two minutes."""
+        begins_soon = False
 
-        def is_there() -> bool:
-            self.ask("scontrol", "update", f"jobid={job}", "starttime=now")
-            return self.state(job) in names
+        def has_ended() -> bool:
+            nonlocal begins_soon
+            state = self.state(job)
+            if state == "PENDING" and not begins_soon:
+                begins_soon = True  # but in another second than its end: SLURM refuses its credential of before then
+                self.ask("scontrol", "update", f"jobid={job}", "starttime=now+3")
+            return state in {*names, *_ENDS}
 
-        assert holds_within(seconds, is_there), f"job {job} is {self.state(job)}, and not {names}"
+        assert holds_within(seconds, has_ended), self.record(job)
+        assert self.state(job) in names, self.record(job)
+
+    def record(self, job: str) -> str:
+        """All that is known of a job: the scheduler's record, the job's log, the daemons' logs."""
+        record = self.ask("scontrol", "show", "job", job)
+        logs = [Path(path) for path in re.findall(r"StdOut=(.+)", record)]
+        logs += sorted(self.root.glob("*.log"))
+        return "\n\n".join([record, *(f"{log}:\n{log.read_text()}" for log in logs if log.is_file())])
 
 
 @contextlib.contextmanager

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bgsub_lightning.errors import UserError
+from bgsub_lightning.parallel import in_processes
 from bgsub_lightning.scenes.labels import MOVING, OUTSIDE_ROI, SHADOW, UNKNOWN
 from bgsub_lightning.scenes.synthetic import effects
 from bgsub_lightning.scenes.synthetic.actors import Actor, company
@@ -287,8 +286,8 @@ def render_all(
         raise UserError(f"--workers must be 1 or more, not {workers}.")
     if root.exists() and not root.is_dir():
         raise UserError(f"--out: {root} is a file; give a folder that holds the twin, or is to be created.")
-    job = partial(_render_below, root, size=size, unlabelled=unlabelled, labelled=labelled)
-    return map(job, videos) if workers == 1 else _in_processes(job, videos, workers)
+    cure = "Videos that are complete stay. Go on with fewer: --workers N."
+    return in_processes(_render_below, (root, size, unlabelled, labelled), videos, workers, cure)
 
 
 def _check(size: tuple[int, int], unlabelled: int, labelled: int) -> None:
@@ -301,19 +300,11 @@ def _check(size: tuple[int, int], unlabelled: int, labelled: int) -> None:
             raise UserError(f"{option} must be 1 or more frames, not {count}.")
 
 
-def _render_below(root: Path, video: Plan, *, size: tuple[int, int], unlabelled: int, labelled: int) -> Path:
+def _render_below(shared: tuple[Path, tuple[int, int], int, int], video: Plan) -> Path:
+    root, size, unlabelled, labelled = shared
     folder = root / video.key
     render_video(video, folder, size=size, unlabelled=unlabelled, labelled=labelled)
     return folder
-
-
-def _in_processes(job: partial[Path], videos: Sequence[Plan], workers: int) -> Iterator[Path]:
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, initializer=cv2.setNumThreads, initargs=(1,))
-    try:
-        yield from pool.map(job, videos)
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def render_video(

@@ -8,8 +8,9 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import resource_tracker
 from typing import Any, TypeVar
 
 import cv2
@@ -46,10 +47,12 @@ def in_processes(
         return
     # not forked: this process may hold threads, and a graphics card
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_begin, initargs=(shared,))
+    # a thread of its own starts them: Ctrl-C interrupts the first thread, which must not leave one half begun
+    starter = ThreadPoolExecutor(1, initializer=_hold_ctrl_c_back)
     begun: deque[Future[Found]] = deque()
     try:
         for task in tasks:
-            begun.append(pool.submit(_work_here, work, task))
+            begun.append(starter.submit(pool.submit, _work_here, work, task).result())
             if len(begun) == _AHEAD * workers:
                 yield begun.popleft().result()
         while begun:
@@ -60,7 +63,15 @@ def in_processes(
             f"start, as in a program without `if __name__ == '__main__':`. {cure}"
         ) from None
     finally:
+        starter.shutdown()
         pool.shutdown(cancel_futures=True)
+
+
+def _hold_ctrl_c_back() -> None:
+    """Keep Ctrl-C from this thread and from the processes that it starts, which ignore it as soon as they can."""
+    resource_tracker.ensure_running()  # else it is started later, and lets Ctrl-C through again when it is
+    if hasattr(signal, "pthread_sigmask"):  # not on Windows
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
 def _begin(shared: object) -> None:
