@@ -243,6 +243,8 @@ def _conclude(come: Come, source: Source, written: list[Path]) -> None:
     ):
         if count:
             console.print(f"[yellow]warning[/] {some(count, 'frame')} {what}.")
+    if source.reopened:
+        console.print(f"[yellow]warning[/] The stream broke off {some(source.reopened, 'time')}, and was opened again.")
     if come.resized:
         console.print(
             f"[yellow]warning[/] The frames changed their size {some(come.resized, 'time')}; the background began anew."

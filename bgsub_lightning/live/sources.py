@@ -7,7 +7,7 @@ import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -34,6 +34,12 @@ _LARGE = 10**9
 _PAUSE = 0.1
 """Seconds after one that has failed."""
 
+_LEAP = 10.0
+"""Seconds by which the times of a live stream may leap ahead between two frames; a clock was set if it is by more."""
+
+_OPTIONS = {"rtsp_flags": "prefer_tcp"}
+"""For FFmpeg, whose RTSP would lose packets over UDP without a word."""
+
 
 class Frame(NamedTuple):
     """A frame of a source.
@@ -58,6 +64,7 @@ class Source(ABC):
         count: Number of its frames, which may be an estimate; ``None``: not known, or without an end.
         is_live: Whether it cannot be read twice.
         damaged: Number of frames so far that could not be decoded, and were skipped.
+        reopened: How often so far it broke off, or ended, and was opened again.
         why_ended: What is to be said of its end; empty if it came to it as it should.
     """
 
@@ -68,6 +75,7 @@ class Source(ABC):
 
     def __init__(self) -> None:
         self.damaged = 0
+        self.reopened = 0
         self.why_ended = ""
 
     @abstractmethod
@@ -100,7 +108,8 @@ class VideoFile(Source):
 
     def __init__(self, address: str, reconnect: float = 10.0, timeout: float = 10.0) -> None:
         super().__init__()
-        self.name = address
+        self.name = re.sub("(?<=://)[^/]*@", "", address)  # no password is printed
+        self._address = address
         self.reconnect = reconnect
         self.timeout = timeout if "://" in address else None
         container = self._open()
@@ -114,24 +123,29 @@ class VideoFile(Source):
             container.close()
 
     def __iter__(self) -> Iterator[Frame]:
-        self.damaged, self.why_ended = 0, ""
-        number, at, came, began = 0, 0.0, 0.0, time.monotonic()
+        self.damaged, self.reopened, self.why_ended = 0, 0, ""
+        number, at, seen = 0, 0.0, 0.0
+        began: float | None = None
         container = self._begun or self._open()
         self._begun = None
         while container is not None:
-            origin: float | None = None
+            before: float | None = None
             with container:
                 for frame in self._decoded(container):
                     number += 1
                     if frame is None or frame.is_corrupt:
                         self.damaged += 1
                         continue
+                    now = time.monotonic()
                     shown_at = float(frame.time) if frame.time is not None else float((number - 1) / self.rate)
-                    origin = shown_at if origin is None else origin
-                    at = came + shown_at - origin
+                    if began is None:
+                        began, origin = now, shown_at
+                    elif before is None or (self.is_live and not before <= shown_at <= before + now - seen + _LEAP):
+                        # a clock begins; a server may have sent faster than time
+                        origin = shown_at - max(now - began, at + float(1 / self.rate))
+                    at, before, seen = shown_at - origin, shown_at, now
                     yield Frame(number, at, _upright(frame))
             container = self._again() if self.is_live else None
-            came = max(time.monotonic() - began, at + float(1 / self.rate))  # a server may have sent faster than time
         if at < 0.9 * self.length - 2 / self.rate and not self.why_ended:  # the last may be shown for long
             self.why_ended = f"{self.name} tells of {self.length:.1f} s and holds {at:.1f} s: it seems to be cut off"
 
@@ -160,9 +174,12 @@ class VideoFile(Source):
         until = time.monotonic() + self.reconnect
         while time.monotonic() < until:
             try:
-                return self._open(min(self.timeout or math.inf, self.reconnect))
+                container = self._open(min(self.timeout or math.inf, self.reconnect))
             except UserError:
                 time.sleep(min(0.5, self.reconnect))
+            else:
+                self.reopened += 1
+                return container
         self.why_ended += f", and did not come back within {self.reconnect:g} s"
         return None
 
@@ -202,10 +219,10 @@ class VideoFile(Source):
 
     def _open(self, timeout: float | None = None) -> Any:
         try:
-            container = av.open(self.name, timeout=timeout or self.timeout)
+            container = av.open(self._address, timeout=timeout or self.timeout, options=_OPTIONS)
         except (FFmpegError, OSError, ValueError) as error:
             reason = self._reason(error)
-            if Path(self.name).is_file():
+            if Path(self._address).is_file():
                 raise UserError(
                     f"--source: {self.name}: is no video that FFmpeg knows, or one that was cut off ({reason}): an "
                     f".mp4 without its end has lost its table of contents. Get it again, or let a repair tool see it."
@@ -277,7 +294,8 @@ class Camera(Source):
     def __init__(self, index: int) -> None:
         super().__init__()
         self.name = f"camera {index}"
-        self.capture = cv2.VideoCapture(index)
+        with _silent_opencv():
+            self.capture = cv2.VideoCapture(index)
         if not self.capture.isOpened():
             raise UserError(f"--source: there is no camera {index}, or it is in use.")
         self.rate = Fraction(self.capture.get(cv2.CAP_PROP_FPS) or 25).limit_denominator(1001)
@@ -337,6 +355,17 @@ def open_source(told: str, rate: float | None = None, reconnect: float = 10.0) -
     if "://" not in told and not path.exists():
         raise UserError(f"--source: {told}: there is no such file or folder.")
     return VideoFile(told if "://" in told else str(path), reconnect)
+
+
+@contextmanager
+def _silent_opencv() -> Iterator[None]:
+    """OpenCV writes several lines of its own about each way of opening a camera that fails."""
+    before = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(before)
 
 
 def _upright(frame: av.VideoFrame) -> NDArray[np.uint8]:

@@ -126,12 +126,40 @@ def test_a_stream_that_broke_off_is_opened_again(tmp_path: Path) -> None:
     assert source.is_live
     found = list(source)
     thread.join()
+    assert source.reopened == 1
     assert [frame.number for frame in found] == list(range(1, 2 * len(whole) + 1))
     np.testing.assert_array_equal([frame.image for frame in found], whole + whole)
     times = np.array([frame.time for frame in found])
     assert times[0] == 0
     assert (np.diff(times) > 0.03).all()  # though the server sent faster than time goes
     assert source.why_ended == "the stream ended, and did not come back within 1 s"
+
+
+@pytest.mark.parametrize("seconds", [-10, -5, 3000])
+def test_a_stream_whose_clock_is_set(seconds: int, tmp_path: Path) -> None:
+    path = write_video(tmp_path / "v.ts", moving_square(20, (64, 48)), "mpeg2video", "yuv420p")
+    with av.open(str(path)) as there, av.open(str(tmp_path / "later.ts"), "w") as here:
+        stream = here.add_stream_from_template(there.streams.video[0])
+        for packet in there.demux(video=0):
+            if packet.dts is not None:
+                packet.pts += round((10 + seconds) / packet.time_base)
+                packet.dts += round((10 + seconds) / packet.time_base)
+                packet.stream = stream
+                here.mux(packet)
+    address, thread = serving(path.read_bytes() + (tmp_path / "later.ts").read_bytes(), 1)
+    found = list(open_source(address, reconnect=0.1))
+    thread.join()
+    times = np.array([frame.time for frame in found])
+    assert times[0] == 0
+    assert (np.diff(times) > 0.03).all()
+    assert times[-1] < 25
+
+
+@pytest.mark.parametrize("secret", ["guest:geheim@", "guest:ge@heim@", "geheim@"])
+def test_the_password_of_a_stream_is_not_printed(secret: str) -> None:
+    with pytest.raises(UserError, match=r"rtsp://127\.0\.0\.1:9/none: cannot be opened as a video") as told:
+        open_source(f"rtsp://{secret}127.0.0.1:9/none")
+    assert "heim" not in str(told.value)
 
 
 def test_images_come_by_the_numbers_in_their_names(tmp_path: Path) -> None:
@@ -190,12 +218,15 @@ def test_a_long_video_is_not_decoded_whole_for_a_few_frames(tmp_path: Path) -> N
         ("rtsp://127.0.0.1:9/none", "cannot be opened as a video"),
     ],
 )
-def test_what_is_no_source_is_refused(told: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_no_source_is_refused(
+    told: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.mp4").write_text("no video")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=message):
         open_source(told)
+    assert capfd.readouterr() == ("", "")  # nor do the libraries write lines of their own
 
 
 def test_a_long_video_with_few_key_frames_gives_different_frames(tmp_path: Path) -> None:
