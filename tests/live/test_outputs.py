@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import signal
 import threading
 import time
@@ -93,6 +94,21 @@ def test_h264_keeps_size_count_and_times(size: tuple[int, int], tmp_path: Path) 
     masks = np.array([frame.image[..., 0] for frame in open_source(str(tmp_path / "mask_video.mp4"))])
     truth = np.array(masks_of(moving_square(6, size)))
     assert ((masks > 127) == (truth > 127)).mean() > 0.99
+
+
+@pytest.mark.parametrize(("codec", "ending"), [("h264", "mp4"), ("ffv1", "mkv")])
+def test_what_a_killed_process_leaves_plays(codec: Any, ending: str, tmp_path: Path) -> None:
+    frames = list(np.random.default_rng(0).integers(0, 255, (200, 48, 64, 3), np.uint8))
+    (output,) = open_outputs(tmp_path, ["overlay"], codec, Fraction(25), 10)
+    for number, frame in enumerate(frames, 1):
+        output.write(Frame(number, number / 25, frame), np.zeros((48, 64), np.uint8))
+    killed = tmp_path / f"killed.{ending}"
+    shutil.copyfile(tmp_path / f".partial.overlay.{ending}", killed)  # as it is now
+    output.close()
+    assert 75 < sum(1 for _ in open_source(str(killed))) < 200
+    whole = open_source(str(tmp_path / f"overlay.{ending}"))
+    assert sum(1 for _ in whole) == 200
+    assert ending == "mkv" or whole.count == 200  # its table of contents lists all
 
 
 def test_boxes_are_written_with_number_and_time(tmp_path: Path) -> None:
