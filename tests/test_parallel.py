@@ -7,7 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
+from pathlib import Path
 
 import pytest
 
@@ -25,27 +27,48 @@ def test_a_process_that_is_killed() -> None:
         list(in_processes(operator.call, os._exit, [1], 2, "Do this."))
 
 
-_WORK = """
-from bgsub_lightning.parallel import in_processes
-try:
-    print("begins", flush=True)
-    for _ in in_processes(pow, 2, range(10**9), 2, ""):
-        pass
-except KeyboardInterrupt:
-    raise SystemExit(130)
-"""
+_SHORT = "pow, 2, range(10**9)"
+_LONG = "operator.call, exec, itertools.repeat('print(1, flush=True); import time; time.sleep(10_000)')"
+
+
+def program(arguments: str) -> subprocess.Popen[str]:
+    lines = ("import itertools, operator", "from bgsub_lightning.parallel import in_processes", "print(0, flush=True)")
+    code = "\n".join([*lines, f"for _ in in_processes({arguments}, 2, ''): pass"])
+    code = f"try:\n{textwrap.indent(code, ' ')}\nexcept KeyboardInterrupt: raise SystemExit(130)"
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        [sys.executable, "-c", code], start_new_session=True, stdout=pipe, stderr=pipe, text=True, bufsize=0
+    )
+
+
+def ends_silently_by_ctrl_c(process: subprocess.Popen[str]) -> None:
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    assert process.communicate(timeout=60)[1] == ""
+    assert process.returncode == 130
 
 
 @pytest.mark.parametrize("seconds", [0, 0.02, 0.05, 0.1, 0.2, 0.5])
 def test_ctrl_c_while_the_processes_start(seconds: float) -> None:
-    command = [sys.executable, "-c", _WORK]
-    with subprocess.Popen(
-        command, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with program(_SHORT) as process:
         assert process.stdout
-        assert process.stdout.readline() == "begins\n"
+        assert process.stdout.readline() == "0\n"
         time.sleep(seconds)
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-        said = process.communicate(timeout=60)
-    assert said == ("", "")
-    assert process.returncode == 130
+        ends_silently_by_ctrl_c(process)
+
+
+def test_ctrl_c_ends_long_tasks_and_those_that_wait() -> None:
+    with program(_LONG) as process:
+        assert process.stdout
+        assert [process.stdout.readline() for _ in range(3)] == ["0\n", "1\n", "1\n"]  # both are at work
+        ends_silently_by_ctrl_c(process)
+
+
+def test_processes_that_cannot_start(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(  # without a main guard, and with much to share
+        "from bgsub_lightning.parallel import in_processes\n"
+        "list(in_processes(max, [bytes(10**6)], [[b'']], 2, 'Do this.'))\n"
+    )
+    told = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, timeout=60)
+    assert "UserError: A process ended before its time" in told.stderr
+    assert "`if __name__ == '__main__':`. Do this." in told.stderr

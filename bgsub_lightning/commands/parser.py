@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import NoReturn
 
 from jsonargparse import ArgumentParser
@@ -9,7 +12,21 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from bgsub_lightning.errors import UserError
 
-_NOISE = ("Does not validate against", "Subtypes:", "Errors:", "- Expected a <class 'NoneType'>", "Given value")
+_NOISE = (
+    *("Does not validate against", "Subtypes:", "Errors:", "Expected a <class 'NoneType'>", "Expected a path but"),
+    *("Given value type", "Given value: NestedArg", "All options:"),  # of a parser inside this one
+)
+_KEY = re.compile(r'Parser key "(.+)":$')
+_EXPECTED = re.compile(r"Expected a (?:<class '(.+?)'>|typing\.Literal\[(.+?)\])(?:\. Got value: (.*))?$")
+_GIVEN = re.compile(r"Given value: (.*)$")
+_CLASS = re.compile(r"Expected a dot import path string: (.*)$")
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "a text",
+    "pathlib.Path": "a path",
+}
 
 
 class _Plain(ArgumentParser):
@@ -19,9 +36,8 @@ class _Plain(ArgumentParser):
         Raises:
             UserError: Always.
         """
-        lines = [line for line in message.splitlines() if line.strip() and not line.strip().startswith(_NOISE)]
-        lines = [line for line in lines if "All options:" not in line]  # of a parser inside this one
-        raise UserError("\n".join(lines) + f"\nAll options: {self.prog.replace(' [options]', '')} --help") from ex
+        told = _plain(message) + _meant(message, self._option_string_actions)
+        raise UserError(f"{told}\nAll options: {self.prog.replace(' [options]', '')} --help") from ex
 
 
 class CommandParser(_Plain):
@@ -30,3 +46,41 @@ class CommandParser(_Plain):
 
 class TrainingParser(_Plain, LightningArgumentParser):
     """Parser of Lightning's commands."""
+
+
+def _plain(message: str) -> str:
+    """Say what jsonargparse says in words that are not Python's, where it can be."""
+    lines = [line.strip().removeprefix("- ") for line in message.splitlines()]
+    return _told([line for line in lines if line and not line.startswith(_NOISE)])
+
+
+def _told(lines: list[str]) -> str:
+    key = _KEY.match(lines[0]) if lines else None
+    if key is None:
+        return "\n".join(lines)
+    rest = lines[1:]
+    if rest and _KEY.match(rest[0]):
+        return f"{key[1]}.{_told(rest)}"
+    expected = [found for line in rest if (found := _EXPECTED.match(line))]
+    classes = [found[1] for line in rest if (found := _CLASS.match(line))]
+    given = [found[1] for line in rest if (found := _GIVEN.match(line))] + [found[3] for found in expected if found[3]]
+    others = [line for line in rest if not any(known.match(line) for known in (_EXPECTED, _CLASS, _GIVEN))]
+    if classes and not expected and not others:
+        return f"{key[1]}: there is no class {classes[0]!r}, nor a file of that name."
+    if expected and given and not classes and not others:
+        kinds = [_KINDS.get(found[1], f"a {found[1]}") for found in expected if found[1]]
+        if values := ", ".join(found[2] for found in expected if found[2]):
+            kinds.append(f"one of {values}")
+        return f"{key[1]}: {given[0]!r} is not {' or '.join(kinds)}."
+    if others and not expected and not classes:
+        return f"{key[1]}{'.' if re.match('[a-z_.]+: ', others[0]) else ': '}{' '.join(others)}"
+    return "\n  ".join(lines)
+
+
+def _meant(message: str, options: Iterable[str]) -> str:
+    """Guess what a misspelt option was to be."""
+    if not message.startswith("unrecognized arguments: "):
+        return ""
+    unknown = message.partition(": ")[2].split()[0].partition("=")[0]
+    close = get_close_matches(unknown, options, 1)
+    return f"\nDid you mean {close[0]}?" if close else ""

@@ -30,8 +30,13 @@ nothing."""
 
 _CLOCK = 90_000
 """Ticks per second of the videos' times, as broadcasting has it."""
-_OPTIONS = {"movflags": "hybrid_fragmented", "frag_duration": "1000000"}
-"""For .mp4: what is there plays should the process be killed, to the last second; a file that is closed is a plain one."""
+_OPTIONS = {
+    "flush_packets": "1",
+    "movflags": "hybrid_fragmented+delay_moov",
+    "frag_duration": "1000000",
+}
+"""What a killed process leaves is on the disk, and plays; an .mp4 that is closed is a plain one all the same. With its
+table of contents ahead of the first frame, all times would be late by the delay of the encoder."""
 _TINT = (255, 40, 40)
 _TINTED = (
     np.array([[(0.6 * level + 0.4 * tint) for tint in _TINT] for level in range(256)]).round().astype(np.uint8)[None]
@@ -126,7 +131,7 @@ class Video(Output):
 
     def _open(self, width: int, height: int) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.container = av.open(str(self._partial), "w", options=_OPTIONS if self.path.suffix == ".mp4" else {})
+        self.container = av.open(str(self._partial), "w", options=_OPTIONS)
         options = {"crf": "18", "preset": "veryfast"} if self.codec == "h264" else {}
         name = "libx264" if self.codec == "h264" else "ffv1"
         self.stream = self.container.add_stream(name, rate=self.rate, options=options)

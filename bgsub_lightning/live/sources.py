@@ -17,6 +17,7 @@ import av
 import cv2
 import numpy as np
 from av.error import FFmpegError
+from av.format import Flags
 from numpy.typing import NDArray
 
 from bgsub_lightning.errors import UserError
@@ -34,8 +35,11 @@ _LARGE = 10**9
 _PAUSE = 0.1
 """Seconds after one that has failed."""
 
+_STEP = 1.0
+"""Seconds by which the times of a live stream may go back from one frame to the next; more is a clock that was set."""
+
 _LEAP = 10.0
-"""Seconds by which the times of a live stream may leap ahead between two frames; a clock was set if it is by more."""
+"""Seconds by which they may go ahead, beyond those that have passed."""
 
 _OPTIONS = {"rtsp_flags": "prefer_tcp"}
 """For FFmpeg, whose RTSP would lose packets over UDP without a word."""
@@ -108,7 +112,7 @@ class VideoFile(Source):
 
     def __init__(self, address: str, reconnect: float = 10.0, timeout: float = 10.0) -> None:
         super().__init__()
-        self.name = re.sub("(?<=://)[^/]*@", "", address)  # no password is printed
+        self.name = _without_secrets(address)
         self._address = address
         self.reconnect = reconnect
         self.timeout = timeout if "://" in address else None
@@ -140,10 +144,12 @@ class VideoFile(Source):
                     shown_at = float(frame.time) if frame.time is not None else float((number - 1) / self.rate)
                     if began is None:
                         began, origin = now, shown_at
-                    elif before is None or (self.is_live and not before <= shown_at <= before + now - seen + _LEAP):
+                    elif self.is_live and container.format.flags & Flags.no_timestamps.value:
+                        origin = shown_at - (now - began)  # its times are made up
+                    elif before is None or (self.is_live and not -_STEP <= shown_at - before <= now - seen + _LEAP):
                         # a clock begins; a server may have sent faster than time
                         origin = shown_at - max(now - began, at + float(1 / self.rate))
-                    at, before, seen = shown_at - origin, shown_at, now
+                    at, before, seen = max(at, shown_at - origin), shown_at, now
                     yield Frame(number, at, _upright(frame))
             container = self._again() if self.is_live else None
         if at < 0.9 * self.length - 2 / self.rate and not self.why_ended:  # the last may be shown for long
@@ -163,6 +169,8 @@ class VideoFile(Source):
                 return
             except FFmpegError as error:
                 self.why_ended = f"{'the stream' if self.is_live else self.name} broke off ({self._reason(error)})"
+                with suppress(FFmpegError):
+                    yield from video.codec_context.decode(None)  # what the decoder still holds
                 return
             try:
                 yield from packet.decode()
@@ -174,7 +182,7 @@ class VideoFile(Source):
         until = time.monotonic() + self.reconnect
         while time.monotonic() < until:
             try:
-                container = self._open(min(self.timeout or math.inf, self.reconnect))
+                container = self._open(self.reconnect)
             except UserError:
                 time.sleep(min(0.5, self.reconnect))
             else:
@@ -217,9 +225,10 @@ class VideoFile(Source):
             return f"nothing came for {self.timeout:g} s"
         return getattr(error, "strerror", None) or str(error)
 
-    def _open(self, timeout: float | None = None) -> Any:
+    def _open(self, patience: float = math.inf) -> Any:
+        timeout = None if self.timeout is None else (min(self.timeout, patience), self.timeout)
         try:
-            container = av.open(self._address, timeout=timeout or self.timeout, options=_OPTIONS)
+            container = av.open(self._address, timeout=timeout, options=_OPTIONS)
         except (FFmpegError, OSError, ValueError) as error:
             reason = self._reason(error)
             if Path(self._address).is_file():
@@ -230,7 +239,7 @@ class VideoFile(Source):
             raise UserError(
                 f"--source: {self.name}: cannot be opened as a video ({reason}). Name a video file, a folder of "
                 f"images, a pattern such as 'frames/*.jpg', the number of a camera, or the address of a stream."
-            ) from error
+            ) from None  # which holds the address with its password
         if not container.streams.video:
             container.close()
             raise UserError(f"--source: {self.name}: holds no video.")
@@ -357,15 +366,23 @@ def open_source(told: str, rate: float | None = None, reconnect: float = 10.0) -
     return VideoFile(told if "://" in told else str(path), reconnect)
 
 
+def _without_secrets(address: str) -> str:
+    """Leave out of an address what is before its host, and the values of what it is called with."""
+    if "://" not in address:
+        return address
+    return re.sub("=[^&/;]*", "=…", re.sub("(?<=://)[^/]*@", "", address))
+
+
 @contextmanager
 def _silent_opencv() -> Iterator[None]:
     """OpenCV writes several lines of its own about each way of opening a camera that fails."""
-    before = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    place: Any = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging  # since 4.13
+    before = place.getLogLevel()
+    place.setLogLevel(0)
     try:
         yield
     finally:
-        cv2.utils.logging.setLogLevel(before)
+        place.setLogLevel(before)
 
 
 def _upright(frame: av.VideoFrame) -> NDArray[np.uint8]:

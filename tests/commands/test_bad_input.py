@@ -44,7 +44,12 @@ def test_dataset_by_environment(
         ("--model.init_args.chanels=8", ["chanels"]),
         ("--model.init_args.references=21", ["21 reference frames", "there are 20", "--model.init_args.references"]),
         ("--model.init_args.threshold=2", ["model.init_args.threshold", "2"]),
-        ("--trainer.max_epohcs=3", ["max_epohcs"]),
+        ("--trainer.max_epohcs=3", ["--trainer.max_epohcs=3", "Did you mean --trainer.max_epochs?"]),
+        ("--trainer.max_steps=soon", ["trainer.max_steps: 'soon' is not a whole number."]),
+        ("--model.init_args.lr=big", ["model.lr: 'big' is not a number."]),
+        ("--model=BmnBns", ["model: there is no class 'BmnBns'"]),
+        ("--model=bgsub_lightning.modules.Bmn", ["model: ", "'bgsub_lightning.modules' has no attribute 'Bmn'"]),
+        ("--data.init_args.protocol=Subste", ["data.protocol: there is no class 'Subste'"]),
         ("--ckpt_path=/no/such.ckpt", ["--ckpt_path", "/no/such.ckpt"]),
         ("--wandb=maybe", ["wandb", "maybe"]),
     ],
@@ -54,6 +59,22 @@ def test_configuration(run: Run, fails: Fails, option: str, parts: list[str], tm
     for part in parts:
         assert part in message
     assert not list(tmp_path.rglob("*.ckpt"))
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ("--threshold=50%", "threshold: '50%' is not a number."),
+        ("--frames=3.5", "frames: '3.5' is not a whole number."),
+        ("--codec=vp9", "codec: 'vp9' is not one of 'h264', 'ffv1'."),
+        ("--latency=maybe", "latency: 'maybe' is not true or false."),
+        ("--bakground=first", "unrecognized arguments: --bakground=first\nDid you mean --background?"),
+        ("--zzz=1", "unrecognized arguments: --zzz=1"),
+    ],
+)
+def test_options_of_a_command(fails: Fails, option: str, told: str) -> None:
+    command = ["segment", "--checkpoint=MOG2", "--source=none.mp4", "--out=none", option]
+    assert fails(main(command)) == f"error: {told}\nAll options: python -m bgsub_lightning segment --help\n"
 
 
 def test_configuration_file_that_is_missing_or_no_yaml(fails: Fails, tmp_path: Path) -> None:
