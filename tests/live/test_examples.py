@@ -44,6 +44,18 @@ def test_own_camera(tmp_path: Path) -> None:
     assert "0.60 s  30×30 at (30, 20)" in told.stdout
 
 
+@pytest.mark.parametrize(
+    ("words", "told"), [(["MOG2", "77"], "there is no camera 77"), (["no.ckpt"], "no.ckpt: there")]
+)
+def test_no_such_camera_or_checkpoint(words: list[str], told: str) -> None:
+    command = [sys.executable, EXAMPLES / "own_camera.py", *words]
+    said = subprocess.run(command, capture_output=True, text=True)
+    assert said.returncode == 1
+    assert said.stderr.startswith("error: ")
+    assert told in said.stderr
+    assert said.stderr.count("\n") == 1
+
+
 def test_own_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number, frame in enumerate(moving_square(12), 1):
         for kind, image in (("rgb", frame[..., ::-1]), ("truth", np.where(frame[..., 0] > 200, 255, 0))):
