@@ -36,9 +36,10 @@ def export(checkpoint: str, out: Path, source: str | None = None, frames: int = 
     if frames < 1:
         raise UserError(f"--frames: must be positive, got {frames}.")
     system = load_system(checkpoint)
-    images = [] if source is None else [frame.image for frame in itertools.islice(open_source(source), frames)]
-    if source is not None and not images:
-        raise UserError(f"--source: {source}: has no frame that can be decoded.")
+    opened = None if source is None else open_source(source)
+    images = [] if opened is None else [frame.image for frame in itertools.islice(opened, frames)]
+    if opened is not None and not images:
+        raise UserError(f"--source: {opened.name}: has no frame that can be decoded.")
     console.print(_table(system, export_system(system, out)))
     if images:
         _compare(system, load_onnx(out), images)

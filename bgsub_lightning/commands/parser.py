@@ -13,20 +13,15 @@ from lightning.pytorch.cli import LightningArgumentParser
 from bgsub_lightning.errors import UserError
 
 _NOISE = (
-    *("Does not validate against", "Subtypes:", "Errors:", "Expected a <class 'NoneType'>", "Expected a path but"),
-    *("Given value type", "Given value: NestedArg", "All options:"),  # of a parser inside this one
+    *("Does not validate against", "Subtypes:", "Errors:", "Expected a <class 'NoneType'>", "Given value type"),
+    *("Given value: NestedArg", "All options:"),  # of a parser inside this one
 )
 _KEY = re.compile(r'Parser key "(.+)":$')
 _EXPECTED = re.compile(r"Expected a (?:<class '(.+?)'>|typing\.Literal\[(.+?)\])(?:\. Got value: (.*))?$")
 _GIVEN = re.compile(r"Given value: (.*)$")
 _CLASS = re.compile(r"Expected a dot import path string: (.*)$")
-_KINDS = {
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "str": "a text",
-    "pathlib.Path": "a path",
-}
+_FILE = re.compile(r"Expected a path but .* either not accessible or invalid$")  # a class may be told by a file as well
+_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 
 
 class _Plain(ArgumentParser):
@@ -64,7 +59,7 @@ def _told(lines: list[str]) -> str:
     expected = [found for line in rest if (found := _EXPECTED.match(line))]
     classes = [found[1] for line in rest if (found := _CLASS.match(line))]
     given = [found[1] for line in rest if (found := _GIVEN.match(line))] + [found[3] for found in expected if found[3]]
-    others = [line for line in rest if not any(known.match(line) for known in (_EXPECTED, _CLASS, _GIVEN))]
+    others = [line for line in rest if not any(known.match(line) for known in (_EXPECTED, _CLASS, _FILE, _GIVEN))]
     if classes and not expected and not others:
         return f"{key[1]}: there is no class {classes[0]!r}, nor a file of that name."
     if expected and given and not classes and not others:
@@ -73,7 +68,7 @@ def _told(lines: list[str]) -> str:
             kinds.append(f"one of {values}")
         return f"{key[1]}: {given[0]!r} is not {' or '.join(kinds)}."
     if others and not expected and not classes:
-        return f"{key[1]}{'.' if re.match('[a-z_.]+: ', others[0]) else ': '}{' '.join(others)}"
+        return f"{key[1]}{'.' if re.match('[a-z_.]+: ', others[0]) else ': '}" + "\n  ".join(others)
     return "\n  ".join(lines)
 
 

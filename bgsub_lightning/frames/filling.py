@@ -14,7 +14,7 @@ from bgsub_lightning.console import progress_bar
 from bgsub_lightning.frames.source import SceneFrames, require_room
 from bgsub_lightning.parallel import in_processes
 
-_CHUNK = 16  # frames of a task: few, so that Ctrl-C need not wait; each decodes up to τ frames that another has too
+_CHUNK = 16  # frames of a task: few, so that little is lost by Ctrl-C; each decodes up to τ frames that another has too
 
 _Task = tuple[int, int, list[int]]
 """Position of the scene, interval, frames."""

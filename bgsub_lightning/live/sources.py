@@ -128,32 +128,24 @@ class VideoFile(Source):
 
     def __iter__(self) -> Iterator[Frame]:
         self.damaged, self.reopened, self.why_ended = 0, 0, ""
-        number, at, seen = 0, 0.0, 0.0
-        began: float | None = None
+        number, clock = 0, _Clock(float(1 / self.rate), self.is_live)
         container = self._begun or self._open()
         self._begun = None
         while container is not None:
-            before: float | None = None
+            clock.begin(bool(container.format.flags & Flags.no_timestamps.value))
             with container:
                 for frame in self._decoded(container):
                     number += 1
                     if frame is None or frame.is_corrupt:
                         self.damaged += 1
                         continue
-                    now = time.monotonic()
-                    shown_at = float(frame.time) if frame.time is not None else float((number - 1) / self.rate)
-                    if began is None:
-                        began, origin = now, shown_at
-                    elif self.is_live and container.format.flags & Flags.no_timestamps.value:
-                        origin = shown_at - (now - began)  # its times are made up
-                    elif before is None or (self.is_live and not -_STEP <= shown_at - before <= now - seen + _LEAP):
-                        # a clock begins; a server may have sent faster than time
-                        origin = shown_at - max(now - began, at + float(1 / self.rate))
-                    at, before, seen = max(at, shown_at - origin), shown_at, now
-                    yield Frame(number, at, _upright(frame))
+                    told = float(frame.time) if frame.time is not None else float((number - 1) / self.rate)
+                    yield Frame(number, clock.read(told), _upright(frame))
             container = self._again() if self.is_live else None
-        if at < 0.9 * self.length - 2 / self.rate and not self.why_ended:  # the last may be shown for long
-            self.why_ended = f"{self.name} tells of {self.length:.1f} s and holds {at:.1f} s: it seems to be cut off"
+        if clock.at < 0.9 * self.length - 2 / self.rate and not self.why_ended:  # the last may be shown for long
+            self.why_ended = (
+                f"{self.name} tells of {self.length:.1f} s and holds {clock.at:.1f} s: it seems to be cut off"
+            )
 
     def _decoded(self, container: Any) -> Iterator[Any]:
         """Decode what is left of a container: its frames, ``None`` for what cannot be decoded."""
@@ -244,6 +236,48 @@ class VideoFile(Source):
             container.close()
             raise UserError(f"--source: {self.name}: holds no video.")
         return container
+
+
+class _Clock:
+    """Makes the times that frames tell into seconds since the first one.
+
+    Those of a live stream begin anew when it is opened again, are made up where its format has none, and leap where the
+    sender's clock is set. They are held against the time that passes, but may run ahead: a server sends as it likes.
+
+    Attributes:
+        at: The last time.
+    """
+
+    def __init__(self, period: float, is_live: bool) -> None:
+        self.at = 0.0
+        self._period = period
+        self._is_live = is_live
+        self._began: float | None = None  # when the first frame came
+        self._origin = 0.0
+        self._told: float | None = None  # the last time that was told, and when
+        self._seen = 0.0
+        self._are_made_up = False
+
+    def begin(self, are_made_up: bool) -> None:
+        """Expect the times of a container that has just been opened, and whether its format knows none."""
+        self._told = None
+        self._are_made_up = self._is_live and are_made_up
+
+    def read(self, told: float) -> float:
+        """Return the time of the next frame, which tells this one."""
+        now = time.monotonic()
+        if self._began is None:
+            self._began, self._origin = now, told
+        elif self._are_made_up:
+            self._origin = told - (now - self._began)
+        elif self._told is None or (self._is_live and self._leaps(told - self._told, now - self._seen)):
+            self._origin = told - max(now - self._began, self.at + self._period)
+        self.at, self._told, self._seen = max(self.at, told - self._origin), told, now
+        return self.at
+
+    @staticmethod
+    def _leaps(told: float, passed: float) -> bool:
+        return not -_STEP <= told <= passed + _LEAP
 
 
 class Images(Source):
