@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,7 +11,20 @@ from numpy.typing import NDArray
 
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.scenes.labels import LEVELS, MOVING, OUTSIDE_ROI, SHADOW, STATIC, UNKNOWN
-from bgsub_lightning.scenes.synthetic import CATEGORIES, VideoPlan, plan, render_video, synthesize
+from bgsub_lightning.scenes.synthetic import (
+    CATEGORIES,
+    TRAINING_CATEGORIES,
+    TrainingPlan,
+    VideoPlan,
+    effects,
+    plan,
+    render_all,
+    render_video,
+    synthesize,
+    training_plan,
+)
+from bgsub_lightning.scenes.synthetic.render import Recipe, Renderer
+from bgsub_lightning.scenes.synthetic.training import TRAINING_RECIPES
 
 SIZE, UNLABELLED, LABELLED = (96, 72), 4, 6
 
@@ -244,3 +258,153 @@ def test_command_tells_where_the_twin_is_and_what_comes_next(
     told = capsys.readouterr().out
     assert f"2 videos with 6 frames are in {tmp_path}" in told
     assert f"python -m bgsub_lightning prepare --root {tmp_path}" in told
+
+
+@pytest.fixture(scope="module")
+def lessons(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("lessons")
+    list(render_all(root, training_plan(1), SIZE, UNLABELLED, LABELLED, 1))
+    return root
+
+
+@pytest.mark.parametrize("category", TRAINING_CATEGORIES)
+def test_videos_to_train_on_have_a_mask_for_every_frame(lessons: Path, category: str) -> None:
+    folder, count = video(lessons, category), UNLABELLED + LABELLED
+    levels = masks(folder)
+    assert len(frames(folder)) == len(levels) == count
+    assert (folder / "temporalROI.txt").read_text().split() == ["1", str(count)]
+    assert (np.asarray(cv2.imread(str(folder / "ROI.bmp"), cv2.IMREAD_UNCHANGED)) == 255).all()
+    assert set(np.unique(levels)) <= {STATIC, SHADOW, UNKNOWN, MOVING}
+    assert (levels == MOVING).any((1, 2)).sum() > count // 2
+
+
+def test_videos_to_train_on_come_from_their_seed(lessons: Path, tmp_path: Path) -> None:
+    chosen = ["storm", "startUp"]
+    list(render_all(tmp_path, training_plan(1, chosen), SIZE, UNLABELLED, LABELLED, 2))
+    assert contents(tmp_path) == {k: data for k, data in contents(lessons).items() if k.split("/")[0] in chosen}
+    render_video(TrainingPlan("storm", 0, seed=1), tmp_path / "other", size=SIZE, unlabelled=1, labelled=1)
+    assert np.abs(frames(tmp_path / "other")[0] - frames(video(lessons, "storm"))[0]).mean() > 5
+
+
+def test_videos_to_train_on_are_not_those_of_the_twin(twin: Path, lessons: Path) -> None:
+    one, other = (frames(video(root, "baseline"))[0] for root in (twin, lessons))
+    assert np.abs(one - other).mean() > 5
+
+
+def test_names_of_videos_to_train_on_are_unique() -> None:
+    videos = [*training_plan(6, seed=0), *training_plan(6, seed=1)]
+    assert len({video.name for video in videos}) == len(videos) == 2 * 6 * len(TRAINING_CATEGORIES)
+    assert TRAINING_CATEGORIES[: len(CATEGORIES)] == CATEGORIES
+    assert training_plan(1, ["storm"], 11)[0].name == "avenue_11_s11"
+
+
+def test_unknown_categories_to_train_on_are_told() -> None:
+    with pytest.raises(UserError, match=r"--categories: unknown hail; choose among baseline.*storm, clouds"):
+        training_plan(1, ["storm", "hail"])
+    with pytest.raises(UserError, match="--videos_per_category must be 1 or more, not 0"):
+        training_plan(0)
+
+
+TWIN = {
+    "baseline": ("highway_0_s0", 101.9, 1864),
+    "cameraJitter": ("street_1_s0", 140.9, 5245),
+    "dynamicBackground": ("lake_2_s0", 118.2, 1505),
+    "intermittentObjectMotion": ("parking_3_s0", 113.9, 4175),
+    "shadow": ("plaza_4_s0", 123.3, 1409),
+    "thermal": ("park_5_s0", 75.1, 1518),
+    "badWeather": ("street_6_s0", 153.4, 3965),
+    "lowFramerate": ("highway_7_s0", 116.5, 2272),
+    "nightVideos": ("street_8_s0", 42.4, 806),
+    "PTZ": ("plaza_9_s0", 140.5, 770),
+    "turbulence": ("airfield_10_s0", 159.1, 991),
+}
+"""Category → its first video, the mean of its frames, and how many pixels of its masks move; since ever the same."""
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_twins_stay_as_they_were(twin: Path, category: str) -> None:
+    """Not by digests, since processors and versions of OpenCV round differently; other random numbers show here."""
+    folder, (name, mean, moving) = video(twin, category), TWIN[category]
+    assert folder.name == name
+    assert frames(folder).mean() == pytest.approx(mean, abs=0.2)
+    assert (masks(folder) == MOVING).sum() == pytest.approx(moving, rel=0.01, abs=2)
+
+
+def pictures_without_actors(recipe: Recipe, count: int, monkeypatch: pytest.MonkeyPatch) -> tuple[Renderer, Bytes]:
+    """Frames of the first video of a recipe in which nobody appears, without the sensor's noise."""
+    empty = replace(recipe, casting=lambda *_: [], noise=0.0)
+    monkeypatch.setitem(TRAINING_RECIPES, "storm", empty)
+    renderer = Renderer.of(TrainingPlan("storm", 0), (160, 120), 1, count)
+    return renderer, np.stack([renderer.shot(frame).image for frame in range(1, count + 1)])
+
+
+def test_gale_tosses_leaves_more_than_wind_and_in_gusts(monkeypatch: pytest.MonkeyPatch) -> None:
+    changes = {}
+    for name, effect in (("gale", effects.gale), ("wind", effects.wind)):
+        recipe = Recipe(("avenue",), before=(effect,))
+        renderer, pictures = pictures_without_actors(recipe, 120, monkeypatch)
+        painting = renderer.stage.scene.painting
+        leaves = painting.foliage > 0.2
+        for sprite in painting.loose:
+            leaves[sprite.box] |= (sprite.pixels[..., 3] > 127) & (sprite.sway > 0.2)
+        assert 0.3 < leaves.mean() < 0.8
+        grey = pictures.mean(3)
+        changes[name] = np.abs(np.diff(grey, axis=0))[:, leaves].mean(1)
+    assert changes["gale"].mean() > 1.4 * changes["wind"].mean()
+    calm, gust = np.quantile(changes["gale"], (0.1, 0.9))
+    assert gust > 3 * calm
+    steady = np.quantile(changes["wind"], (0.1, 0.9))
+    assert steady[1] < 2 * steady[0]
+
+
+def test_leaves_hide_actors_where_they_are_in_the_frame() -> None:
+    renderer = Renderer.of(TrainingPlan("storm", 0), (160, 120), 1, 60)
+    still, hides = renderer.stage.scene.painting.occluder, []
+    for frame in range(1, 61):
+        shot = renderer.shot(frame)
+        assert shot.occluder is not None
+        hidden = shot.occluder < min(place.z for _, place in shot.cast)
+        assert not shot.cover[hidden].any()
+        hides.append(hidden & (shot.occluder < still))
+    assert np.mean(hides) > 0.02
+    assert (hides[0] != hides[-1]).sum() > 50
+
+
+def test_clouds_change_the_light_and_fade_shadows() -> None:
+    for index in range(2):
+        renderer = Renderer.of(TrainingPlan("clouds", index), (96, 72), 1, 120)
+        light, shade = [], []
+        for frame in range(1, 121):
+            shot = renderer.shot(frame)
+            light.append(float(np.median(shot.image)))
+            shade.append(int((shot.shade > 128).sum()))
+        assert min(light) < 0.75 * max(light)
+        brightest, darkest = np.argsort(light)[-20:], np.argsort(light)[:20]
+        assert np.mean([shade[n] for n in darkest]) < np.mean([shade[n] for n in brightest])
+
+
+@pytest.mark.parametrize("index", range(4))
+def test_who_stands_there_from_the_first_frame_leaves(tmp_path: Path, index: int) -> None:
+    render_video(TrainingPlan("startUp", index), tmp_path / "v", size=(64, 48), unlabelled=10, labelled=230)
+    levels = masks(tmp_path / "v")
+    first = levels[0] == MOVING
+    assert first.mean() > 0.04
+    assert (levels[-1][first] == STATIC).mean() > 0.5
+    assert (levels[1:20, first] == MOVING).mean() > 0.4
+
+
+def test_people_come_close() -> None:
+    for index in range(3):
+        renderer = Renderer.of(TrainingPlan("closeUp", index), (96, 72), 1, 240)
+        tall = [int((renderer.shot(frame).cover > 128).any(1).sum()) for frame in range(1, 241, 4)]
+        assert max(tall) > 0.7 * 72
+
+
+def test_stops_and_starts_go_on_through_a_video_to_train_on() -> None:
+    renderer = Renderer.of(TrainingPlan("intermittentObjectMotion", 0), (64, 48), 240, 240)
+    resting = [any(a.rests(f) and a.place(f) for a in renderer.actors) for f in range(2, 480)]
+    leaving = [a.frames[-2] for a in renderer.actors if len(a.frames) > 2]
+    assert np.mean(resting) > 0.5
+    assert min(leaving) < 160
+    assert max(leaving) > 320
+    assert any(np.isfinite(a.labelled_from) for a in renderer.actors)

@@ -12,10 +12,13 @@ from bgsub_lightning.scenes.synthetic.render import (
     render_video,
     synthesize,
 )
+from bgsub_lightning.scenes.synthetic.training import TRAINING_CATEGORIES, TrainingPlan, training_plan
 
 __all__ = [
     "CATEGORIES",
+    "TRAINING_CATEGORIES",
     "Plan",
+    "TrainingPlan",
     "VideoPlan",
     "lasiesta",
     "limu",
@@ -24,5 +27,6 @@ __all__ = [
     "render_video",
     "sbi2015",
     "synthesize",
+    "training_plan",
     "wallflower",
 ]

@@ -137,6 +137,31 @@ def left_behind(bay: Bay, rng: np.random.Generator, unlabelled: int, labelled: i
     return [owner, case]
 
 
+def visits(bay: Bay, rng: np.random.Generator, last: int, parked: bool) -> Iterator[Actor]:
+    """Yield those who stop for long in a bay, one after another through a whole video.
+
+    Args:
+        bay: The bay.
+        rng: Random numbers.
+        last: The last frame of the video.
+        parked: Whether one is there from the start, as background until it leaves.
+    """
+    track = Track.of(bay.route)
+    stop = float(track.knots[bay.stop])
+    way, ride = stop / bay.speed, (track.length - stop) / bay.speed
+    scale = min(1.0, last / 480)
+    free = rng.uniform(-way, 60 * scale)
+    if parked:
+        leave = rng.uniform(30, 150) * scale
+        yield Actor(KINDS[bay.kind](rng), track, (0.0, leave, leave + ride), (stop, stop, track.length), leave)
+        free = leave + 0.5 * ride
+    while free + way < last:
+        leave = free + way + rng.uniform(80, 280) * scale
+        frames = (free, free + way, leave, leave + ride)
+        yield Actor(KINDS[bay.kind](rng), track, frames, (0.0, stop, stop, track.length))
+        free = leave + ride * rng.uniform(0.5, 1.2)
+
+
 def company(
     scene: Scene, rng: np.random.Generator, unlabelled: int, labelled: int, pace: float, gap: float, stops: bool
 ) -> list[Actor]:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bgsub_lightning.scenes.synthetic.geometry import ByteArray, FloatArray, Painting, View
+from bgsub_lightning.scenes.synthetic.geometry import ByteArray, FloatArray, Painting, Sprite, View
 from bgsub_lightning.scenes.synthetic.materials import Colour
 from bgsub_lightning.scenes.synthetic.models import Model
 
@@ -302,8 +302,10 @@ def stamp(painting: Painting, patch: Patch, depth: float, sway: FloatArray | Non
     painting.foliage[box] = painting.foliage[box] * (1 - alpha[..., 0]) + alpha[..., 0] * follow
 
 
-def plant(painting: Painting, view: View, sprite: ByteArray, x: float, z: float, height: float) -> None:
-    """Stand a picture of a tree on the ground of the background."""
+def plant(
+    painting: Painting, view: View, sprite: ByteArray, x: float, z: float, height: float, loose: bool = False
+) -> None:
+    """Stand a picture of a tree on the ground: as part of the background, or loose, for a gale to bend."""
     scale = view.focal / z
     tall = max(3, round(height * scale))
     wide = max(2, round(tall * sprite.shape[1] / sprite.shape[0]))
@@ -317,4 +319,9 @@ def plant(painting: Painting, view: View, sprite: ByteArray, x: float, z: float,
     pixels = np.asarray(pixels, np.uint8)[rows, columns]
     if pixels.size:
         sway = np.broadcast_to(np.linspace(1, 0, tall, dtype=np.float32)[rows, None], pixels.shape[:2])
-        stamp(painting, Patch(max(left, 0), max(top, 0), pixels), z, sway)
+        if loose:
+            # A trunk is stiff.
+            sway = np.asarray(sway**1.6, np.float32)
+            painting.loose.append(Sprite(max(left, 0), max(top, 0), pixels, z, sway))
+        else:
+            stamp(painting, Patch(max(left, 0), max(top, 0), pixels), z, sway)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -28,6 +28,8 @@ class Shot:
         shade: How much of each pixel lies in a labelled shadow, ``(H, W)``, uint8.
         still: How much of each pixel is foreground that stands still, ``(H, W)``, uint8.
         cast: Who is in it, and where.
+        occluder: Depth of what can hide an actor where it moves, ``(H, W)``; the painting's if None.
+        sun: How much of the sun reaches each pixel, 0…1, ``(H, W)``; all of it if None.
     """
 
     image: NDArray[Any]
@@ -35,6 +37,8 @@ class Shot:
     shade: ByteArray
     still: ByteArray
     cast: list[tuple[Actor, Place]]
+    occluder: FloatArray | None = None
+    sun: FloatArray | None = None
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ class _Flow:
         x, y = np.meshgrid(np.arange(size[0], dtype=np.float32), np.arange(size[1], dtype=np.float32))
         self.grid = np.stack([x, y], 2)
 
-    def __call__(self, frame: int, weight: FloatArray | float = 1.0) -> NDArray[np.float32]:
+    def __call__(self, frame: float, weight: FloatArray | float = 1.0) -> NDArray[np.float32]:
         """Return the positions to look up, ``(H, W, 2)``."""
         waves = np.sin(self.phases + self.rates * frame).astype(np.float32)
         coarse = np.tensordot(waves, self.fields, 1) * np.float32(self.amplitude / np.sqrt(2))
@@ -94,6 +98,119 @@ def wind(stage: Stage) -> Effect:
     def effect(shot: Shot, frame: int) -> None:
         where = gusts(frame, foliage) + (rustle(frame, foliage) - rustle.grid)
         shot.image = _looked_up(shot.image, where)
+
+    return effect
+
+
+@dataclass(frozen=True)
+class _Leaves:
+    """Loose leaves that move together, and the part of the canvas that they reach.
+
+    Attributes:
+        box: The rows and columns of that part.
+        pixels: Premultiplied BGRA, ``(H, W, 4)``.
+        depth: Depth in metres, infinite where there are none, ``(H, W)``.
+        sway: How far they follow the wind, 0…1, ``(H, W)``.
+        amplitude: How far they move in a gust, in pixels.
+    """
+
+    box: tuple[slice, slice]
+    pixels: ByteArray
+    depth: FloatArray
+    sway: FloatArray
+    amplitude: float
+
+
+def _leaves(stage: Stage) -> Iterator[_Leaves]:
+    """Yield the loose leaves of a scene, from far to near."""
+    view, painting = stage.scene.view, stage.scene.painting
+    height = stage.format.size[1] * stage.format.density
+    # Neighbours near the camera do not move alike.
+    groups = [
+        sorted((s for s in painting.loose if near <= s.depth < far), key=lambda s: -s.depth)[first::step]
+        for far, near, step in ((np.inf, 26.0, 1), (26.0, 9.0, 2), (9.0, 0.0, 3))
+        for first in range(step)
+    ]
+    for sprites in filter(None, groups):
+        pixels = np.zeros((*painting.depth.shape, 4), np.uint8)
+        depth, sway = np.full(painting.depth.shape, np.inf, np.float32), np.zeros(painting.depth.shape, np.float32)
+        for sprite in sprites:
+            alpha = sprite.pixels[..., 3:].astype(np.float32) / 255
+            pixels[sprite.box] = pixels[sprite.box] * (1 - alpha) + sprite.pixels
+            depth[sprite.box][alpha[..., 0] > 0.5] = sprite.depth
+            sway[sprite.box] = sway[sprite.box] * (1 - alpha[..., 0]) + sprite.sway * alpha[..., 0]
+        hidden = painting.occluder < depth
+        hidden &= np.isfinite(depth)
+        pixels[hidden], depth[hidden] = 0, np.inf
+        # Leaves move where there are none as well, so that they swing out over their surroundings.
+        blur, alpha = 0.04 * height, pixels[..., 3].astype(np.float32) / 255
+        near = np.asarray(cv2.GaussianBlur(sway * alpha, (0, 0), blur), np.float32)
+        spread = near / (np.asarray(cv2.GaussianBlur(alpha, (0, 0), blur), np.float32) + np.float32(1e-3))
+        metres = float(np.median([sprite.depth for sprite in sprites]))
+        amplitude = np.clip((0.18 + 0.018 * metres) * view.focal / metres, 0.009 * height, 0.045 * height)
+        rows, columns = (np.flatnonzero(pixels[..., 3].any(axis)) for axis in (1, 0))
+        if rows.size:
+            low, high = ((ends[0] - 3 * amplitude, ends[-1] + 3 * amplitude) for ends in (rows, columns))
+            box = tuple(slice(max(0, int(first)), int(last) + 1) for first, last in (low, high))
+            yield _Leaves((box[0], box[1]), pixels[box], depth[box], spread[box], float(amplitude))
+
+
+def _gusts(rng: np.random.Generator, total: int) -> FloatArray:
+    """Return the strength of the wind in each frame: gusts of all sizes, and calm in between."""
+    strength = np.full(total, rng.uniform(0.06, 0.16))
+    frames, start = np.arange(total), rng.uniform(-60, 15)
+    while start < total:
+        rise, hold, fall = rng.uniform(4, 16), rng.uniform(0, 45), rng.uniform(15, 50)
+        knots = start + np.cumsum([0, rise, hold, fall])
+        peak = float(np.clip(rng.lognormal(-0.1, 0.4), 0.35, 1.5))
+        strength = np.maximum(strength, np.interp(frames, knots, (0.0, peak, 0.8 * peak, 0.0)))
+        start = knots[3] + rng.uniform(-20, 70)
+    return strength
+
+
+def gale(stage: Stage) -> Effect:
+    """Trees and boughs toss in gusts that run through the picture; who is behind them is hidden by turns."""
+    rng, (width, height) = stage.rng, stage.format.canvas
+    small = (round(40 * width / height), 40)
+    lag = 24
+    total = stage.unlabelled + stage.labelled + 1
+    gusts = _gusts(rng, total + lag)
+    # The wind also drives the swaying faster.
+    times = np.cumsum(0.4 + 0.9 * np.minimum(gusts, 1.2))
+    columns = np.linspace(0, lag, width)[:: int(rng.choice([-1, 1]))]
+    lean = float(rng.choice([-0.7, 0.7]))
+    layers = [
+        (
+            leaves,
+            _Flow(rng, small, 4, 0.6 * leaves.amplitude, 0.3),
+            _Flow(rng, small, 10, 0.35 * leaves.amplitude, 0.6),
+            _Flow(rng, small, 30, min(0.2 * leaves.amplitude, 0.006 * height), 1.2),
+        )
+        for leaves in _leaves(stage)
+    ]
+    across, down = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
+
+    def effect(shot: Shot, frame: int) -> None:
+        occluder = stage.scene.painting.occluder.copy()
+        force = np.interp(frame + columns, np.arange(total + lag), gusts).astype(np.float32)
+        for leaves, *flows in layers:
+            moves = [flow(float(times[frame + lag // 2])) - flow.grid for flow in flows]
+            # Leaves that turn show their bright or dark side.
+            glint = np.clip(moves[2][..., :1] / flows[2].amplitude, -2, 3) * np.float32(0.22)
+            moves[0][..., 0] += np.float32(lean * 0.5 * leaves.amplitude)
+            fields = cv2.resize(np.concatenate([sum(moves), glint], 2), (width, height))[leaves.box]
+            push = leaves.sway * force[leaves.box[1]]
+            x, y, shine = cv2.split(fields * push[..., None])
+            x += across[: x.shape[1]]
+            y += down[: y.shape[0]]
+            pixels = cv2.remap(leaves.pixels, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+            depth = cv2.remap(leaves.depth, x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REFLECT)
+            alpha, shine = pixels[..., 3], shine + np.float32(1)
+            colours = cv2.multiply(pixels[..., :3], cv2.merge([shine] * 3), dtype=cv2.CV_8U)
+            gap = cv2.merge([255 - alpha] * 3)
+            shot.image[leaves.box] = cv2.add(cv2.multiply(shot.image[leaves.box], gap, scale=1 / 255), colours)
+            np.minimum(occluder[leaves.box], depth, out=occluder[leaves.box])
+        shot.occluder = occluder
 
     return effect
 
@@ -197,6 +314,52 @@ def dawn(stage: Stage) -> Effect:
 
     def effect(shot: Shot, frame: int) -> None:
         shot.image = shot.image.astype(np.float32) * np.float32(0.2 + 0.8 * frame / total)
+
+    return effect
+
+
+def clouds(stage: Stage) -> Effect:
+    """Clouds drift before the sun, so that it shines on all, on parts or on nothing of the scene."""
+    rng, (width, height) = stage.rng, stage.format.canvas
+    total = stage.unlabelled + stage.labelled + 1
+    knots, levels, covered = [float(rng.uniform(0, 0.15) * total)], [], float(rng.random() < 0.5)
+    levels.append(covered)
+    while knots[-1] < total:
+        covered = 1 - covered
+        fade, hold = rng.uniform(20, np.clip(0.6 * total, 21, 200)), rng.uniform(5, 100)
+        knots += [knots[-1] + fade, knots[-1] + fade + hold]
+        levels += [covered * rng.uniform(0.75, 1.0), covered * rng.uniform(0.75, 1.0)]
+    x, y = np.meshgrid(np.linspace(0, 2.2 * width / height, 48), np.linspace(0, 2.2, 36))
+    drift = rng.uniform(0.01, 0.04) * np.array([rng.choice([-1, 1]), rng.uniform(-0.4, 0.4)])
+    shift, patchy = rng.uniform(0, 200, 2), rng.uniform(0.15, 0.5)
+
+    def effect(shot: Shot, frame: int) -> None:
+        level = float(np.interp(frame, knots, levels))
+        cloud = stage.scene.noise.sample(x + shift[0] + drift[0] * frame, y + shift[1] + drift[1] * frame)
+        sun = 1 / (1 + np.exp(9 * (level - 0.5 + patchy * cloud * 0.6)))
+        shot.sun = np.asarray(cv2.resize(sun.astype(np.float32), (width, height)))
+
+    return effect
+
+
+def daylight(stage: Stage) -> Effect:
+    """The scene is as bright as the clouds let it; the camera exposes anew from time to time, in a single frame."""
+    rng = stage.rng
+    total = stage.unlabelled + stage.labelled + 1
+    exposure = np.ones(total)
+    for frame in range(1, total):
+        exposure[frame] = rng.uniform(0.82, 1.22) if rng.random() < 1 / 150 else exposure[frame - 1]
+    # Without the sun, the blue light of the sky is left; the sky itself dims less, or becomes brighter.
+    shade = rng.uniform(0.45, 0.65) * np.array([rng.uniform(1.0, 1.12), 1.0, rng.uniform(0.9, 1.0)])
+    sky = np.full(3, rng.uniform(0.72, 1.08))
+    open_sky = (stage.scene.painting.depth > 9e3) & np.isinf(stage.scene.painting.occluder)
+    dim = np.where(open_sky[..., None], sky, shade).astype(np.float32)
+    exposure *= rng.uniform(1.0, 1.25)
+
+    def effect(shot: Shot, frame: int) -> None:
+        sun = np.ones(dim.shape[:2], np.float32) if shot.sun is None else shot.sun
+        light = dim + (1 - dim) * sun[..., None]
+        shot.image = np.minimum(shot.image * light * np.float32(exposure[frame]), 255)
 
     return effect
 

@@ -170,6 +170,30 @@ class Plane:
     v: tuple[float, float] = (-1e4, 1e4)
 
 
+@dataclass(frozen=True)
+class Sprite:
+    """Leaves that are not painted into the background, lest they could not leave their place.
+
+    Attributes:
+        left: First column of the canvas that it covers.
+        top: First row.
+        pixels: Premultiplied BGRA, ``(h, w, 4)``.
+        depth: Its depth in metres.
+        sway: How far its pixels follow the wind, 0…1, ``(h, w)``.
+    """
+
+    left: int
+    top: int
+    pixels: ByteArray
+    depth: float
+    sway: FloatArray
+
+    @property
+    def box(self) -> tuple[slice, slice]:
+        """The rows and columns of the canvas that it covers."""
+        return np.s_[self.top : self.top + self.pixels.shape[0], self.left : self.left + self.pixels.shape[1]]
+
+
 @dataclass
 class Painting:
     """A painted scene without its actors.
@@ -179,10 +203,12 @@ class Painting:
         depth: Depth of what is seen in each pixel in metres, ``(H, W)``.
         occluder: Depth of props that can hide an actor, infinite elsewhere, ``(H, W)``.
         foliage: How far each pixel follows the wind, 0…1, ``(H, W)``.
+        loose: Leaves that are laid over the image frame by frame, in a gale.
     """
 
     image: FloatArray
     depth: FloatArray
+    loose: list[Sprite] = field(default_factory=list)
     occluder: FloatArray = field(init=False)
     foliage: FloatArray = field(init=False)
 

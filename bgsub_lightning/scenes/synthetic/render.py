@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import cv2
 import numpy as np
@@ -26,11 +26,11 @@ from bgsub_lightning.scenes.synthetic.geometry import ByteArray, FloatArray, For
 from bgsub_lightning.scenes.synthetic.themes import THEMES, Scene, Set
 
 _DAY = Light()
-_SUN = Light((0.62, 0.6, 0.5), (-1.0, -0.45), shadow=0.52, softness=0.03, hard=True)
+SUN = Light((0.62, 0.6, 0.5), (-1.0, -0.45), shadow=0.52, softness=0.03, hard=True)
 
 
-Casting = Callable[[Scene, np.random.Generator, int], list[Actor]]
-"""Chooses who appears in a scene that has so many frames before the labelled part, with random numbers of its own."""
+Casting = Callable[[Scene, np.random.Generator, int, int], list[Actor]]
+"""Chooses who appears in a scene, with random numbers of its own, frames before the labelled part, and in it."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ class Recipe:
         snow: Whether the ground is covered with snow.
         whole: Whether the region of interest is always the whole frame.
         casting: Who appears, where pace, gap and stops do not say it.
+        eye: Lowest and highest place of the camera in metres, instead of the theme's own.
     """
 
     themes: tuple[str, ...]
@@ -74,6 +75,7 @@ class Recipe:
     snow: bool = False
     whole: bool = False
     casting: Casting | None = None
+    eye: tuple[float, float] | None = None
 
 
 RECIPES: dict[str, Recipe] = {
@@ -81,7 +83,7 @@ RECIPES: dict[str, Recipe] = {
     "cameraJitter": Recipe(("street", "highway", "plaza"), camera=effects.shaken, margin=(1.16, 1.16)),
     "dynamicBackground": Recipe(("lake", "park", "plaza"), before=(effects.wind, effects.fountain)),
     "intermittentObjectMotion": Recipe(("parking", "street", "office"), stops=True, gap=1.5),
-    "shadow": Recipe(("plaza", "street", "park"), _SUN),
+    "shadow": Recipe(("plaza", "street", "park"), SUN),
     "thermal": Recipe(
         ("park", "corridor", "parking"), Light(shadow=0.06, thermal=True), after=(effects.thermal,), noise=2.4
     ),
@@ -100,6 +102,8 @@ CATEGORIES: tuple[str, ...] = tuple(RECIPES)
 """The eleven categories of CDnet2014."""
 
 _SMALLEST = (64, 48)
+_FAINT = 0.25
+"""The share of the sun below which shadows are not labelled."""
 _HAZE = np.array([206, 204, 202], np.float32)
 
 
@@ -134,6 +138,13 @@ class Plan(ABC):
         digest = hashlib.sha256(f"{self.seed}/{self.lot}".encode()).digest()
         return np.random.default_rng(int.from_bytes(digest[:16], "big"))
 
+    def actors(self, scene: Scene, rng: np.random.Generator, unlabelled: int, labelled: int) -> list[Actor]:
+        """Choose who appears in it."""
+        recipe = self.recipe
+        if recipe.casting:
+            return recipe.casting(scene, rng, unlabelled, labelled)
+        return company(scene, rng, unlabelled, labelled, recipe.pace, recipe.gap, recipe.stops)
+
     @abstractmethod
     def write(self, renderer: Renderer, folder: Path) -> None:
         """Render all frames into a folder that is there."""
@@ -149,6 +160,11 @@ class VideoPlan(Plan):
         seed: The twin's seed.
     """
 
+    recipes: ClassVar[dict[str, Recipe]] = RECIPES
+    """Category → what it is made of."""
+    masked_from_start: ClassVar[bool] = False
+    """Whether each frame has a mask, instead of those of the labelled part alone."""
+
     category: str
     index: int
     seed: int = 0
@@ -156,13 +172,22 @@ class VideoPlan(Plan):
     @property
     def recipe(self) -> Recipe:
         """What its category is made of."""
-        return RECIPES[self.category]
+        return self.recipes[self.category]
+
+    @property
+    def number(self) -> int:
+        """Its number among the videos of all categories."""
+        return self.index * len(self.recipes) + list(self.recipes).index(self.category)
 
     @property
     def name(self) -> str:
         """Its folder's name, unlike that of any other video of any seed."""
-        number = self.index * len(CATEGORIES) + CATEGORIES.index(self.category)
-        return f"{self.theme}_{number}_s{self.seed}"
+        return f"{self.theme}_{self.number}_s{self.seed}"
+
+    @property
+    def outline(self) -> int:
+        """Which of the three regions of interest it has; 0 is the whole frame."""
+        return 0 if self.recipe.whole else self.index + CATEGORIES.index(self.category)
 
     @property
     def key(self) -> str:
@@ -179,8 +204,8 @@ class VideoPlan(Plan):
         for name in ("input", "groundtruth"):
             (folder / name).mkdir()
         stage = renderer.stage
-        first, last = stage.unlabelled + 1, stage.unlabelled + stage.labelled
-        roi = _roi(stage.format.size, 0 if self.recipe.whole else self.index + CATEGORIES.index(self.category))
+        first, last = 1 if self.masked_from_start else stage.unlabelled + 1, stage.unlabelled + stage.labelled
+        roi = _roi(stage.format.size, self.outline)
         blank = np.full(roi.shape, OUTSIDE_ROI, np.uint8)
         image = np.zeros((*roi.shape, 3), np.uint8)
         for frame in range(1, last + 1):
@@ -222,6 +247,9 @@ class SequencePlan(Plan):
         return f"{self.dataset}/{self.name}"
 
 
+VideoKind = TypeVar("VideoKind", bound=VideoPlan)
+
+
 def plan(videos_per_category: int = 3, categories: Sequence[str] | None = None, seed: int = 0) -> list[VideoPlan]:
     """List the videos of a twin.
 
@@ -233,12 +261,19 @@ def plan(videos_per_category: int = 3, categories: Sequence[str] | None = None, 
     Raises:
         UserError: If a category is unknown, or no video is asked for.
     """
+    return listed(VideoPlan, videos_per_category, categories, seed)
+
+
+def listed(
+    kind: type[VideoKind], videos_per_category: int, categories: Sequence[str] | None, seed: int
+) -> list[VideoKind]:
+    """List the videos of one kind of plan, as :func:`plan` does."""
     if videos_per_category < 1:
         raise UserError(f"--videos_per_category must be 1 or more, not {videos_per_category}.")
-    chosen = CATEGORIES if categories is None else tuple(dict.fromkeys(categories))
-    if unknown := [category for category in chosen if category not in RECIPES]:
-        raise UserError(f"--categories: unknown {', '.join(unknown)}; choose among {', '.join(CATEGORIES)}.")
-    return [VideoPlan(category, index, seed) for category in chosen for index in range(videos_per_category)]
+    chosen = tuple(kind.recipes) if categories is None else tuple(dict.fromkeys(categories))
+    if unknown := [category for category in chosen if category not in kind.recipes]:
+        raise UserError(f"--categories: unknown {', '.join(unknown)}; choose among {', '.join(kind.recipes)}.")
+    return [kind(category, index, seed) for category in chosen for index in range(videos_per_category)]
 
 
 def synthesize(
@@ -366,23 +401,24 @@ class Renderer:
         scenery, extras, *streams = video.rng().spawn(20)
         format_ = Format(size, recipe.margin, recipe.density)
         light = _varied(recipe.light, scenery)
-        scene = THEMES[video.theme](
-            Set(scenery, format_, Light(light.direction), recipe.snow, effects.night in recipe.lights)
-        )
+        night, windy = effects.night in recipe.lights, effects.gale in recipe.before
+        eye = float(scenery.uniform(*recipe.eye)) if recipe.eye else None
+        scene = THEMES[video.theme](Set(scenery, format_, Light(light.direction), recipe.snow, night, windy, eye))
         numbers = iter(streams)
 
         def make(factories: Sequence[EffectFactory]) -> list[Effect]:
             return [f(Stage(scene, format_, unlabelled, labelled, video.index, next(numbers))) for f in factories]
 
-        waves = (effects.ripples(26.0 if effects.wind in recipe.before else 15.0),) if scene.water else ()
+        waves = (
+            (effects.ripples(26.0 if {effects.wind, effects.gale} & set(recipe.before) else 15.0),)
+            if scene.water
+            else ()
+        )
         before, lights = make((*recipe.before, *waves)), make(recipe.lights)
         after = make((*recipe.after, effects.sensor(recipe.noise, recipe.blur)))
         stage = Stage(scene, format_, unlabelled, labelled, video.index, next(numbers))
         camera = recipe.camera(stage) if recipe.camera else None
-        if recipe.casting:
-            actors = recipe.casting(scene, extras, unlabelled)
-        else:
-            actors = company(scene, extras, unlabelled, labelled, recipe.pace, recipe.gap, recipe.stops)
+        actors = video.actors(scene, extras, unlabelled, labelled)
         backdrop = _backdrop(scene, recipe)
         return cls(stage, light, recipe.haze, backdrop, actors, before, lights, camera, after)
 
@@ -431,13 +467,19 @@ class Renderer:
         for actor, place in shot.cast:
             if actor.model.afloat or (patch := cast(self.stage.scene.view, actor.model, place, self.light)) is None:
                 continue
+            if shot.occluder is not None:
+                patch.pixels[shot.occluder[patch.box] < place.z] = 0
             np.maximum(shadows[patch.box], patch.pixels, out=shadows[patch.box])
             if self.light.hard and frame >= actor.labelled_from:
-                np.maximum(shot.shade[patch.box], patch.pixels, out=shot.shade[patch.box])
+                # Where the sun is all but gone nobody sees a shadow.
+                seen = patch.pixels if shot.sun is None else patch.pixels * (shot.sun[patch.box] > _FAINT)
+                np.maximum(shot.shade[patch.box], seen, out=shot.shade[patch.box])
             box.append(patch)
         for patch in box:
             area = shadows[patch.box]
             dark = area.astype(np.float32)[..., None] * np.float32(self.light.shadow / 255)
+            if shot.sun is not None:
+                dark *= shot.sun[patch.box][..., None]
             image = shot.image[patch.box]
             image[:] = (image * (1 - dark)).astype(np.uint8)
             area[:] = 0
@@ -453,7 +495,8 @@ class Renderer:
         if (patch := draw(view, actor.model, place, self.light)) is None:
             return
         alpha = patch.pixels[..., 3:].astype(np.float32) / 255
-        seen = painting.occluder[patch.box][..., None] > place.z
+        occluder = painting.occluder if shot.occluder is None else shot.occluder
+        seen = occluder[patch.box][..., None] > place.z
         veil = np.float32(1 - np.exp(-place.z / self.haze))
         colours = patch.pixels[..., :3] * (1 - veil) + _HAZE * veil * alpha
         _lay(shot.image[patch.box], colours * seen, alpha * seen)

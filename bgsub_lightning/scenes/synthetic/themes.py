@@ -9,6 +9,7 @@ import numpy as np
 
 from bgsub_lightning.scenes.synthetic import models
 from bgsub_lightning.scenes.synthetic.drawing import Light, Place, draw, plant, stamp, tree
+from bgsub_lightning.scenes.synthetic.foliage import bough, twiggy
 from bgsub_lightning.scenes.synthetic.geometry import (
     FloatArray,
     Format,
@@ -85,6 +86,8 @@ class Set:
         light: The light on props.
         snow: Whether the ground is covered with snow.
         night: Whether windows are lit.
+        windy: Whether leaves are kept apart from the background, so that a gale can move them.
+        eye: Height of the camera in metres, instead of the theme's own.
     """
 
     rng: np.random.Generator
@@ -92,10 +95,18 @@ class Set:
     light: Light
     snow: bool = False
     night: bool = False
+    windy: bool = False
+    eye: float | None = None
     noise: Noise = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "noise", Noise.of(self.rng))
+
+    def view(self, lens: Lens) -> View:
+        """Return the camera; one at eye level sees people close by from head to foot."""
+        if self.eye is not None:
+            lens = replace(lens, altitude=self.eye, horizon=self.rng.uniform(0.14, 0.28))
+        return self.format.view(lens)
 
     def pick(self, *colours: Colour, spread: float = 0.015) -> Colour:
         """Draw one of some colours, varied a little in hue and more in brightness."""
@@ -134,10 +145,26 @@ class Set:
         tallest = max((height * view.focal / z for _, z, height in trees), default=0.0)
         pixels = int(np.clip(tallest, 12, 1.2 * view.canvas[1]))
         kinds = [tree(self.rng, pixels, self.leaves(), trunk, bare=self.snow and trunk > 0.1) for _ in range(5)]
+        if self.windy and trunk > 0.1:
+            kinds[1:] = [twiggy(self.rng, pixels, self.leaves(), trunk) for _ in range(4)]
         for x, z, height in sorted(trees, key=lambda t: -t[1]):
             sprite = kinds[int(self.rng.integers(len(kinds)))][:, :: int(self.rng.choice([-1, 1]))]
             tone = self.rng.uniform(0.8, 1.1, 4) * (1, 1, 1, 0) + (0, 0, 0, 1)
-            plant(painting, view, np.clip(sprite * tone, 0, 255).astype(np.uint8), x, z, height)
+            plant(painting, view, np.clip(sprite * tone, 0, 255).astype(np.uint8), x, z, height, self.windy)
+
+    def overhang(self, painting: Painting, view: View, boughs: int, depth: float) -> None:
+        """Let boughs hang into the picture from above and from the sides, close to the camera."""
+        width, height = view.canvas
+        for _ in range(boughs):
+            side = self.rng.choice(["left", "right", "top"], p=[0.3, 0.3, 0.4])
+            along = float(self.rng.uniform(0.0, 0.45) * height)
+            start, angle = {
+                "left": ((-0.02 * width, along), self.rng.uniform(-0.3, 0.8)),
+                "right": ((1.02 * width, along), np.pi - self.rng.uniform(-0.3, 0.8)),
+                "top": ((self.rng.uniform(0, 1) * width, -0.03 * height), self.rng.uniform(0.6, 2.5)),
+            }[str(side)]
+            reach = self.rng.uniform(0.3, 0.6) * height
+            painting.loose.append(bough(self.rng, view.canvas, start, reach, float(angle), self.leaves(), depth))
 
     def erect(self, painting: Painting, view: View, props: Sequence[tuple[models.Model, Place]]) -> None:
         """Put up models that never move, farthest first."""
@@ -171,7 +198,7 @@ def highway(s: Set) -> Scene:
     lens = Lens(
         rng.uniform(1.5, 1.7), rng.uniform(0.06, 0.14), rng.uniform(6.2, 7.0), 0.5 + side * rng.uniform(0.1, 0.2)
     )
-    view = s.format.view(lens)
+    view = s.view(lens)
     near = view.nearest()
     shift = -side * 2.2
     tar = shaded(plain(s.pick((112, 112, 114), (98, 96, 94), (122, 126, 132)), 3.0, 0.07, 0.05), 0.16, 7.0)
@@ -215,9 +242,7 @@ def highway(s: Set) -> Scene:
 def street(s: Set) -> Scene:
     """A road along a row of houses."""
     rng = s.rng
-    view = s.format.view(
-        Lens(rng.uniform(1.05, 1.2), rng.uniform(0.3, 0.36), rng.uniform(3.2, 3.8), rng.uniform(0.4, 0.6))
-    )
+    view = s.view(Lens(rng.uniform(1.05, 1.2), rng.uniform(0.3, 0.36), rng.uniform(3.2, 3.8), rng.uniform(0.4, 0.6)))
     tar = shaded(plain(s.pick((104, 104, 106), (88, 88, 92), (116, 120, 124)), 2.5, 0.07, 0.05), 0.12)
     paving = s.ground(slabs(s.pick((150, 156, 160), (138, 150, 166), (160, 158, 152))), 0.65)
     kerb = s.ground(plain((176, 180, 182), 1, 0.04), 0.5)
@@ -287,9 +312,7 @@ def _from(material: Material, edge: float) -> Material:
 def plaza(s: Set) -> Scene:
     """A paved square in front of a large building."""
     rng = s.rng
-    view = s.format.view(
-        Lens(rng.uniform(1.15, 1.3), rng.uniform(0.22, 0.3), rng.uniform(3.6, 4.1), rng.uniform(0.35, 0.65))
-    )
+    view = s.view(Lens(rng.uniform(1.15, 1.3), rng.uniform(0.22, 0.3), rng.uniform(3.6, 4.1), rng.uniform(0.35, 0.65)))
     stone = s.pick((160, 170, 178), (140, 156, 176), (170, 172, 168))
     paving = s.ground(shaded(slabs(stone, (1.2, 0.8), 0.03), 0.12))
     bands = [
@@ -306,6 +329,9 @@ def plaza(s: Set) -> Scene:
     painting = paint(view, planes, s.sky(), s.noise)
     s.plant(painting, view, _row(rng, view, 24.0, 6.5, (4.0, 6.0)), 0.3)
     s.plant(painting, view, _row(rng, view, 22.6, 1.3, (0.8, 1.2)), 0.02)
+    if s.windy:
+        s.plant(painting, view, _row(rng, view, 17.0, 7.0, (6.0, 9.0)), 0.3)
+        s.overhang(painting, view, int(rng.integers(2, 5)), 4.0)
     left, right = view.span(15.0)
     props = [(models.bench(), Place(float(x), 20.8, np.pi)) for x in np.arange(left, right, 6.0)]
     props += [(models.post(4.5), Place(float(x), 18.5)) for x in np.arange(left + 2, right, 11.0)]
@@ -347,9 +373,7 @@ def plaza(s: Set) -> Scene:
 def park(s: Set) -> Scene:
     """A path through a lawn with trees."""
     rng = s.rng
-    view = s.format.view(
-        Lens(rng.uniform(1.15, 1.3), rng.uniform(0.3, 0.36), rng.uniform(2.5, 2.8), rng.uniform(0.4, 0.6))
-    )
+    view = s.view(Lens(rng.uniform(1.15, 1.3), rng.uniform(0.3, 0.36), rng.uniform(2.5, 2.8), rng.uniform(0.4, 0.6)))
     lawn = s.ground(shaded(grass(s.pick((52, 124, 96), (60, 140, 118), (44, 104, 84))), 0.25, 4.0))
     gravel = s.ground(plain(s.pick((150, 172, 186), (168, 178, 184), (132, 152, 170)), 1.2, 0.06, 0.08), 0.5)
     bands = [(0.0, lawn), (6.6, gravel), (9.4, lawn), (16.0, gravel), (17.6, lawn)]
@@ -360,6 +384,8 @@ def park(s: Set) -> Scene:
     ]
     s.plant(painting, view, trees, 0.22)
     s.plant(painting, view, _row(rng, view, 20.0, 1.4, (0.9, 1.5)), 0.02)
+    if s.windy:
+        s.overhang(painting, view, int(rng.integers(1, 4)), 4.0)
     left, right = view.span(10.0)
     s.erect(painting, view, [(models.bench(), Place(float(x), 10.0, np.pi)) for x in (left * 0.5, right * 0.5)])
     lanes = (
@@ -388,12 +414,66 @@ def park(s: Set) -> Scene:
     )
 
 
+def avenue(s: Set) -> Scene:
+    """A road among large trees, seen from under the boughs of another."""
+    rng = s.rng
+    view = s.view(Lens(rng.uniform(1.05, 1.3), rng.uniform(0.38, 0.54), rng.uniform(2.0, 3.4), rng.uniform(0.35, 0.65)))
+    lawn = s.ground(shaded(grass(s.pick((52, 124, 96), (60, 140, 118), (56, 118, 124))), 0.35, 3.0))
+    tar = shaded(plain(s.pick((112, 112, 114), (98, 96, 94), (126, 130, 136)), 2.5, 0.07, 0.05), 0.35, 3.0)
+    gravel = shaded(plain(s.pick((150, 172, 186), (168, 178, 184), (132, 152, 170)), 1.2, 0.06, 0.08), 0.3, 3.0)
+    road = bool(rng.random() < 0.7)
+    kerb = plain((172, 176, 178), 1, 0.04)
+    bands = [(0.0, lawn), (7.6, gravel), (9.2, kerb), (9.4, tar if road else gravel), (15.4, kerb), (15.6, lawn)]
+    marks = [(12.4, -0.14, _WHITE)] if road else []
+    planes = [Plane("y", 0, strips("v", bands, marks, 6.0), v=(0.3, 300))]
+    if rng.random() < 0.6:
+        front = facade(
+            plain(s.pick((120, 160, 190), (176, 186, 190), (96, 128, 160)), 4.0, 0.05),
+            s.pick((70, 74, 78), (214, 216, 216)),
+        )
+        left, right = sorted(rng.uniform(-30, 30, 2))
+        planes.append(Plane("z", 48.0, front, u=(left - 8, right + 8), v=(0, 3.2 * int(rng.integers(2, 5)))))
+    painting = paint(view, planes, s.sky(), s.noise)
+    s.plant(
+        painting, view, _row(rng, view, 60.0, 5.0, (8, 15)) + _row(rng, view, 40.0, rng.uniform(6, 11), (8, 13)), 0.15
+    )
+    s.plant(painting, view, _row(rng, view, 18.5, rng.uniform(4.5, 9.0), (6, 10)), 0.25)
+    s.plant(painting, view, _row(rng, view, 22.0, 1.5, (1.0, 2.2)), 0.02)
+    if rng.random() < 0.7:
+        x = rng.uniform(0.55, 0.95) * float(rng.choice([-1, 1])) * view.span(6.0)[1]
+        s.plant(painting, view, [(x, 6.0, rng.uniform(4.2, 6.0))], 0.3)
+    if rng.random() < 0.5:
+        z = max(1.05 * view.nearest(), 3.2)
+        left, right = view.span(z)
+        hedge = np.arange(left, rng.uniform(0.3, 1.0) * right, 0.5)[:: int(rng.choice([-1, 1]))]
+        s.plant(painting, view, [(float(x), z, rng.uniform(0.6, 1.1)) for x in hedge], 0.02)
+    s.overhang(painting, view, int(rng.integers(2, 7)), 3.6)
+    wheels = ("vehicle", "vehicle", "cyclist") if road else ("cyclist", "person")
+    speed = rng.uniform(0.3, 0.45) if road else rng.uniform(0.12, 0.18)
+    lanes = (
+        Lane(
+            ("person", "person", "dog", "cyclist"),
+            _across(view, 8.3, 1, bool(rng.random() < 0.5), 0.2),
+            rng.uniform(0.09, 0.12),
+            rng.uniform(60, 90),
+        ),
+        Lane(wheels, _across(view, 10.8, 4), speed, rng.uniform(60, 80)),
+        Lane(wheels, _across(view, 13.9, 4, True), speed, rng.uniform(60, 90)),
+        Lane(
+            ("person",), _across(view, 20.3, 1, bool(rng.random() < 0.5)), rng.uniform(0.09, 0.12), rng.uniform(60, 90)
+        ),
+    )
+    bays = (
+        Bay("person", (*_across(view, 8.4, 1)[:1], (-1.4, 8.2), *_across(view, 8.0, 1)[1:]), 1, 0.1),
+        Bay("person", (*_across(view, 7.6, 1)[1:], (1.4, 7.4), *_across(view, 7.6, 1)[:1]), 1, 0.1),
+    )
+    return Scene(view, painting, lanes, bays, s.noise)
+
+
 def office(s: Set) -> Scene:
     """A room with a desk, shelves, a door and a window."""
     rng = s.rng
-    view = s.format.view(
-        Lens(rng.uniform(0.9, 1.0), rng.uniform(0.26, 0.32), rng.uniform(2.3, 2.5), rng.uniform(0.38, 0.62))
-    )
+    view = s.view(Lens(rng.uniform(0.9, 1.0), rng.uniform(0.26, 0.32), rng.uniform(2.3, 2.5), rng.uniform(0.38, 0.62)))
     wall = panelled(
         plain(s.pick((196, 206, 208), (176, 196, 200), (198, 190, 176)), 2.0, 0.03, 0.02),
         1.0,
@@ -463,9 +543,7 @@ def office(s: Set) -> Scene:
 def corridor(s: Set) -> Scene:
     """A long corridor with doors, along which people walk."""
     rng = s.rng
-    view = s.format.view(
-        Lens(rng.uniform(1.05, 1.25), rng.uniform(0.2, 0.26), rng.uniform(2.5, 2.7), rng.uniform(0.38, 0.62))
-    )
+    view = s.view(Lens(rng.uniform(1.05, 1.25), rng.uniform(0.2, 0.26), rng.uniform(2.5, 2.7), rng.uniform(0.38, 0.62)))
     half = rng.uniform(1.9, 2.2)
     wall = panelled(
         plain(s.pick((204, 212, 214), (188, 204, 204), (206, 200, 188)), 2.5, 0.03, 0.02),
@@ -494,13 +572,21 @@ def corridor(s: Set) -> Scene:
         ],
     )
     near = view.nearest() - 1.5
+    # From eye level one sees who comes close: they turn off to a side instead of ending before the camera.
+    left: Route = ((-0.3, near),) if s.eye is None else ((-0.5, 3.4), (-2.8, 1.7))
+    right: Route = ((0.5, near),) if s.eye is None else ((2.8, 1.7), (0.5, 3.4))
     lanes = (
-        Lane(("person",), ((-0.7, 24.0), (-0.3, near)), rng.uniform(0.12, 0.15), rng.uniform(44, 60)),
-        Lane(("person",), ((0.5, near), (0.8, 24.0)), rng.uniform(0.12, 0.15), rng.uniform(50, 70)),
+        Lane(("person",), ((-0.7, 24.0), *left), rng.uniform(0.12, 0.15), rng.uniform(44, 60)),
+        Lane(("person",), (*right, (0.8, 24.0)), rng.uniform(0.12, 0.15), rng.uniform(50, 70)),
     )
     bays = (
-        Bay("person", ((-0.8, 22.0), (-0.6, 5.6), (0.4, near)), 1, 0.13),
-        Bay("bag", ((0.6, near), (0.6, 5.0), (-0.4, 24.0)), 1, 0.13),
+        Bay("person", ((-0.8, 22.0), (-0.6, 5.6), *(((0.4, near),) if s.eye is None else left)), 1, 0.13),
+        Bay(
+            "bag",
+            (*(((0.6, near),) if s.eye is None else right), (0.6, 5.0), (-0.4, 24.0)),
+            1 if s.eye is None else 2,
+            0.13,
+        ),
     )
     return Scene(view, painting, lanes, bays, s.noise, indoor=True)
 
@@ -508,9 +594,7 @@ def corridor(s: Set) -> Scene:
 def lake(s: Set) -> Scene:
     """Open water with boats in front of a wooded bank."""
     rng = s.rng
-    view = s.format.view(
-        Lens(rng.uniform(1.25, 1.4), rng.uniform(0.28, 0.36), rng.uniform(2.8, 3.2), rng.uniform(0.4, 0.6))
-    )
+    view = s.view(Lens(rng.uniform(1.25, 1.4), rng.uniform(0.28, 0.36), rng.uniform(2.8, 3.2), rng.uniform(0.4, 0.6)))
     surface = water(s.pick((124, 108, 74), (110, 112, 84), (96, 86, 66)), s.pick((206, 200, 186), (196, 196, 190)))
     bands = [(0.0, surface), (42.0, s.ground(plain((110, 132, 142), 1.0, 0.12))), (43.5, s.ground(grass()))]
     painting = paint(view, [Plane("y", 0, strips("v", bands), v=(0.3, 200))], s.sky(), s.noise)
@@ -541,9 +625,7 @@ def lake(s: Set) -> Scene:
 def parking(s: Set) -> Scene:
     """A car park seen from above, with bays along its far side."""
     rng = s.rng
-    view = s.format.view(
-        Lens(rng.uniform(1.0, 1.1), rng.uniform(0.14, 0.2), rng.uniform(5.6, 6.2), rng.uniform(0.4, 0.6))
-    )
+    view = s.view(Lens(rng.uniform(1.0, 1.1), rng.uniform(0.14, 0.2), rng.uniform(5.6, 6.2), rng.uniform(0.4, 0.6)))
     tar = shaded(plain(s.pick((106, 106, 108), (92, 94, 98), (120, 122, 126)), 3.0, 0.08, 0.05), 0.1)
     marked = strips("u", [(-99, tar)], [(2.7 * k + 1.35, 0.12, _WHITE) for k in range(-14, 14)])
     bands = [
@@ -620,9 +702,7 @@ def parking(s: Set) -> Scene:
 def airfield(s: Set) -> Scene:
     """A road across a dry plain, far away, through a telephoto lens."""
     rng = s.rng
-    view = s.format.view(
-        Lens(rng.uniform(6.5, 8.0), rng.uniform(0.3, 0.4), rng.uniform(5.5, 6.5), rng.uniform(0.4, 0.6))
-    )
+    view = s.view(Lens(rng.uniform(6.5, 8.0), rng.uniform(0.3, 0.4), rng.uniform(5.5, 6.5), rng.uniform(0.4, 0.6)))
     soil = plain(s.pick((116, 146, 166), (128, 150, 160), (110, 130, 140)), 6.0, 0.12, 0.06)
     green = s.pick((70, 120, 112), (96, 136, 146), (60, 112, 92))
     dry = s.pick((110, 150, 160), (130, 164, 180))
@@ -674,4 +754,5 @@ THEMES: dict[str, Callable[[Set], Scene]] = {
     "lake": lake,
     "parking": parking,
     "airfield": airfield,
+    "avenue": avenue,
 }
