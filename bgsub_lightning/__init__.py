@@ -10,14 +10,15 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 
-def load(source: str, **options: Any) -> Subtractor:
+def load(source: str = "AnyScene", **options: Any) -> Subtractor:
     """Load a background subtractor that takes frames one by one, as OpenCV's do.
 
     On a CPU :func:`bgsub_lightning.memory.keep_freed_memory`, called before, makes some systems faster; it concerns the
     memory of the whole program, and so is left to you.
 
     Args:
-        source: Checkpoint of any system; or ``MOG2``, ``KNN`` or ``TemporalMedian``, which need none.
+        source: ``AnyScene``, whose weights ship with the package; the checkpoint of any system; or ``MOG2``, ``KNN`` or
+            ``TemporalMedian``, which have no weights.
         options: Those of :class:`bgsub_lightning.live.Subtractor`: ``device`` (``"cuda:1"``), ``pool`` (clean frames,
             RGB), ``refresh`` and ``every`` (in frames), ``batch_size``, ``threshold``, ``precision`` and others.
 

@@ -3,6 +3,7 @@
 from bgsub_lightning.backgrounds.classical import Mog2Background, PreviousFrame, TemporalMedian
 from bgsub_lightning.backgrounds.density import DensityBackground
 from bgsub_lightning.backgrounds.reconstructed import ReconstructedBackground
+from bgsub_lightning.backgrounds.samples import SampleBackground, SampleMedian
 from bgsub_lightning.backgrounds.subspace import Eigenbackground, IncrementalPcp
 
 __all__ = [
@@ -12,5 +13,7 @@ __all__ = [
     "Mog2Background",
     "PreviousFrame",
     "ReconstructedBackground",
+    "SampleBackground",
+    "SampleMedian",
     "TemporalMedian",
 ]

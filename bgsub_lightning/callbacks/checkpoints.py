@@ -6,6 +6,7 @@ import json
 import math
 import os
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -21,8 +22,9 @@ from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import whole_file
 from bgsub_lightning.modules import BgsModule
 from bgsub_lightning.networks import damage
+from bgsub_lightning.networks.weights import read_checkpoint
 
-LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
+LAST, PREVIOUS, WEIGHTS = "last.ckpt", "previous.ckpt", "weights.ckpt"
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -209,7 +211,7 @@ def checkpoints_of(run_dir: Path) -> list[Path]:
     folder = run_dir / "checkpoints"
     running = [path for path in (folder / LAST, folder / PREVIOUS) if path.is_file()]
     running += sorted(run_dir.glob("hpc_ckpt_*.ckpt"))
-    others = sorted({*folder.glob("*.ckpt")} - {*running})
+    others = sorted({*folder.glob("*.ckpt")} - {*running, folder / WEIGHTS})  # which no fit can go on from
     return [path for group in (running, others) for path in sorted(group, key=_age, reverse=True)]
 
 
@@ -341,10 +343,20 @@ class StageCheckpoints(Callback):
                 trainer.save_checkpoint(folder / f"after_{span.name}.ckpt")
 
 
+_SHARED = ("pytorch-lightning_version", "epoch", "global_step", "state_dict", "hyper_parameters")
+_OURS = ("system", "module", "trained_on", "validated")
+
+
+def weights_alone(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a checkpoint needs for tests, use and fine-tuning, without what only a fit needs."""
+    return {key: checkpoint[key] for key in (*_SHARED, *_OURS) if key in checkpoint}
+
+
 class FinishedMarker(Callback):
     """Writes ``finished.json`` when a fit has come to its end, so that a chain of jobs knows it is done.
 
-    Of one that was stopped early it holds the patience that has run out: with more of it the run can be continued.
+    Before that it writes ``checkpoints/weights.ckpt``: the last weights without what only a fit needs, to pass on. Of a
+    fit that was stopped early the mark holds the patience that has run out: with more of it the run can be continued.
     """
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -353,6 +365,9 @@ class FinishedMarker(Callback):
         out_of_time = any((timer.time_remaining() or 0) <= 0 for timer in timers)
         if trainer.fast_dev_run or trainer.interrupted or out_of_time or not trainer.is_global_zero:  # type: ignore[attr-defined]
             return
+        last = Path(trainer.default_root_dir) / "checkpoints" / LAST
+        if last.is_file():
+            AtomicCheckpointIO().save_checkpoint(weights_alone(read_checkpoint(last)), last.with_name(WEIGHTS))
         path = Path(trainer.default_root_dir) / "finished.json"
         done: dict[str, Any] = {"steps": trainer.global_step, "epochs": trainer.current_epoch}
         early = [each for each in trainer.callbacks if isinstance(each, EarlyStopping) and each.has_ended]  # type: ignore[attr-defined]

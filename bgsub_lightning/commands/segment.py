@@ -17,6 +17,7 @@ from bgsub_lightning.errors import UserError
 from bgsub_lightning.live import (
     BASELINES,
     POOL,
+    SHIPPED,
     Codec,
     Kind,
     Precision,
@@ -36,8 +37,8 @@ from bgsub_lightning.scenes.checks import some
 
 def segment(
     source: str,
-    checkpoint: str,
     out: Path,
+    checkpoint: str = SHIPPED,
     write: str = "mask_video,overlay",
     background: Literal["auto", "first", "spread", "stream"] | Path = "auto",
     pool: int = POOL,
@@ -60,8 +61,9 @@ def segment(
     Args:
         source: A video file, a folder of images, a pattern such as 'frames/*.jpg', the number of a camera, or the
             address of a stream (rtsp://…).
-        checkpoint: Checkpoint of any system, or MOG2, KNN or TemporalMedian, which need none.
         out: Folder for what is written.
+        checkpoint: AnyScene, whose weights ship with the package; a checkpoint of any system; or MOG2, KNN or
+            TemporalMedian, which have no weights.
         write: What is written, such as overlay,masks: mask_video, masks (a PNG for each frame), overlay (foreground
             tinted), side_by_side, boxes_csv, boxes_jsonl.
         background: What references and backgrounds are made of. first: the first frames of the source; spread: frames

@@ -29,7 +29,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 os.environ.setdefault("WANDB_SILENT", "true")  # before it is imported: its hints are not about the user's run
 
-from bgsub_lightning import backgrounds, data, modules, sampling, scenes  # noqa: F401 (short names of classes in YAML)
+from bgsub_lightning import backgrounds, data, modules, sampling, scenes, systems  # noqa: F401 (short names of classes in YAML)
 from bgsub_lightning.callbacks import (
     AtomicCheckpointIO,
     BackgroundWriter,
@@ -258,6 +258,9 @@ class TrainingCLI(LightningCLI):
             if not path.is_file() and self.subcommand == "fit":
                 console.print(f"There is no {path} yet: this is the first start.")
                 return None
+            if not path.is_file() and (shipped := self._shipped) and self._given.ckpt_path is None:
+                console.print(f"Weights: those that ship with the package ({shipped.name}).")
+                return shipped
             if not path.is_file():
                 raise UserError(
                     f"{path}: there is no such checkpoint. {self._how_to_get(path)}, or name a checkpoint by "
@@ -368,6 +371,12 @@ class TrainingCLI(LightningCLI):
     def _is_trained(self) -> bool:
         """Whether the system is one that is fitted; it is not built to tell."""
         return bool(getattr(pydoc.locate(self._given.model.class_path), "trained", True))
+
+    @property
+    def _shipped(self) -> Path | None:
+        """The weights of the system that ship with the package."""
+        system = pydoc.locate(self._given.model.class_path)
+        return system.shipped() if isinstance(system, type) and issubclass(system, BgsModule) else None
 
     def _loggers(self) -> list[Logger]:
         loggers: list[Logger] = [CSVLogger(self.run_dir, name="csv")]

@@ -2,11 +2,25 @@
 
 from bgsub_lightning.data.background import Background, BackgroundSource
 from bgsub_lightning.data.base_image import BaseImage, BaseMask
+from bgsub_lightning.data.crops import Crop
 from bgsub_lightning.data.datamodule import ScenesDataModule
 from bgsub_lightning.data.inputs import Histories, Hop, Image, Input, References, Stream
 from bgsub_lightning.data.pasting import VocObjects
 from bgsub_lightning.data.sample import EvaluationBatch, TrainingBatch
 from bgsub_lightning.data.stages import Span, Stage, StagePlan
+from bgsub_lightning.data.transforms import (
+    Blur,
+    CloudShade,
+    Colours,
+    IgnoreIndistinct,
+    LightChange,
+    Misalignment,
+    PastedObjects,
+    Sample,
+    SampleTransform,
+    SensorNoise,
+    Sway,
+)
 from bgsub_lightning.data.truth_background import TruthBackground
 
 __all__ = [
@@ -14,17 +28,29 @@ __all__ = [
     "BackgroundSource",
     "BaseImage",
     "BaseMask",
+    "Blur",
+    "CloudShade",
+    "Colours",
+    "Crop",
     "EvaluationBatch",
     "Histories",
     "Hop",
+    "IgnoreIndistinct",
     "Image",
     "Input",
+    "LightChange",
+    "Misalignment",
+    "PastedObjects",
     "References",
+    "Sample",
+    "SampleTransform",
     "ScenesDataModule",
+    "SensorNoise",
     "Span",
     "Stage",
     "StagePlan",
     "Stream",
+    "Sway",
     "TrainingBatch",
     "TruthBackground",
     "VocObjects",

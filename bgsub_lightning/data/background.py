@@ -73,6 +73,8 @@ class StoredBackground(Input, ABC):
     The backgrounds of all frames that are needed are computed once, before the stage that needs them.
     """
 
+    is_past = True
+
     def __init__(self) -> None:
         self._store: FrameStore | None = None
         self._places: dict[str, tuple[str, str, str]] = {}

@@ -49,6 +49,7 @@ class BaseImage(Input):
     """
 
     key = "base_image"
+    is_past = True
     given: int | Path | Mapping[str, int | Path] | None = field(default=None, hash=False)
     partners: dict[str, tuple[int, ...]] = field(default_factory=dict, compare=False, repr=False)
     of_scene: Mapping[str, int | Path] = field(default_factory=dict, compare=False, repr=False)

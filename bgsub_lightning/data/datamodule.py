@@ -14,11 +14,13 @@ from torch.utils.data import DataLoader
 
 from bgsub_lightning.console import console
 from bgsub_lightning.data.augment import A, ClipAugmentation
+from bgsub_lightning.data.crops import Crop
 from bgsub_lightning.data.dataset import EvaluationDataset, TrainingDataset, ready
 from bgsub_lightning.data.inputs import Hop, Input, Stream
 from bgsub_lightning.data.pasting import VOC_HOMEPAGE, VocObjects, has_foreground
 from bgsub_lightning.data.ring import RingLoader
 from bgsub_lightning.data.stages import Span, StagedLoader, StagePlan
+from bgsub_lightning.data.transforms import SampleTransform
 from bgsub_lightning.data.workers import begin_worker
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import DisFlow, FlowMethod, FrameStore, SceneFrames, fill, fill_flow
@@ -53,6 +55,8 @@ class ScenesDataModule(LightningDataModule):
         paste: Objects, or a folder in the layout of PASCAL VOC 2012 that holds some, for protocols that paste them into
             the training frames of scenes whose training part has no foreground: the target frames, and no other input.
         allow_training_frames: Test on frames that the checkpoint was trained on, and say so, instead of refusing.
+        crop: Square window of the frames that a training sample shows, at the frames' own scale; ``None``: all of them.
+        transforms: Variations of training samples that know the target from the past, applied in their order.
         flow: What computes the optical flow of systems that see it. With a store, what that lacks is computed before
             the run (or ahead, by the command ``flow``); without one, whenever a frame is loaded.
     """
@@ -77,6 +81,8 @@ class ScenesDataModule(LightningDataModule):
         plan: StagePlan | None = None,
         paste: VocObjects | Path | None = None,
         flow: FlowMethod = DisFlow(),  # noqa: B008 (it cannot be changed)
+        crop: Crop | None = None,
+        transforms: Sequence[SampleTransform] = (),
     ) -> None:
         super().__init__()
         for name, value, low in (("batch_size", batch_size, 1), ("eval_batch_size", eval_batch_size, 1)):
@@ -108,6 +114,8 @@ class ScenesDataModule(LightningDataModule):
         self.flip = flip
         self.paste = paste
         self.flow = flow
+        self.crop = crop
+        self.transforms = tuple(transforms)
         self.allow_training_frames = allow_training_frames
         self._frames: dict[str, FrameSet] = {}
         self._inputs: dict[str, tuple[Input, ...]] = {}
@@ -280,14 +288,17 @@ class ScenesDataModule(LightningDataModule):
         return self._training(span.inputs, batches)
 
     def _training(self, inputs: Sequence[Input], batches: TrainingBatches) -> RingLoader:
-        size = self.size or self._common_size(batches.frames)
+        size = self.size if self.crop else self.size or self._common_size(batches.frames)
         pixels = [SceneFrames(scene, size, self.store, self.flow) for scene in batches.frames.scenes]
+        for transform in self.transforms:
+            transform.prepare(pixels, batches.frames, self.seed)
+        width, height = (self.crop.size, self.crop.size) if self.crop else pixels[0].size
         images = sum(math.prod(entry.shape((1, 1))[:-3]) for entry in inputs if entry.labelled and entry.colour)
         planes = sum(math.prod(entry.shape((1, 1))) for entry in inputs if not entry.colour)
         augment = ClipAugmentation(self.augment, images, planes) if self.augment and images else None
-        sample = math.prod(size) + sum(math.prod(entry.shape(size)) for entry in inputs)
+        sample = width * height + sum(math.prod(entry.shape((width, height))) for entry in inputs)
         return RingLoader(
-            TrainingDataset(pixels, inputs, augment, self.flip, self.pasted),
+            TrainingDataset(pixels, inputs, augment, self.flip, self.pasted, self.crop, self.transforms),
             batches,
             batch_bytes=batches.batch_size * sample,
             num_workers=self.num_workers,

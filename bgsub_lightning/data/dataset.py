@@ -13,8 +13,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from bgsub_lightning.data.augment import ClipAugmentation
+from bgsub_lightning.data.crops import Crop
 from bgsub_lightning.data.inputs import Input
 from bgsub_lightning.data.pasting import VocObjects
+from bgsub_lightning.data.transforms import Sample, SampleTransform
 from bgsub_lightning.frames import SceneFrames
 from bgsub_lightning.sampling import Draw, FrameSet
 from bgsub_lightning.scenes.labels import UNKNOWN
@@ -29,6 +31,8 @@ class TrainingDataset(Dataset[dict[str, Any]]):
         augment: Applied to all frames of a sample; ``None``: nothing.
         flip: Probability that a sample is mirrored, which is done on the device.
         pasted: Key of a scene → what is pasted into its target frames, before they are augmented.
+        crop: Window of the frames that a sample shows; ``None``: all of them.
+        transforms: Applied to each sample in their order, after the pipeline.
     """
 
     def __init__(
@@ -38,7 +42,11 @@ class TrainingDataset(Dataset[dict[str, Any]]):
         augment: ClipAugmentation | None,
         flip: float,
         pasted: Mapping[str, VocObjects] | None = None,
+        crop: Crop | None = None,
+        transforms: Sequence[SampleTransform] = (),
     ) -> None:
+        self.crop = crop
+        self.transforms = transforms
         self.scenes = scenes
         self.inputs = inputs
         self.labelled = all(entry.labelled for entry in inputs)
@@ -48,13 +56,15 @@ class TrainingDataset(Dataset[dict[str, Any]]):
         self.empty: Callable[..., Tensor] = _empty
 
     def __getitem__(self, draws: Sequence[Draw]) -> dict[str, Any]:
-        size = self.scenes[draws[0].scene].size
+        size = (self.crop.size, self.crop.size) if self.crop else self.scenes[draws[0].scene].size
         batch = {entry.key: self.empty(len(draws), *entry.shape(size)) for entry in self.inputs}
         if self.labelled:
             batch["mask"] = self.empty(len(draws), size[1], size[0])
         arrays = {key: tensor.numpy() for key, tensor in batch.items()}
         for row, draw in enumerate(draws):
             pixels = self.scenes[draw.scene]
+            if self.crop:
+                pixels = self.crop.of(pixels, draw.number, draw.seed)
             for entry in self.inputs:
                 entry.load(pixels, draw.number, draw.seed, arrays[entry.key][row])
             if self.labelled:
@@ -66,6 +76,15 @@ class TrainingDataset(Dataset[dict[str, Any]]):
                     images = [part.reshape(-1, size[1], size[0], 3) for entry, part in parts if entry.colour]
                     planes = [np.atleast_3d(part).transpose(2, 0, 1) for entry, part in parts if not entry.colour]
                     self.augment(list(chain(*images)), mask, draw.seed, list(chain(*planes)))
+                if self.transforms:
+                    frames = [(entry.is_past, arrays[entry.key][row]) for entry in self.inputs if entry.colour]
+                    now, past = (
+                        [part.reshape(-1, *part.shape[-3:]) for is_past, part in frames if is_past is wanted]
+                        for wanted in (False, True)
+                    )
+                    sample = Sample(now, past, mask)
+                    for position, transform in enumerate(self.transforms):
+                        transform(sample, np.random.default_rng((draw.seed, 3, position)))
         if self.labelled:
             chances = [np.random.default_rng((draw.seed, 1)).random() for draw in draws]
             batch["flip"] = torch.tensor([chance < self.flip for chance in chances])
@@ -164,7 +183,7 @@ def ready(batch: Mapping[str, Any], inputs: Sequence[Input], dtype: torch.dtype)
             done[entry.key] = mirror(batch[entry.key], -1)
         elif entry.key in batch:
             pixels = mirror(batch[entry.key], -2).movedim(-1, -3) if entry.labelled else batch[entry.key]
-            done[entry.key] = pixels.to(dtype).div_(255)
+            done[entry.key] = pixels if entry.as_bytes else pixels.to(dtype).div_(255)
     if "mask" in batch:
         done["mask"] = mirror(batch["mask"], -1)
     return done

@@ -36,6 +36,9 @@ class Input:
         per_frame: Whether evaluation, too, loads it for each frame.
         colour: Whether it is made of RGB frames, whose light an augmentation may change, as well as their geometry.
         is_mask: Whether it is a mask, whose grey levels stay as they are: shape ``(H, W)``, uint8. It has no colour.
+        is_past: Whether it shows the scene before the target frame, as references and backgrounds do: a change of light
+            or an object that a transform adds now is not in it.
+        as_bytes: Whether it stays uint8 on the device, range [0, 255]: for many frames of which statistics are taken.
     """
 
     key: ClassVar[str]
@@ -43,6 +46,8 @@ class Input:
     per_frame: ClassVar[bool] = False
     colour: ClassVar[bool] = True
     is_mask: ClassVar[bool] = False
+    is_past: ClassVar[bool] = False
+    as_bytes: ClassVar[bool] = False
 
     def require(self, scene: Scene) -> None:
         """Check that a scene can serve this input.
@@ -198,6 +203,7 @@ class References(Input):
     """
 
     key = "references"
+    is_past = True
     count: int
     draws: int = 1
 

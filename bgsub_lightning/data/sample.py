@@ -22,6 +22,10 @@ class TrainingBatch(TypedDict, total=False):
     """Hierarchical optical flow of the target frames, shape ``(B, T, H, W)``, float32, range [0, 1]: the length of the
     flow to each of T earlier frames, from the longest interval to the shortest; 8/255 is a pixel of the frames' own
     size, 0 is no motion, 1 is 32 pixels or more."""
+    earlier: Tensor
+    """A frame a little before each target, as ``image``."""
+    samples: Tensor
+    """Samples of two banks of a background model, oldest first: ``(B, 2, N, 3, H, W)``, uint8, range [0, 255]."""
     background: Tensor
     """The background of each target frame, as ``image``."""
     truth_background: Tensor

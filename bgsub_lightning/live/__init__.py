@@ -4,11 +4,12 @@ from bgsub_lightning.live.outputs import Box, Codec, Kind, boxes, open_outputs
 from bgsub_lightning.live.segmenting import Progress, segment_frames
 from bgsub_lightning.live.sources import Frame, Source, open_source
 from bgsub_lightning.live.subtractor import POOL, Precision, Subtractor
-from bgsub_lightning.live.system import BASELINES, System, load_system
+from bgsub_lightning.live.system import BASELINES, SHIPPED, System, load_system
 
 __all__ = [
     "BASELINES",
     "POOL",
+    "SHIPPED",
     "Box",
     "Codec",
     "Frame",

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from jsonargparse import ArgumentParser, Namespace
 
@@ -14,11 +13,15 @@ from bgsub_lightning.data import References, Stream
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import DisFlow, FlowMethod
 from bgsub_lightning.modules import BgsModule, ClassicalSubtractor, ThresholdedDifference
-from bgsub_lightning.networks import damage
+from bgsub_lightning.networks.weights import read_checkpoint
 from bgsub_lightning.provenance import describe_system
+from bgsub_lightning.systems import AnyScene
+
+SHIPPED = "AnyScene"
+"""The system whose weights ship with the package."""
 
 BASELINES = ("MOG2", "KNN", "TemporalMedian")
-"""Systems that need no checkpoint."""
+"""Systems without weights."""
 
 _MEDIAN_THRESHOLD = 0.15  # that of experiments/threshold_median.yaml
 
@@ -57,22 +60,31 @@ class System:
         return max((entry.count for entry in self.module.inputs if isinstance(entry, References)), default=0)
 
 
-def load_system(source: str | Path) -> System:
+def load_system(source: str | Path = SHIPPED) -> System:
     """Build a system.
 
     Args:
-        source: A checkpoint of ``fit``, an ONNX file of ``export``, or one of :data:`BASELINES`.
+        source: A checkpoint of ``fit``, an ONNX file of ``export``, :data:`SHIPPED`, or one of :data:`BASELINES`.
 
     Raises:
         UserError: If it is neither, or is damaged.
     """
     if str(source) in BASELINES:
         return System(str(source), _baseline(str(source)).eval())
+    if source == SHIPPED:
+        return replace(_of_checkpoint(AnyScene.shipped()), name=SHIPPED)
     path = Path(source).expanduser()
     if path.suffix == ".onnx":
         from bgsub_lightning.live.onnx import load_onnx  # which needs this module, and an extra
 
         return load_onnx(path)
+    if not path.is_file():
+        known = ", ".join((SHIPPED, *BASELINES))
+        raise UserError(f"{path}: there is no such checkpoint. Name one of `fit`, or one of {known}.")
+    return _of_checkpoint(path)
+
+
+def _of_checkpoint(path: Path) -> System:
     checkpoint = read_checkpoint(path)
     told = checkpoint.get("system") or _of_run(path)
     if not told:
@@ -84,19 +96,6 @@ def load_system(source: str | Path) -> System:
     system.module.on_load_checkpoint(checkpoint)
     system.module.load_state_dict(checkpoint["state_dict"])
     return system
-
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU.
-
-    Raises:
-        UserError: If there is none, or it is damaged.
-    """
-    if not path.is_file():
-        raise UserError(f"{path}: there is no such checkpoint. Name one of `fit`, or one of {', '.join(BASELINES)}.")
-    if what := damage(path):
-        raise UserError(f"{path}: is no checkpoint, or one that was cut off ({what}). Name another.")
-    return dict(torch.load(path, map_location="cpu", weights_only=True))
 
 
 def build(told: dict[str, Any], source: Path) -> System:

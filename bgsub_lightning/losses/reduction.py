@@ -46,3 +46,19 @@ def global_mean(total: Tensor, count: Tensor | int) -> Tensor:
     """
     counted = global_count(torch.as_tensor(count, device=total.device))
     return total / counted.clamp(min=1) * processes()
+
+
+def global_sum(part: Tensor) -> Tensor:
+    """Sum a differentiable term over all processes.
+
+    The value is that of all; the gradient is that of this process's part, times the number of processes, so that the
+    mean over the processes is the gradient of the whole.
+
+    Args:
+        part: What this process sees, any shape.
+    """
+    if processes() == 1:
+        return part
+    whole = part.detach().clone()
+    dist.all_reduce(whole)
+    return whole + (part - part.detach()) * processes()

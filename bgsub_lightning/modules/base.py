@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypedDict, cast
 
 import numpy as np
@@ -95,6 +96,15 @@ class BgsModule(LightningModule):
         self.validated: Validated | None = None
         self.trained_on: TrainingRecord = {}
         self.register_buffer("_target_of_level", torch.from_numpy(labels.table), persistent=False)
+
+    @classmethod
+    def shipped(cls) -> Path | None:
+        """Return the weights that ship with the package, which are used where no checkpoint is named; most have none.
+
+        Raises:
+            UserError: If they are damaged.
+        """
+        return None
 
     @abstractmethod
     def losses(self, batch: TrainingBatch) -> dict[str, Tensor]:

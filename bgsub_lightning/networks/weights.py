@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 from urllib.request import url2pathname, urlopen
 from uuid import uuid4
@@ -183,6 +183,19 @@ def damage(path: Path) -> str | None:
     except (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, struct.error) as error:
         return str(error).partition("\n")[0]
     return None
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU; nothing in it is executed.
+
+    Raises:
+        UserError: If there is none, or it is damaged.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such checkpoint. Name one of `fit`.")
+    if what := damage(path):
+        raise UserError(f"{path}: is no checkpoint, or one that was cut off ({what}). Name another.")
+    return dict(torch.load(path, map_location="cpu", weights_only=True))
 
 
 def _keys_of_parameters(weights: Mapping[str, Tensor], source: str | Path, layers: Collection[str]) -> dict[str, str]:

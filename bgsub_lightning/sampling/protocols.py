@@ -149,6 +149,7 @@ class Subset(Protocol):
         train: Categories, or patterns of ``category/video``, whose labelled frames are trained on; none are needed to
             test or predict with a checkpoint.
         test: Those whose labelled frames are tested, and that are predicted.
+        validate: Those whose labelled frames validate, whole scenes held out by name; none of the three below then.
         val_scenes: See :class:`Protocol`.
         val_frames: See :class:`Protocol`.
         val_fraction: See :class:`Protocol`.
@@ -158,13 +159,20 @@ class Subset(Protocol):
         self,
         train: Sequence[str] = (),
         test: Sequence[str] = (),
+        validate: Sequence[str] = (),
         val_scenes: int = 0,
         val_frames: int = 96,
         val_fraction: float = 0.0,
     ) -> None:
         super().__init__(val_scenes, val_frames, val_fraction)
+        if validate and (val_scenes or val_fraction):
+            raise UserError(
+                f"{OPTION}.validate: names the scenes of validation; got val_scenes={val_scenes} and "
+                f"val_fraction={val_fraction} as well. Set both to 0, or validate to []."
+            )
         self.train = tuple(train)
         self.test = tuple(test)
+        self.validate = tuple(validate)
 
     def describe(self, fold: int) -> str:  # noqa: D102
         train, test = ("all" if named == ("*",) else ", ".join(named) or "none" for named in (self.train, self.test))
@@ -176,11 +184,23 @@ class Subset(Protocol):
         keys = [scene.key for scene in scenes]
         train = select(keys, self.train, f"{OPTION}.train")
         test = select(keys, self.test, f"{OPTION}.test")
-        if both := sorted(set(train) & set(test)):
-            raise UserError(f"{OPTION}: {', '.join(both)} would be trained on and tested. Take it out of one list.")
+        held_out = select(keys, self.validate, f"{OPTION}.validate")
+        for what, others in (("validate", held_out), ("test", test)):
+            if both := sorted({*train, *(held_out if what == "test" else ())} & {*others}):
+                raise UserError(
+                    f"{OPTION}.{what}: {', '.join(both)} is among the training or validation scenes, too. Take it out "
+                    f"of one list."
+                )
+        train += held_out
         taking_part = [scene for scene in scenes if scene.key in {*train, *test}]
         require_sound(taking_part)
         return _by_scene(taking_part, set(test))
+
+    def hold_out(self, train: FrameSet, seed: int) -> tuple[FrameSet, ValidationKind]:  # noqa: D102
+        if not self.validate:
+            return super().hold_out(train, seed)
+        held_out = {*select([scene.key for scene in train.scenes], self.validate, f"{OPTION}.validate")}
+        return FrameSet.of((scene, numbers) for scene, numbers in train if scene.key in held_out), "held-out scenes"
 
 
 class FirstHalf(Protocol):

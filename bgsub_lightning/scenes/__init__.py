@@ -8,6 +8,7 @@ from bgsub_lightning.scenes.cdnet2014 import CDnet2014
 from bgsub_lightning.scenes.lasiesta import LASIESTA
 from bgsub_lightning.scenes.limu import LIMU
 from bgsub_lightning.scenes.patterns import SequenceReader
+from bgsub_lightning.scenes.rendered import Rendered
 from bgsub_lightning.scenes.sbi2015 import SBI2015
 from bgsub_lightning.scenes.scene import Problem, Reader, Scene, require_sound
 from bgsub_lightning.scenes.wallflower import Wallflower
@@ -19,6 +20,7 @@ __all__ = [
     "CDnet2014",
     "Problem",
     "Reader",
+    "Rendered",
     "Scene",
     "SequenceReader",
     "Wallflower",

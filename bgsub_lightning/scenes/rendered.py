@@ -1,0 +1,114 @@
+"""Scenes that are rendered when they are first asked for."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+
+from bgsub_lightning.console import console, progress_bar
+from bgsub_lightning.errors import UserError
+from bgsub_lightning.scenes import synthetic
+from bgsub_lightning.scenes.cdnet2014 import CDnet2014
+from bgsub_lightning.scenes.scene import Scene, select
+
+_FRAME_BYTES = 0.5  # for each pixel: a JPEG file and a mask, over all categories
+
+
+class Rendered(CDnet2014):
+    """Long videos of our own renderer, with a mask for every frame: data that anybody can make, free of any terms.
+
+    What is missing is rendered before the scenes are read; the same arguments give the same frames. Videos lie in
+    CDnet2014's layout, in a folder for each size and length.
+
+    Args:
+        videos: Seed → videos of each category; each seed gives other scenes.
+        categories: Categories to render; ``None``: all, those of CDnet2014 and some more.
+        frames: Length of a video.
+        size: Width and height of the frames in pixels.
+        workers: Processes that render; ``None``: one for each processor.
+
+    Raises:
+        UserError: If a category is unknown or a number makes no sense.
+    """
+
+    name = "Rendered"
+    root_variable = "RENDERED_ROOT"
+    homepage = "the renderer of bgsub_lightning: it is made on this machine"
+    layout = "FOLDER/320x240x480/baseline/highway_0_s1/{input/in%06d.jpg, groundtruth/gt%06d.png, …}"
+    categories = synthetic.TRAINING_CATEGORIES
+
+    def __init__(
+        self,
+        videos: Mapping[int, int] = MappingProxyType({1: 1}),
+        categories: Sequence[str] | None = None,
+        frames: int = 480,
+        size: tuple[int, int] = (320, 240),
+        workers: int | None = None,
+    ) -> None:
+        if not videos or frames < 2:
+            raise UserError(
+                f"data.init_args.reader: needs at least 1 seed and 2 frames; got videos={dict(videos)} and "
+                f"frames={frames}."
+            )
+        self.plans = [
+            plan for seed, count in videos.items() for plan in synthetic.training_plan(count, categories, seed)
+        ]
+        self.frames = frames
+        self.size = (size[0], size[1])
+        self.workers = workers
+
+    def locate(self, root: Path | None) -> Path:
+        """Return the folder of these videos; it is made where it is not there.
+
+        Args:
+            root: The folder of all sizes and lengths; ``None``: ``RENDERED_ROOT``, or ``store/rendered``.
+        """
+        folder = Path(root or os.environ.get(self.root_variable) or Path("store") / "rendered").expanduser()
+        return folder / "{}x{}x{}".format(*self.size, self.frames)
+
+    def scenes(self, root: Path, patterns: Sequence[str] | None = None) -> list[Scene]:
+        """Render what is missing, and read the scenes.
+
+        Raises:
+            UserError: If a pattern matches nothing, the disk has not enough room, or the folder cannot be written.
+        """
+        keys = sorted(plan.key for plan in self.plans)
+        chosen = keys if patterns is None else select(keys, patterns, "data.init_args.scene", self.categories)
+        self._render(root, {*chosen})
+        return super().scenes(root, chosen)
+
+    def _render(self, root: Path, chosen: set[str]) -> None:
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            with (root / ".lock").open("w") as lock:  # other processes wait, and find what this one has rendered
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                missing = [plan for plan in self.plans if plan.key in chosen and not (root / plan.key).exists()]
+                if missing:
+                    self._render_missing(root, missing)
+        except OSError as error:
+            raise UserError(
+                f"{root}: cannot be written ({error.strerror or error}). Name another folder by --data.init_args.root."
+            ) from error
+
+    def _render_missing(self, root: Path, missing: Sequence[synthetic.Plan]) -> None:
+        needed = len(missing) * self.frames * self.size[0] * self.size[1] * _FRAME_BYTES
+        free = shutil.disk_usage(root).free
+        if needed > free:
+            raise UserError(
+                f"{root}: {needed / 2**30:.1f} GiB needed for {len(missing)} rendered videos; got "
+                f"{free / 2**30:.1f} GiB free. Name another folder by --data.init_args.root, or ask for fewer."
+            )
+        console.print(
+            f"Rendering {len(missing)} videos of {self.frames} frames in {root}: about {needed / 2**30:.1f} GiB.",
+            soft_wrap=True,
+        )
+        workers = min(self.workers or os.cpu_count() or 1, len(missing))
+        before = self.frames // 2
+        with progress_bar() as progress:
+            task = progress.add_task("Rendering", total=len(missing))
+            for folder in synthetic.render_all(root, missing, self.size, before, self.frames - before, workers):
+                progress.update(task, advance=1, description=str(folder.relative_to(root)))

@@ -1,0 +1,203 @@
+"""What AnyScene keeps of the scene that it watches."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from bgsub_lightning.backgrounds.samples import SampleBackground, distance
+from bgsub_lightning.systems.any_scene.alignment import STILL, Alignment, Shift, covered, move
+from bgsub_lightning.systems.any_scene.inputs import EARLIER
+from bgsub_lightning.systems.any_scene.relighting import Relighting
+
+Bytes = NDArray[np.uint8]
+
+_STEP = 16  # the network halves four times
+_SHAKES, _BLIND = 0.3, 0.4  # shares of the frames that were moved
+_HURRY = (12, 4)  # patience with a camera that shakes
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How a stream is watched; each rule can be switched off by itself.
+
+    Args:
+        locking: Keep foreground out of one of the two banks of samples.
+        aligning: Move frames of a camera that shakes onto the background.
+        relighting: Bring frames under another light back to the light of the background.
+        restless: How much larger distances must be where the mask keeps changing: they are divided by 1 + ``restless``
+            times the rate of changes. 0: not at all.
+        restart: Share of foreground beyond which the background begins anew, as when the camera pans: in two sampled
+            frames that follow each other. 1: never.
+        warm_up: Frames before which nothing is kept out: what is there at first is not known to be background.
+        work_height: Height that larger frames are worked on at, in pixels.
+        largest: Side in pixels beyond which frames are worked on at that height.
+    """
+
+    locking: bool = True
+    aligning: bool = True
+    relighting: bool = True
+    restless: float = 3.0
+    restart: float = 0.7
+    warm_up: int = 20
+    work_height: int = 240
+    largest: int = 400
+
+
+@dataclass
+class Seen:
+    """A frame as it was seen.
+
+    Attributes:
+        planes: What the network is shown, ``(14, h, w)``, uint8.
+        frame: The frame in its place and light, ``(3, h, w)``, uint8.
+        shift: By how much it was moved.
+        is_due: Whether the background model needs the mask before the next frame.
+    """
+
+    planes: Bytes
+    frame: Bytes
+    shift: Shift
+    is_due: bool
+
+
+class SceneStream:
+    """The state of a scene, frame by frame.
+
+    Args:
+        rules: How it is watched.
+
+    Attributes:
+        restarts: How often the background began anew.
+    """
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self.restarts = 0
+        self.background: SampleBackground | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self.background = None
+        self._alignment, self._relighting = Alignment(), Relighting()
+        self._recent: deque[Bytes] = deque(maxlen=EARLIER)
+        self._shaking = 0.0
+        self._has_shaken = False
+        self._flooded = False
+        self._renewed = True
+        self._calm: Bytes | None = None
+
+    def see(self, image: Bytes) -> Seen:
+        """Compare the next frame with the background.
+
+        Args:
+            image: RGB, ``(H, W, 3)``, uint8.
+        """
+        frame = np.ascontiguousarray(self._at_work_size(image).transpose(2, 0, 1))
+        if self.background is None or self.background.median.shape != frame.shape:
+            self._begin()
+            self.background = SampleBackground(frame, warm_up=self.rules.warm_up)
+        background, shift = self.background, STILL
+        if self.rules.relighting:
+            frame = self._relighting(frame, background.median, self._renewed)
+        if self.rules.aligning and background.frames >= 160:
+            shift = self._alignment.shift(frame, background.median, self._renewed)
+            self._note(shift != STILL)
+            if shift != STILL:
+                frame = np.where(covered(frame.shape[1:], shift), move(frame, shift), background.median)
+        self._renewed = False
+        earlier = self._recent[0] if self._recent else frame
+        found = background.compare(frame)
+        if self.rules.restless:
+            calm = self._calmness
+            found[:2] = [np.asarray(cv2.multiply(plane, calm, scale=1 / 255), np.uint8) for plane in found[:2]]
+        planes = np.concatenate([frame, background.median, np.stack([*found, distance(frame, earlier)])])
+        return Seen(planes, frame, shift, background.is_due)
+
+    def learn(self, seen: Seen, mask: NDArray[np.bool_] | None) -> None:
+        """Take a frame that was seen into the background.
+
+        Args:
+            seen: The frame.
+            mask: Where foreground is, ``(h, w)``; needed where the frame is due.
+        """
+        assert self.background is not None
+        self._recent.append(seen.frame)
+        self.background.update(seen.frame, mask if self.rules.locking else None)
+        if not seen.is_due:
+            return
+        self._renewed, self._calm = True, None
+        flooded = mask is not None and float(mask.mean()) > self.rules.restart
+        if flooded and self._flooded and self.background.frames > 160:
+            self.restarts += 1
+            self._begin()
+        else:
+            self._flooded = flooded
+
+    def in_place(self, probability: NDArray[np.float32], seen: Seen) -> NDArray[np.float32]:
+        """Move probabilities, ``(h, w)``, back to where the camera saw them."""
+        if seen.shift == STILL:
+            return probability
+        inside = np.where(covered(probability.shape, seen.shift), probability, 0).astype(np.float32)
+        return np.asarray(move(inside, (-seen.shift[0], -seen.shift[1])), np.float32)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that makes the next answers, as arrays and numbers."""
+        return {
+            "background": None if self.background is None else self.background.state_dict(),
+            "recent": [frame.copy() for frame in self._recent],
+            "shaking": self._shaking,
+            "has_shaken": self._has_shaken,
+            "flooded": self._flooded,
+            "restarts": self.restarts,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what :meth:`state_dict` returned."""
+        self._begin()
+        if state["background"] is not None:
+            self.background = SampleBackground(state["background"]["locked"][0])
+            self.background.load_state_dict(state["background"])
+            self._be_patient()
+        self._recent.extend(frame.copy() for frame in state["recent"])
+        self._shaking, self._has_shaken = state["shaking"], state["has_shaken"]
+        self._flooded, self.restarts = state["flooded"], state["restarts"]
+
+    def _at_work_size(self, image: Bytes) -> Bytes:
+        height, width = image.shape[:2]
+        scale = self.rules.work_height / height if max(height, width) > self.rules.largest else 1.0
+        size = tuple(max(_STEP, round(side * scale / _STEP) * _STEP) for side in (width, height))
+        if size == (width, height):
+            return image
+        shrinks = size[0] <= width and size[1] <= height
+        how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        return np.asarray(cv2.resize(image, size, interpolation=how), np.uint8)
+
+    def _note(self, moved: bool) -> None:
+        """Note whether the camera shakes: its samples were not aligned at first, and go faster."""
+        assert self.background is not None
+        self._shaking += 0.03 * (moved - self._shaking)
+        if self._shaking > _BLIND and not self._has_shaken:
+            self._has_shaken = True
+            count = len(self.background.schedule.times)
+            self.background.blind_until = self.background.frames + count * self.background.schedule.longest
+        self._be_patient()
+
+    def _be_patient(self) -> None:
+        assert self.background is not None
+        self.background.patience, self.background.small_patience = _HURRY if self._shaking > _SHAKES else (100, 8)
+
+    @property
+    def _calmness(self) -> Bytes:
+        """What distances are multiplied by, ``(h, w)``, in 255ths."""
+        if self._calm is None:
+            assert self.background is not None
+            rate = cv2.blur(self.background.flips, (9, 9))
+            self._calm = np.rint(255 / (1 + self.rules.restless * np.asarray(rate))).astype(np.uint8)
+        return self._calm

@@ -1,0 +1,168 @@
+"""AnyScene: foreground of any fixed camera, by a network that was trained on rendered scenes.
+
+No paper: a background model of samples as in ViBe and SuBSENSE (O. Barnich, M. Van Droogenbroeck, IEEE TIP 2011;
+P.-L. St-Charles et al., IEEE TIP 2015) gives its statistics to a U-Net, which takes the place of their thresholds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bgsub_lightning.data import EvaluationBatch, Stream, TrainingBatch
+from bgsub_lightning.errors import UserError
+from bgsub_lightning.losses import batch_dice, image_dice, masked_binary_cross_entropy
+from bgsub_lightning.modules import BgsModule, alone
+from bgsub_lightning.modules.base import Threshold
+from bgsub_lightning.modules.decay import cosine_decay
+from bgsub_lightning.networks.weights import read_checkpoint
+from bgsub_lightning.scenes.labels import LabelRule
+from bgsub_lightning.systems.any_scene.features import PLANES, planes
+from bgsub_lightning.systems.any_scene.inputs import EarlierFrame, SampleBanks
+from bgsub_lightning.systems.any_scene.network import AnySceneNetwork
+from bgsub_lightning.systems.any_scene.stream import Rules, SceneStream, Seen
+from bgsub_lightning.systems.any_scene.weights import shipped as shipped_weights
+
+
+class AnyScene(BgsModule):
+    """A background model of samples, and a small network that judges what it finds.
+
+    In training the samples are drawn from the frames before the target, as the model would hold them; in use the model
+    sees every frame of a scene, from the first, and keeps foreground out of one of its two banks by the network's mask.
+
+    Args:
+        widths: Channels of the network at 1/2, 1/4, 1/8 and 1/16 of the resolution.
+        lr: Largest learning rate of AdamW.
+        weight_decay: Its weight decay.
+        decay_steps: Steps over which the rate falls to zero along a cosine: the length of the run. 0: it is constant.
+        rules: How a stream is watched.
+        weights: Checkpoint whose weights a fit begins with; ``"shipped"``: those of the package. ``None``: random ones.
+        hidden: Names of planes that the network does not see, for ablations; see
+            :data:`bgsub_lightning.systems.any_scene.features.PLANES`.
+        labels: What the grey levels of a mask mean in training.
+        threshold: Probability above which a pixel is called foreground, or ``"validation"``; see :class:`BgsModule`.
+
+    Raises:
+        UserError: If there is no plane of such a name.
+    """
+
+    essential = ("hidden",)
+    unit = 16
+
+    def __init__(
+        self,
+        widths: tuple[int, int, int, int] = (16, 32, 48, 64),
+        lr: float = 3e-3,
+        weight_decay: float = 1e-3,
+        decay_steps: int = 0,
+        rules: Rules = Rules(),  # noqa: B008 (it cannot be changed)
+        weights: Path | Literal["shipped"] | None = None,
+        hidden: Sequence[str] = (),
+        labels: LabelRule = LabelRule.TRAINING,
+        threshold: Threshold = 0.5,
+    ) -> None:
+        super().__init__(labels, threshold)
+        if unknown := [name for name in hidden if name not in PLANES]:
+            raise UserError(f"model.init_args.hidden: no such plane; got {unknown[0]!r}. Choose among {PLANES}.")
+        self.save_hyperparameters(ignore=["labels", "rules", "weights"])
+        self.hparams["hidden"] = list(hidden)
+        self.inputs = (Stream(), EarlierFrame(), SampleBanks())
+        self.network: AnySceneNetwork = AnySceneNetwork(len(PLANES), widths).to(  # type: ignore[call-overload]
+            memory_format=torch.channels_last
+        )
+        self.lr, self.weight_decay, self.decay_steps = lr, weight_decay, decay_steps
+        self.rules = rules
+        self.weights = weights
+        shown = torch.tensor([name not in hidden for name in PLANES], dtype=torch.uint8)
+        self.register_buffer("_shown", shown[:, None, None], persistent=False)
+        self.stream = SceneStream(rules)
+
+    @classmethod
+    def shipped(cls) -> Path:  # noqa: D102
+        return shipped_weights()
+
+    @property
+    def parts(self) -> dict[str, Callable[..., Any]]:  # noqa: D102
+        return {"network": alone}
+
+    def forward(self, found: Tensor) -> Tensor:
+        """Return logits, ``(B, H, W)``, for planes, ``(B, 14, H, W)``, uint8."""
+        shown = (found * cast("Tensor", self._shown)).to(self.dtype).contiguous(memory_format=torch.channels_last)
+        return self.network(shown)  # type: ignore[no-any-return]
+
+    def losses(self, batch: TrainingBatch) -> dict[str, Tensor]:
+        """Cross-entropy, half of the Dice loss of the batch, and .3 of that of each image."""
+        frame, earlier = (image.mul(255).round_().byte() for image in (batch["image"], batch["earlier"]))
+        locked, blind = batch["samples"].unbind(1)
+        logits, target = self(planes(frame, earlier, locked, blind)), self.target(batch["mask"])
+        return {
+            "cross_entropy": masked_binary_cross_entropy(logits, target, "logistic"),
+            "batch_dice": 0.5 * batch_dice(logits, target),
+            "image_dice": 0.3 * image_dice(logits, target),
+        }
+
+    def probability(self, batch: EvaluationBatch) -> Tensor:
+        """Return the probability of foreground at the size that the stream is worked on at, ``(1, B, h, w)``.
+
+        Frames are shown to the network together up to the next one whose mask the background model needs: the same
+        answers, however they are put in batches.
+        """
+        if batch["opens"]:
+            self.stream = SceneStream(self.rules)
+        frames = batch["image"].mul(255).round_().byte().movedim(-3, -1).cpu().numpy()
+        found: list[NDArray[np.float32]] = []
+        waiting: list[Seen] = []
+        for frame in frames:
+            waiting.append(self.stream.see(frame))
+            if waiting[-1].is_due:
+                found += self._judged(waiting)
+                self.stream.learn(waiting[-1], self._latest > self.threshold)
+                waiting = []
+            else:
+                self.stream.learn(waiting[-1], None)
+        found += self._judged(waiting)
+        return torch.from_numpy(np.stack(found)).to(batch["image"].device)[None]
+
+    def _judged(self, waiting: Sequence[Seen]) -> list[NDArray[np.float32]]:
+        if not waiting:
+            return []
+        shown = torch.from_numpy(np.stack([seen.planes for seen in waiting])).to(self.device)
+        found = torch.sigmoid(self(shown).float()).cpu().numpy()
+        self._latest: NDArray[np.float32] = found[-1]
+        return [self.stream.in_place(each, seen) for each, seen in zip(found, waiting, strict=True)]
+
+    def background_pictures(self) -> dict[str, Tensor]:
+        """Show the median of the locked bank."""
+        if self.stream.background is None:
+            return {}
+        return {"background": torch.from_numpy(self.stream.background.median.copy()) / 255}
+
+    def scene_state(self) -> dict[str, Any]:
+        """Return what is kept of the scene at this frame, to go on later from it."""
+        return self.stream.state_dict()
+
+    def load_scene_state(self, state: Mapping[str, Any]) -> None:
+        """Go on with a scene from what :meth:`scene_state` returned."""
+        self.stream = SceneStream(self.rules)
+        self.stream.load_state_dict(state)
+
+    def on_fit_start(self) -> None:
+        """Begin with weights, where some are named and the run does not go on from a checkpoint of its own."""
+        if self.weights is not None and self.trainer.ckpt_path is None:
+            checkpoint = read_checkpoint(self.shipped() if self.weights == "shipped" else Path(self.weights))
+            self.on_load_checkpoint(checkpoint)
+            self.load_state_dict(checkpoint["state_dict"])
+            self.validated = None
+        super().on_fit_start()
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """AdamW, with a short warm-up."""
+        optimizer = torch.optim.AdamW(self.parameters(), self.lr, weight_decay=self.weight_decay)
+        return cosine_decay(optimizer, self.decay_steps, warm_up=40)
