@@ -39,8 +39,12 @@ from bgsub_lightning.modules.cdn_medal import DensityStage, DifferenceStage
 from bgsub_lightning.modules.fcn import SegmentStage
 from bgsub_lightning.modules.recon_mcfcn import JointStage, ReconstructStage
 from bgsub_lightning.results import TestResult
-from bgsub_lightning.sampling import CategoryBudget, FirstHalf, LabelBudget, RandomShares, SceneWise
+from bgsub_lightning.sampling import CategoryBudget, FirstHalf, LabelBudget, RandomShares, SceneWise, Subset
+from bgsub_lightning.scenes import CDnet2014, Rendered
 from bgsub_lightning.scenes.labels import LabelRule
+from bgsub_lightning.scenes.scene import select
+from bgsub_lightning.systems import AnyScene
+from bgsub_lightning.systems.any_scene import EarlierFrame, SampleBanks
 
 FOLDER = Path(__file__).parents[1] / "experiments"
 EXPERIMENTS = sorted(FOLDER.glob("*.yaml"))
@@ -54,6 +58,7 @@ class Built(TrainingCLI):
 
 
 SYSTEMS: dict[str, type[BgsModule]] = {  # the beginning of an experiment's name → what it builds
+    "any_scene": AnyScene,
     "bmn": BmnBsn,
     "cdn": CdnMedal,
     "crossnet": CrossNet,
@@ -299,6 +304,39 @@ def test_backgrounds_are_compared_alike(name: str, source: type, tmp_path: Path)
         assert sum(p.numel() for p in cli.model.parameters()) == 14_038_403
 
 
+def test_any_scene_is_what_its_head_says(tmp_path: Path) -> None:
+    cli = build("any_scene", tmp_path)
+    model, data = cli.model, cli.datamodule
+    assert sum(parameter.numel() for parameter in model.parameters()) == 194_660
+    assert model.inputs == (Stream(), EarlierFrame(), SampleBanks())
+    assert (model.decay_steps, model.threshold, model.weights) == (cli.trainer.max_steps, 0.5, None)
+    assert type(model.configure_optimizers()["optimizer"]) is torch.optim.AdamW
+    assert isinstance(data.reader, Rendered)
+    assert (data.size, data.crop.size) == (None, 128)
+    assert isinstance(data.protocol, Subset)
+    keys = [plan.key for plan in data.reader.plans]
+    parts = [select(keys, patterns, "") for patterns in (data.protocol.train, data.protocol.validate)]
+    assert sorted([*parts[0], *parts[1]]) == sorted(keys)
+    assert not {*parts[0]} & {*parts[1]}
+    assert all(key.endswith("_s90") for key in parts[1])
+
+
+@pytest.mark.parametrize("name", ["any_scene_quick", "any_scene_fine_tuned"])
+def test_shorter_fits_of_any_scene_decay_to_their_end(name: str, tmp_path: Path) -> None:
+    cli, whole = build(name, tmp_path), build("any_scene", tmp_path)
+    assert cli.model.decay_steps == cli.trainer.max_steps < whole.trainer.max_steps
+    assert cli.datamodule.transforms == whole.datamodule.transforms
+    assert cli.model.weights == ("shipped" if name == "any_scene_fine_tuned" else None)
+    assert cli.model.hparams["widths"] == whole.model.hparams["widths"]
+
+
+def test_any_scene_scene_wise_tests_as_bmn_bsn_does(tmp_path: Path) -> None:
+    data, paper = build("any_scene_scene_wise", tmp_path).datamodule, build("bmn_bsn_fold1", tmp_path).datamodule
+    assert isinstance(data.protocol, SceneWise)
+    assert vars(data.protocol) == vars(paper.protocol)
+    assert isinstance(data.reader, CDnet2014)
+
+
 TWIN = ("--width=64", "--height=48", "--labelled=8", "--categories=[baseline]")
 RECON = {  # what shrinks the experiments of recon_mcfcn: their options by what the systems have
     ReconMcfcn: {
@@ -355,6 +393,32 @@ def test_threshold_can_be_tested(name: str, tmp_path: Path) -> None:
     command = ["--config", str(FOLDER / f"{name}.yaml"), *options, *checkpoint, f"--run_dir={tmp_path / 'run'}"]
     assert main(["test", *command]) == 0
     assert (tmp_path / "run/scores.json").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["any_scene", "any_scene_quick"])
+def test_any_scene_can_be_fitted_and_tested(name: str, tmp_path: Path) -> None:
+    given = {
+        "data.init_args.root": tmp_path / "data",
+        "data.init_args.store": tmp_path / "store",
+        "data.init_args.reader.init_args.videos": "{11: 1, 90: 1, 91: 1}",
+        "data.init_args.reader.init_args.categories": "[baseline]",
+        "data.init_args.reader.init_args.frames": 24,
+        "data.init_args.reader.init_args.size": "[96, 72]",
+        "data.init_args.protocol.init_args.test": "['*_s91']",
+        "data.init_args.crop.init_args.size": 32,
+        "data.init_args.batch_size": 2,
+        "model.init_args.widths": "[2, 2, 2, 2]",
+        "run_dir": tmp_path / "run",
+        "wandb": "disabled",
+    }
+    options = ["--config", str(FOLDER / f"{name}.yaml"), *(f"--{key}={value}" for key, value in given.items())]
+    steps = ["--trainer.max_steps=2", "--trainer.val_check_interval=2", "--trainer.log_every_n_steps=1"]
+    assert main(["fit", *options, *steps]) == 0
+    assert main(["test", *options]) == 0
+    assert (tmp_path / "run/scores.json").is_file()
+    assert main(["predict", *options]) == 0
+    assert list((tmp_path / "run/results").rglob("bin*.png"))
 
 
 @pytest.mark.slow

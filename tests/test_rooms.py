@@ -14,7 +14,7 @@ import bgsub_lightning
 PACKAGE = Path(bgsub_lightning.__file__).parent
 ORDER = (
     *("scenes", "frames", "sampling", "data", "networks", "backgrounds"),
-    *("losses", "metrics", "modules", "results", "callbacks", "live", "cluster"),
+    *("losses", "metrics", "modules", "systems", "results", "callbacks", "live", "cluster"),
 )
 MODULES = sorted(path for room in ORDER for path in (PACKAGE / room).rglob("*.py"))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import av
@@ -13,7 +14,7 @@ import yaml
 from numpy.typing import NDArray
 from tiny_training import trainer
 
-from bgsub_lightning import modules
+from bgsub_lightning import modules, systems
 from bgsub_lightning.data import References, ScenesDataModule
 from bgsub_lightning.frames import SceneFrames
 from bgsub_lightning.live import System
@@ -23,6 +24,7 @@ from bgsub_lightning.provenance import describe_system
 from bgsub_lightning.sampling import Subset
 
 TINY: dict[str, dict[str, Any]] = {
+    "AnyScene": {"widths": [2, 3, 4, 5]},
     "BmnBsn": {"references": 3, "maps": 2, "channels": 2, "depth": 2},
     "CdnMedal": {},
     "CrossNet": {"taus": [1, 3], "width": 1},
@@ -34,9 +36,14 @@ SIZES = {"CrossNet": (256, 256)}
 """Sizes of input other than the frames' own."""
 
 
+def room_of(name: str) -> ModuleType:
+    """Where a system lives."""
+    return systems if hasattr(systems, name) else modules
+
+
 def described(name: str, **settings: Any) -> dict[str, Any]:
     config = {
-        "model": {"class_path": f"bgsub_lightning.modules.{name}", "init_args": TINY[name] | settings},
+        "model": {"class_path": f"{room_of(name).__name__}.{name}", "init_args": TINY[name] | settings},
         "data": {"init_args": {"size": list(SIZES[name]) if name in SIZES else None}},
     }
     return dict(yaml.safe_load(describe_system(config)))
@@ -49,7 +56,7 @@ def tiny_system(name: str, **settings: Any) -> System:
     with torch.no_grad():  # answers that are neither all foreground nor all background
         for parameter in system.module.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
-    assert isinstance(system.module, getattr(modules, name))
+    assert isinstance(system.module, getattr(room_of(name), name))
     return system
 
 

@@ -11,10 +11,12 @@ from torch import Tensor
 from two_processes import TwoProcesses
 
 from bgsub_lightning.losses import (
+    batch_dice,
     class_constant,
     contrastive,
     focal_loss,
     global_count,
+    image_dice,
     l1_loss,
     masked_binary_cross_entropy,
     masked_cross_entropy,
@@ -47,6 +49,8 @@ LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "CS-Focal": lambda outputs, _, classes: focal_loss(outputs[:, 0], classes, by_scale=True),
     "focal": lambda outputs, _, classes: focal_loss(outputs[:, 0], classes, gamma=2),
     "L1": lambda outputs, _, classes: l1_loss(outputs[:, 0], classes),
+    "Dice, of the batch": lambda outputs, _, classes: batch_dice(outputs[:, 0], classes),
+    "Dice, of images": lambda outputs, _, classes: image_dice(outputs[:, 0], classes),
     "contrastive": lambda outputs, _, classes: contrastive(2 * outputs[:, 0], classes),
     "constant": lambda outputs, _, classes: class_constant(classes, 1.5) + 0 * outputs.sum(),
     "reconstruction": lambda outputs, others, _: squared_error(outputs, others),

@@ -7,7 +7,7 @@ import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -134,8 +134,10 @@ def test_workers_that_are_spawned_get_no_source() -> None:
 
 
 def test_tables_tell_what_the_density_network_has_seen() -> None:
-    assert "the tested ones as well, without their labels" in module().remark
-    assert CdnMedal(TemporalMedian()).remark == ""
+    tested = cast("ScenesDataModule", None)  # whatever it is
+    assert "the tested ones as well, without their labels" in module().remark(tested, all_unseen=False)
+    assert module().remark(tested, all_unseen=True) == ""
+    assert CdnMedal(TemporalMedian()).remark(tested, all_unseen=False) == ""
 
 
 def batch(size: int = 2) -> dict[str, Tensor]:

@@ -37,6 +37,7 @@ def stages(**of_stage: tuple[int, int]) -> Settings:
 
 
 SYSTEMS: dict[str, Settings] = {
+    "AnyScene": {"widths": [2, 3, 4, 5], "lr": 1e-3},
     "BmnBsn": {"references": 2, "maps": 2, "channels": 2, "depth": 2, "lr": 1e-2},
     "BmnBsn, class-balanced": {"references": 2, "maps": 2, "channels": 2, "depth": 2, "class_balanced": True},
     "CdnMedal": stages(density=(8, -2), difference=(1, -2)),

@@ -180,6 +180,18 @@ def test_subset_takes_patterns(scenes: list[Scene]) -> None:
     assert keys(split.test) == ["PTZ/zoomInZoomOut", "mine/c"]
 
 
+def test_subset_holds_out_scenes_by_name(scenes: list[Scene]) -> None:
+    split = Subset(["baseline"], ["PTZ"], ["mine/[ab]"], val_frames=0).split(scenes, 1, 0)
+    assert keys(split.train) == ["baseline/PETS2006", "baseline/highway", "baseline/office"]
+    assert keys(split.validation) == ["mine/a", "mine/b"]
+    assert keys(split.test) == ["PTZ/zoomInZoomOut"]
+    assert [scene.key for scene in split.test_scenes] == keys(split.test)
+    assert split.validation_kind == "held-out scenes"
+    assert split.validation == FrameSet.labelled(scene for scene in scenes if scene.key in {"mine/a", "mine/b"})
+    assert len(Subset(["baseline"], [], ["mine"], val_frames=4).split(scenes, 1, 0).validation) == 4
+    assert split == Subset(["baseline"], ["PTZ"], ["mine/[ab]"], val_frames=0).split(scenes, 1, 9)  # no seed in it
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -188,6 +200,8 @@ def test_subset_takes_patterns(scenes: list[Scene]) -> None:
         (lambda: Subset([], [], val_frames=-3), r"protocol\.init_args: val_scenes and val_frames .* \(0, -3\)"),
         (lambda: SceneWise(val_fraction=1), r"protocol\.init_args\.val_fraction: a fraction in \[0, 1\) .* got 1"),
         (lambda: SceneWise(val_fraction=-0.1), r"protocol\.init_args\.val_fraction: .* got -0\.1"),
+        (lambda: Subset([], [], ["a"], val_scenes=1), r"protocol\.init_args\.validate: .*val_scenes=1"),
+        (lambda: Subset([], [], ["a"], val_fraction=0.5), r"protocol\.init_args\.validate: .*val_fraction=0\.5"),
         (lambda: SceneWise(val_scenes=2, val_fraction=0.1), r"init_args: val_scenes \(2\) .*val_fraction \(0\.1\)"),
     ],
 )
@@ -205,7 +219,10 @@ def test_impossible_settings_are_refused(make: Callable[[], Protocol], message: 
         (SceneWise(val_scenes=5), 1, r"protocol\.init_args\.val_scenes: 5 scenes .* of 5 in training"),
         (Subset(["basline"], ["mine"]), 1, r"protocol\.init_args\.train: 'basline' .*Did you mean baseline"),
         (Subset(["baseline"], ["mine/z*"]), 1, r"protocol\.init_args\.test: 'mine/z\*' is no video"),
-        (Subset(["baseline"], ["*/highway"]), 1, r"protocol\.init_args: baseline/highway would be trained on and te"),
+        (Subset(["baseline"], ["*/highway"]), 1, r"protocol\.init_args\.test: baseline/highway\b"),
+        (Subset(["mine", "baseline"], [], ["mine/a"]), 1, r"protocol\.init_args\.validate: mine/a\b"),
+        (Subset(["baseline"], ["mine/a"], ["mine/[ab]"]), 1, r"protocol\.init_args\.test: mine/a\b"),
+        (Subset(["baseline"], [], ["mnie"]), 1, r"protocol\.init_args\.validate: 'mnie'.*\bmine\b"),
         (Subset(["mine"], ["baseline"], val_scenes=3), 1, r"val_scenes: 3 scenes .* of 3 in training"),
     ],
 )

@@ -1,0 +1,388 @@
+"""What each variation of a training sample changes, and what it leaves."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from bgsub_lightning.data import (
+    Blur,
+    CloudShade,
+    Colours,
+    IgnoreIndistinct,
+    Image,
+    LightChange,
+    Misalignment,
+    PastedObjects,
+    References,
+    Sample,
+    SampleTransform,
+    SensorNoise,
+    Sway,
+)
+from bgsub_lightning.data.dataset import TrainingDataset
+from bgsub_lightning.data.transforms import smooth_map
+from bgsub_lightning.errors import UserError
+from bgsub_lightning.frames import SceneFrames
+from bgsub_lightning.sampling import Draw, FrameSet
+from bgsub_lightning.scenes import CDnet2014
+from bgsub_lightning.scenes.labels import LEVELS, MOVING, STATIC, UNKNOWN
+from bgsub_lightning.systems.any_scene.inputs import Relit
+
+Bytes = NDArray[np.uint8]
+HEIGHT, WIDTH = 48, 64
+OBJECT = np.s_[18:32, 20:36]
+
+
+def texture(seed: int = 0) -> Bytes:
+    generator = np.random.default_rng(seed)
+    smooth = np.stack([smooth_map(generator, HEIGHT, WIDTH, 12) for _ in range(3)], 2)
+    return np.clip(110 + 25 * smooth, 0, 255).astype(np.uint8)
+
+
+def sample() -> Sample:
+    """The target and an earlier frame, of a scene and an object; two banks of five frames without the object."""
+    background = texture()
+    shown = background.copy()
+    shown[OBJECT] = (220, 60, 40)
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    mask[OBJECT] = MOVING
+    earlier = np.roll(shown, 3, 1)
+    return Sample([shown[None].copy(), earlier[None].copy()], [background[None].repeat(5, 0) for _ in range(2)], mask)
+
+
+def varied(transform: SampleTransform, seed: int, given: Sample | None = None) -> tuple[Sample, Sample]:
+    """A sample before and after; its arrays are the same, and of bytes."""
+    before = given or sample()
+    after = copy.deepcopy(before)
+    arrays = [*after.now, *after.past, after.mask]
+    transform(after, np.random.default_rng(seed))
+    assert all(one is other for one, other in zip(arrays, [*after.now, *after.past, after.mask], strict=True))
+    assert all(each.dtype == np.uint8 for each in arrays)
+    assert set(np.unique(after.mask)) <= set(LEVELS)
+    return before, after
+
+
+def changed(before: Sample, after: Sample) -> dict[str, bool]:
+    """What has changed of it."""
+    return {
+        "target": not np.array_equal(before.now[0], after.now[0]),
+        "earlier": not np.array_equal(before.now[1], after.now[1]),
+        "past": not all(np.array_equal(*pair) for pair in zip(before.past, after.past, strict=True)),
+        "mask": not np.array_equal(before.mask, after.mask),
+    }
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory, make_video: Callable[..., Path]) -> list[SceneFrames]:
+    root = tmp_path_factory.mktemp("dataset")
+    make_video(root, "baseline", "highway", labelled=12)
+    make_video(root, "shadow", "bungalows", labelled=12)
+    return [SceneFrames(scene, None) for scene in CDnet2014().scenes(root)]
+
+
+Paste = Callable[..., PastedObjects]
+
+
+@pytest.fixture(scope="module")
+def paste(scenes: list[SceneFrames]) -> Paste:
+    """Makes the transform, with the objects of ``scenes``."""
+
+    def make(**settings: float) -> PastedObjects:
+        transform = PastedObjects(**{"least": 60} | settings)  # type: ignore[arg-type]
+        transform.prepare(scenes, FrameSet.labelled(each.scene for each in scenes), 0)
+        return transform
+
+    return make
+
+
+OFF: dict[type[SampleTransform], dict[str, float]] = {Colours: {"grey": 0}, PastedObjects: {"ghost": 0}}
+"""What else must be 0 for nothing to happen."""
+ALL = (*(Sway, PastedObjects, LightChange, CloudShade, Colours, Blur, Misalignment, SensorNoise), IgnoreIndistinct)
+KINDS = pytest.mark.parametrize("kind", [*ALL, Relit])
+
+
+def made(kind: type[SampleTransform], p: float, paste: Paste) -> SampleTransform:
+    settings = {"p": p} | OFF.get(kind, {})
+    return paste(**settings) if kind is PastedObjects else kind(**settings)
+
+
+# --- of all of them --------------------------------------------------------------------------------------------------
+
+
+@KINDS
+def test_without_probability_a_sample_stays(kind: type[SampleTransform], paste: Paste) -> None:
+    transform = made(kind, 0.0, paste)
+    for seed in range(20):
+        assert not any(changed(*varied(transform, seed)).values())
+
+
+@KINDS
+def test_the_same_seed_is_the_same_sample(kind: type[SampleTransform], paste: Paste) -> None:
+    transform, again = (made(kind, 1.0, paste) for _ in range(2))
+    found = []
+    for seed in range(4):
+        one, other = varied(transform, seed)[1], varied(again, seed)[1]
+        assert not any(changed(one, other).values())
+        found.append(one.now[0].tobytes() + one.past[0].tobytes())
+    assert (len(set(found)) == 4) is (kind not in {IgnoreIndistinct, Relit})  # at which nothing is random
+
+
+@KINDS
+def test_as_many_samples_are_varied_as_told(
+    kind: type[SampleTransform], paste: Paste, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transform, times = made(kind, 0.3, paste), []
+    monkeypatch.setattr(kind, "apply", lambda *given: times.append(1))
+    for seed in range(400):
+        varied(transform, seed)
+    assert abs(len(times) - 120) < 4 * np.sqrt(400 * 0.3 * 0.7)
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.5])
+@KINDS
+def test_what_is_no_probability_is_refused(kind: type[SampleTransform], p: float) -> None:
+    with pytest.raises(UserError, match=rf"{kind.__name__}\.p\b.*got {p}"):
+        kind(p)
+
+
+@KINDS
+def test_a_sample_without_past_and_of_one_frame(kind: type[SampleTransform], paste: Paste) -> None:
+    """As of systems that see the target alone."""
+    if kind is Relit:
+        return
+    alone = sample()
+    alone.now, alone.past = alone.now[:1], []
+    for seed in range(5):
+        varied(made(kind, 1.0, paste), seed, alone)
+
+
+# --- what each of them changes ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [LightChange, CloudShade, Blur])
+def test_light_and_blur_change_now_alone(kind: type[SampleTransform]) -> None:
+    earlier = 0
+    for seed in range(30):
+        found = changed(*varied(kind(1.0), seed))
+        assert found["target"]
+        assert not found["past"]
+        assert not found["mask"]
+        earlier += found["earlier"]
+    assert earlier == 30 if kind is LightChange else 0 < earlier < 30
+
+
+def test_light_is_alike_over_the_image_and_over_the_frames_of_now() -> None:
+    given = sample()
+    given.now[1][...] = given.now[0]
+    for seed in range(10):
+        before, after = varied(LightChange(1.0), seed, given)
+        np.testing.assert_array_equal(after.now[0], after.now[1])
+        for channel in range(3):
+            one, other = (each.now[0][..., channel].ravel() for each in (before, after))
+            mapped = dict(zip(one.tolist(), other.tolist(), strict=True))
+            assert [mapped[level] for level in one.tolist()] == other.tolist()
+            assert sorted(mapped.values()) == [mapped[level] for level in sorted(mapped)]  # brighter stays brighter
+
+
+def test_shade_has_soft_borders() -> None:
+    given = Sample([np.full((1, 240, 320, 3), 120, np.uint8)], [], np.zeros((240, 320), np.uint8))
+    for seed in range(20):
+        _, after = varied(CloudShade(1.0), seed, given)
+        steps = np.abs(np.diff(after.now[0][0].astype(int), axis=1))
+        assert steps.max() <= 8
+        assert np.ptp(after.now[0]) > 10
+
+
+def test_misalignment_moves_the_target_and_its_mask() -> None:
+    masks = 0
+    for seed in range(30):
+        before, after = varied(Misalignment(1.0), seed)
+        found = changed(before, after)
+        assert found["target"]
+        assert not found["past"]
+        assert not found["earlier"]
+        masks += found["mask"]
+        assert abs(np.count_nonzero(after.mask) / np.count_nonzero(before.mask) - 1) < 0.25
+        inside = after.mask[OBJECT] == MOVING  # the object is where the mask says
+        assert np.median(after.now[0][0][OBJECT][inside][:, 0]) == 220
+    assert masks > 10
+
+
+def test_colours_change_alike_in_all_frames() -> None:
+    given = sample()
+    given.past[0][0], given.past[1][3] = given.now[0][0], given.now[0][0]
+    for seed in range(30):
+        before, after = varied(Colours(1.0, grey=0.0), seed, given)
+        found = changed(before, after)
+        assert found == {"target": True, "earlier": True, "past": True, "mask": False}
+        np.testing.assert_array_equal(after.past[0][0], after.now[0][0])
+        np.testing.assert_array_equal(after.past[1][3], after.now[0][0])
+
+
+def test_colour_is_taken_away() -> None:
+    _, after = varied(Colours(0.0, grey=1.0), 0)
+    for group in [*after.now, *after.past]:
+        np.testing.assert_array_equal(group[..., 0], group[..., 1])
+        np.testing.assert_array_equal(group[..., 0], group[..., 2])
+    assert after.now[0].std() > 10
+
+
+def test_noise_is_in_all_frames_each_its_own_and_of_banks_alike() -> None:
+    given = sample()
+    for group in [*given.now, *given.past]:
+        group[...] = 128
+    greys = 0
+    for seed in range(30):
+        before, after = varied(SensorNoise(1.0, (4.0, 6.0)), seed, given)
+        assert changed(before, after) == {"target": True, "earlier": True, "past": True, "mask": False}
+        np.testing.assert_array_equal(*after.past)
+        frames = [after.now[0][0], after.now[1][0], *after.past[0]]
+        assert len({frame.tobytes() for frame in frames}) == len(frames)
+        noise = np.stack(frames).astype(float) - 128
+        assert abs(noise.mean()) < 0.5
+        assert 3.5 < noise.std() < 6.5
+        greys += bool((noise[..., 0] == noise[..., 1]).all())
+    assert 3 < greys < 24
+
+
+def test_sway_gives_each_frame_a_displacement_of_its_own_and_banks_the_same() -> None:
+    for seed in range(30):
+        before, after = varied(Sway(1.0), seed)
+        found = changed(before, after)
+        assert found["target"]
+        assert found["past"]
+        np.testing.assert_array_equal(*after.past)
+        assert len({frame.tobytes() for frame in after.past[0]}) == 5
+        inside = after.mask == MOVING  # the mask goes with the target
+        assert inside.any()
+        assert np.median(after.now[0][0][inside][:, 0]) > 180
+
+
+def test_pasted_objects_are_foreground_and_nothing_of_the_past(paste: Paste) -> None:
+    transform, more = paste(p=1.0, ghost=0.0, shadow=0.0, texture=1.0), 0
+    given = sample()
+    given.mask[...] = STATIC
+    for seed in range(30):
+        before, after = varied(transform, seed, given)
+        found = changed(before, after)
+        assert not found["past"]
+        more += found["mask"]
+        assert set(np.unique(after.mask)) <= {STATIC, UNKNOWN, MOVING}
+        beyond = after.mask == STATIC  # what covers a pixel by a seventh or less may still be seen there
+        np.testing.assert_allclose(
+            after.now[0][0][beyond].astype(int), before.now[0][0][beyond].astype(int), atol=0.16 * 255
+        )
+        if found["mask"]:
+            assert (after.now[0][0] != before.now[0][0]).any(2)[after.mask == MOVING].mean() > 0.8
+    assert more >= 25
+
+
+def test_objects_may_cast_shadows_outside_of_themselves(paste: Paste) -> None:
+    darker = 0
+    for seed in range(30):
+        before, after = varied(paste(p=1.0, ghost=0.0, shadow=1.0), seed)
+        away = (after.mask == STATIC) & (before.mask == STATIC)
+        change = after.now[0][0].astype(int).sum(2) - before.now[0][0].astype(int).sum(2)
+        darker += np.count_nonzero(change[away] < -30) > 20
+    assert darker > 10
+
+
+def test_ghosts_are_of_the_past_and_what_has_stayed_is_background(paste: Paste) -> None:
+    transform, kinds = paste(p=0.0, ghost=1.0), set()
+    for seed in range(40):
+        before, after = varied(transform, seed)
+        found = changed(before, after)
+        if not found["past"]:
+            assert not any(found.values())  # it lay outside of the frame
+            continue
+        haunted = np.abs(after.past[0][0].astype(int) - before.past[0][0].astype(int)).sum(2) > 0
+        if found["target"]:  # it is still there
+            assert found["earlier"]
+            assert set(np.unique(after.mask[before.mask != after.mask])) <= {STATIC}
+            assert (after.mask[haunted] == STATIC).all()
+        else:
+            assert not found["earlier"]
+            assert not found["mask"]
+        kinds.add(found["target"])
+    assert kinds == {False, True}
+
+
+def test_no_object_to_paste_is_told(scenes: list[SceneFrames]) -> None:
+    with pytest.raises(UserError, match=r"PastedObjects.*5000 pixels.*24"):
+        PastedObjects(least=5000).prepare(scenes, FrameSet.labelled(each.scene for each in scenes), 0)
+
+
+def test_what_nothing_tells_from_the_past_is_ignored() -> None:
+    given = sample()
+    second = np.s_[36:44, 4:16]
+    given.now[0][0][second] = (240, 240, 20)
+    given.mask[second] = MOVING
+    for group in given.past:
+        group[:, *OBJECT] = given.now[0][0][OBJECT]
+    before, after = varied(IgnoreIndistinct(), 0, given)
+    assert changed(before, after) == {"target": False, "earlier": False, "past": False, "mask": True}
+    expected = before.mask.copy()
+    expected[OBJECT] = UNKNOWN
+    np.testing.assert_array_equal(after.mask, expected)
+    given.past[1][0, *OBJECT] = 0  # one of the banks has seen the ground
+    assert not changed(*varied(IgnoreIndistinct(), 0, given))["mask"]
+
+
+def test_now_is_brought_back_to_the_light_of_the_past() -> None:
+    given = sample()
+    background = given.past[0][0]
+    for group in given.now:
+        group[...] = np.clip(background * 0.75, 0, 255)
+    before, after = varied(Relit(1.0), 0, given)
+    assert changed(before, after) == {"target": True, "earlier": True, "past": False, "mask": False}
+    assert np.abs(before.now[0].astype(int) - background).mean() > 20
+    assert np.abs(after.now[0].astype(int) - background).mean() < 3
+
+
+# --- within a dataset ------------------------------------------------------------------------------------------------
+
+
+class Watched(SampleTransform):
+    """Notes what it is given, and paints the target black."""
+
+    seen: list[Any]
+
+    def apply(self, sample: Sample, rng: np.random.Generator) -> None:
+        self.seen.append((copy.deepcopy(sample), rng.random()))
+        sample.now[0][...] = 0
+
+
+def test_a_dataset_tells_now_from_the_past_and_seeds_each_transform(scenes: list[SceneFrames]) -> None:
+    transforms = (Watched(1.0), Watched(1.0))
+    seen: list[Any] = []
+    for each in transforms:
+        each.seen = seen
+    inputs = (Image(), References(3))
+    plain = TrainingDataset(scenes, inputs, None, 0.0)
+    dataset = TrainingDataset(scenes, inputs, None, 0.0, transforms=transforms)
+    draws = [Draw(0, 21, 7), Draw(1, 25, 8)]
+    expected, found = plain[draws], dataset[draws]
+    assert not found["image"].any()
+    np.testing.assert_array_equal(found["references"], expected["references"])
+    np.testing.assert_array_equal(found["mask"], expected["mask"])
+    assert len(seen) == 4
+    for row, (given, _) in enumerate(seen[::2]):
+        assert ([each.shape for each in given.now], [each.shape for each in given.past]) == (
+            [(1, HEIGHT, WIDTH, 3)],
+            [(3, HEIGHT, WIDTH, 3)],
+        )
+        np.testing.assert_array_equal(given.now[0][0], expected["image"][row])
+        np.testing.assert_array_equal(given.past[0], expected["references"][row])
+        np.testing.assert_array_equal(given.mask, expected["mask"][row])
+    assert len({number for _, number in seen}) == 4  # of draws and of transforms
+    again = list(seen)
+    seen.clear()
+    dataset[draws]
+    assert [number for _, number in seen] == [number for _, number in again]
