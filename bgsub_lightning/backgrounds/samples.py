@@ -237,6 +237,7 @@ class SampleBackground:
 
     Attributes:
         frames: Frames seen.
+        updates: Sampled frames.
         blind_until: Frame before which nothing is locked, whatever the mask.
         flips: How often the mask of each pixel changes between sampled frames, running mean, ``(H, W)``, range [0, 1].
     """
@@ -255,7 +256,7 @@ class SampleBackground:
         self.schedule = Schedule(count, stride)
         self.locked, self.blind = SampleBank(frame, count), SampleBank(frame, count)
         self.patience, self.small, self.small_patience, self.near = patience, small, small_patience, near
-        self.frames = 0
+        self.frames = self.updates = 0
         self.blind_until = warm_up
         self.locked_for = np.zeros(frame.shape[1:], np.uint8)
         self.flips = np.zeros(frame.shape[1:], np.float32)
@@ -304,6 +305,7 @@ class SampleBackground:
             self.locked.replace(slot, frame, keep)
             self.blind.replace(slot, frame)
             self._summarise()
+            self.updates += 1
         self.frames += 1
 
     def _summarise(self) -> None:
@@ -326,28 +328,29 @@ class SampleBackground:
         return np.asarray(keep & (self.locked_for < np.where(small, self.small_patience, self.patience)), np.bool_)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that makes the next answers, as arrays and numbers."""
+        """Return all that makes the next answers, as tensors and numbers."""
         return {
             "frames": self.frames,
+            "updates": self.updates,
             "blind_until": self.blind_until,
             "stride": self.schedule.stride,
             "times": list(self.schedule.times),
-            "locked": self.locked.samples.copy(),
-            "blind": self.blind.samples.copy(),
-            "locked_for": self.locked_for.copy(),
-            "flips": self.flips.copy(),
-            "mask": None if self._mask is None else self._mask.copy(),
+            "locked": torch.tensor(self.locked.samples),
+            "blind": torch.tensor(self.blind.samples),
+            "locked_for": torch.tensor(self.locked_for),
+            "flips": torch.tensor(self.flips),
+            "mask": None if self._mask is None else torch.tensor(self._mask),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what :meth:`state_dict` returned."""
-        self.frames, self.blind_until = state["frames"], state["blind_until"]
+        self.frames, self.updates, self.blind_until = state["frames"], state["updates"], state["blind_until"]
         self.schedule.stride, self.schedule.times = state["stride"], list(state["times"])
         for bank, samples in ((self.locked, state["locked"]), (self.blind, state["blind"])):
-            bank.samples[...] = samples
-            bank.ordered = np.sort(samples, 0)
-        self.locked_for, self.flips = state["locked_for"].copy(), state["flips"].copy()
-        self._mask = None if state["mask"] is None else state["mask"].copy()
+            bank.samples = np.array(samples)
+            bank.ordered = np.sort(bank.samples, 0)
+        self.locked_for, self.flips = np.array(state["locked_for"]), np.array(state["flips"])
+        self._mask = None if state["mask"] is None else np.array(state["mask"])
         self._summarise()
 
 

@@ -117,7 +117,7 @@ class ScoreWriter(Callback):
             fold=data.fold,
             seed=data.seed,
             leakage=worst(self.leakage[key] for key in counts),
-            remark=module.remark if set(self.leakage.values()) - {"unseen scenes"} else "",
+            remark=module.remark(data, set(self.leakage.values()) <= {"unseen scenes"}),
             checkpoint=str(trainer.ckpt_path) if trainer.ckpt_path else None,
             videos={
                 key: VideoResult(

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from bgsub_lightning.console import console
 from bgsub_lightning.data.augment import A, ClipAugmentation
+from bgsub_lightning.data.background import StoredBackground
 from bgsub_lightning.data.crops import Crop
 from bgsub_lightning.data.dataset import EvaluationDataset, TrainingDataset, ready
 from bgsub_lightning.data.inputs import Hop, Input, Stream
@@ -290,6 +291,13 @@ class ScenesDataModule(LightningDataModule):
     def _training(self, inputs: Sequence[Input], batches: TrainingBatches) -> RingLoader:
         size = self.size if self.crop else self.size or self._common_size(batches.frames)
         pixels = [SceneFrames(scene, size, self.store, self.flow) for scene in batches.frames.scenes]
+        if self.crop and (
+            unfit := [entry for entry in inputs if not entry.labelled or isinstance(entry, StoredBackground)]
+        ):
+            raise UserError(
+                f"data.init_args.crop: serves inputs that are read frame by frame; got {type(unfit[0]).__name__} among "
+                f"the system's. Set it to null."
+            )
         for transform in self.transforms:
             transform.prepare(pixels, batches.frames, self.seed)
         width, height = (self.crop.size, self.crop.size) if self.crop else pixels[0].size

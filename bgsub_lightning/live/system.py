@@ -47,7 +47,7 @@ class System:
     @property
     def needs_pool(self) -> bool:
         """Whether it is shown something that is made of other frames than the newest."""
-        return any(not entry.per_frame for entry in self.module.inputs)
+        return not self.streams and any(not entry.per_frame for entry in self.module.inputs)
 
     @property
     def streams(self) -> bool:

@@ -158,9 +158,13 @@ class BgsModule(LightningModule):
         """Return what the batch of the next training step must hold."""
         return self.inputs
 
-    @property
-    def remark(self) -> str:
-        """What a table must say of a test on scenes that were trained on; empty: nothing."""
+    def remark(self, data: ScenesDataModule, all_unseen: bool) -> str:
+        """Return what a table must say of a test; empty: nothing.
+
+        Args:
+            data: What is tested.
+            all_unseen: Whether nothing of any tested scene was trained on.
+        """
         return ""
 
     @property
@@ -180,6 +184,11 @@ class BgsModule(LightningModule):
         Between them there is nothing that is learnt.
         """
         return {}
+
+    @property
+    def restarts(self) -> int:
+        """How often the system has begun with the scene anew by itself, as when the camera was moved."""
+        return 0
 
     @property
     def draws(self) -> int:

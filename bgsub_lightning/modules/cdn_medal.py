@@ -20,6 +20,7 @@ from bgsub_lightning.data import (
     EvaluationBatch,
     Histories,
     Image,
+    ScenesDataModule,
     Span,
     Stage,
     StagePlan,
@@ -176,9 +177,8 @@ class CdnMedal(StagedModule):
             parts |= {f"{own}.blocks": alone, f"{own}.groups": alone, f"{own}.mixture": Mixture}
         return parts
 
-    @property
-    def remark(self) -> str:  # noqa: D102
-        if not isinstance(self.background, DensityBackground):
+    def remark(self, data: ScenesDataModule, all_unseen: bool) -> str:  # noqa: D102
+        if all_unseen or not isinstance(self.background, DensityBackground):
             return ""
         return (
             "The density network was trained on all frames of the scene, the tested ones as well, without their labels."

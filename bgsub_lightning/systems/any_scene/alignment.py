@@ -16,6 +16,7 @@ STILL: Shift = (0.0, 0.0)
 
 _SMALLEST, _LARGEST = 0.15, 10.0  # pixels at half the size
 _MARGIN = 12
+_LEAST = 90  # pixels at half the size: smaller frames have too few to tell a shift from water or leaves
 _GAIN, _SHARE = 0.025, 0.5
 
 
@@ -27,22 +28,23 @@ class Alignment:
     """
 
     def __init__(self) -> None:
-        self._background: Bytes | None = None
+        self._version = -1
         self._reference: Floats | None = None
         self._window: Floats | None = None
 
-    def shift(self, frame: Bytes, background: Bytes, renewed: bool) -> Shift:
+    def shift(self, frame: Bytes, background: Bytes, version: int) -> Shift:
         """Return by how many pixels to move a frame, right and down; :data:`STILL` where none is certain.
 
         Args:
             frame: Planar, ``(3, H, W)``.
             background: Of the same shape.
-            renewed: Whether the background may differ from the last call's.
+            version: Number of the background: what is computed from it is kept until another comes.
         """
-        if self._reference is None or self._window is None or renewed:
+        if self._reference is None or self._window is None or version != self._version:
+            self._version = version
             self._reference = _texture(background)
             self._window = np.asarray(cv2.createHanningWindow(self._reference.shape[::-1], cv2.CV_32F), np.float32)
-        if min(self._reference.shape) < 4 * _MARGIN:
+        if min(self._reference.shape) < _LEAST:
             return STILL
         shown = _texture(frame)
         # copies: where a side needs no padding, OpenCV multiplies its arguments by the window in place

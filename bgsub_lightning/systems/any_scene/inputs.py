@@ -104,6 +104,6 @@ class Relit(SampleTransform):
         relighting = Relighting()
 
         def relit(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-            return relighting(np.ascontiguousarray(frame.transpose(2, 0, 1)), background, False).transpose(1, 2, 0)
+            return relighting(np.ascontiguousarray(frame.transpose(2, 0, 1)), background, 0).transpose(1, 2, 0)
 
         sample.map_now(relit)

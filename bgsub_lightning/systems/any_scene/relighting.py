@@ -29,16 +29,18 @@ class Relighting:
     def __init__(self, dead_zone: float = 0.02, window: int = 25, largest: float = 0.9) -> None:
         self.dead_zone, self.window, self.largest = dead_zone, window, largest
         self._background: Floats | None = None
+        self._version = -1
 
-    def __call__(self, frame: Bytes, background: Bytes, renewed: bool) -> Bytes:
+    def __call__(self, frame: Bytes, background: Bytes, version: int) -> Bytes:
         """Return a frame, planar, ``(3, H, W)``, in the light of the background.
 
         Args:
             frame: Shape ``(3, H, W)``, uint8.
             background: Of the same shape.
-            renewed: Whether the background may differ from the last call's.
+            version: Number of the background: what is computed from it is kept until another comes.
         """
-        if self._background is None or renewed:
+        if self._background is None or version != self._version:
+            self._version = version
             self._background = _log_small(background)
         ratio = _log_small(frame) - self._background
         gain, tint = self._gain(ratio)

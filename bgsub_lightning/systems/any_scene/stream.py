@@ -9,6 +9,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from bgsub_lightning.backgrounds.samples import SampleBackground, distance
@@ -19,7 +20,7 @@ from bgsub_lightning.systems.any_scene.relighting import Relighting
 Bytes = NDArray[np.uint8]
 
 _STEP = 16  # the network halves four times
-_SHAKES, _BLIND = 0.3, 0.4  # shares of the frames that were moved
+_STILL, _SHAKES, _BLIND = 0.02, 0.3, 0.4  # shares of the frames that were moved
 _HURRY = (12, 4)  # patience with a camera that shakes
 
 
@@ -90,7 +91,6 @@ class SceneStream:
         self._shaking = 0.0
         self._has_shaken = False
         self._flooded = False
-        self._renewed = True
         self._calm: Bytes | None = None
 
     def see(self, image: Bytes) -> Seen:
@@ -105,13 +105,12 @@ class SceneStream:
             self.background = SampleBackground(frame, warm_up=self.rules.warm_up)
         background, shift = self.background, STILL
         if self.rules.relighting:
-            frame = self._relighting(frame, background.median, self._renewed)
-        if self.rules.aligning and background.frames >= 160:
-            shift = self._alignment.shift(frame, background.median, self._renewed)
+            frame = self._relighting(frame, background.median, background.updates)
+        if self._aligns:
+            shift = self._alignment.shift(frame, background.median, background.updates)
             self._note(shift != STILL)
             if shift != STILL:
                 frame = np.where(covered(frame.shape[1:], shift), move(frame, shift), background.median)
-        self._renewed = False
         earlier = self._recent[0] if self._recent else frame
         found = background.compare(frame)
         if self.rules.restless:
@@ -132,7 +131,7 @@ class SceneStream:
         self.background.update(seen.frame, mask if self.rules.locking else None)
         if not seen.is_due:
             return
-        self._renewed, self._calm = True, None
+        self._calm = None
         flooded = mask is not None and float(mask.mean()) > self.rules.restart
         if flooded and self._flooded and self.background.frames > 160:
             self.restarts += 1
@@ -148,10 +147,10 @@ class SceneStream:
         return np.asarray(move(inside, (-seen.shift[0], -seen.shift[1])), np.float32)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that makes the next answers, as arrays and numbers."""
+        """Return all that makes the next answers, as tensors and numbers."""
         return {
             "background": None if self.background is None else self.background.state_dict(),
-            "recent": [frame.copy() for frame in self._recent],
+            "recent": [torch.tensor(frame) for frame in self._recent],
             "shaking": self._shaking,
             "has_shaken": self._has_shaken,
             "flooded": self._flooded,
@@ -162,11 +161,12 @@ class SceneStream:
         """Go on from what :meth:`state_dict` returned."""
         self._begin()
         if state["background"] is not None:
-            self.background = SampleBackground(state["background"]["locked"][0])
+            self.background = SampleBackground(np.array(state["background"]["locked"][0]))
             self.background.load_state_dict(state["background"])
-            self._be_patient()
-        self._recent.extend(frame.copy() for frame in state["recent"])
+        self._recent.extend(np.array(frame) for frame in state["recent"])
         self._shaking, self._has_shaken = state["shaking"], state["has_shaken"]
+        if self.background is not None:
+            self._be_patient()
         self._flooded, self.restarts = state["flooded"], state["restarts"]
 
     def _at_work_size(self, image: Bytes) -> Bytes:
@@ -178,6 +178,12 @@ class SceneStream:
         shrinks = size[0] <= width and size[1] <= height
         how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         return np.asarray(cv2.resize(image, size, interpolation=how), np.uint8)
+
+    @property
+    def _aligns(self) -> bool:
+        """Whether the next frame is compared with the background's position: each fourth of a camera that is still."""
+        frames = self.background.frames if self.background else 0
+        return self.rules.aligning and frames >= 160 and (self._shaking > _STILL or frames % 4 == 0)
 
     def _note(self, moved: bool) -> None:
         """Note whether the camera shakes: its samples were not aligned at first, and go faster."""

@@ -16,13 +16,14 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bgsub_lightning.data import EvaluationBatch, Stream, TrainingBatch
+from bgsub_lightning.data import EvaluationBatch, ScenesDataModule, Stream, TrainingBatch
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.losses import batch_dice, image_dice, masked_binary_cross_entropy
 from bgsub_lightning.modules import BgsModule, alone
 from bgsub_lightning.modules.base import Threshold
 from bgsub_lightning.modules.decay import cosine_decay
 from bgsub_lightning.networks.weights import read_checkpoint
+from bgsub_lightning.scenes import Rendered
 from bgsub_lightning.scenes.labels import LabelRule
 from bgsub_lightning.systems.any_scene.features import PLANES, planes
 from bgsub_lightning.systems.any_scene.inputs import EarlierFrame, SampleBanks
@@ -63,7 +64,7 @@ class AnyScene(BgsModule):
         weight_decay: float = 1e-3,
         decay_steps: int = 0,
         rules: Rules = Rules(),  # noqa: B008 (it cannot be changed)
-        weights: Path | Literal["shipped"] | None = None,
+        weights: Literal["shipped"] | Path | None = None,
         hidden: Sequence[str] = (),
         labels: LabelRule = LabelRule.TRAINING,
         threshold: Threshold = 0.5,
@@ -90,7 +91,7 @@ class AnyScene(BgsModule):
 
     @property
     def parts(self) -> dict[str, Callable[..., Any]]:  # noqa: D102
-        return {"network": alone}
+        return {"network.forward": alone}
 
     def forward(self, found: Tensor) -> Tensor:
         """Return logits, ``(B, H, W)``, for planes, ``(B, 14, H, W)``, uint8."""
@@ -99,7 +100,7 @@ class AnyScene(BgsModule):
 
     def losses(self, batch: TrainingBatch) -> dict[str, Tensor]:
         """Cross-entropy, half of the Dice loss of the batch, and .3 of that of each image."""
-        frame, earlier = (image.mul(255).round_().byte() for image in (batch["image"], batch["earlier"]))
+        frame, earlier = (image.float().mul(255).round_().byte() for image in (batch["image"], batch["earlier"]))
         locked, blind = batch["samples"].unbind(1)
         logits, target = self(planes(frame, earlier, locked, blind)), self.target(batch["mask"])
         return {
@@ -116,7 +117,7 @@ class AnyScene(BgsModule):
         """
         if batch["opens"]:
             self.stream = SceneStream(self.rules)
-        frames = batch["image"].mul(255).round_().byte().movedim(-3, -1).cpu().numpy()
+        frames = batch["image"].float().mul(255).round_().byte().movedim(-3, -1).cpu().numpy()
         found: list[NDArray[np.float32]] = []
         waiting: list[Seen] = []
         for frame in frames:
@@ -137,6 +138,19 @@ class AnyScene(BgsModule):
         found = torch.sigmoid(self(shown).float()).cpu().numpy()
         self._latest: NDArray[np.float32] = found[-1]
         return [self.stream.in_place(each, seen) for each, seen in zip(found, waiting, strict=True)]
+
+    def remark(self, data: ScenesDataModule, all_unseen: bool) -> str:
+        """Say what the weights were trained on, where that is rendered scenes alone."""
+        seen = {key.partition(":")[0] for key in self.trained_on}
+        if seen != {Rendered.name} or not all_unseen:
+            return ""
+        if data.reader.name == Rendered.name:
+            return "The weights were trained on other scenes of the same renderer."
+        return "The weights were trained on rendered scenes alone: every real scene is unseen."
+
+    @property
+    def restarts(self) -> int:  # noqa: D102
+        return self.stream.restarts
 
     def background_pictures(self) -> dict[str, Tensor]:
         """Show the median of the locked bank."""

@@ -14,8 +14,15 @@ CARD = Path(__file__).with_name("weights.json")
 
 
 def card() -> dict[str, Any]:
-    """Return what is known of the weights: data, seed, command, commit, licence, results, limits and digest."""
-    return dict(json.loads(CARD.read_text()))
+    """Return what is known of the weights: data, seed, command, commit, licence, results, limits and digest.
+
+    Raises:
+        UserError: If the card is not there or is damaged.
+    """
+    try:
+        return dict(json.loads(CARD.read_text()))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{CARD}: cannot be read ({error}). Install bgsub_lightning again.") from error
 
 
 def shipped() -> Path:
