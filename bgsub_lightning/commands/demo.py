@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from bgsub_lightning.callbacks import Pictures
 from bgsub_lightning.commands.synthesize import synthesize
-from bgsub_lightning.commands.training import run_trainer
+from bgsub_lightning.commands.training import TrainingCLI, run_trainer
 from bgsub_lightning.console import console
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.results import TestResult, table
+from bgsub_lightning.frames import write_png
+from bgsub_lightning.results import TestResult, comparison_panel, table
 
 
 def demo(out: Path = Path("demo"), steps: int = 800, seed: int = 0) -> None:
-    """Train BMN-BSN on synthetic scenes, test it on scenes that it has not seen, and compare it with MOG2.
+    """Train BMN-BSN on synthetic scenes, and test it on others beside MOG2 and AnyScene.
 
     Args:
         out: Where data and runs are written; they are made once, and a second demo continues or shows them.
@@ -26,7 +32,7 @@ def demo(out: Path = Path("demo"), steps: int = 800, seed: int = 0) -> None:
     if not experiments.is_dir():
         raise UserError(f"{experiments}: the demo needs the experiments of the repository; run it in a clone.")
     root = out / f"scenes_seed{seed}"
-    run, mog2_run = out / f"bmn_bsn_seed{seed}_steps{steps}", out / f"mog2_seed{seed}"
+    run = out / f"bmn_bsn_seed{seed}_steps{steps}"
     console.rule("1. Scenes: a synthetic twin of CDnet2014")
     synthesize(root, width=160, height=120, unlabelled=40, labelled=40, seed=seed)
     data = [f"--data.init_args.root={root}", f"--data.init_args.seed={seed}"]
@@ -36,15 +42,38 @@ def demo(out: Path = Path("demo"), steps: int = 800, seed: int = 0) -> None:
         length = [f"--trainer.max_steps={steps}", f"--model.init_args.decay_steps={steps}"]
         run_trainer("fit", [*ours, *length, f"--seed_everything={seed}", "--ckpt_path=last"])
     console.rule("3. Test: the third fold, whose scenes were never seen")
-    run_trainer("test", [*ours, "--scores.show=false"])
-    mog2 = ["--config", str(experiments / "mog2.yaml"), f"--run_dir={mog2_run}", *data]
-    run_trainer("test", [*mog2, "--scores.show=false"])
-    console.rule("Result")
-    console.print(table([TestResult.load(run), TestResult.load(mog2_run)]))
+    runs = {"BMN-BSN": run}
+    tests = {"BMN-BSN": run_trainer("test", [*ours, "--scores.show=false"])}
+    for name, experiment in (("MOG2", "mog2"), ("AnyScene", "any_scene_scene_wise")):
+        runs[name] = out / f"{experiment}_seed{seed}"
+        options = ["--config", str(experiments / f"{experiment}.yaml"), f"--run_dir={runs[name]}", *data]
+        tests[name] = run_trainer("test", [*options, "--scores.show=false"])
+    picture = out / f"demo_seed{seed}.png"
+    write_png(picture, _beside(tests))
+    console.rule("Result, on synthetic scenes")
+    console.print(table([TestResult.load(each) for each in runs.values()]))
     console.print(
-        f"Picture of frames, truth, predictions and confusions: {run / 'pictures' / 'test.png'}\n"
+        f"The systems beside each other, on synthetic scenes: {picture}\n"
+        "AnyScene comes with its weights, which were trained on other scenes of the same renderer.\n"
         "With footage of your own in CDnet2014's layout (see README), or with CDnet2014 itself:\n"
         "  .venv/bin/python -m bgsub_lightning fit --config experiments/bmn_bsn_small.yaml "
         "--data.init_args.root FOLDER",
         soft_wrap=True,
     )
+
+
+def _beside(tests: Mapping[str, TrainingCLI]) -> NDArray[np.uint8]:
+    """Draw the same frames as each system has them: its confusion with the truth."""
+    shown = {name: _pictures(test).shown for name, test in tests.items()}
+    first = next(iter(shown.values()))
+    rows = []
+    for key, frame in sorted(first.items()):
+        comparison = frame.panels[""]
+        images = [comparison["frame"], comparison["truth"]]
+        images += [list(of_system[key].panels[""].values())[-1] for of_system in shown.values()]
+        rows.append((f"synthetic: {frame.caption.partition(':')[0]}", images))
+    return comparison_panel(rows, ["frame", "truth", *shown])
+
+
+def _pictures(test: TrainingCLI) -> Pictures:
+    return next(each for each in test.trainer.callbacks if isinstance(each, Pictures))  # type: ignore[attr-defined]

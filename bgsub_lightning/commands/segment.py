@@ -159,7 +159,7 @@ def segment(
             ) from error
         finally:
             signal.signal(signal.SIGTERM, before)
-    _conclude(come, opened, [output.path for output in outputs])
+    _conclude(come, opened, [output.path for output in outputs], subtractor.module.restarts)
     if come.is_interrupted:
         raise SystemExit(130)
 
@@ -230,7 +230,7 @@ def _bar() -> Progress:
     return Progress(*columns, console=console)
 
 
-def _conclude(come: Come, source: Source, written: list[Path]) -> None:
+def _conclude(come: Come, source: Source, written: list[Path], restarts: int) -> None:
     if come.is_interrupted:
         console.print(
             f"Stopped after {come.frames:,} frames, {come.time:.1f} s from the beginning; what is written is whole."
@@ -247,6 +247,11 @@ def _conclude(come: Come, source: Source, written: list[Path]) -> None:
             console.print(f"[yellow]warning[/] {some(count, 'frame')} {what}.")
     if source.reopened:
         console.print(f"[yellow]warning[/] The stream broke off {some(source.reopened, 'time')}, and was opened again.")
+    if restarts:
+        console.print(
+            f"[yellow]warning[/] The background began anew {some(restarts, 'time')}: most of the picture had changed, "
+            f"as when a camera turns or zooms."
+        )
     if come.resized:
         console.print(
             f"[yellow]warning[/] The frames changed their size {some(come.resized, 'time')}; the background began anew."

@@ -259,7 +259,7 @@ class TrainingCLI(LightningCLI):
                 console.print(f"There is no {path} yet: this is the first start.")
                 return None
             if not path.is_file() and (shipped := self._shipped) and self._given.ckpt_path is None:
-                console.print(f"Weights: those that ship with the package ({shipped.name}).")
+                console.print(f"No checkpoint in {self.run_dir}: the weights that ship with the package are used.")
                 return shipped
             if not path.is_file():
                 raise UserError(
