@@ -20,8 +20,7 @@ from bgsub_lightning.systems.any_scene.relighting import Relighting
 Bytes = NDArray[np.uint8]
 
 _STEP = 16  # the network halves four times
-_STILL, _SHAKES, _BLIND = 0.02, 0.3, 0.4  # shares of the frames that were moved
-_HURRY = (12, 4)  # patience with a camera that shakes
+_STILL, _SHAKES = 0.02, 0.1  # shares of the frames that were moved
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,6 @@ class SceneStream:
         self._alignment, self._relighting = Alignment(), Relighting()
         self._recent: deque[Bytes] = deque(maxlen=EARLIER)
         self._shaking = 0.0
-        self._has_shaken = False
         self._flooded = False
         self._calm: Bytes | None = None
 
@@ -108,12 +106,12 @@ class SceneStream:
             frame = self._relighting(frame, background.median, background.updates)
         if self._aligns:
             shift = self._alignment.shift(frame, background.median, background.updates)
-            self._note(shift != STILL)
+            self._shaking += 0.03 * ((shift != STILL) - self._shaking)
             if shift != STILL:
                 frame = np.where(covered(frame.shape[1:], shift), move(frame, shift), background.median)
         earlier = self._recent[0] if self._recent else frame
         found = background.compare(frame)
-        if self.rules.restless:
+        if self.rules.restless and not self._shakes:
             calm = self._calmness
             found[:2] = [np.asarray(cv2.multiply(plane, calm, scale=1 / 255), np.uint8) for plane in found[:2]]
         planes = np.concatenate([frame, background.median, np.stack([*found, distance(frame, earlier)])])
@@ -128,7 +126,7 @@ class SceneStream:
         """
         assert self.background is not None
         self._recent.append(seen.frame)
-        self.background.update(seen.frame, mask if self.rules.locking else None)
+        self.background.update(seen.frame, mask if self.rules.locking and not self._shakes else None)
         if not seen.is_due:
             return
         self._calm = None
@@ -152,7 +150,6 @@ class SceneStream:
             "background": None if self.background is None else self.background.state_dict(),
             "recent": [torch.tensor(frame) for frame in self._recent],
             "shaking": self._shaking,
-            "has_shaken": self._has_shaken,
             "flooded": self._flooded,
             "restarts": self.restarts,
         }
@@ -164,9 +161,7 @@ class SceneStream:
             self.background = SampleBackground(np.array(state["background"]["locked"][0]))
             self.background.load_state_dict(state["background"])
         self._recent.extend(np.array(frame) for frame in state["recent"])
-        self._shaking, self._has_shaken = state["shaking"], state["has_shaken"]
-        if self.background is not None:
-            self._be_patient()
+        self._shaking = state["shaking"]
         self._flooded, self.restarts = state["flooded"], state["restarts"]
 
     def _at_work_size(self, image: Bytes) -> Bytes:
@@ -183,21 +178,12 @@ class SceneStream:
     def _aligns(self) -> bool:
         """Whether the next frame is compared with the background's position: each fourth of a camera that is still."""
         frames = self.background.frames if self.background else 0
-        return self.rules.aligning and frames >= 160 and (self._shaking > _STILL or frames % 4 == 0)
+        return self.rules.aligning and frames >= 60 and (self._shaking > _STILL or frames % 4 == 0)
 
-    def _note(self, moved: bool) -> None:
-        """Note whether the camera shakes: its samples were not aligned at first, and go faster."""
-        assert self.background is not None
-        self._shaking += 0.03 * (moved - self._shaking)
-        if self._shaking > _BLIND and not self._has_shaken:
-            self._has_shaken = True
-            count = len(self.background.schedule.times)
-            self.background.blind_until = self.background.frames + count * self.background.schedule.longest
-        self._be_patient()
-
-    def _be_patient(self) -> None:
-        assert self.background is not None
-        self.background.patience, self.background.small_patience = _HURRY if self._shaking > _SHAKES else (100, 8)
+    @property
+    def _shakes(self) -> bool:
+        """Whether the camera shakes: then masks flicker at every edge, and would lock what is out of place."""
+        return self._shaking > _SHAKES
 
     @property
     def _calmness(self) -> Bytes:

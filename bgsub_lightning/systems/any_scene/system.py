@@ -48,7 +48,8 @@ class AnyScene(BgsModule):
         hidden: Names of planes that the network does not see, for ablations; see
             :data:`bgsub_lightning.systems.any_scene.features.PLANES`.
         labels: What the grey levels of a mask mean in training.
-        threshold: Probability above which a pixel is called foreground, or ``"validation"``; see :class:`BgsModule`.
+        threshold: Probability above which a pixel is called foreground, or ``"validation"``; see :class:`BgsModule`. 0.4
+            was chosen on the development scenes, see ``docs/any_scene.md``.
 
     Raises:
         UserError: If there is no plane of such a name.
@@ -67,7 +68,7 @@ class AnyScene(BgsModule):
         weights: Literal["shipped"] | Path | None = None,
         hidden: Sequence[str] = (),
         labels: LabelRule = LabelRule.TRAINING,
-        threshold: Threshold = 0.5,
+        threshold: Threshold = 0.4,
     ) -> None:
         super().__init__(labels, threshold)
         if unknown := [name for name in hidden if name not in PLANES]:
