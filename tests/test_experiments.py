@@ -309,7 +309,7 @@ def test_any_scene_is_what_its_head_says(tmp_path: Path) -> None:
     model, data = cli.model, cli.datamodule
     assert sum(parameter.numel() for parameter in model.parameters()) == 194_660
     assert model.inputs == (Stream(), EarlierFrame(), SampleBanks())
-    assert (model.decay_steps, model.threshold, model.weights) == (cli.trainer.max_steps, 0.5, None)
+    assert (model.decay_steps, model.threshold, model.weights) == (cli.trainer.max_steps, 0.4, None)
     assert type(model.configure_optimizers()["optimizer"]) is torch.optim.AdamW
     assert isinstance(data.reader, Rendered)
     assert (data.size, data.crop.size) == (None, 128)

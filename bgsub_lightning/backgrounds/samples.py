@@ -231,8 +231,9 @@ class SampleBackground:
         stride: Longest distance of two samples in frames; see :class:`Schedule`.
         warm_up: Frames before which nothing is locked: what is there at first is not known to be background.
         patience: Sampled frames after which a locked pixel is set free.
-        small: Share of the image below which a connected region counts as small.
-        small_patience: Sampled frames after which small regions are set free.
+        small: Share of the image below which a connected region is set free sooner: it is noise, or twigs.
+        large: Share beyond which it is: the camera has turned or zoomed, or the light has changed.
+        hurry: Sampled frames after which these are set free.
         near: L1 distance of colours below which a sample of the blind bank matches.
 
     Attributes:
@@ -250,12 +251,13 @@ class SampleBackground:
         warm_up: int = 160,
         patience: int = 100,
         small: float = 0.002,
-        small_patience: int = 8,
+        large: float = 0.33,
+        hurry: int = 8,
         near: int = 36,
     ) -> None:
         self.schedule = Schedule(count, stride)
         self.locked, self.blind = SampleBank(frame, count), SampleBank(frame, count)
-        self.patience, self.small, self.small_patience, self.near = patience, small, small_patience, near
+        self.patience, self.small, self.large, self.hurry, self.near = patience, small, large, hurry, near
         self.frames = self.updates = 0
         self.blind_until = warm_up
         self.locked_for = np.zeros(frame.shape[1:], np.uint8)
@@ -322,10 +324,11 @@ class SampleBackground:
         keep = np.asarray(cv2.dilate(mask, around)) > 0
         self.locked_for = np.where(keep, np.minimum(self.locked_for, 254) + 1, 0).astype(np.uint8)
         _, regions, found, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-        is_small = found[:, cv2.CC_STAT_AREA] < self.small * mask.size
-        is_small[0] = True
-        small = np.asarray(cv2.erode(is_small[regions].astype(np.uint8), around)) > 0  # large ones win where both grow
-        return np.asarray(keep & (self.locked_for < np.where(small, self.small_patience, self.patience)), np.bool_)
+        share = found[:, cv2.CC_STAT_AREA] / mask.size
+        hurried = (share < self.small) | (share > self.large)
+        hurried[0] = True
+        soon = np.asarray(cv2.erode(hurried[regions].astype(np.uint8), around)) > 0  # others win where both grow
+        return np.asarray(keep & (self.locked_for < np.where(soon, self.hurry, self.patience)), np.bool_)
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that makes the next answers, as tensors and numbers."""
@@ -347,10 +350,10 @@ class SampleBackground:
         self.frames, self.updates, self.blind_until = state["frames"], state["updates"], state["blind_until"]
         self.schedule.stride, self.schedule.times = state["stride"], list(state["times"])
         for bank, samples in ((self.locked, state["locked"]), (self.blind, state["blind"])):
-            bank.samples = np.array(samples)
+            bank.samples = samples.numpy().copy()
             bank.ordered = np.sort(bank.samples, 0)
-        self.locked_for, self.flips = np.array(state["locked_for"]), np.array(state["flips"])
-        self._mask = None if state["mask"] is None else np.array(state["mask"])
+        self.locked_for, self.flips = state["locked_for"].numpy().copy(), state["flips"].numpy().copy()
+        self._mask = None if state["mask"] is None else state["mask"].numpy().copy()
         self._summarise()
 
 

@@ -167,12 +167,12 @@ def answers(background: SampleBackground, frames: list[Bytes], masks: list[NDArr
 @pytest.mark.parametrize("saved", [0, 1, 7, 40])
 def test_a_state_goes_on_as_if_there_had_been_no_break(saved: int) -> None:
     frames, masks = stream_of(70), masks_of(70)
-    background = SampleBackground(frames[0], 6, 4, warm_up=5, small_patience=3)
+    background = SampleBackground(frames[0], 6, 4, warm_up=5, hurry=3)
     answers(background, frames[:saved], masks[:saved])
     state = background.state_dict()
     kept = copy.deepcopy(state)
     expected = answers(background, frames[saved:], masks[saved:])
-    other = SampleBackground(np.zeros_like(frames[0]), 6, 4, small_patience=3)
+    other = SampleBackground(np.zeros_like(frames[0]), 6, 4, hurry=3)
     other.load_state_dict(state)
     for one, two in zip(expected, answers(other, frames[saved:], masks[saved:]), strict=True):
         for plane, found in zip(one, two, strict=True):
@@ -206,13 +206,13 @@ def standing(frames: int, **settings: int) -> list[dict[str, tuple[bool, bool]]]
 
 
 def test_a_locked_bank_keeps_out_what_stands_still_and_a_blind_one_learns_it() -> None:
-    found = standing(40, patience=200, small_patience=200)
+    found = standing(40, patience=200, hurry=200)
     assert found[0] == {"large": (False, False), "small": (False, False)}
     assert all(each == {"large": (False, True), "small": (False, True)} for each in found[6:])
 
 
 def test_patience_sets_it_free_and_that_with_small_ones_is_shorter() -> None:
-    found = standing(45, patience=30, small_patience=5)
+    found = standing(45, patience=30, hurry=5)
     free = {name: next(i for i, each in enumerate(found) if each[name][0]) for name in OBJECTS}
     assert 5 <= free["small"] + 1 <= 5 + 6
     assert 30 <= free["large"] + 1 <= 30 + 6

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from bgsub_lightning.cli import main
-from bgsub_lightning.scenes.synthetic import Plan, lasiesta, limu, render_all, sbi2015
+from bgsub_lightning.scenes.synthetic import Plan, lasiesta, limu, render_all, sbi2015, wallflower
 
 FOLDER = Path(__file__).parents[2] / "experiments"
 PARTS = FOLDER / "parts/data"
@@ -19,11 +19,13 @@ PLANS: dict[str, list[Plan]] = {
     "lasiesta": [*lasiesta.plan(1, ["I_SI", "O_CL"])],
     "limu": [*limu.plan()[:1]],
     "sbi2015": [plan for plan in sbi2015.plan() if plan.name == "HighwayI"],
+    "wallflower": [plan for plan in wallflower.plan() if plan.name == "WavingTrees"],
 }
 KEYS = {
     "lasiesta": {"I_SI/I_SI_01": 10, "O_CL/O_CL_01": 10},
     "limu": {"LIMU/CameraParameter": 1},
     "sbi2015": {"SBI2015/HighwayI": 10},
+    "wallflower": {"Wallflower/WavingTrees": 1},
 }
 
 
@@ -37,8 +39,9 @@ def scores(folder: Path) -> dict[str, object]:
 
 
 def test_there_is_a_part_for_each_reader() -> None:
-    assert sorted(path.stem for path in PARTS.glob("*.yaml")) == sorted(PLANS)
-    for path in PARTS.glob("*.yaml"):
+    parts = [path for path in PARTS.glob("*.yaml") if path.stem != "development"]  # some videos of CDnet2014
+    assert sorted(path.stem for path in parts) == sorted(PLANS)
+    for path in parts:
         data = yaml.safe_load(path.read_text())["data"]["init_args"]
         assert data["reader"]["class_path"].rpartition(".")[2].lower() == path.stem
 

@@ -158,9 +158,9 @@ class SceneStream:
         """Go on from what :meth:`state_dict` returned."""
         self._begin()
         if state["background"] is not None:
-            self.background = SampleBackground(np.array(state["background"]["locked"][0]))
+            self.background = SampleBackground(state["background"]["locked"][0].numpy())
             self.background.load_state_dict(state["background"])
-        self._recent.extend(np.array(frame) for frame in state["recent"])
+        self._recent.extend(frame.numpy().copy() for frame in state["recent"])
         self._shaking = state["shaking"]
         self._flooded, self.restarts = state["flooded"], state["restarts"]
 

@@ -48,8 +48,8 @@ class AnyScene(BgsModule):
         hidden: Names of planes that the network does not see, for ablations; see
             :data:`bgsub_lightning.systems.any_scene.features.PLANES`.
         labels: What the grey levels of a mask mean in training.
-        threshold: Probability above which a pixel is called foreground, or ``"validation"``; see :class:`BgsModule`. 0.4
-            was chosen on the development scenes, see ``docs/any_scene.md``.
+        threshold: Probability above which a pixel is called foreground; 0.4 was chosen on the development scenes, see
+            ``docs/any_scene.md``. Or ``"validation"``, see :class:`BgsModule`.
 
     Raises:
         UserError: If there is no plane of such a name.
