@@ -20,7 +20,7 @@ from sweeps import next_run
 
 FOLDER = Path(__file__).parents[1] / "sweeps"
 SWEEPS = sorted(FOLDER.glob("*.yaml"))
-SYSTEMS = ("bmn_bsn", "cdn_medal", "crossnet", "recon_mcfcn", "siamese")
+SYSTEMS = ("any_scene", "bmn_bsn", "cdn_medal", "crossnet", "recon_mcfcn", "siamese")
 SCENES = {f"{row['category']}/{row['video']}" for row in published_videos()}
 
 each_sweep = pytest.mark.parametrize("file", SWEEPS, ids=lambda file: file.stem)
@@ -112,7 +112,9 @@ def test_validation_holds_frames_out(file: Path, tmp_path: Path) -> None:
     config = of_agent(file, sweep, sweep.corners(1)[0], tmp_path)
     protocol = config["data"]["init_args"]["protocol"]
     arguments = protocol["init_args"]
-    assert protocol["class_path"].endswith(".RandomShares") or arguments["val_scenes"] or arguments["val_fraction"]
+    by_name = protocol["class_path"].endswith((".RandomShares", ".Subset"))
+    assert by_name or arguments["val_scenes"] or arguments["val_fraction"]
+    assert arguments.get("validate") != []
 
 
 @pytest.mark.parametrize("name", ["cdn_medal_scenes", "recon_mcfcn_scenes"])
@@ -134,9 +136,9 @@ def test_early_termination_comes_before_the_end(file: Path, tmp_path: Path) -> N
     stages = [stage["steps"] for stage in model.values() if isinstance(stage, dict) and "steps" in stage]
     steps = sum(stages) or config["trainer"]["max_steps"]
     every = interval if isinstance(interval, int) else interval * steps
-    told = re.search(r"(?i)(ten|fourteen|twenty) validations", file.read_text())
+    told = re.search(r"(?i)(four|ten|fourteen|twenty) validations", file.read_text())
     assert told
-    assert steps // every == {"ten": 10, "fourteen": 14, "twenty": 20}[told[1].lower()]
+    assert steps // every == {"four": 4, "ten": 10, "fourteen": 14, "twenty": 20}[told[1].lower()]
     assert sum(stages[:1]) / every < sweep.hyperband.first < steps / every
 
 

@@ -106,7 +106,8 @@ def test_a_later_stage_of_another_run(recon: Recon, fails: Fails, tmp_path: Path
     assert "model.init_args.begin: to begin with segment, name a checkpoint" in message
     assert recon("fit", "--model.init_args.begin=segment", initial, run="later") == 0
     folder = tmp_path / "later/checkpoints"
-    assert {path.name for path in folder.iterdir()} == {"after_segment.ckpt", "best.ckpt", "last.ckpt", "previous.ckpt"}
+    names = {"after_segment", "best", "last", "previous", "weights"}
+    assert {path.name for path in folder.iterdir()} == {f"{name}.ckpt" for name in names}
     before, after = weights(tmp_path / "run/checkpoints/after_reconstruct.ckpt"), weights(folder / "after_segment.ckpt")
     assert all(torch.equal(before[name], after[name]) for name in before if name.startswith("reconstruction"))
     assert recon("test", "--model.init_args.begin=segment", initial, run="later") == 0
