@@ -258,7 +258,8 @@ class TrainingCLI(LightningCLI):
             if not path.is_file() and self.subcommand == "fit":
                 console.print(f"There is no {path} yet: this is the first start.")
                 return None
-            if not path.is_file() and (shipped := self._shipped) and self._given.ckpt_path is None:
+            is_begun = (self.run_dir / "config.yaml").is_file()  # by a fit, which has ended before its first checkpoint
+            if not path.is_file() and not is_begun and self._given.ckpt_path is None and (shipped := self._shipped):
                 console.print(f"No checkpoint in {self.run_dir}: the weights that ship with the package are used.")
                 return shipped
             if not path.is_file():
