@@ -96,7 +96,7 @@ class SampleBank:
     """Samples of each pixel, and their order statistics, kept up to date sample by sample.
 
     A sorted copy is kept beside the samples: replacing one of N costs 5 N operations on whole planes, all of them
-    vectorised, where sorting anew costs several times as much.
+    vectorised, where sorting again costs several times as much.
 
     Args:
         frame: The first frame, ``(3, H, W)``, uint8: every sample, until others come.

@@ -249,7 +249,7 @@ def _conclude(come: Come, source: Source, written: list[Path], restarts: int) ->
         console.print(f"[yellow]warning[/] The stream broke off {some(source.reopened, 'time')}, and was opened again.")
     if restarts:
         console.print(
-            f"[yellow]warning[/] The background began anew {some(restarts, 'time')}: most of the picture had changed, "
+            f"[yellow]warning[/] The background restarted {some(restarts, 'time')}: most of the picture had changed, "
             f"as when a camera turns or zooms."
         )
     if come.resized:

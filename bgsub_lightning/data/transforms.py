@@ -256,7 +256,7 @@ class PastedObjects(SampleTransform):
 
 @dataclass
 class IgnoreIndistinct(SampleTransform):
-    """Takes objects out of the mask that all of the past shows as the target does: nothing tells them from background.
+    """Takes objects out of the mask that all of the past shows as the target does: no cue separates them.
 
     So it is with what stands still since before the past began, such as a car that the masks know to have been parked.
 
@@ -393,7 +393,7 @@ class SensorNoise(SampleTransform):
         sigma = np.exp(rng.uniform(*np.log(self.sigma)))
         in_grey = rng.random() < 0.4
         height, width = sample.mask.shape
-        # drawn once, twice as large as a frame: each frame gets a piece of it, which costs a tenth of drawing anew
+        # drawn once, twice as large as a frame: each frame gets a piece of it, which costs a tenth of drawing again
         drawn = rng.standard_normal((2 * height, 2 * width, 1 if in_grey else 3), np.float32) * np.float32(sigma)
         more, less = (np.rint(np.clip(sign * drawn, 0, 255)).astype(np.uint8) for sign in (1, -1))
         if in_grey:

@@ -187,7 +187,7 @@ class BgsModule(LightningModule):
 
     @property
     def restarts(self) -> int:
-        """How often the system has begun with the scene anew by itself, as when the camera was moved."""
+        """How often the background restarted by itself, as when the camera was moved."""
         return 0
 
     @property

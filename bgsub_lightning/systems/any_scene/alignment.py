@@ -16,7 +16,7 @@ STILL: Shift = (0.0, 0.0)
 
 _SMALLEST, _LARGEST = 0.15, 10.0  # pixels at half the size
 _MARGIN = 12
-_LEAST = 90  # pixels at half the size: smaller frames have too few to tell a shift from water or leaves
+_LEAST = 90  # pixels at half the size: smaller frames cannot separate a shift from water or leaves
 _GAIN, _SHARE = 0.025, 0.5
 
 

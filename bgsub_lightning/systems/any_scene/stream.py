@@ -33,7 +33,7 @@ class Rules:
         relighting: Bring frames under another light back to the light of the background.
         restless: How much larger distances must be where the mask keeps changing: they are divided by 1 + ``restless``
             times the rate of changes. 0: not at all.
-        restart: Share of foreground beyond which the background begins anew, as when the camera pans: in two sampled
+        restart: Share of foreground beyond which the background restarts, as when the camera pans: in two sampled
             frames that follow each other. 1: never.
         warm_up: Frames before which nothing is kept out: what is there at first is not known to be background.
         work_height: Height that larger frames are worked on at, in pixels.
@@ -74,7 +74,7 @@ class SceneStream:
         rules: How it is watched.
 
     Attributes:
-        restarts: How often the background began anew.
+        restarts: How often the background restarted.
     """
 
     def __init__(self, rules: Rules) -> None:
