@@ -185,7 +185,7 @@ OBJECTS = {"large": np.s_[4:20, 4:20], "small": np.s_[30:33, 30:33]}
 
 
 def standing(frames: int, **settings: int) -> list[dict[str, tuple[bool, bool]]]:
-    """After 20 frames two objects stand still, and the masks tell; returns which banks' medians hold them."""
+    """After 20 frames two objects stand still, as the masks show; returns which banks' medians hold them."""
     background, shown = texture(4, (40, 40)), texture(4, (40, 40))
     mask = np.zeros((40, 40), np.bool_)
     for place in OBJECTS.values():

@@ -343,7 +343,7 @@ def clouds(stage: Stage) -> Effect:
 
 
 def daylight(stage: Stage) -> Effect:
-    """The scene is as bright as the clouds let it; the camera exposes anew from time to time, in a single frame."""
+    """The scene is as bright as the clouds let it; the camera changes its exposure now and then, in one frame."""
     rng = stage.rng
     total = stage.unlabelled + stage.labelled + 1
     exposure = np.ones(total)

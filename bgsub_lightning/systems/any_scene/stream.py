@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from bgsub_lightning.backgrounds.samples import SampleBackground, distance
+from bgsub_lightning.frames.images import resized
 from bgsub_lightning.systems.any_scene.alignment import STILL, Alignment, Shift, covered, move
 from bgsub_lightning.systems.any_scene.inputs import EARLIER
 from bgsub_lightning.systems.any_scene.relighting import Relighting
@@ -167,12 +168,8 @@ class SceneStream:
     def _at_work_size(self, image: Bytes) -> Bytes:
         height, width = image.shape[:2]
         scale = self.rules.work_height / height if max(height, width) > self.rules.largest else 1.0
-        size = tuple(max(_STEP, round(side * scale / _STEP) * _STEP) for side in (width, height))
-        if size == (width, height):
-            return image
-        shrinks = size[0] <= width and size[1] <= height
-        how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        return np.asarray(cv2.resize(image, size, interpolation=how), np.uint8)
+        width, height = (max(_STEP, round(side * scale / _STEP) * _STEP) for side in (width, height))
+        return resized(image, (width, height))
 
     @property
     def _aligns(self) -> bool:
