@@ -91,10 +91,11 @@ def make_run(folder: Path, system: str, fold: int, generator: np.random.Generato
         leakage="unseen scenes",
         checkpoint="last.ckpt",
         videos=videos,
-        frames_per_second=generator.uniform(5, 200),
         device="made up",
         versions={"bgsub_lightning": "0"},
         threshold=0.5,
+        frames_shown=FRAMES,
+        seconds=FRAMES / generator.uniform(5, 200),
     ).save(run / "scores.json")
     with (run / "frames.csv").open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")

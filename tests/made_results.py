@@ -37,9 +37,10 @@ def made(name: str, keys: Sequence[str] = KEYS, draw: int = 0, skill: float = 0.
         leakage="unseen scenes",
         checkpoint=None,
         videos=videos,
-        frames_per_second=10.0 + draw + skill,
         device="cpu",
         versions={},
+        frames_shown=1000,
+        seconds=100.0 + draw + skill,
     )
     return replace(whole, **more)
 

@@ -57,7 +57,8 @@ class ScoreWriter(Callback):
     def __init__(self, show: bool = True) -> None:
         self.show = show
         self.rows: list[Row] = []
-        self.started = 0.0
+        self.shown = 0
+        self.started = self.seconds = 0.0
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Apply the leak guard.
@@ -74,7 +75,7 @@ class ScoreWriter(Callback):
                 f"{' and others' if len(leaking) > 5 else ''}. Test it on the fold and the seed that it was trained "
                 f"with; or set --data.init_args.allow_training_frames=true, and the table will say so."
             )
-        self.rows = []
+        self.rows, self.shown = [], 0
         self.started = time.perf_counter()
 
     def on_test_batch_end(  # noqa: D102
@@ -87,22 +88,27 @@ class ScoreWriter(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         module, batch = cast("BgsModule", pl_module), cast("EvaluationBatch", batch)
+        self.shown += len(batch["number"])  # a system that carries state sees frames that are not scored
         key = module.datamodule.frames_of("test").scenes[batch["scene"]].key
         scored = batch["scored"]
         unknown = (batch["truth"][scored] == UNKNOWN).flatten(1).any(1)
         columns = (batch["number"][scored], outputs["counts"], outputs["headline"], unknown)
         self.rows += [Row(key, *row) for row in zip(*(column.tolist() for column in columns), strict=True)]
 
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop the clock after the last frame, before anything is written."""
+        self.seconds = time.perf_counter() - self.started
+
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the files, on one process for all."""
         module = cast("BgsModule", pl_module)
-        seconds = time.perf_counter() - self.started
         counts = module.confusion.by_scene()  # a sum over all processes, and so are the next
         of_draws = [cast("SceneConfusion", metric).by_scene() for metric in module.confusion_of_draws]
         dice = module.dice.by_scene()
         at_thresholds = module.confusion_at_thresholds.by_scene()
         dice_at_thresholds = module.dice_at_thresholds.by_scene()
-        rows = [row for part in gathered(trainer, self.rows) for row in part]
+        parts = gathered(trainer, (self.rows, self.shown))
+        rows = [row for part, _ in parts for row in part]
         if not trainer.is_global_zero:
             return
         data = module.datamodule
@@ -132,7 +138,8 @@ class ScoreWriter(Callback):
                 )
                 for key, of_video in counts.items()
             },
-            frames_per_second=len(rows) / seconds,
+            frames_shown=sum(shown for _, shown in parts),
+            seconds=self.seconds,
             threshold=module.threshold,
             threshold_from=module.threshold_from,
             device=device_name(module.device),

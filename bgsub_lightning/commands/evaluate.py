@@ -131,7 +131,6 @@ def evaluate(
             for each, _ in chosen
             if any(row.headline for row in rows[each.key])
         },
-        frames_per_second=None,
         device="",
         versions={
             "bgsub_lightning": __version__,

@@ -16,8 +16,8 @@ from bgsub_lightning.sampling.leaks import worst
 def merged(results: Sequence[TestResult], name: str) -> TestResult:
     """Unite tests of disjoint videos, such as the folds of a cross-validation, into one result.
 
-    The counts of a video stay what they are, the leakage is the worst, and frames per second are all frames by all
-    time, if known of all. ``fold`` is 0 if there were several, which the protocol names; several checkpoints or devices
+    The counts of a video stay what they are, the leakage is the worst, frames shown and seconds are added up, if known
+    of all. ``fold`` is 0 if there were several, which the protocol names; several checkpoints or devices
     are told with commas between; ``threshold`` is ``None`` if there were several.
 
     Args:
@@ -41,9 +41,7 @@ def merged(results: Sequence[TestResult], name: str) -> TestResult:
                 f"{'were' if len(both) > 1 else 'was'} tested twice. Compare such runs: `report` without --merge."
             )
         videos |= other.videos
-    frames = [sum(video.frames_with_training or video.frames for video in each.videos.values()) for each in results]
-    rates = [each.frames_per_second for each in results if each.frames_per_second]
-    seconds = [count / rate for count, rate in zip(frames, rates, strict=False)]
+    is_timed = all(each.seconds for each in results)
     folds = sorted({each.fold for each in results})
     several = f"folds {', '.join(map(str, folds))}"
     return replace(
@@ -54,7 +52,8 @@ def merged(results: Sequence[TestResult], name: str) -> TestResult:
         leakage=worst(each.leakage for each in results),
         checkpoint=_joined([each.checkpoint for each in results if each.checkpoint]) or None,
         videos=dict(sorted(videos.items())),
-        frames_per_second=sum(frames) / sum(seconds) if len(rates) == len(results) else None,
+        frames_shown=sum(each.frames_shown for each in results) if is_timed else 0,
+        seconds=sum(each.seconds for each in results) if is_timed else 0.0,
         threshold=first.threshold if len({each.threshold for each in results}) == 1 else None,
         threshold_from=first.threshold_from if len({each.threshold_from for each in results}) == 1 else "",
         missing={key: count for each in results for key, count in each.missing.items()},

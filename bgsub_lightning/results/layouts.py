@@ -411,7 +411,7 @@ def speed(
         rows=tuple(rows),
         notes=notes.texts,
         remarks=(
-            "Ours: frames scored per second, loading and counting included.",
+            "Ours: frames shown to the system per second, scored or not, loading and counting included.",
             f"Ours: {AVERAGING_TEXT[averaging]}.",
             *_remarks(series),
         ),

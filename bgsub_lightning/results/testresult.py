@@ -68,8 +68,6 @@ class TestResult:
         leakage: The least honest of the videos'.
         checkpoint: File of the weights; ``None`` for a system without any.
         videos: ``category/name`` → its part.
-        frames_per_second: Frames scored per second, loading and counting included; ``None`` for masks that were made
-            elsewhere.
         device: What it ran on.
         versions: Package → version.
         remark: What a table must say besides.
@@ -78,6 +76,9 @@ class TestResult:
         threshold_from: What chose it, such as ``validation on held-out frames``; empty: the configuration names it.
         missing: ``category/name`` → number of frames that should have been scored and could not; of such a partial
             result a video has no part in ``videos`` if none of its frames could.
+        frames_shown: Number of frames that the system was shown, scored or not, on all processes; 0 for masks that were
+            made elsewhere.
+        seconds: How long that took, loading and counting included; of several tests together, their sum.
     """
 
     __test__ = False  # no test case, whatever pytest thinks of the name
@@ -91,13 +92,19 @@ class TestResult:
     leakage: Leakage
     checkpoint: str | None
     videos: dict[str, VideoResult]
-    frames_per_second: float | None
     device: str
     versions: dict[str, str]
     remark: str = ""
     threshold: float | None = None
     threshold_from: str = ""
     missing: dict[str, int] = field(default_factory=dict)
+    frames_shown: int = 0
+    seconds: float = 0.0
+
+    @property
+    def frames_per_second(self) -> float | None:
+        """Frames shown per second; ``None`` if it was not measured."""
+        return self.frames_shown / self.seconds if self.seconds else None
 
     @property
     def partial(self) -> bool:
@@ -148,7 +155,8 @@ class TestResult:
 
     def save(self, path: Path) -> None:
         """Write the file, under a temporary name first."""
-        content = {"version": VERSION, "counts": COUNTS, **asdict(self), "figures": asdict(self.scores())}
+        derived = {"frames_per_second": self.frames_per_second, "figures": asdict(self.scores())}
+        content = {"version": VERSION, "counts": COUNTS, **asdict(self), **derived}
         if self.training_frames:
             content["figures_with_training"] = asdict(self.scores_with_training())
         with whole_file(path) as partial:
@@ -168,7 +176,8 @@ class TestResult:
                 raise UserError(f"{file}: was written by another version of bgsub_lightning. Run the test again.")
             videos = {key: VideoResult(**video) for key, video in content.pop("videos").items()}
             del content["counts"], content["figures"]
-            content.pop("figures_with_training", None)
+            for derived in ("figures_with_training", "frames_per_second"):
+                content.pop(derived, None)
             return cls(videos=videos, **content)
         except FileNotFoundError:
             raise UserError(f"{file}: there is no such file. Run `test` with --run_dir {path} first.") from None

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import yaml
 
 from bgsub_lightning.cli import main
 from bgsub_lightning.data import Image, ScenesDataModule
+from bgsub_lightning.modules import BgsModule
 from bgsub_lightning.results import TestResult
 from bgsub_lightning.sampling import LabelBudget
 
@@ -144,6 +146,42 @@ def test_a_system_that_carries_state_is_scored_twice_as_well(tmp_path: Path, sub
         assert len(tested) == 4
         assert video["counts"] == counts_by_hand(tmp_path / "run/results", cdnet, key, tested)
         assert video["counts_with_training"] == counts_by_hand(tmp_path / "run/results", cdnet, key, LABELLED)
+
+
+SYSTEMS = {
+    "BmnBsn": {"references": 3, "maps": 4, "channels": 4, "depth": 2},
+    "ClassicalSubtractor": {"method": "KNN"},
+    "ThresholdedDifference": {"background": {"class_path": "bgsub_lightning.backgrounds.PreviousFrame"}},
+}
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_the_speed_is_of_the_frames_that_were_shown(
+    tiny: Path, tmp_path: Path, cdnet: Path, system: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = 0
+    own = BgsModule.test_step
+
+    def counted(module: BgsModule, batch: Any, position: int) -> Any:
+        nonlocal seen
+        seen += len(batch["image"])
+        return own(module, batch, position)
+
+    monkeypatch.setattr(BgsModule, "test_step", counted)
+    content = yaml.safe_load(tiny.read_text())
+    content["model"] = {"class_path": f"bgsub_lightning.modules.{system}", "init_args": SYSTEMS[system]}
+    tiny.write_text(yaml.safe_dump(content))
+    options = ["--config", str(tiny), f"--run_dir={tmp_path / 'run'}"]
+    streams = system != "BmnBsn"
+    assert streams or main(["fit", *options, "--trainer.max_steps=1"]) == 0
+    began = time.perf_counter()
+    assert main(["test", *options]) == 0
+    elapsed = time.perf_counter() - began
+    result = TestResult.load(tmp_path / "run")
+    on_disk = sum(len(list((cdnet / key / "input").iterdir())) for key in KEYS)
+    assert result.frames_shown == seen == (on_disk if streams else len(rows_of(tmp_path / "run")))
+    assert 0 < result.seconds < elapsed
+    assert json.loads((tmp_path / "run/scores.json").read_text())["frames_per_second"] == seen / result.seconds
 
 
 def test_other_frames_than_those_of_the_training_are_refused(

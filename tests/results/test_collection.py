@@ -117,7 +117,7 @@ def test_what_training_has_seen_is_the_worst_and_unknown_is_kept(tmp_path: Path)
 
 
 def test_masks_without_speed_and_partial(tmp_path: Path) -> None:
-    paths = saved(tmp_path, made("masks", frames_per_second=None, missing={"a/x": 3}, leakage="unknown"))
+    paths = saved(tmp_path, made("masks", frames_shown=0, seconds=0, missing={"a/x": 3}, leakage="unknown"))
     (series,) = collect(paths).series
     assert (series.frames_per_second, series.partial) == (None, {"a/x": 3})
 

@@ -13,7 +13,7 @@ from bgsub_lightning.errors import UserError
 from bgsub_lightning.results import TestResult, VideoResult, merged, require_same_frames, spread
 
 
-def result(fold: int, *keys: str, seed: int = 0, frames_per_second: float = 10.0, **more: Any) -> TestResult:
+def result(fold: int, *keys: str, seed: int = 0, **more: Any) -> TestResult:
     """Fold ``fold`` of 3; video i of it has i + 1 true positives and 10 frames."""
     videos = {key: VideoResult([i + 1, 1, 2, 96, 0], 10, "unseen scenes") for i, key in enumerate(keys)}
     whole = TestResult(
@@ -26,15 +26,16 @@ def result(fold: int, *keys: str, seed: int = 0, frames_per_second: float = 10.0
         leakage="unseen scenes",
         checkpoint=f"runs/fold_{fold}/last.ckpt",
         videos=videos,
-        frames_per_second=frames_per_second,
         device="cpu",
         versions={"torch": "2.9"},
+        frames_shown=30,
+        seconds=2.0,
     )
     return replace(whole, **more)
 
 
 def test_folds_are_one_result(tmp_path: Path) -> None:
-    parts = [result(2, "b/x", "a/y"), result(1, "a/x", frames_per_second=2.5), result(3, "c/x")]
+    parts = [result(2, "b/x", "a/y"), result(1, "a/x", frames_shown=7, seconds=0.5), result(3, "c/x")]
     whole = merged(parts, "bmn_bsn")
     assert list(whole.videos) == ["a/x", "a/y", "b/x", "c/x"]
     for part in parts:
@@ -42,7 +43,7 @@ def test_folds_are_one_result(tmp_path: Path) -> None:
     assert (whole.name, whole.system, whole.dataset, whole.seed) == ("bmn_bsn", "BmnBsn", "CDnet2014", 0)
     assert (whole.fold, whole.protocol) == (0, "folds 1, 2, 3 of 3, without PTZ")
     assert whole.checkpoint == "runs/fold_2/last.ckpt, runs/fold_1/last.ckpt, runs/fold_3/last.ckpt"
-    assert whole.frames_per_second == 40 / (2 + 4 + 1)
+    assert whole.frames_per_second == (30 + 7 + 30) / (2 + 0.5 + 2)
     assert (whole.leakage, whole.device, whole.versions) == ("unseen scenes", "cpu", {"torch": "2.9"})
     whole.save(tmp_path / "scores.json")
     assert TestResult.load(tmp_path) == whole
@@ -63,11 +64,9 @@ def test_one_alone_is_itself() -> None:
     assert merged([alone], alone.name) == alone
 
 
-def test_frames_that_were_scored_besides_count_in_the_speed() -> None:
-    first = result(1, "a/x")
-    videos = {key: replace(video, frames_with_training=30) for key, video in first.videos.items()}
-    whole = merged([replace(first, videos=videos), result(2, "b/x")], "both")
-    assert whole.frames_per_second == pytest.approx(40 / (3 + 1))
+def test_a_whole_with_a_part_that_was_not_timed_has_no_speed() -> None:
+    whole = merged([result(1, "a/x", frames_shown=0, seconds=0.0), result(2, "b/x")], "both")
+    assert (whole.frames_shown, whole.seconds, whole.frames_per_second) == (0, 0, None)
 
 
 @pytest.mark.parametrize(

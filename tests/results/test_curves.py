@@ -54,7 +54,6 @@ def result(name: str, **videos: VideoResult) -> TestResult:
         leakage="unseen scenes",
         checkpoint=None,
         videos={key.replace("_", "/"): each for key, each in videos.items()},
-        frames_per_second=10.0,
         device="cpu",
         versions={},
     )

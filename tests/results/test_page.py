@@ -91,10 +91,11 @@ def make_run(
         leakage="unseen scenes",
         checkpoint="/home/someone/secret/place/run/checkpoints/last.ckpt",
         videos=videos,
-        frames_per_second=100 * scales[0],
         device="cpu, 2 threads",
         versions={"torch": "2.6"},
         threshold=0.5,
+        frames_shown=100,
+        seconds=1 / scales[0],
     )
     replace(result, **changes).save(run / "scores.json")  # type: ignore[arg-type]
     log = run / "csv/version_0/metrics.csv"

@@ -55,7 +55,6 @@ def result(name: str, videos: dict[str, VideoResult]) -> TestResult:
         leakage="unseen scenes",
         checkpoint=None,
         videos=videos,
-        frames_per_second=10.0,
         device="cpu",
         versions={},
         threshold=0.5,
