@@ -27,6 +27,8 @@ class Protocol(ABC):
         val_frames: Number of validation frames, spread evenly over the scenes; 0 takes all that are held out.
         val_fraction: Fraction in [0, 1) of each scene's training frames to hold out for validation, by seed, instead
             of whole scenes.
+        validate: Categories, or patterns of ``category/video``, of training scenes to hold out for validation, by name;
+            neither ``val_scenes`` nor ``val_fraction`` then.
     """
 
     scores_training_frames: ClassVar[bool] = False
@@ -34,7 +36,9 @@ class Protocol(ABC):
     pastes_objects: ClassVar[bool] = False
     """Whether objects are pasted into the training frames of scenes whose training part has no foreground."""
 
-    def __init__(self, val_scenes: int = 0, val_frames: int = 96, val_fraction: float = 0.0) -> None:
+    def __init__(
+        self, val_scenes: int = 0, val_frames: int = 96, val_fraction: float = 0.0, validate: Sequence[str] = ()
+    ) -> None:
         if val_scenes < 0 or val_frames < 0:
             raise UserError(f"{OPTION}: val_scenes and val_frames cannot be negative ({val_scenes}, {val_frames}).")
         if not 0 <= val_fraction < 1:
@@ -44,6 +48,12 @@ class Protocol(ABC):
                 f"{OPTION}: val_scenes ({val_scenes}) holds out whole scenes, val_fraction ({val_fraction}) frames of "
                 f"each. Set one of them to 0."
             )
+        if validate and (val_scenes or val_fraction):
+            raise UserError(
+                f"{OPTION}.validate: names the scenes of validation; got val_scenes={val_scenes} and "
+                f"val_fraction={val_fraction} as well. Set both to 0, or validate to []."
+            )
+        self.validate = tuple(validate)
         self.val_scenes = val_scenes
         self.val_frames = val_frames
         self.val_fraction = val_fraction
@@ -84,8 +94,11 @@ class Protocol(ABC):
             seed: Seed of the choice.
 
         Raises:
-            UserError: If no scene would be left to train on.
+            UserError: If no scene would be left to train on, or a pattern of ``validate`` matches no training scene.
         """
+        if self.validate:
+            held_out = {*select([scene.key for scene in train.scenes], self.validate, f"{OPTION}.validate")}
+            return FrameSet.of((scene, numbers) for scene, numbers in train if scene.key in held_out), "held-out scenes"
         if self.val_fraction:
             parts = ((scene, _part(scene, numbers, self.val_fraction, seed)) for scene, numbers in train)
             return FrameSet.of(parts), "held-out frames"
@@ -106,40 +119,63 @@ class SceneWise(Protocol):
 
     With 3 folds and without PTZ it is the protocol of BMN-BSN (section 4.1); the lists of that paper are not published,
     so this project's are used. With 4 folds and nothing excluded it is that of BSUV-Net 2.0, by its published lists.
+    Folds of one scene each, ``[[baseline/highway], [baseline/pedestrians]]``, leave one scene out in turn.
 
     Args:
-        folds: Number of folds.
-        exclude: Categories, or patterns of ``category/video``, that take no part.
+        folds: Number of folds, or the scenes of each: categories, or patterns of ``category/video``.
+        exclude: Categories or patterns that take no part.
+        train: Those that every fold trains on and none tests, as rendered scenes beside real ones.
         val_scenes: See :class:`Protocol`.
         val_frames: See :class:`Protocol`.
         val_fraction: See :class:`Protocol`.
+        validate: See :class:`Protocol`; these are tested by no fold either.
     """
 
     def __init__(
         self,
-        folds: int = 3,
+        folds: int | Sequence[Sequence[str]] = 3,
         exclude: Sequence[str] = ("PTZ",),
+        train: Sequence[str] = (),
         val_scenes: int = 0,
         val_frames: int = 96,
         val_fraction: float = 0.0,
+        validate: Sequence[str] = (),
     ) -> None:
-        super().__init__(val_scenes, val_frames, val_fraction)
-        if folds < 2:
-            raise UserError(f"{OPTION}.folds: cross-validation needs at least 2 folds, got {folds}.")
-        self.folds = folds
+        super().__init__(val_scenes, val_frames, val_fraction, validate)
+        self.lists = None if isinstance(folds, int) else [tuple(patterns) for patterns in folds]
+        self.folds = folds if isinstance(folds, int) else len(folds)
+        if self.folds < 2:
+            raise UserError(f"{OPTION}.folds: must be at least 2; got {folds}.")
         self.exclude = tuple(exclude)
+        self.train = tuple(train)
 
     def describe(self, fold: int) -> str:  # noqa: D102
-        return f"fold {fold} of {self.folds}" + (f", without {', '.join(self.exclude)}" if self.exclude else "")
+        tested = f" ({', '.join(self.lists[fold - 1])})" if self.lists and 1 <= fold <= self.folds else ""
+        return f"fold {fold} of {self.folds}{tested}" + (f", without {', '.join(self.exclude)}" if self.exclude else "")
 
     def assign(  # noqa: D102
         self, scenes: Sequence[Scene], fold: int, seed: int
     ) -> tuple[FrameSet, FrameSet, tuple[Scene, ...]]:
         if not 1 <= fold <= self.folds:
-            raise UserError(f"data.init_args.fold: {fold} is not among the folds 1 to {self.folds}.")
+            raise UserError(f"data.init_args.fold: must be between 1 and {self.folds}; got {fold}.")
         left = left_after(self.exclude, scenes)
-        folds = scene_folds({scene.key: len(scene.masks) for scene in left}, self.folds)
-        return _by_scene(left, {key for key, of_scene in folds.items() if of_scene == fold})
+        keys = [scene.key for scene in left]
+        always = {*select(keys, self.train, f"{OPTION}.train"), *select(keys, self.validate, f"{OPTION}.validate")}
+        folds = self._folds([scene for scene in left if scene.key not in always])
+        taking_part = [scene for scene in left if scene.key in folds or scene.key in always]
+        return _by_scene(taking_part, {key for key, of_scene in folds.items() if of_scene == fold})
+
+    def _folds(self, scenes: Sequence[Scene]) -> dict[str, int]:
+        """Return the fold of each scene that is dealt to one."""
+        if self.lists is None:
+            return scene_folds({scene.key: len(scene.masks) for scene in scenes}, self.folds)
+        folds: dict[str, int] = {}
+        for fold, patterns in enumerate(self.lists, 1):
+            for key in select([scene.key for scene in scenes], patterns, f"{OPTION}.folds"):
+                if key in folds:
+                    raise UserError(f"{OPTION}.folds: {key} is in fold {folds[key]} and in fold {fold}. Name it once.")
+                folds[key] = fold
+        return folds
 
 
 class Subset(Protocol):
@@ -149,7 +185,7 @@ class Subset(Protocol):
         train: Categories, or patterns of ``category/video``, whose labelled frames are trained on; none are needed to
             test or predict with a checkpoint.
         test: Those whose labelled frames are tested, and that are predicted.
-        validate: Those whose labelled frames validate, whole scenes held out by name; none of the three below then.
+        validate: Those whose labelled frames validate; see :class:`Protocol`.
         val_scenes: See :class:`Protocol`.
         val_frames: See :class:`Protocol`.
         val_fraction: See :class:`Protocol`.
@@ -164,15 +200,9 @@ class Subset(Protocol):
         val_frames: int = 96,
         val_fraction: float = 0.0,
     ) -> None:
-        super().__init__(val_scenes, val_frames, val_fraction)
-        if validate and (val_scenes or val_fraction):
-            raise UserError(
-                f"{OPTION}.validate: names the scenes of validation; got val_scenes={val_scenes} and "
-                f"val_fraction={val_fraction} as well. Set both to 0, or validate to []."
-            )
+        super().__init__(val_scenes, val_frames, val_fraction, validate)
         self.train = tuple(train)
         self.test = tuple(test)
-        self.validate = tuple(validate)
 
     def describe(self, fold: int) -> str:  # noqa: D102
         train, test = ("all" if named == ("*",) else ", ".join(named) or "none" for named in (self.train, self.test))
@@ -195,12 +225,6 @@ class Subset(Protocol):
         taking_part = [scene for scene in scenes if scene.key in {*train, *test}]
         require_sound(taking_part)
         return _by_scene(taking_part, set(test))
-
-    def hold_out(self, train: FrameSet, seed: int) -> tuple[FrameSet, ValidationKind]:  # noqa: D102
-        if not self.validate:
-            return super().hold_out(train, seed)
-        held_out = {*select([scene.key for scene in train.scenes], self.validate, f"{OPTION}.validate")}
-        return FrameSet.of((scene, numbers) for scene, numbers in train if scene.key in held_out), "held-out scenes"
 
 
 class FirstHalf(Protocol):

@@ -5,6 +5,7 @@ dataset's layout.
 """
 
 from bgsub_lightning.scenes.cdnet2014 import CDnet2014
+from bgsub_lightning.scenes.joined import Joined
 from bgsub_lightning.scenes.lasiesta import LASIESTA
 from bgsub_lightning.scenes.limu import LIMU
 from bgsub_lightning.scenes.patterns import SequenceReader
@@ -18,6 +19,7 @@ __all__ = [
     "LIMU",
     "SBI2015",
     "CDnet2014",
+    "Joined",
     "Problem",
     "Reader",
     "Rendered",

@@ -10,7 +10,6 @@ import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -36,7 +35,7 @@ class CDnet2014(Reader):
     root_variable = "CDNET2014_ROOT"
     homepage = "http://changedetection.net (Downloads → 2014 dataset); unpack it and name the folder `dataset`."
     layout = "FOLDER/baseline/highway/{input/in%06d.jpg, groundtruth/gt%06d.png, ROI.bmp, temporalROI.txt}"
-    categories: ClassVar[tuple[str, ...]] = (
+    categories: tuple[str, ...] = (
         "PTZ",
         "badWeather",
         "baseline",

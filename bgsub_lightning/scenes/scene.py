@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.scenes.labels import MaskCode
@@ -138,13 +138,13 @@ def select(keys: Sequence[str], patterns: Iterable[str], option: str, known: Ite
 class Reader(ABC):
     """Reads the scenes of one dataset."""
 
-    name: ClassVar[str]
-    root_variable: ClassVar[str]
+    name: str
+    root_variable: str
     """The environment variable that names the dataset's folder where the configuration does not."""
-    homepage: ClassVar[str]
-    layout: ClassVar[str]
+    homepage: str
+    layout: str
     """How the files lie, in a line."""
-    categories: ClassVar[tuple[str, ...]]
+    categories: tuple[str, ...]
     """The categories of the published dataset."""
 
     def locate(self, root: Path | None) -> Path:

@@ -134,6 +134,29 @@ def test_four_folds_are_bsuv_nets(scenes: list[Scene]) -> None:
     assert keys(split.test) == ["PTZ/zoomInZoomOut", "baseline/office"]
 
 
+@pytest.mark.parametrize("fold", [1, 2, 3])
+def test_folds_by_name_leave_each_of_them_out_in_turn(scenes: list[Scene], fold: int) -> None:
+    folds = [["mine/a"], ["mine/b", "thermal"], ["baseline/office"]]
+    protocol = SceneWise(folds, train=["shadow"], validate=["PTZ"], exclude=["mine/c"], val_frames=0)
+    split = protocol.split(scenes, fold, 0)
+    tested = [["mine/a"], ["mine/b", "thermal/park"], ["baseline/office"]]
+    assert keys(split.test) == tested[fold - 1]
+    others = [key for named in tested if named != tested[fold - 1] for key in named]
+    assert sorted(keys(split.train)) == sorted([*others, "shadow/bungalows"])
+    assert (keys(split.validation), split.validation_kind) == (["PTZ/zoomInZoomOut"], "held-out scenes")
+    assert protocol.describe(fold).startswith(f"fold {fold} of 3 ({', '.join(folds[fold - 1])})")
+
+
+def test_scenes_that_every_fold_trains_on_change_no_fold(scenes: list[Scene]) -> None:
+    mine = ["mine/a", "mine/b", "mine/c"]
+    for fold in (1, 2, 3):
+        alone = SceneWise(exclude=["PTZ", "mine"]).split(scenes, fold, 0)
+        beside = SceneWise(train=mine[:2], validate=mine[2:], val_frames=0).split(scenes, fold, 0)
+        assert beside.test == alone.test
+        assert sorted(keys(beside.train)) == sorted([*keys(alone.train), *mine[:2]])
+        assert keys(beside.validation) == mine[2:]
+
+
 def test_excluding_a_category_that_is_not_there_is_fine(make_scene: Callable[..., Scene]) -> None:
     scenes = [make_scene(key) for key in ("baseline/highway", "baseline/office")]
     assert keys(SceneWise(exclude=["PTZ", "thermal"]).split(scenes, 1, 0).test) == ["baseline/highway"]
@@ -195,7 +218,9 @@ def test_subset_holds_out_scenes_by_name(scenes: list[Scene]) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: SceneWise(folds=1), r"protocol\.init_args\.folds: .* at least 2 folds, got 1"),
+        (lambda: SceneWise(folds=1), r"protocol\.init_args\.folds: .* got 1"),
+        (lambda: SceneWise(folds=[["mine"]]), r"protocol\.init_args\.folds: .* got \[\['mine'\]\]"),
+        (lambda: SceneWise(validate=["mine"], val_scenes=1), r"protocol\.init_args\.validate: .*val_scenes=1"),
         (lambda: SceneWise(val_scenes=-1), r"protocol\.init_args: val_scenes and val_frames .* \(-1, 96\)"),
         (lambda: Subset([], [], val_frames=-3), r"protocol\.init_args: val_scenes and val_frames .* \(0, -3\)"),
         (lambda: SceneWise(val_fraction=1), r"protocol\.init_args\.val_fraction: a fraction in \[0, 1\) .* got 1"),
@@ -213,9 +238,13 @@ def test_impossible_settings_are_refused(make: Callable[[], Protocol], message: 
 @pytest.mark.parametrize(
     ("protocol", "fold", "message"),
     [
-        (SceneWise(), 0, r"data\.init_args\.fold: 0 is not among the folds 1 to 3"),
-        (SceneWise(), 4, r"data\.init_args\.fold: 4 is not among the folds 1 to 3"),
+        (SceneWise(), 0, r"data\.init_args\.fold: .*3; got 0"),
+        (SceneWise(), 4, r"data\.init_args\.fold: .*3; got 4"),
         (SceneWise(exclude=["PZT"]), 1, r"protocol\.init_args\.exclude: 'PZT' is no video .*Did you mean PTZ"),
+        (SceneWise(folds=[["mine"], ["mnie/c"]]), 1, r"protocol\.init_args\.folds: 'mnie/c'"),
+        (SceneWise(folds=[["mine"], ["mine/c"]]), 1, r"protocol\.init_args\.folds: mine/c .*fold 1 .*fold 2"),
+        (SceneWise(train=["shadw"]), 1, r"protocol\.init_args\.train: 'shadw'"),
+        (SceneWise(validate=["shadw"]), 1, r"protocol\.init_args\.validate: 'shadw'"),
         (SceneWise(val_scenes=5), 1, r"protocol\.init_args\.val_scenes: 5 scenes .* of 5 in training"),
         (Subset(["basline"], ["mine"]), 1, r"protocol\.init_args\.train: 'basline' .*Did you mean baseline"),
         (Subset(["baseline"], ["mine/z*"]), 1, r"protocol\.init_args\.test: 'mine/z\*' is no video"),
