@@ -85,6 +85,7 @@ def run_command(name: str, function: Callable[..., None], options: Sequence[str]
     """
     from jsonargparse import auto_cli
 
+    from bgsub_lightning.commands.includes import files_first
     from bgsub_lightning.commands.parser import CommandParser
 
     parameters = inspect.signature(function).parameters
@@ -92,7 +93,7 @@ def run_command(name: str, function: Callable[..., None], options: Sequence[str]
     flags = {f"--{parameter.name}" for parameter in parameters.values() if parameter.annotation in (bool, "bool")}
     pairs = zip(options, [*options[1:], "-"], strict=False)
     rest = [f"{option}=true" if option in flags and after.startswith("-") else option for option, after in pairs]
-    rest = rest[len(words) :]
+    rest = files_first(rest[len(words) :])
     if words:
         parameter = next(iter(parameters.values()))
         value = json.dumps(words) if str(parameter.annotation).startswith("list") else " ".join(words)

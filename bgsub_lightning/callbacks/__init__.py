@@ -14,6 +14,7 @@ from bgsub_lightning.callbacks.checkpoints import (
 from bgsub_lightning.callbacks.compiled import Compile
 from bgsub_lightning.callbacks.gallery import Gallery
 from bgsub_lightning.callbacks.masks import MaskWriter
+from bgsub_lightning.callbacks.optimisers import ConfiguredOptimisers
 from bgsub_lightning.callbacks.pictures import Pictures
 from bgsub_lightning.callbacks.processes import BatchNormSync
 from bgsub_lightning.callbacks.progress import ProgressBar
@@ -25,6 +26,7 @@ __all__ = [
     "BatchNormSync",
     "BestCheckpoint",
     "Compile",
+    "ConfiguredOptimisers",
     "EarlyStopping",
     "FinishedMarker",
     "Gallery",

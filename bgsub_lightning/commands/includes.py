@@ -7,6 +7,7 @@ reads that key as well, but checks each file alone, where an argument without it
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,13 @@ from bgsub_lightning.errors import UserError
 CAMPAIGN = "campaign"
 """The key of an experiment's members, which is read by the command of that name alone."""
 
+_FILE = {"--config", "-c"}
+
 
 def expand(options: Sequence[str]) -> tuple[list[str], str | None]:
-    """Replace each ``--config FILE`` whose file includes others by one configuration.
+    """Replace each ``--config FILE`` whose file includes others by one configuration, and put files first.
 
-    Of several files each changes single values of those before it.
+    Of several files each changes single values of those before it. An option beats a file wherever it stands.
 
     Args:
         options: Options of a command.
@@ -36,10 +39,10 @@ def expand(options: Sequence[str]) -> tuple[list[str], str | None]:
     """
     expanded: list[str] = []
     names: list[str] = []
-    rest = iter(options)
+    rest = iter(files_first(options))
     for option in rest:
         key, equals, value = option.partition("=")
-        if key not in {"--config", "-c"}:
+        if key not in _FILE:
             expanded.append(option)
             continue
         file = Path(value if equals else next(rest, ""))
@@ -51,6 +54,24 @@ def expand(options: Sequence[str]) -> tuple[list[str], str | None]:
         expanded += ["--config", str(file) if is_plain else yaml.safe_dump(merged(file))]
         names.append(file.stem)
     return expanded, "_".join(names) or None
+
+
+def files_first(options: Sequence[str]) -> list[str]:
+    """Put configuration files before all other options, which the parser would let a later file overwrite.
+
+    Example:
+        >>> files_first(["--every=3", "--config", "a.yaml", "--pool", "9"])
+        ['--config', 'a.yaml', '--every=3', '--pool', '9']
+    """
+    files: list[str] = []
+    others: list[str] = []
+    rest = iter(options)
+    for option in rest:
+        if option in _FILE:
+            files += [option, *itertools.islice(rest, 1)]
+        else:
+            (files if option.partition("=")[0] in _FILE else others).append(option)
+    return files + others
 
 
 def merged(file: Path) -> dict[str, Any]:

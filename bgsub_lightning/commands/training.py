@@ -8,14 +8,16 @@ import os
 import platform
 import pydoc
 import shlex
+import shutil
 import signal
 import uuid
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import yaml
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
@@ -36,6 +38,7 @@ from bgsub_lightning.callbacks import (
     BatchNormSync,
     BestCheckpoint,
     Compile,
+    ConfiguredOptimisers,
     EarlyStopping,
     FinishedMarker,
     Gallery,
@@ -59,6 +62,7 @@ from bgsub_lightning.files import whole_file
 from bgsub_lightning.memory import keep_freed_memory
 from bgsub_lightning.modules import BgsModule
 from bgsub_lightning.networks import damage
+from bgsub_lightning.networks.weights import read_checkpoint
 from bgsub_lightning.provenance import describe_system, device_name, source_tree, versions
 
 
@@ -121,11 +125,36 @@ _EXPECTED_WARNINGS = (
 
 
 class SaveConfig(SaveConfigCallback):
-    """Saves the whole configuration in the run directory: ``config.yaml`` of a fit, ``test.yaml`` of a test."""
+    """Saves the whole configuration in the run directory: ``config.yaml`` of a fit, ``test.yaml`` of a test.
+
+    It does so when the first batch is about to come, and not before: a start that is refused, whose checkpoint does not
+    fit or whose data are missing, leaves the record of the run as it was.
+
+    Args:
+        arguments: Lightning's.
+        on_start: Is called at that time, in each process.
+        settings: Lightning's.
+    """
+
+    def __init__(self, *arguments: Any, on_start: Callable[[], None] = lambda: None, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self._on_start = on_start
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Wait."""
+
+    def _record(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.already_saved:
+            return
+        self.already_saved = True
+        self._on_start()
+        if trainer.is_global_zero:
+            self.save_config(trainer, pl_module, cast("TrainerFn", trainer.state.fn).value)
+
+    on_sanity_check_start = on_train_start = on_validation_start = on_test_start = on_predict_start = _record
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: D102
-        command = TrainerFn(stage).value  # Lightning gives the member of the enumeration, whose name Python would print
-        path = Path(trainer.default_root_dir) / ("config.yaml" if command == "fit" else f"{command}.yaml")
+        path = Path(trainer.default_root_dir) / ("config.yaml" if stage == "fit" else f"{stage}.yaml")
         path.parent.mkdir(parents=True, exist_ok=True)
         config = self.config.clone()
         config.ckpt_path = None  # where this start began from is no part of the experiment
@@ -151,7 +180,15 @@ class TrainingCLI(LightningCLI):
 
     def __init__(self, *arguments: Any, command: Sequence[str], **settings: Any) -> None:
         self.command = command
-        super().__init__(*arguments, **settings)
+        self._made: list[Path] = []
+        self._has_begun = False
+        self._wandb_id = ""
+        try:
+            super().__init__(*arguments, **settings)
+        except BaseException:
+            if not self._has_begun:
+                self._remove_run_dir()
+            raise
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:  # noqa: D102
         parser.add_argument(
@@ -237,6 +274,7 @@ class TrainingCLI(LightningCLI):
             self._require_free_or_resumed()
         path = self._checkpoint(self._given.ckpt_path)
         self._given.ckpt_path = path and str(path)
+        self._recorded()  # a damaged one is refused now
         self._make_run_dir()
         if self.subcommand == "test":
             self._given.verbose = False  # the table is ours
@@ -289,13 +327,12 @@ class TrainingCLI(LightningCLI):
             if cause is None:
                 raise
             raise cause from None
-        if self.trainer.is_global_zero and not self._given.trainer.fast_dev_run:
-            self._note_start()
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Make the trainer, with the run directory and the loggers of ours where the configuration names none."""
         if self._given.trainer.logger is None:
             kwargs["logger"] = False if self._given.trainer.fast_dev_run else self._loggers()
+        self.save_config_kwargs = {**self.save_config_kwargs, "on_start": self._begin}
         if self._given.trainer.plugins is None:
             synchronised = [BatchNormSync()] if self._given.trainer.sync_batchnorm else []
             kwargs["plugins"] = [AtomicCheckpointIO(), *self._environment(), *synchronised]
@@ -328,13 +365,21 @@ class TrainingCLI(LightningCLI):
         return [LightningEnvironment()]
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
+        if self.subcommand == "fit":
+            callbacks = [*callbacks, ConfiguredOptimisers()]
         if config["enable_progress_bar"] is not False:
             callbacks = [ProgressBar(), *callbacks]  # the first, so that it has ended when others print
         return super()._instantiate_trainer(config, callbacks)
 
     def before_fit(self) -> None:
-        """Say what is about to be trained, and note in the logs what validation looks at."""
+        """Say what is about to be trained, and note in the logs what validation looks at.
+
+        Raises:
+            UserError: If the checkpoint is of another network: before the loggers begin, who write to the run.
+        """
         split = self.datamodule.split
+        if self._given.ckpt_path:
+            self.model.on_load_checkpoint(read_checkpoint(Path(self._given.ckpt_path)))
         for logger in self.trainer.loggers:
             logger.log_hyperparams({"validation": split.validation_kind})
             if isinstance(logger, WandbLogger):  # its summary keeps the best validation, and of all else the last
@@ -395,6 +440,7 @@ class TrainingCLI(LightningCLI):
         return loggers
 
     def _make_run_dir(self) -> None:
+        self._made = [folder for folder in (self.run_dir, *self.run_dir.parents) if not folder.exists()]  # it first
         try:
             self.run_dir.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -403,6 +449,14 @@ class TrainingCLI(LightningCLI):
             ) from error
         if not os.access(self.run_dir, os.W_OK | os.X_OK):
             raise UserError(f"--run_dir: {self.run_dir}: cannot be written to. Name another folder.")
+
+    def _remove_run_dir(self) -> None:
+        """Remove what a start that came to nothing has made, unless W&B is at work in there."""
+        if self._made and not (self._made[0] / "wandb").exists():
+            shutil.rmtree(self._made[0], ignore_errors=True)
+        with suppress(OSError):  # another run is in it
+            for folder in self._made[1:]:
+                folder.rmdir()
 
     @property
     def _record(self) -> Path:
@@ -427,15 +481,17 @@ class TrainingCLI(LightningCLI):
         """Return the run's id at W&B, the same each time the run is continued; an agent tells its runs' ids."""
         if getattr(rank_zero_only, "rank", 0):
             return ""  # of a logger that writes nothing
-        recorded = self._recorded()
-        if "wandb_id" not in recorded:
-            recorded = {"wandb_id": os.environ.get("WANDB_RUN_ID") or uuid.uuid4().hex[:8], **recorded}
-            self._write_record(recorded)
-        return str(recorded["wandb_id"])
+        self._wandb_id = self._recorded().get("wandb_id") or os.environ.get("WANDB_RUN_ID") or uuid.uuid4().hex[:8]
+        return str(self._wandb_id)
 
-    def _note_start(self) -> None:
-        """Add to ``run.json`` what this start of the run was made with."""
-        recorded = self._recorded()
+    def _begin(self) -> None:
+        """Add to ``run.json`` what this start of the run was made with, when it has come to its first batch."""
+        self._has_begun = True
+        if not self.trainer.is_global_zero:
+            return
+        if self.subcommand == "fit":
+            (self.run_dir / "finished.json").unlink(missing_ok=True)
+        recorded = ({"wandb_id": self._wandb_id} if self._wandb_id else {}) | self._recorded()
         start = {
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
             "command": shlex.join(["python", "-m", "bgsub_lightning", *self.command]),
@@ -461,7 +517,6 @@ class TrainingCLI(LightningCLI):
                 return
             done = json.loads(finished.read_text())
             if self._goes_beyond(**done):
-                finished.unlink(missing_ok=True)  # another process may have been faster
                 return
             console.print(f"{self.run_dir}: this run is finished; there is nothing to do.")
             raise SystemExit(0)

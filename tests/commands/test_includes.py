@@ -59,13 +59,13 @@ def test_deeper_keys_of_that_name_are_values(folder: Path) -> None:
     assert merged(top)["model"]["init_args"] == {"a": 1, "b": 2, "config": "x.yaml"}
 
 
-def test_command_line_is_left_alone_but_for_includes(folder: Path) -> None:
+def test_files_come_first_and_others_are_included(folder: Path) -> None:
     top = write(folder / "top.yaml", config="base.yaml")
     plain = folder / "base.yaml"
     options, name = expand(["--x=1", "--config", str(plain), f"--config={top}", "--y", "2"])
-    assert options[:4] == ["--x=1", "--config", str(plain), "--config"]
-    assert yaml.safe_load(options[4]) == merged(top)
-    assert options[5:] == ["--y", "2"]
+    assert options[:3] == ["--config", str(plain), "--config"]
+    assert yaml.safe_load(options[3]) == merged(top)
+    assert options[4:] == ["--x=1", "--y", "2"]
     assert name == "base_top"
     assert expand(["--x=1"]) == (["--x=1"], None)
 
