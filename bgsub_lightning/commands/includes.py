@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from bgsub_lightning.errors import UserError
+from bgsub_lightning.records import read_yaml
 
 CAMPAIGN = "campaign"
 """The key of an experiment's members, which is read by the command of that name alone."""
@@ -120,11 +121,9 @@ def _resolved(content: dict[str, Any], file: Path, including: tuple[Path, ...], 
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(file.read_text())
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read ({error.strerror}).") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"{file}: is no YAML: {error}") from error
+        content = read_yaml(file)
+    except FileNotFoundError:
+        raise UserError(f"{file}: there is no such file.") from None
     if not isinstance(content, dict):
         raise UserError(f"{file}: must hold keys and values, such as `model:` and `data:`.")
     return content

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from jsonargparse import ArgumentParser
+import yaml
+from jsonargparse import ArgumentParser, get_loader, set_loader
 from lightning.pytorch.cli import LightningArgumentParser
 
 from bgsub_lightning.errors import UserError
+from bgsub_lightning.records import check_yaml
 
 _NOISE = (
     *("Does not validate against", "Subtypes:", "Errors:", "Expected a <class 'NoneType'>", "Given value type"),
@@ -22,6 +24,19 @@ _GIVEN = re.compile(r"Given value: (.*)$")
 _CLASS = re.compile(r"Expected a dot import path string: (.*)$")
 _FILE = re.compile(r"Expected a path but .* either not accessible or invalid$")  # a class may be told by a file as well
 _KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
+
+
+def _load(text: str) -> Any:
+    """Read YAML of the command line as jsonargparse does, within the bounds of our own."""
+    check_yaml(text, "YAML")
+    try:
+        return _load_yaml(text)
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:  # a value that does not fit its tag
+        raise yaml.YAMLError(str(error)) from error
+
+
+_load_yaml = get_loader("yaml")
+set_loader("yaml", _load, exceptions=(yaml.YAMLError,))
 
 
 class _Plain(ArgumentParser):

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import yaml
 
 from bgsub_lightning.commands.members import option_text, safe_name
 from bgsub_lightning.errors import UserError
+from bgsub_lightning.records import read_yaml
 
 TEMPLATE = (
     "${env}",
@@ -328,11 +328,9 @@ def hint(name: str, known: Sequence[str] | set[str] | Mapping[str, Any]) -> str:
 
 def _content(file: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(file.read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: cannot be read ({getattr(error, 'strerror', error)}).") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"{file}: is no YAML: {error}") from error
+        content = read_yaml(file)
+    except FileNotFoundError:
+        raise UserError(f"{file}: there is no such file.") from None
     if not isinstance(content, dict) or "method" not in content:
         raise UserError(
             f"{file}: is no sweep file, which has the keys method, metric, parameters and command. Examples are in "

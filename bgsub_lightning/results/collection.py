@@ -11,11 +11,10 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.metrics import Scores
 from bgsub_lightning.metrics.scenes import Averaging
+from bgsub_lightning.records import read_yaml
 from bgsub_lightning.results.combining import merged
 from bgsub_lightning.results.testresult import TestResult
 from bgsub_lightning.sampling import Leakage
@@ -335,12 +334,10 @@ def _settings(result: TestResult, folder: Path) -> dict[str, str]:
 
 
 def _configuration(file: Path) -> dict[str, Any]:
-    if not file.is_file():
-        return {}
     try:
-        content = yaml.safe_load(file.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise UserError(f"{file}: cannot be read ({error}). Remove it or repair it.") from error
+        content = read_yaml(file)
+    except FileNotFoundError:
+        return {}
     return content if isinstance(content, dict) else {}
 
 

@@ -1,0 +1,59 @@
+"""The one check that a number of an option lies in its range."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from bgsub_lightning.errors import UserError
+
+
+def check_range(
+    section: str,
+    *,
+    least: float | None = None,
+    above: float | None = None,
+    most: float | None = None,
+    below: float | None = None,
+    **values: Any,
+) -> None:
+    """Check that numbers lie in a range; infinities and NaN lie in none.
+
+    Args:
+        section: What comes before a name in messages: ``model.init_args.``, ``--``, or nothing.
+        least: The smallest value.
+        above: What values must be larger than.
+        most: The largest value.
+        below: What values must be smaller than.
+        values: Name → a number, or several; ``None`` is an option that was left out.
+
+    Raises:
+        UserError: If one does not. It names the option, the range and the value.
+
+    Example:
+        >>> check_range("--", least=1, frames=0)
+        Traceback (most recent call last):
+        bgsub_lightning.errors.UserError: --frames: must be at least 1; got 0.
+    """
+    for name, value in values.items():
+        for number in value if isinstance(value, Iterable) else (value,):
+            if number is None:
+                continue
+            is_inside = (
+                math.isfinite(number)
+                and (least is None or number >= least)
+                and (above is None or number > above)
+                and (most is None or number <= most)
+                and (below is None or number < below)
+            )
+            if not is_inside:
+                raise UserError(f"{section}{name}: must be {_words(least, above, most, below)}; got {number}.")
+
+
+def _words(least: float | None, above: float | None, most: float | None, below: float | None) -> str:
+    if least is not None and most is not None:
+        return f"from {least:,} to {most:,}"
+    lower = f"at least {least:,}" if least is not None else f"above {above:,}" if above is not None else ""
+    upper = f"at most {most:,}" if most is not None else f"below {below:,}" if below is not None else ""
+    return " and ".join(part for part in (lower, upper) if part) or "finite"

@@ -1,0 +1,34 @@
+"""Numbers of options lie in their ranges."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from bgsub_lightning.errors import UserError
+from bgsub_lightning.ranges import check_range
+
+
+@pytest.mark.parametrize(
+    ("bounds", "inside", "outside"),
+    [
+        ({"least": 1}, [1, 10**30], [0, -1]),
+        ({"above": 0}, [1e-300], [0, -1e-9]),
+        ({"least": 0, "most": 1}, [0, 0.5, 1], [-0.1, 1.1]),
+        ({"least": 0, "below": 1}, [0, 0.99], [1]),
+        ({"above": 1, "below": 2}, [1.5], [1, 2]),
+        ({"most": 3}, [-5, 3], [4]),
+        ({}, [-1e300, 0], []),
+    ],
+)
+def test_numbers_lie_in_their_range(bounds: dict[str, Any], inside: list[float], outside: list[float]) -> None:
+    check_range("", **bounds, x=inside, y=None)
+    for value in inside:
+        check_range("", **bounds, x=value)
+    for value in (*outside, math.nan, math.inf, -math.inf):
+        with pytest.raises(UserError, match=rf"^--x: must be .*; got {value}\.$"):
+            check_range("--", **bounds, x=value)
+        with pytest.raises(UserError, match=rf"^--x: must be .*; got {value}\.$"):
+            check_range("--", **bounds, x=[*inside, value])
