@@ -11,13 +11,14 @@ import stat
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import yaml
 
 from bgsub_lightning.errors import UserError
 
 T = TypeVar("T")
+Extra = Literal["forbid", "ignore"]
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -54,30 +55,31 @@ def read_text(file: Path) -> str:
         raise UserError(f"{file}: is not UTF-8; got {got!r} at byte {error.start:,}. Save it as UTF-8.") from error
 
 
-def read_json(file: Path, schema: type[T], fix: str) -> T:
+def read_json(file: Path, schema: type[T], fix: str, extra: Extra = "forbid") -> T:
     """Read a JSON file into a type.
 
     Args:
         file: The file.
         schema: The type: a dataclass, a ``TypedDict``, ``dict[str, int]``, or whatever pydantic can check. Nothing is
-            converted, and a key that a class does not have is refused.
+            converted.
         fix: How the user can mend a file that does not fit, as a sentence.
+        extra: Whether keys that a class does not have are refused or passed over.
 
     Raises:
         FileNotFoundError: If there is none.
         UserError: If it cannot be read, is no JSON, or does not fit. It names the key and the value.
     """
-    return parse_json(read_text(file), schema, str(file), fix)
+    return parse_json(read_text(file), schema, str(file), fix, extra)
 
 
-def parse_json(text: str | bytes, schema: type[T], source: str, fix: str) -> T:
+def parse_json(text: str | bytes, schema: type[T], source: str, fix: str, extra: Extra = "forbid") -> T:
     """Read JSON into a type; see :func:`read_json`.
 
     Raises:
         UserError: If it is no JSON, or does not fit. It names the key and the value.
     """
     adapter = _adapter(cast("Any", schema))
-    return cast("T", _fitted(lambda: adapter.validate_json(text, strict=True, extra="forbid"), source, fix))
+    return cast("T", _fitted(lambda: adapter.validate_json(text, strict=True, extra=extra), source, fix))
 
 
 def fit_record(content: Any, schema: type[T], source: str, fix: str) -> T:
@@ -186,7 +188,8 @@ def _fitted(validate: Callable[[], Any], source: str, fix: str) -> Any:
     try:
         return validate()
     except ValidationError as error:
-        (first, *_) = error.errors(include_url=False)
+        errors = error.errors(include_url=False)
+    first = next((each for each in errors if each["loc"] == ("version",)), errors[0])  # explains all others
     parts = [str(part) for part in first["loc"]]
     key = ".".join(parts[:-1] if parts and parts[-1] in _MEMBERS else parts)
     where, kind, got = f"{source}: {key}" if key else source, first["type"], f"; got {_SHORT.repr(first['input'])}"

@@ -7,14 +7,16 @@ import math
 import os
 import signal
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Annotated, Any, NoReturn, cast
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, callbacks
 from lightning.pytorch.callbacks import ModelCheckpoint, Timer
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.trainer.states import TrainerFn
+from pydantic import Field
 
 from bgsub_lightning.callbacks.stopping import StopSignals, requeue
 from bgsub_lightning.console import console
@@ -23,6 +25,7 @@ from bgsub_lightning.files import whole_file
 from bgsub_lightning.modules import BgsModule
 from bgsub_lightning.networks import damage
 from bgsub_lightning.networks.weights import read_checkpoint
+from bgsub_lightning.records import read_json
 
 LAST, PREVIOUS, WEIGHTS = "last.ckpt", "previous.ckpt", "weights.ckpt"
 
@@ -352,6 +355,30 @@ def weights_alone(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     return {key: checkpoint[key] for key in (*_SHARED, *_OURS) if key in checkpoint}
 
 
+@dataclass(frozen=True)
+class Finished:
+    """``finished.json``: where a fit has come to its end.
+
+    Attributes:
+        steps: Its optimiser steps.
+        epochs: Its epochs.
+        patience: That of early stopping, if it was what ended the fit.
+    """
+
+    steps: Annotated[int, Field(ge=0)]
+    epochs: Annotated[int, Field(ge=0)]
+    patience: Annotated[int, Field(ge=1)] | None = None
+
+    @classmethod
+    def load(cls, file: Path) -> Finished:
+        """Read the file.
+
+        Raises:
+            UserError: If it is not one of ours.
+        """
+        return read_json(file, cls, "Delete it: the run is then continued.")
+
+
 class FinishedMarker(Callback):
     """Writes ``finished.json`` when a fit has come to its end, so that a chain of jobs knows it is done.
 
@@ -369,9 +396,10 @@ class FinishedMarker(Callback):
         if last.is_file():
             AtomicCheckpointIO().save_checkpoint(weights_alone(read_checkpoint(last)), last.with_name(WEIGHTS))
         path = Path(trainer.default_root_dir) / "finished.json"
-        done: dict[str, Any] = {"steps": trainer.global_step, "epochs": trainer.current_epoch}
         early = [each for each in trainer.callbacks if isinstance(each, EarlyStopping) and each.has_ended]  # type: ignore[attr-defined]
-        if early and trainer.global_step < trainer.estimated_stepping_batches:
-            done["patience"] = early[0].patience
+        is_early = early and trainer.global_step < trainer.estimated_stepping_batches
+        patience = early[0].patience if is_early else None
+        done = Finished(trainer.global_step, trainer.current_epoch, patience)
+        content = {name: value for name, value in asdict(done).items() if value is not None}
         with whole_file(path) as partial:
-            partial.write_text(json.dumps(done) + "\n")
+            partial.write_text(json.dumps(content) + "\n")

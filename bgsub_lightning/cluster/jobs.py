@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
+
+from pydantic import StringConstraints
 
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import whole_file
+from bgsub_lightning.records import read_json
 
 FILE = "job.json"
 
@@ -27,8 +30,8 @@ class Job:
         report: The job that makes the table of an array, and its log.
     """
 
-    number: str
-    command: str
+    number: Annotated[str, StringConstraints(pattern=r"^\d+$")]
+    command: Annotated[str, StringConstraints(pattern=r"\S")]
     log: str
     submitted: str
     runs: tuple[str, ...]
@@ -48,15 +51,9 @@ class Job:
             UserError: If the file is damaged.
         """
         try:
-            content = json.loads((folder / FILE).read_text())
-            values: dict[str, Any] = {
-                name: tuple(value) if isinstance(value, list) else value for name, value in content.items()
-            }
-            return Job(**values)
+            return read_json(folder / FILE, Job, "Delete it.")
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, TypeError, AttributeError) as error:
-            raise UserError(f"{folder / FILE}: is no job.json, or it was cut off. Delete it.") from error
 
     def task(self, index: int) -> str:
         """Return SLURM's number of a task."""

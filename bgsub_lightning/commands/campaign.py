@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from jsonargparse import ArgumentParser
 from rich.text import Text
@@ -49,9 +49,8 @@ from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import whole_file
 from bgsub_lightning.results import TestResult, require_same_frames, spread, table
 from bgsub_lightning.results import merged as merged_results
+from bgsub_lightning.results.collection import CampaignRecord, read_campaign
 from bgsub_lightning.scenes import Reader
-
-VERSION = 1
 
 _SWITCHES = {"--dry_run", "--results"}
 
@@ -164,17 +163,17 @@ class Campaign:
         return self.out / "campaign.json"
 
     @property
-    def content(self) -> dict[str, Any]:
+    def content(self) -> CampaignRecord:
         """What that file holds."""
-        content = {
-            "version": VERSION,
+        content: CampaignRecord = {
+            "version": 1,
             "configuration": merged(self.file),
             "options": list(self.handed),
             "commands": list(self.commands),
             "over": self.over,
             "members": {member.name: list(member.options) for member in self.members},
         }
-        return dict(json.loads(json.dumps(content, default=str)))
+        return cast("CampaignRecord", json.loads(json.dumps(content, default=str)))
 
     def folder(self, member: Member) -> Path:
         """Return the run directory of a member."""
@@ -208,15 +207,11 @@ class Campaign:
             UserError: If the folder holds another campaign.
         """
         try:
-            before = json.loads(self.record.read_text())
-            there = _comparable(before, before["members"])
+            before = read_campaign(self.record)
         except FileNotFoundError:
             return
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise UserError(
-                f"{self.record}: is no campaign.json of this tool ({error}). Delete it, or name another --out FOLDER."
-            ) from error
-        if different := differences(there, _comparable(self.content, before["members"])):
+        members = before["members"]
+        if different := differences(_comparable(before, members), _comparable(self.content, members)):
             more = f"\n  … and {len(different) - 8} more" if len(different) > 8 else ""
             raise UserError(
                 f"{self.out}: holds a campaign that differs from this one:\n  "
@@ -501,7 +496,7 @@ def _united(campaign: Campaign, members: Sequence[Member], is_whole: bool) -> li
     return [whole]
 
 
-def _comparable(content: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+def _comparable(content: CampaignRecord, names: Iterable[str]) -> dict[str, Any]:
     """Return what two starts of a campaign must agree in."""
     return {
         **content,

@@ -40,6 +40,7 @@ from bgsub_lightning.commands.training import run_trainer
 from bgsub_lightning.console import console
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import whole_file
+from bgsub_lightning.records import read_json
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -333,10 +334,11 @@ def _study(launch: Launch) -> Study:
     try:
         import optuna
         import plotly  # noqa: F401 (for the page at the end)
+        from sqlalchemy.exc import SQLAlchemyError
     except ImportError as error:
         raise UserError(f"sweep: needs {error.name}: pip install 'bgsub_lightning[sweep]'") from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    sweep, record = launch.sweep, launch.out / "sweep.json"
+    sweep, record, database = launch.sweep, launch.out / "sweep.json", launch.out / "study.db"
     try:
         with alone_in(launch.out, patient=True):
             _require_same(launch, record)
@@ -344,7 +346,7 @@ def _study(launch: Launch) -> Study:
                 with whole_file(record) as partial:
                     partial.write_text(json.dumps(launch.content, indent=1) + "\n")
             return optuna.create_study(
-                storage=f"sqlite:///{(launch.out / 'study.db').absolute()}",
+                storage=f"sqlite:///{database.absolute()}",
                 study_name=sweep.file.stem,
                 direction="maximize" if sweep.is_maximized else "minimize",
                 load_if_exists=True,
@@ -354,16 +356,19 @@ def _study(launch: Launch) -> Study:
             )
     except OSError as error:
         raise UserError(f"--out: {launch.out}: cannot be written ({error.strerror}).") from error
+    except (optuna.exceptions.OptunaError, SQLAlchemyError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(
+            f"{database}: is no database of Optuna, or a damaged one ({reason}). Delete it, or name another --out."
+        ) from error
 
 
 def _require_same(launch: Launch, record: Path) -> None:
     try:
-        there = json.loads(record.read_text())
-        different = differences(there, launch.content)
+        there = read_json(record, dict[str, Any], "Name another --out FOLDER.")
     except FileNotFoundError:
         return
-    except ValueError as error:
-        raise UserError(f"{record}: is no sweep.json of this tool ({error}). Name another --out FOLDER.") from error
+    different = differences(there, launch.content)
     if different:
         raise UserError(
             f"{launch.out}: holds a sweep that differs from this one:\n  "

@@ -17,7 +17,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 import yaml
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
@@ -28,6 +28,8 @@ from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
+from pydantic import StringConstraints
+from typing_extensions import TypedDict
 
 os.environ.setdefault("WANDB_SILENT", "true")  # before it is imported: its hints are not about the user's run
 
@@ -40,6 +42,7 @@ from bgsub_lightning.callbacks import (
     Compile,
     ConfiguredOptimisers,
     EarlyStopping,
+    Finished,
     FinishedMarker,
     Gallery,
     LastCheckpoint,
@@ -64,6 +67,7 @@ from bgsub_lightning.modules import BgsModule
 from bgsub_lightning.networks import damage
 from bgsub_lightning.networks.weights import read_checkpoint
 from bgsub_lightning.provenance import describe_system, device_name, source_tree, versions
+from bgsub_lightning.records import read_json
 
 
 def run_trainer(command: str, options: Sequence[str], cli: type[TrainingCLI] | None = None) -> TrainingCLI:
@@ -167,6 +171,18 @@ class SaveConfig(SaveConfigCallback):
     @cached_property
     def _system(self) -> str:
         return describe_system(yaml.safe_load(self.parser.dump(self.config, skip_none=False)))
+
+
+class RunRecord(TypedDict, total=False):
+    """``run.json``: what a run was made with.
+
+    Attributes:
+        wandb_id: Its id at W&B.
+        starts: Of each start the command, the machine, the versions.
+    """
+
+    wandb_id: Annotated[str, StringConstraints(pattern=r"^[\w-]+$")]
+    starts: list[dict[str, Any]]
 
 
 class TrainingCLI(LightningCLI):
@@ -463,15 +479,10 @@ class TrainingCLI(LightningCLI):
         return self.run_dir / "run.json"
 
     def _recorded(self) -> dict[str, Any]:
-        if not self._record.is_file():
-            return {}
         try:
-            return dict(json.loads(self._record.read_text()))
-        except ValueError as error:
-            raise UserError(
-                f"{self._record}: is no run.json of this tool ({error}). Delete it: the run then goes on under a new "
-                f"id at W&B."
-            ) from error
+            return dict(read_json(self._record, RunRecord, "Delete it: the run then continues under a new id at W&B."))
+        except FileNotFoundError:
+            return {}
 
     def _write_record(self, content: dict[str, Any]) -> None:
         with whole_file(self._record) as partial:
@@ -515,8 +526,7 @@ class TrainingCLI(LightningCLI):
         if given in {"last", "best"} or (given and Path(given).resolve().parent == folder.resolve()):
             if not finished.is_file():
                 return
-            done = json.loads(finished.read_text())
-            if self._goes_beyond(**done):
+            if self._goes_beyond(Finished.load(finished)):
                 return
             console.print(f"{self.run_dir}: this run is finished; there is nothing to do.")
             raise SystemExit(0)
@@ -525,12 +535,12 @@ class TrainingCLI(LightningCLI):
             f"{self.run_dir}: holds {what}. For another run name another directory by --run_dir, or delete this one."
         )
 
-    def _goes_beyond(self, steps: int, epochs: int, patience: int | None = None) -> bool:
-        """Whether the configuration asks for a longer run than one that has ended, with that patience if early."""
-        if patience is not None:
+    def _goes_beyond(self, done: Finished) -> bool:
+        """Whether the configuration asks for a longer run than one that has ended."""
+        if done.patience is not None:
             asked = self._given.early_stopping.patience
-            return asked is None or bool(asked > patience)
+            return asked is None or bool(asked > done.patience)
         trainer = self._given.trainer
         if trainer.max_steps > 0:
-            return bool(trainer.max_steps > steps)
-        return bool(trainer.max_epochs is not None and trainer.max_epochs > epochs)
+            return bool(trainer.max_steps > done.steps)
+        return bool(trainer.max_epochs is not None and trainer.max_epochs > done.epochs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +17,7 @@ from bgsub_lightning.console import console
 from bgsub_lightning.data.inputs import FOOTAGE_BACKGROUND, Input
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import FrameStore, SceneFrames, read_image
+from bgsub_lightning.records import read_json
 from bgsub_lightning.sampling import FrameSet
 from bgsub_lightning.sampling.protocols import generator_of
 from bgsub_lightning.scenes.scene import Scene
@@ -204,16 +204,30 @@ class BaseImage(Input):
             )
 
 
+@dataclass(frozen=True)
+class _TestedVideo:
+    base: int | str | None = None
+
+
+@dataclass(frozen=True)
+class _Test:
+    """What is looked at of a ``scores.json``."""
+
+    videos: dict[str, _TestedVideo]
+
+
 def _recorded(path: Path) -> dict[str, int | Path]:
     """Read the bases that a test has written into its ``scores.json``."""
     file = path / "scores.json" if path.is_dir() else path
     try:
-        told = {str(key): video.get("base") for key, video in json.loads(file.read_text())["videos"].items()}
+        test = read_json(file, _Test, "Run the test again.", extra="ignore")
     except FileNotFoundError:
         raise UserError(f"{_OPTION}: {file}: there is no such file. Name the scores.json of a test.") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{_OPTION}: {file}: is no scores.json of this tool ({error}). Run the test again.") from error
-    bases = {key: base if isinstance(base, int) else Path(base) for key, base in told.items() if base is not None}
+    bases = {
+        key: video.base if isinstance(video.base, int) else Path(video.base)
+        for key, video in test.videos.items()
+        if video.base is not None
+    }
     if not bases:
         raise UserError(f"{_OPTION}: {file}: tells no base image: the system that was tested compares with none.")
     return bases

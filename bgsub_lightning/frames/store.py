@@ -16,12 +16,14 @@ import time
 import uuid
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bgsub_lightning.errors import UserError
+from bgsub_lightning.records import read_json
 
 VERSION = 1
 """Raised when the meaning of what is stored changes; arrays of other versions are written anew."""
@@ -98,6 +100,16 @@ class StoredArray:
         return number in self._rows
 
 
+@dataclass(frozen=True)
+class _Index:
+    """What the file beside an array holds: what was stored, from what, and the numbers and the shape of its rows."""
+
+    version: int
+    source: str
+    numbers: list[int]
+    shape: tuple[int, ...]
+
+
 class FrameStore:
     """A folder of arrays, each under a key and a kind.
 
@@ -121,11 +133,11 @@ class FrameStore:
         """
         index_file, array_file = self._files(key, kind)
         try:
-            index = json.loads(index_file.read_text())
-            if index["version"] != VERSION or index["source"] != source:
+            index = read_json(index_file, _Index, "Delete it.")
+            if index.version != VERSION or index.source != source:
                 return None
-            return StoredArray(array_file, index["numbers"], tuple(index["shape"]))
-        except (OSError, ValueError, KeyError, TypeError):
+            return StoredArray(array_file, index.numbers, index.shape)
+        except (OSError, ValueError, UserError):
             return None
 
     def write(
@@ -170,8 +182,8 @@ class FrameStore:
                     yield number
                 file.flush()
                 os.fsync(file.fileno())
-            index = {"version": VERSION, "source": source, "numbers": list(map(int, numbers)), "shape": list(shape)}
-            partial_index.write_text(json.dumps(index))
+            index = _Index(VERSION, source, list(map(int, numbers)), shape)
+            partial_index.write_text(json.dumps(asdict(index)))
             index_file.unlink(missing_ok=True)  # so that the old index never stands beside the new array
             partial_array.replace(array_file)
             partial_index.replace(index_file)

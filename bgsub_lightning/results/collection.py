@@ -2,23 +2,54 @@
 
 from __future__ import annotations
 
-import json
 import re
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from typing_extensions import TypedDict  # which pydantic wants before Python 3.12
 
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.metrics import Scores
 from bgsub_lightning.metrics.scenes import Averaging
-from bgsub_lightning.records import read_yaml
+from bgsub_lightning.records import read_json, read_yaml
 from bgsub_lightning.results.combining import merged
 from bgsub_lightning.results.testresult import TestResult
 from bgsub_lightning.sampling import Leakage
 from bgsub_lightning.sampling.leaks import worst
+
+
+class CampaignRecord(TypedDict):
+    """``campaign.json``: which campaign a folder holds.
+
+    Attributes:
+        version: Of the form of the file.
+        configuration: The experiment.
+        options: Options of all runs, each as ``--key=value``.
+        commands: What each run does.
+        over: Name → its values; empty if the experiment lists its runs.
+        members: Name of a run → its options.
+    """
+
+    version: Literal[1]
+    configuration: dict[str, Any]
+    options: list[str]
+    commands: list[str]
+    over: dict[str, list[str]]
+    members: dict[str, list[str]]
+
+
+def read_campaign(file: Path) -> CampaignRecord:
+    """Read ``campaign.json``.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        UserError: If it is not one of ours.
+    """
+    return read_json(file, CampaignRecord, "Delete it, or name another --out FOLDER.")
 
 
 @dataclass(frozen=True)
@@ -304,11 +335,8 @@ def _places(path: Path) -> tuple[list[_Place], list[str]]:
             )
             raise UserError(f"{path}: is a directory without a scores.json. {hint}")
         return [_Place(file)], []
-    try:
-        content = json.loads(record.read_text())
-        members, over = list(content["members"]), set(content["over"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{record}: is no campaign.json of this tool ({error}).") from error
+    content = read_campaign(record)
+    members, over = list(content["members"]), set(content["over"])
     tested = [name for name in members if (path / name / "scores.json").is_file()]
     missing = [name for name in members if name not in tested]
     if not tested:

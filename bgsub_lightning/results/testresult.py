@@ -4,16 +4,40 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sized
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, Field, StringConstraints
 
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import whole_file
-from bgsub_lightning.metrics import COUNTS, Scores, scores, scores_at_thresholds
+from bgsub_lightning.metrics import COUNTS, DICE_COUNTS, THRESHOLDS, Scores, scores, scores_at_thresholds
 from bgsub_lightning.metrics.scenes import Averaging
+from bgsub_lightning.records import read_json
 from bgsub_lightning.sampling import Leakage
 
 VERSION = 1
+
+T = TypeVar("T", bound=Sized)
+
+
+def _has(*lengths: int) -> AfterValidator:
+    def check(value: T) -> T:
+        if len(value) not in lengths:
+            raise ValueError(f"should have {' or '.join(map(str, lengths))} items")
+        return value
+
+    return AfterValidator(check)
+
+
+Count = Annotated[int, Field(ge=0)]
+Counts = Annotated[list[Count], _has(len(COUNTS))]
+DiceCounts = Annotated[list[Count], _has(0, len(DICE_COUNTS))]
+AtThresholds = Annotated[list[Annotated[list[Count], _has(4)]], _has(0, len(THRESHOLDS))]
+Key = Annotated[str, StringConstraints(pattern=r"^[^/]+/[^/]+$")]
+"""``category/name`` of a video."""
 
 
 @dataclass(frozen=True)
@@ -40,17 +64,17 @@ class VideoResult:
             an image file.
     """
 
-    counts: list[int]
-    frames: int
+    counts: Counts
+    frames: Count
     leakage: Leakage
-    draws: list[list[int]] = field(default_factory=list)
-    counts_with_training: list[int] = field(default_factory=list)
-    frames_with_training: int = 0
+    draws: list[Counts] = field(default_factory=list)
+    counts_with_training: Annotated[list[Count], _has(0, len(COUNTS))] = field(default_factory=list)
+    frames_with_training: Count = 0
     binary_truth: bool = False
-    threshold_counts: list[list[int]] = field(default_factory=list)
-    dice: list[int] = field(default_factory=list)
-    dice_with_training: list[int] = field(default_factory=list)
-    threshold_dice: list[list[int]] = field(default_factory=list)
+    threshold_counts: AtThresholds = field(default_factory=list)
+    dice: DiceCounts = field(default_factory=list)
+    dice_with_training: DiceCounts = field(default_factory=list)
+    threshold_dice: AtThresholds = field(default_factory=list)
     base: int | str | None = None
 
 
@@ -91,15 +115,15 @@ class TestResult:
     seed: int
     leakage: Leakage
     checkpoint: str | None
-    videos: dict[str, VideoResult]
+    videos: dict[Key, VideoResult]
     device: str
     versions: dict[str, str]
     remark: str = ""
-    threshold: float | None = None
+    threshold: Annotated[float, Field(ge=0, le=1)] | None = None
     threshold_from: str = ""
-    missing: dict[str, int] = field(default_factory=dict)
-    frames_shown: int = 0
-    seconds: float = 0.0
+    missing: dict[Key, Count] = field(default_factory=dict)
+    frames_shown: Count = 0
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
     @property
     def frames_per_second(self) -> float | None:
@@ -171,18 +195,23 @@ class TestResult:
         """
         file = path / "scores.json" if path.is_dir() else path
         try:
-            content = json.loads(file.read_text())
-            if content.pop("version") != VERSION:
-                raise UserError(f"{file}: was written by another version of bgsub_lightning. Run the test again.")
-            videos = {key: VideoResult(**video) for key, video in content.pop("videos").items()}
-            del content["counts"], content["figures"]
-            for derived in ("figures_with_training", "frames_per_second"):
-                content.pop(derived, None)
-            return cls(videos=videos, **content)
+            stored = read_json(file, _File, "Run the test again.")
         except FileNotFoundError:
             raise UserError(f"{file}: there is no such file. Run `test` with --run_dir {path} first.") from None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"{file}: is no scores.json of this tool ({error}). Run the test again.") from error
+        if not stored.videos:
+            raise UserError(f"{file}: videos: must hold at least one video. Run the test again.")
+        return cls(**{each.name: getattr(stored, each.name) for each in fields(cls)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class _File(TestResult):
+    """The content of the file: with its version, and what follows from the rest."""
+
+    version: Literal[1]
+    counts: list[str]
+    figures: dict[str, Any]
+    figures_with_training: dict[str, Any] | None = None
+    frames_per_second: float | None = None
 
 
 def _numbers_in_lines(text: str) -> str:
