@@ -35,11 +35,15 @@ def test_each_start_is_recorded(run: Run, tmp_path: Path) -> None:
     assert "--ckpt_path=last" in starts[1]["command"]
 
 
-def test_damaged_record_is_told(run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("content", ["{", "[1]", "5", '{"starts": [3]}', '{"wandb_id": "../x"}', '{"more": 1}'])
+def test_damaged_record_is_told(run: Run, tmp_path: Path, content: str, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "run").mkdir()
-    (tmp_path / "run/run.json").write_text("{")
+    (tmp_path / "run/run.json").write_text(content)
     assert run("fit", "--trainer.max_steps=1") == 2
-    assert "run.json: " in capfd.readouterr().err
+    told = capfd.readouterr().err
+    assert told.startswith("error: ")
+    assert "run.json: " in told
+    assert len(told.splitlines()) == 1
 
 
 def test_source_tree(tmp_path: Path) -> None:

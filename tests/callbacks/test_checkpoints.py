@@ -13,7 +13,7 @@ import pytest
 import torch
 from tiny_training import assert_same_run, content
 
-from bgsub_lightning.callbacks import AtomicCheckpointIO, checkpoints_of, newest_checkpoint
+from bgsub_lightning.callbacks import AtomicCheckpointIO, Finished, checkpoints_of, newest_checkpoint
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.networks import damage
 
@@ -162,3 +162,12 @@ def test_run_directory_that_cannot_be(run: Run, fails: Fails, tmp_path: Path) ->
     message = fails(run("fit", f"--data.init_args.store={store}"))
     assert f"{store}: cannot be the folder of the frame store (File exists)" in message
     assert (tmp_path / "file").read_text() == "in the way"
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "{}", '{"steps": -1, "epochs": 0}', '{"steps": 1, "epochs": 1, "more": 1}']
+)
+def test_mark_of_a_finished_run_that_is_damaged(tmp_path: Path, content: str) -> None:
+    (tmp_path / "finished.json").write_text(content)
+    with pytest.raises(UserError, match=rf"^{tmp_path}/finished\.json: "):
+        Finished.load(tmp_path / "finished.json")

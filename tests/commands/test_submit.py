@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -312,6 +313,8 @@ def test_status(
 
 
 def test_damaged_record(tmp_path: Path, fails: Fails) -> None:
-    for text in ("{", "[]", '{"number": "7", "size": 3}'):
+    job = {"number": "7", "command": "fit", "log": "x", "submitted": "", "runs": ["a"]}
+    changes = ({"command": ""}, {"log": 5}, {"number": "7; x"}, {"runs": "a"}, {"size": 3})
+    for text in ("{", "[]", "5", *(json.dumps(job | change) for change in changes)):
         (tmp_path / "job.json").write_text(text)
-        assert f"{tmp_path / 'job.json'}: is no job.json" in fails(main(["submit", "--status", str(tmp_path)]))
+        assert f"{tmp_path / 'job.json'}: " in fails(main(["submit", "--status", str(tmp_path)]))

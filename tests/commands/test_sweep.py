@@ -165,11 +165,16 @@ def test_options_that_do_not_fit(write: Write, out: Path, fails: Fails) -> None:
 def test_a_folder_holds_one_sweep(write: Write, out: Path, fails: Fails) -> None:
     out.mkdir()
     (out / "sweep.json").write_text("[")
-    assert "sweep.json: is no sweep.json of this tool" in fails(sweep(write(), "--out", out))
+    assert "sweep.json: " in fails(sweep(write(), "--out", out))
     (out / "sweep.json").write_text(json.dumps({"method": "random"}))
     told = fails(sweep(write(), "--out", out))
     assert f"{out}: holds a sweep that differs from this one" in told
     assert "method: random there, grid here" in told
+    (out / "sweep.json").unlink()
+    (out / "study.db").write_bytes(b"no database" * 500)
+    told = fails(sweep(write(), "--out", out))
+    assert f"{out / 'study.db'}: " in told
+    assert len(told.splitlines()) == 1
     (out / "file").write_text("")
     assert "--out: " in fails(sweep(write(), "--out", out / "file"))
 
