@@ -15,7 +15,7 @@ from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_com
 from bgsub_lightning.commands.launching import Parsed
 from bgsub_lightning.commands.sweepfile import Point, Sweep, read_sweep
 from bgsub_lightning.commands.training import run_trainer
-from bgsub_lightning.sampling.folds import published_videos
+from bgsub_lightning.scenes.cdnet2014 import published_videos
 from sweeps import next_run
 
 FOLDER = Path(__file__).parents[1] / "sweeps"

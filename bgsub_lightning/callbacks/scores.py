@@ -21,6 +21,7 @@ from bgsub_lightning.modules import BgsModule
 from bgsub_lightning.provenance import device_name, versions
 from bgsub_lightning.results import TestResult, VideoResult, table
 from bgsub_lightning.sampling.leaks import leakage, trained_frames, worst
+from bgsub_lightning.scenes import Scene
 from bgsub_lightning.scenes.labels import UNKNOWN, MaskCode
 
 
@@ -113,12 +114,12 @@ class ScoreWriter(Callback):
             return
         data = module.datamodule
         bases = {key: base if isinstance(base, int) else str(base) for key, base in data.bases_of("test").items()}
-        codes = {scene.key: scene.mask_code for scene in data.frames_of("test").scenes}
+        scenes = {scene.key: scene for scene in data.frames_of("test").scenes}
         folder = Path(trainer.default_root_dir)
         result = TestResult(
             name=folder.name,
             system=type(module).__name__,
-            dataset=data.reader.name,
+            **of_dataset(scenes.values()),
             protocol=data.protocol.describe(data.fold),
             fold=data.fold,
             seed=data.seed,
@@ -134,7 +135,7 @@ class ScoreWriter(Callback):
                     threshold_counts=at_thresholds[key],
                     threshold_dice=dice_at_thresholds[key],
                     base=bases.get(key),
-                    **of_frames([row for row in rows if row.video == key], codes[key]),
+                    **of_frames([row for row in rows if row.video == key], scenes[key]),
                 )
                 for key, of_video in counts.items()
             },
@@ -168,12 +169,22 @@ def write_frames(path: Path, rows: Iterable[Row], trained_on: Callable[[Row], st
             writer.writerow([row.video, row.number, *row.counts, trained_on(row), int(row.headline)])
 
 
-def of_frames(rows: list[Row], code: MaskCode) -> dict[str, Any]:
-    """Return what the rows of a video tell beside the counts of its headline: fields of :class:`VideoResult`."""
+def of_dataset(scenes: Iterable[Scene]) -> dict[str, Any]:
+    """Return the name of the scenes' dataset, and who rendered it: fields of :class:`TestResult`."""
+    first, *_ = scenes
+    return {"dataset": first.dataset, "origin": str(first.origin or "")}
+
+
+def of_frames(rows: list[Row], scene: Scene) -> dict[str, Any]:
+    """Return what the rows of a video say except the counts of its headline: fields of :class:`VideoResult`."""
     headline = [row for row in rows if row.headline]
     with_foreground = [row for row in headline if row.counts[0] + row.counts[2]]
-    binary = sum(not row.unknown for row in with_foreground) if code is MaskCode.CDNET else 0
-    found: dict[str, Any] = {"frames": len(headline), "binary_truth": binary > _SOME * len(with_foreground)}
+    binary = sum(not row.unknown for row in with_foreground) if scene.mask_code is MaskCode.CDNET else 0
+    found: dict[str, Any] = {
+        "frames": len(headline),
+        "binary_truth": binary > _SOME * len(with_foreground),
+        "departure": scene.departure,
+    }
     if len(rows) > len(headline):
         found["counts_with_training"] = [sum(column) for column in zip(*(row.counts for row in rows), strict=True)]
         found["dice_with_training"] = dice_counts(torch.tensor([row.counts for row in rows])).sum(0).tolist()

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from rich.markup import escape
 
 from bgsub_lightning import __version__
-from bgsub_lightning.callbacks.scores import Row, of_frames, write_frames
+from bgsub_lightning.callbacks.scores import Row, of_dataset, of_frames, write_frames
 from bgsub_lightning.commands.prepare import reader_of
 from bgsub_lightning.console import console
 from bgsub_lightning.errors import UserError
@@ -29,8 +29,8 @@ from bgsub_lightning.metrics import dice_counts
 from bgsub_lightning.results import TestResult, VideoResult, gallery, table, write_statistics, write_videos
 from bgsub_lightning.results.gallery import Frame
 from bgsub_lightning.sampling import Leakage
-from bgsub_lightning.sampling.folds import published_videos
 from bgsub_lightning.scenes import CDnet2014, Problem, Reader, Scene, require_sound
+from bgsub_lightning.scenes.cdnet2014 import published_videos
 from bgsub_lightning.scenes.checks import folders, some
 from bgsub_lightning.scenes.labels import MOVING
 
@@ -120,7 +120,7 @@ def evaluate(
     result = TestResult(
         name=out.name,
         system="masks",
-        dataset=reader.name,
+        **of_dataset(scenes),
         protocol=protocol or f"masks of {files.folder.name}{f', frames of {frames}' if frames else ''}",
         fold=0,
         seed=0,
@@ -306,7 +306,7 @@ def _video(rows: list[Row], scene: Scene, leakage: Leakage) -> VideoResult:
         counts=[sum(column) for column in zip(*headline, strict=True)],
         leakage=leakage,
         dice=dice_counts(torch.tensor(headline)).sum(0).tolist(),
-        **of_frames(rows, scene.mask_code),
+        **of_frames(rows, scene),
     )
 
 

@@ -33,6 +33,7 @@ from bgsub_lightning.live.segmenting import Progress as Come
 from bgsub_lightning.live.sources import Images, is_image
 from bgsub_lightning.memory import keep_freed_memory
 from bgsub_lightning.scenes.checks import some
+from bgsub_lightning.scenes.origin import origin_of
 
 
 def segment(
@@ -139,6 +140,8 @@ def segment(
         )
     if what:
         console.print(f"The background is made of {what}.", soft_wrap=True, markup=False)
+    if not opened.is_live and Path(source).is_dir() and (origin := origin_of(Path(source))):
+        console.print(f"The source shows {origin}.", soft_wrap=True, markup=False)
     if compile:
         console.print("The networks are compiled at the first frames.")
     outputs = open_outputs(out, kinds, codec, opened.rate, least_area)

@@ -14,6 +14,7 @@ from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import whole_file
 from bgsub_lightning.metrics import THRESHOLDS, Scores, average_precision, best_of
 from bgsub_lightning.metrics.scenes import Averaging
+from bgsub_lightning.results.datasets import dataset_title
 from bgsub_lightning.results.testresult import TestResult
 from bgsub_lightning.results.thresholds import overall_curve, thresholds_up_to
 
@@ -228,7 +229,7 @@ def _empty(size: tuple[float, float]) -> tuple[Figure, Axes]:
 
 def _finish(path: Path, figure: Figure, axes: Axes, results: Sequence[TestResult]) -> None:
     """Name what was tested, and write the file."""
-    axes.set_title(textwrap.fill(f"{results[0].dataset}, {results[0].protocol}", 64), fontsize="small")
+    axes.set_title(textwrap.fill(f"{dataset_title(results)}, {results[0].protocol}", 64), fontsize="small")
     axes.grid(alpha=0.3)
     if len(results) <= _INSIDE:
         axes.legend()

@@ -13,11 +13,13 @@ from bgsub_lightning.errors import UserError
 from bgsub_lightning.metrics import THRESHOLDS, best_of
 from bgsub_lightning.metrics.scenes import Averaging
 from bgsub_lightning.results.collection import Collection, Figure, Series
+from bgsub_lightning.results.datasets import comparable, dataset_remarks, dataset_title, departures
 from bgsub_lightning.results.published import OVERALL, Printed, PublishedRow, PublishedTable, category_codes, published
 from bgsub_lightning.results.resulttable import FIGURE_COLUMNS, SEVEN, Cell, Column, ResultTable, Row
 from bgsub_lightning.results.statistics import compare, comparisons_table
+from bgsub_lightning.results.testresult import TestResult
 from bgsub_lightning.sampling import Leakage
-from bgsub_lightning.sampling.folds import published_videos
+from bgsub_lightning.scenes.cdnet2014 import published_videos
 
 SHOWN_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
@@ -58,9 +60,9 @@ def by_part(
     Raises:
         UserError: If the systems are of several datasets.
     """
-    dataset = _one_dataset(series)
+    dataset, title = series[0].dataset, _title(series)
     notes = _Notes(series)
-    theirs = [table for table in _published(against, dataset) if any(name == figure for name in table.figures)]
+    theirs = [table for table in _published(against, series) if any(name == figure for name in table.figures)]
     theirs = [table for table in theirs if set(table.parts) - {OVERALL}]
     parts = _parts(series, theirs)
     rows = []
@@ -88,7 +90,7 @@ def by_part(
     columns = [replace(column, key=part, heading=codes.get(part, part)) for part in parts]
     return ResultTable(
         key=f"by_part_{figure}_{averaging}",
-        title=f"{column.heading} on {dataset}",
+        title=f"{column.heading} on {title}",
         columns=(_SYSTEM, *columns, replace(column, key=OVERALL, heading="overall"), *_ASIDE),
         rows=tuple(rows),
         notes=notes.texts,
@@ -118,7 +120,7 @@ def overall(
     Raises:
         UserError: If the systems are of several datasets.
     """
-    dataset = _one_dataset(series)
+    title = _title(series)
     notes = _Notes(series)
     rows: list[Row] = []
     for each in series:
@@ -135,7 +137,7 @@ def overall(
                         for cell in context
                     )
                 rows.append(Row((notes.name(each, with_training), *cells, *context), "overall", "ours"))
-    theirs = [table for table in _published(against, dataset) if not _is_ablation(table)]
+    theirs = [table for table in _published(against, series) if not _is_ablation(table)]
     for table in theirs:
         for row in table.rows:
             cells = [_printed(table, row.numbers.get((OVERALL, figure))) for figure in figures]
@@ -147,7 +149,7 @@ def overall(
     used = {row.group for row in rows}
     return ResultTable(
         key="overall",
-        title=f"Overall on {dataset}",
+        title=f"Overall on {title}",
         columns=(_SYSTEM, *(FIGURE_COLUMNS[figure] for figure in figures), *_ASIDE),
         rows=tuple(rows),
         notes=notes.texts,
@@ -176,7 +178,7 @@ def of_system(
     figures = (*SEVEN, "mean_dice")
     own = [
         (table, row)
-        for table in _published(against, series.dataset)
+        for table in _published(against, [series])
         for row in table.rows
         if row.system == series.system and len(table.figures) > 2 and set(table.parts) - {OVERALL}
     ]
@@ -208,7 +210,7 @@ def of_system(
     add_published(OVERALL, OVERALL)
     return ResultTable(
         key=f"of_{series.name}_{averaging}",
-        title=f"{series.name} ({series.system}) on {series.dataset}, {AVERAGING_TEXT[averaging]}",
+        title=f"{series.name} ({series.system}) on {_title([series])}, {AVERAGING_TEXT[averaging]}",
         columns=(
             Column("part", "category", None),
             Column("videos", "videos", 0),
@@ -231,7 +233,7 @@ def by_video(series: Sequence[Series], figure: str = "f_measure") -> ResultTable
     Raises:
         UserError: If the systems are of several datasets.
     """
-    dataset = _one_dataset(series)
+    title = _title(series)
     notes = _Notes(series)
     found = [each.by_video() for each in series]
     column = FIGURE_COLUMNS[figure]
@@ -244,7 +246,7 @@ def by_video(series: Sequence[Series], figure: str = "f_measure") -> ResultTable
         rows.append(Row((Cell(text=key), *cells), "video", key.split("/")[0]))
     return ResultTable(
         key=f"by_video_{figure}",
-        title=f"{column.heading} by video on {dataset}",
+        title=f"{column.heading} by video on {title}",
         columns=(
             Column("video", "video", None),
             *(replace(column, key=each.name, heading=each.name) for each in series),
@@ -272,7 +274,7 @@ def at_thresholds(
     Raises:
         UserError: If the systems are of several datasets.
     """
-    dataset = _one_dataset(series)
+    title = _title(series)
     notes = _Notes(series)
     rows, left_out = [], []
     column = FIGURE_COLUMNS["f_measure"]
@@ -293,7 +295,7 @@ def at_thresholds(
         rows.append(Row((notes.name(each), *cells, own, *chosen, *context), "overall", "ours"))
     return ResultTable(
         key=f"at_thresholds_{averaging}",
-        title=f"Overall F-measure on {dataset} at thresholds, {AVERAGING_TEXT[averaging]}",
+        title=f"Overall F-measure on {title} at thresholds, {AVERAGING_TEXT[averaging]}",
         columns=(
             _SYSTEM,
             *(replace(column, key=f"at_{level:g}", heading=f"{level:g}") for level in thresholds),
@@ -328,7 +330,7 @@ def ablation(
     Raises:
         UserError: If they are of several datasets or systems.
     """
-    dataset = _one_dataset(series)
+    title = _title(series)
     if others := [each.name for each in series if each.system != series[0].system]:
         raise UserError(f"An ablation is of one system, {series[0].system}; {', '.join(others)} are of another.")
     notes = _Notes(series)
@@ -341,7 +343,7 @@ def ablation(
         cells = [found.get(figure, Cell()) for figure in figures]
         context = notes.context(each, averaging, with_training=False)
         rows.append(Row((notes.name(each), *told, *cells, *context), "overall", "ours"))
-    theirs = [table for table in _published(against, dataset) if _is_ablation(table)]
+    theirs = [table for table in _published(against, series) if _is_ablation(table)]
     theirs = [table for table in theirs if table.rows[0].system == series[0].system]
     for table in theirs:
         for row in table.rows:
@@ -353,7 +355,7 @@ def ablation(
             )
     return ResultTable(
         key=f"ablation_{series[0].system}",
-        title=f"Settings of {series[0].system} on {dataset}, {AVERAGING_TEXT[averaging]}",
+        title=f"Settings of {series[0].system} on {title}, {AVERAGING_TEXT[averaging]}",
         columns=(
             _SYSTEM,
             *(Column(key, key.rpartition(".")[2], None) for key in keys),
@@ -380,7 +382,7 @@ def speed(
     Raises:
         UserError: If the systems are of several datasets.
     """
-    dataset = _one_dataset(series)
+    title = _title(series)
     notes = _Notes(series)
     figures = ("frames_per_second", "f_measure")
     rows = []
@@ -389,7 +391,7 @@ def speed(
         cells = [found.get(figure, Cell()) for figure in figures]
         context = notes.context(each, averaging, with_training=False)
         rows.append(Row((notes.name(each), Cell(text=each.device), *cells, *context), "overall", "ours"))
-    every = _published(against, dataset)
+    every = _published(against, series)
     for table in every:
         for row in table.rows:
             if (OVERALL, figures[0]) not in row.numbers:
@@ -401,7 +403,7 @@ def speed(
             rows.append(Row((*cells, *context), "overall", table.source, published=True))
     return ResultTable(
         key="speed",
-        title=f"Speed and overall F-measure on {dataset}",
+        title=f"Speed and overall F-measure on {title}",
         columns=(
             _SYSTEM,
             Column("device", "device", None),
@@ -524,8 +526,9 @@ class _Notes:
             marks.append(self._note(f"tested on other frames than {first.name}: not comparable with it"))
         elif series.family != first.family:
             marks.append(self._note(f"another protocol than that of {first.name}"))
-        if series.dataset == "CDnet2014" and len(series.videos) < len(published_videos()):
-            marks.append(self._note(f"on {len(series.videos)} of the {len(published_videos())} videos"))
+        own = len(series.videos) - len(departures(series.wholes))
+        if series.dataset == "CDnet2014" and 0 < own < len(published_videos()):
+            marks.append(self._note(f"on {own} of the {len(published_videos())} videos"))
         if series.partial:
             names = [f"{count} frames of {key}" for key, count in sorted(series.partial.items())]
             more = f" and of {len(names) - 3} others" if len(names) > 3 else ""
@@ -583,17 +586,26 @@ class _Notes:
         return text
 
 
-def _one_dataset(series: Sequence[Series]) -> str:
+def _title(series: Sequence[Series]) -> str:
+    """Name the one dataset of a table.
+
+    Raises:
+        UserError: If there are several.
+    """
     if not series:
         raise ValueError("a table needs at least one system")
     names = list(dict.fromkeys(each.dataset for each in series))
     if len(names) > 1:
         raise UserError(f"A table is of one dataset, and these tests are of {', '.join(names)}. Report each by itself.")
-    return names[0]
+    return dataset_title(_results(series))
 
 
-def _published(against: Sequence[PublishedTable], dataset: str) -> list[PublishedTable]:
-    return [table for table in against if table.dataset == dataset and table.rows]
+def _results(series: Iterable[Series]) -> list[TestResult]:
+    return [whole for each in series for whole in each.wholes]
+
+
+def _published(against: Sequence[PublishedTable], series: Sequence[Series]) -> list[PublishedTable]:
+    return comparable(against, _results(series))
 
 
 def _variants(series: Series) -> tuple[bool, ...]:
@@ -660,8 +672,8 @@ def _f_measure_of(row: PublishedRow, tables: Iterable[PublishedTable]) -> Cell:
 
 
 def _remarks(series: Sequence[Series]) -> tuple[str, ...]:
-    """What tests say besides: remarks of their own, seeds and folds."""
-    remarks = []
+    """What tests say: what they are of, remarks of their own, seeds and folds."""
+    remarks = dataset_remarks(_results(series))
     for each in series:
         own = dict.fromkeys(whole.remark for whole in each.wholes if whole.remark)
         remarks += [f"{each.name}: {text}" for text in own]

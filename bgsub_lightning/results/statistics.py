@@ -19,8 +19,9 @@ from scipy import stats
 
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.results.collection import Series
+from bgsub_lightning.results.datasets import dataset_remarks
 from bgsub_lightning.results.resulttable import FIGURE_COLUMNS, Cell, Column, ResultTable, Row
-from bgsub_lightning.sampling.folds import published_videos
+from bgsub_lightning.scenes.cdnet2014 import published_videos
 
 LEVEL = 0.95
 """Of the interval; the test's p is held against the rest, 0.05."""
@@ -338,7 +339,7 @@ def _tests_all_frames(series: Series) -> bool:
 
 
 def _remarks(first: Series, second: Series) -> tuple[str, ...]:
-    remarks = []
+    remarks = dataset_remarks([*first.wholes, *second.wholes])
     if first.leakage != second.leakage:
         remarks.append(f"Training differs: {first.name}: {first.leakage}; {second.name}: {second.leakage}.")
     if first.family != second.family:

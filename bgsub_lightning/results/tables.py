@@ -12,6 +12,7 @@ from rich.text import Text
 from bgsub_lightning.console import console
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.metrics.scenes import Averaging
+from bgsub_lightning.results.datasets import dataset_remarks, dataset_title
 from bgsub_lightning.results.testresult import TestResult
 from bgsub_lightning.results.writers import fitting, grids
 
@@ -112,6 +113,7 @@ def table(
             f"Partial: {sum(first.missing.values())} frames of {names} could not be scored; the figures are of the "
             f"other {scored}."
         )
+    notes += dataset_remarks(results)
     if first.remark:
         notes.append(first.remark)
     if first.threshold_from:
@@ -126,7 +128,7 @@ def table(
         spread = statistics.stdev(draws)
         single = f"single draws: F {min(draws):.4f} to {max(draws):.4f}, standard deviation {spread:.4f}"
         notes.append(f"{len(draws)} draws of references averaged; {single}.")
-    title = f"{first.name} on {first.dataset}, {first.protocol}: {_leakage(first)}"
+    title = f"{first.name} on {dataset_title(results)}, {first.protocol}: {_leakage(first)}"
     return _laid_out(title, own, beside_names, headings[key_beside][0], lines, ends, notes)
 
 

@@ -62,6 +62,7 @@ class VideoResult:
         threshold_dice: The same at each threshold; empty in files of earlier versions.
         base: What its frames were compared with, in systems that do so: the number of a frame, which is not scored, or
             an image file.
+        departure: What shows that it is not the published dataset's own video, in words; empty: nothing does.
     """
 
     counts: Counts
@@ -76,6 +77,7 @@ class VideoResult:
     dice_with_training: DiceCounts = field(default_factory=list)
     threshold_dice: AtThresholds = field(default_factory=list)
     base: int | str | None = None
+    departure: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class TestResult:
     Attributes:
         name: Name of the run.
         system: Class of the module.
-        dataset: Name of the dataset.
+        dataset: Name of the dataset; see :attr:`bgsub_lightning.scenes.Scene.dataset`.
         protocol: What the protocol tests, in words.
         fold: The fold that was tested.
         seed: The datamodule's seed.
@@ -103,6 +105,7 @@ class TestResult:
         frames_shown: Number of frames that the system was shown, scored or not, on all processes; 0 for masks that were
             made elsewhere.
         seconds: How long that took, loading and counting included; of several tests together, their sum.
+        origin: Who rendered the dataset, in words; empty: it was filmed, as far as is known.
     """
 
     __test__ = False  # no test case, whatever pytest thinks of the name
@@ -124,6 +127,7 @@ class TestResult:
     missing: dict[Key, Count] = field(default_factory=dict)
     frames_shown: Count = 0
     seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    origin: str = ""
 
     @property
     def frames_per_second(self) -> float | None:

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
-from functools import cache
-from importlib.resources import files
 
-
-@cache
-def published_videos() -> tuple[dict[str, str], ...]:
-    """The 53 videos of CDnet2014: category, video, temporal ROI, last frame with a public mask, and published folds.
-
-    ``fold_of_3`` is this project's list (BMN-BSN's is not published), made by :func:`balanced_folds`; ``fold_of_4`` is
-    that of BSUV-Net 2.0, which the field uses.
-    """
-    text = files("bgsub_lightning.sampling").joinpath("cdnet2014_videos.csv").read_text()
-    return tuple(csv.DictReader(text.splitlines()))
+from bgsub_lightning.scenes.cdnet2014 import published_videos
 
 
 def published_folds(k: int) -> dict[str, int]:
-    """Return the committed list of ``k`` folds of CDnet2014, ``category/video`` → 1..k; empty if there is none."""
+    """Return the committed list of ``k`` folds of CDnet2014, ``category/video`` → 1..k; empty if there is none.
+
+    That of three is this project's (BMN-BSN's is not published), made by :func:`balanced_folds`; that of four is
+    BSUV-Net 2.0's, which the field uses.
+    """
     column = f"fold_of_{k}"
     return {f"{row['category']}/{row['video']}": int(row[column]) for row in published_videos() if row.get(column)}
 

@@ -5,10 +5,13 @@ Y. Wang et al., "CDnet 2014: an expanded change detection benchmark dataset", CV
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 
 import cv2
@@ -19,8 +22,16 @@ from bgsub_lightning.scenes.checks import THREADS, Draft, each, folders, numbere
 from bgsub_lightning.scenes.labels import OUTSIDE_ROI
 from bgsub_lightning.scenes.scene import Reader, Scene, select
 
+_CUT = 0.01  # of the frames or the masks may be missing, as single files get lost in a download
 _FRAME = re.compile(r"in(\d+)\.(?:jpe?g|png|bmp)", re.IGNORECASE)
 _MASK = re.compile(r"gt(\d+)\.png", re.IGNORECASE)
+
+
+@cache
+def published_videos() -> tuple[dict[str, str], ...]:
+    """The 53 videos of CDnet2014: category, video, temporal ROI, last frame with a public mask, folds of 3 and of 4."""
+    text = files("bgsub_lightning.scenes").joinpath("cdnet2014_videos.csv").read_text()
+    return tuple(csv.DictReader(text.splitlines()))
 
 
 class CDnet2014(Reader):
@@ -49,6 +60,24 @@ class CDnet2014(Reader):
         "turbulence",
     )
 
+    def departure(self, scene: Scene) -> str:  # noqa: D102
+        published = {f"{row['category']}/{row['video']}": row for row in published_videos()}
+        if scene.key not in published:
+            return f"{self.name} has no video of this name"
+        first, last, last_labelled = (
+            int(published[scene.key][name])
+            for name in ("temporal_roi_start", "temporal_roi_end", "last_labelled_frame")
+        )
+        if scene.evaluated != (first, last):
+            return "temporal ROI {}–{}, where {}'s is {}–{}".format(*scene.evaluated, self.name, first, last)
+        public = range(first, last_labelled + 1)
+        for what, numbers, there in (("frames", range(1, last + 1), scene.frames), ("masks", public, scene.masks)):
+            if (missing := sum(number not in there for number in numbers)) > _CUT * len(numbers):
+                return f"{missing} of its {len(numbers)} {what} are missing"
+        if more := sum(number not in public for number in scene.masks):
+            return f"{more} masks of frames whose masks are withheld"
+        return ""
+
     def scenes(self, root: Path, patterns: Sequence[str] | None = None) -> list[Scene]:  # noqa: D102
         videos: dict[str, Path] = {}
         empty = []
@@ -70,7 +99,7 @@ class CDnet2014(Reader):
         if patterns is not None:
             keys = select(keys, patterns, "data.init_args.scene")
         with ThreadPoolExecutor(THREADS) as pool:
-            return [self._scene(videos[key], pool) for key in keys]
+            return self.from_origin(root, (self._scene(videos[key], pool) for key in keys))
 
     def _scene(self, folder: Path, pool: ThreadPoolExecutor) -> Scene:
         draft = _Draft(folder / "input", "in%06d.jpg")

@@ -113,6 +113,10 @@ class SequenceReader(Reader):
         """Return the category of a sequence: the dataset's name, where it has no categories."""
         return self.name
 
+    def departure(self, scene: Scene) -> str:  # noqa: D102
+        is_own = scene.name in self.sequences or not self.sequences
+        return "" if is_own else f"{self.name} has no sequence of this name"
+
     def scenes(self, root: Path, patterns: Sequence[str] | None = None) -> list[Scene]:  # noqa: D102
         paths = list(self._paths(root))
         found = self._found(root, paths)
@@ -126,7 +130,7 @@ class SequenceReader(Reader):
         if patterns is not None:
             keys = select(keys, patterns, "data.init_args.scene")
         with ThreadPoolExecutor(THREADS) as pool:
-            return [self._scene(names[key], found[names[key]], pool) for key in keys]
+            return self.from_origin(root, (self._scene(names[key], found[names[key]], pool) for key in keys))
 
     def _paths(self, root: Path) -> Iterator[str]:
         """Yield the folders, with a ``/`` at the end, and the images below a folder as deep as the patterns look."""

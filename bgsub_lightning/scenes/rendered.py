@@ -5,7 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -13,6 +14,7 @@ from bgsub_lightning.console import console, progress_bar
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.scenes import synthetic
 from bgsub_lightning.scenes.cdnet2014 import CDnet2014
+from bgsub_lightning.scenes.origin import mark, origin_of
 from bgsub_lightning.scenes.scene import Scene, select
 
 _FRAME_BYTES = 0.5  # for each pixel: a JPEG file and a mask, over all categories
@@ -70,6 +72,10 @@ class Rendered(CDnet2014):
         folder = Path(root or os.environ.get(self.root_variable) or Path("store") / "rendered").expanduser()
         return folder / "{}x{}x{}".format(*self.size, self.frames)
 
+    def from_origin(self, root: Path, scenes: Iterable[Scene]) -> list[Scene]:
+        """Add who rendered them; the dataset's name says what they are."""
+        return [replace(scene, origin=origin_of(root)) for scene in scenes]
+
     def scenes(self, root: Path, patterns: Sequence[str] | None = None) -> list[Scene]:
         """Render what is missing, and read the scenes.
 
@@ -86,6 +92,7 @@ class Rendered(CDnet2014):
             root.mkdir(parents=True, exist_ok=True)
             with (root / ".lock").open("w") as lock:  # other processes wait, and find what this one has rendered
                 fcntl.flock(lock, fcntl.LOCK_EX)
+                mark(root, CDnet2014.name, {plan.seed for plan in self.plans}, many=True, trusted=True)
                 missing = [plan for plan in self.plans if plan.key in chosen and not (root / plan.key).exists()]
                 if missing:
                     self._render_missing(root, missing)

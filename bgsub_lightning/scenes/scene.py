@@ -6,13 +6,14 @@ import difflib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.scenes.labels import MaskCode
+from bgsub_lightning.scenes.origin import Origin, origin_of
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Scene:
     """One video of a dataset.
 
     Attributes:
-        dataset: Name of the dataset.
+        dataset: Name of the dataset; ``synthetic NAME`` of one that was rendered in its layout.
         category: Category of the video.
         name: Name of the video.
         size: Width and height of its frames in pixels.
@@ -53,6 +54,8 @@ class Scene:
         problems: What was found wrong.
         mask_code: How its masks are written.
         background: The dataset's own image of the empty scene; ``None``: it has none.
+        origin: Who rendered it; ``None``: it was filmed, as far as is known.
+        departure: What shows that it is not the published dataset's own, in words; empty: nothing does.
     """
 
     dataset: str
@@ -67,6 +70,8 @@ class Scene:
     problems: tuple[Problem, ...] = ()
     mask_code: MaskCode = MaskCode.CDNET
     background: Path | None = None
+    origin: Origin | None = None
+    departure: str = ""
 
     @property
     def key(self) -> str:
@@ -170,6 +175,20 @@ class Reader(ABC):
         if not folder.is_dir():
             raise UserError(f"{folder}: there is no such folder, so {self.name} cannot be read.\n{how}")
         return folder
+
+    def departure(self, scene: Scene) -> str:
+        """Say what shows that a scene is not the published dataset's own; empty: nothing does."""
+        return ""
+
+    def from_origin(self, root: Path, scenes: Iterable[Scene]) -> list[Scene]:
+        """Add where scenes come from: the marker of a rendered dataset, or how they depart from the published one.
+
+        Raises:
+            UserError: If there is a marker that cannot be read.
+        """
+        if origin := origin_of(root):
+            return [replace(scene, dataset=f"synthetic {scene.dataset}", origin=origin) for scene in scenes]
+        return [replace(scene, departure=self.departure(scene)) for scene in scenes]
 
     @abstractmethod
     def scenes(self, root: Path, patterns: Sequence[str] | None = None) -> list[Scene]:

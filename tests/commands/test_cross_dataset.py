@@ -55,7 +55,7 @@ def test_an_untrained_system(name: str, tmp_path: Path, monkeypatch: pytest.Monk
     configs = ["--config", str(FOLDER / "mog2.yaml"), "--config", str(PARTS / f"{name}.yaml")]
     assert main(["test", *configs, *options]) == 0
     found = scores(tmp_path / f"runs/mog2_{name}")
-    assert found["dataset"].lower() == name  # type: ignore[attr-defined]
+    assert found["dataset"].lower() == f"synthetic {name}"  # type: ignore[attr-defined]
     assert found["protocol"] == "none for training, all for test"
     assert found["leakage"] == "unseen scenes"
     assert {key: video["frames"] for key, video in found["videos"].items()} == KEYS[name]  # type: ignore[attr-defined]

@@ -16,7 +16,7 @@ import yaml
 from bgsub_lightning.cli import main
 from bgsub_lightning.results import TestResult, merged
 from bgsub_lightning.results.gallery import read_gallery
-from bgsub_lightning.sampling.folds import published_videos
+from bgsub_lightning.scenes.cdnet2014 import published_videos
 
 KEYS = ("PTZ/zoomInZoomOut", "baseline/PETS2006", "baseline/highway", "baseline/office")
 KEYS += ("shadow/bungalows", "thermal/park")

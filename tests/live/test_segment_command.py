@@ -17,6 +17,7 @@ from live_systems import moving_square, save, tiny_system, write_video
 
 from bgsub_lightning.cli import main
 from bgsub_lightning.live import open_source
+from bgsub_lightning.scenes.synthetic import plan, render_all
 
 
 @pytest.fixture
@@ -39,6 +40,13 @@ def test_a_video_and_a_checkpoint_are_all_it_takes(
         source = open_source(str(out / name))
         assert (source.count, source.rate) == (30, 25)
     assert sorted(each.name for each in out.iterdir()) == ["mask_video.mp4", "overlay.mp4"]
+
+
+def test_a_synthetic_source_is_called_so(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    list(render_all(tmp_path / "twin", plan(1, ["baseline"], 3), (64, 48), 4, 4, 1))
+    (frames,) = (tmp_path / "twin").glob("baseline/*/input")
+    assert main(["segment", f"--source={frames}", "--checkpoint=MOG2", f"--out={tmp_path / 'out'}"]) == 0
+    assert "synthetic scenes, rendered by bgsub_lightning" in " ".join(capfd.readouterr().out.split())
 
 
 @pytest.mark.parametrize("background", ["first", "spread", "stream", "clean.png", "clean"])

@@ -15,8 +15,8 @@ import pytest
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.sampling import FrameSet, LabelBudget
 from bgsub_lightning.sampling.budget import published_frames
-from bgsub_lightning.sampling.folds import published_videos
 from bgsub_lightning.scenes import Scene
+from bgsub_lightning.scenes.cdnet2014 import published_videos
 
 HIGHWAY, CANOE = "baseline/highway", "dynamicBackground/canoe"
 MakeMasked = Callable[[str, Mapping[int, int]], Scene]

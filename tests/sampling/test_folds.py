@@ -6,7 +6,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from bgsub_lightning.sampling.folds import balanced_folds, published_folds, published_videos, scene_folds
+from bgsub_lightning.sampling.folds import balanced_folds, published_folds, scene_folds
+from bgsub_lightning.scenes.cdnet2014 import published_videos
 
 BSUV_NET_2_FOLDS = {  # as its authors publish them
     1: "highway badminton blizzard fountain02 overpass sofa port_0_17fps bridgeEntry busyBoulvard continuousPan "

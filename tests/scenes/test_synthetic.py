@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.scenes.labels import LEVELS, MOVING, OUTSIDE_ROI, SHADOW, STATIC, UNKNOWN
+from bgsub_lightning.scenes.origin import MARKER, mark
 from bgsub_lightning.scenes.synthetic import (
     CATEGORIES,
     TRAINING_CATEGORIES,
@@ -54,11 +55,12 @@ def masks(folder: Path) -> Bytes:
 
 
 def contents(root: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+    files = (path for path in sorted(root.rglob("*")) if path.is_file() and path.name != MARKER)
+    return {str(path.relative_to(root)): path.read_bytes() for path in files}
 
 
 def test_every_category_is_rendered(twin: Path) -> None:
-    assert sorted(path.name for path in twin.iterdir()) == sorted(CATEGORIES)
+    assert sorted(path.name for path in twin.iterdir()) == sorted([*CATEGORIES, MARKER])
     assert len(CATEGORIES) == 11
 
 
@@ -206,6 +208,7 @@ def test_half_written_video_never_lies_under_its_name(tmp_path: Path, monkeypatc
 def test_finished_video_is_left_alone(tmp_path: Path) -> None:
     wanted = VideoPlan("baseline", 0)
     folder = tmp_path / "baseline" / wanted.name
+    mark(tmp_path, "CDnet2014", [0], many=True)
     folder.mkdir(parents=True)
     assert list(synthesize(tmp_path, videos_per_category=1, categories=["baseline"])) == [folder]
     assert not list(folder.iterdir())

@@ -20,6 +20,7 @@ from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import whole_file
 from bgsub_lightning.metrics import THRESHOLDS, average_precision
 from bgsub_lightning.results.collection import Collection, Run, Series, collect
+from bgsub_lightning.results.datasets import dataset_remarks, dataset_title
 from bgsub_lightning.results.drawing import BLACK, GREEN, PINK, RED
 from bgsub_lightning.results.gallery import Kept, joined, read_gallery
 from bgsub_lightning.results.layouts import tables_of
@@ -28,6 +29,7 @@ from bgsub_lightning.results.page.figures import Line, colour, curves_figure, is
 from bgsub_lightning.results.page.pictures import Picture, drawing, picture
 from bgsub_lightning.results.resulttable import Cell, Column, ResultTable
 from bgsub_lightning.results.statistics import compare, comparison_table, comparisons_table, require_same_test
+from bgsub_lightning.results.testresult import TestResult
 from bgsub_lightning.results.thresholds import overall_curve
 from bgsub_lightning.results.writers import as_csv, as_latex, as_markdown
 
@@ -175,7 +177,11 @@ def write_page(
         "css": Markup(_resource("report.css")),
         "title": _title(series),
         "lead": _lead(series),
-        "warnings": [*warnings, *collection.remarks],
+        "warnings": [
+            *(remark for results in _datasets(series).values() for remark in dataset_remarks(results)),
+            *warnings,
+            *collection.remarks,
+        ],
         "sections": {
             "systems": "Systems",
             **{part.name: part.heading for part in parts},
@@ -282,7 +288,7 @@ def _css(colour: tuple[int, int, int]) -> str:
 
 
 def _title(series: Sequence[Series]) -> str:
-    return f"Background subtraction on {' and '.join(_datasets(series))}"
+    return f"Background subtraction on {' and '.join(dataset_title(results) for results in _datasets(series).values())}"
 
 
 def _lead(series: Sequence[Series]) -> str:
@@ -295,8 +301,12 @@ def _lead(series: Sequence[Series]) -> str:
     )
 
 
-def _datasets(series: Sequence[Series]) -> list[str]:
-    return list(dict.fromkeys(each.dataset for each in series))
+def _datasets(series: Sequence[Series]) -> dict[str, list[TestResult]]:
+    """Dataset → what was found on it, each seed by itself."""
+    found: dict[str, list[TestResult]] = {}
+    for each in series:
+        found.setdefault(each.dataset, []).extend(each.wholes)
+    return found
 
 
 def _count(number: int, what: str) -> str:
@@ -435,8 +445,9 @@ def _curves(folder: Path, series: Sequence[Series]) -> _Figures:
     """F-measure against threshold, precision against recall, speed against F-measure; for each dataset."""
     shown = _Figures()
     datasets = _datasets(series)
-    for number, dataset in enumerate(datasets):
-        of = f" on {dataset}" if len(datasets) > 1 else ""
+    for number, (dataset, results) in enumerate(datasets.items()):
+        title = dataset_title(results)
+        of = f" on {title}" if len(datasets) > 1 or title != dataset else ""
         suffix = f"_{number + 1}" if len(datasets) > 1 else ""
         lines: list[Line] = []
         points: list[Line] = []
@@ -556,7 +567,7 @@ def _gallery(series: Sequence[Series]) -> dict[str, Any]:
                 by_frame.setdefault(same, []).append(kept.rule)
         rows = [
             {
-                "title": f"{kept.video}, frame {kept.number}: {', '.join(rules)} of {kept.category}, "
+                "title": f"{_shown_in(each, kept.video)}, frame {kept.number}: {', '.join(rules)} of {kept.category}, "
                 f"F {kept.f_measure:.4f}",
                 "pictures": [
                     {**vars(picture(kept.picture("frame"), "frame")), "caption": "frame"},
@@ -579,29 +590,33 @@ def _gallery(series: Sequence[Series]) -> dict[str, Any]:
 
 def _beside(series: Sequence[Series], galleries: Sequence[Sequence[Kept]]) -> list[dict[str, Any]]:
     """The frames that several systems have kept, because they have the most foreground."""
-    frames: dict[tuple[str, str, int], list[tuple[str, Kept]]] = {}
+    frames: dict[tuple[str, str, int], list[tuple[Series, Kept]]] = {}
     for each, gallery in zip(series, galleries, strict=True):
         for kept in gallery:
             if kept.rule == "most foreground":
-                frames.setdefault((each.dataset, kept.video, kept.number), []).append((each.name, kept))
+                frames.setdefault((each.dataset, kept.video, kept.number), []).append((each, kept))
     rows = []
     for (_, video, number), systems in sorted(frames.items()):
         if len(systems) < 2:
             continue
-        first = systems[0][1]
+        one, first = systems[0]
         pictures = [
             {**vars(picture(first.picture("frame"), "frame")), "caption": "frame"},
             {**vars(picture(first.picture("truth"), "truth")), "caption": "truth"},
         ]
         pictures += [
             {
-                **vars(picture(kept.picture("confusion"), f"confusion of {name}")),
-                "caption": f"{name}: F {kept.f_measure:.4f}",
+                **vars(picture(kept.picture("confusion"), f"confusion of {each.name}")),
+                "caption": f"{each.name}: F {kept.f_measure:.4f}",
             }
-            for name, kept in systems
+            for each, kept in systems
         ]
-        rows.append({"title": f"{video}, frame {number}", "pictures": pictures})
+        rows.append({"title": f"{_shown_in(one, video)}, frame {number}", "pictures": pictures})
     return rows
+
+
+def _shown_in(series: Series, video: str) -> str:
+    return f"synthetic {video}" if series.wholes[0].origin else video
 
 
 def _panels(series: Series) -> Iterable[dict[str, Any]]:
@@ -631,6 +646,7 @@ def _facts(run: Run) -> dict[str, str]:
     facts = {
         "system": result.system,
         "dataset": result.dataset,
+        "origin": result.origin,
         "protocol": result.protocol,
         "tested on": result.leakage,
         "videos, frames": f"{len(result.videos)}, {sum(video.frames for video in result.videos.values()):,}",

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.parallel import in_processes
 from bgsub_lightning.scenes.labels import MOVING, OUTSIDE_ROI, SHADOW, UNKNOWN
+from bgsub_lightning.scenes.origin import mark
 from bgsub_lightning.scenes.synthetic import effects
 from bgsub_lightning.scenes.synthetic.actors import Actor, company
 from bgsub_lightning.scenes.synthetic.drawing import Light, Patch, Place, cast, draw, mirror
@@ -110,6 +111,11 @@ _HAZE = np.array([206, 204, 202], np.float32)
 class Plan(ABC):
     """One video of a twin, and how it lies on disk."""
 
+    dataset: ClassVar[str]
+    """In whose layout it is."""
+    has_own_name: ClassVar[bool]
+    """Whether its folder is called unlike that of any other video of any seed."""
+
     index: int
     seed: int
 
@@ -160,6 +166,8 @@ class VideoPlan(Plan):
         seed: The twin's seed.
     """
 
+    dataset = "CDnet2014"
+    has_own_name = True
     recipes: ClassVar[dict[str, Recipe]] = RECIPES
     """Category → what it is made of."""
     masked_from_start: ClassVar[bool] = False
@@ -230,7 +238,7 @@ class SequencePlan(Plan):
         index: Which of its recipe's themes it shows.
     """
 
-    dataset: ClassVar[str]
+    has_own_name = False
 
     name: str
     seed: int = 0
@@ -313,14 +321,18 @@ def render_all(
 ) -> Iterator[Path]:
     """Return an iterator that renders videos below a folder, and yields the folder of each finished one, in order.
 
+    The folder is marked as a rendered dataset's first; see :mod:`bgsub_lightning.scenes.origin`.
+
     Raises:
-        UserError: If an option makes no sense; before anything is rendered.
+        UserError: If an option makes no sense, or the folder holds anything else; before anything is rendered.
     """
     _check(size, unlabelled, labelled)
     if workers < 1:
         raise UserError(f"--workers must be 1 or more, not {workers}.")
     if root.exists() and not root.is_dir():
         raise UserError(f"--out: {root} is a file; give a folder that holds the twin, or is to be created.")
+    if videos:
+        mark(root, videos[0].dataset, (video.seed for video in videos), many=videos[0].has_own_name)
     cure = "Videos that are complete stay. Go on with fewer: --workers N."
     return in_processes(_render_below, (root, size, unlabelled, labelled), videos, workers, cure)
 

@@ -145,8 +145,8 @@ class AnyScene(BgsModule):
         seen = {key.partition(":")[0] for key in self.trained_on}
         if seen != {Rendered.name} or not all_unseen:
             return ""
-        if data.reader.name == Rendered.name:
-            return "The weights were trained on other scenes of the same renderer."
+        if all(scene.origin for scene in data.frames_of("test").scenes):
+            return "The scenes are from the same renderer that trained it: others, but made in the same way."
         return "The weights were trained on rendered scenes alone: every real scene is unseen."
 
     @property
