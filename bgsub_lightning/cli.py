@@ -12,6 +12,7 @@ from itertools import takewhile
 
 from bgsub_lightning import __version__
 from bgsub_lightning.errors import UserError
+from bgsub_lightning.text import printable
 
 COMMANDS = {
     "fit": ("training:run_trainer", "train a system"),
@@ -65,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             run_command(command, getattr(module, command), options)
     except UserError as error:
-        print(f"error: {_message(error)}", file=sys.stderr)
+        print(f"error: {printable(_message(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

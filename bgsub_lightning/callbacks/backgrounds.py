@@ -54,7 +54,9 @@ class BackgroundWriter(Callback):
         scene = module.datamodule.frames_of("predict").scenes[batch["scene"]]
         for title, picture in {**module.background_pictures(), **module.frame_pictures(-1)}.items():
             name = f"{int(batch['number'][-1]):06d}_{title.replace(' ', '_')}.png"
-            write_png(self._folder(trainer) / scene.category / scene.name / name, as_image(picture))
+            folder = self._folder(trainer)
+            within = self.folder or folder.parent
+            write_png(folder / scene.category / scene.name / name, as_image(picture), within)
             self._written += 1
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102

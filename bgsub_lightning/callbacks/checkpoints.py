@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import signal
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -19,9 +18,9 @@ from lightning.pytorch.trainer.states import TrainerFn
 from pydantic import Field
 
 from bgsub_lightning.callbacks.stopping import StopSignals, requeue
-from bgsub_lightning.console import console
+from bgsub_lightning.console import console, warn
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.files import whole_file
+from bgsub_lightning.files import atomic_write, second_name
 from bgsub_lightning.modules import BgsModule
 from bgsub_lightning.networks import damage
 from bgsub_lightning.networks.weights import read_checkpoint
@@ -43,13 +42,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             UserError: If the disk is full or the folder cannot be written; what was there before is left as it was.
         """
         try:
-            with whole_file(Path(path)) as partial, partial.open("wb") as file:
+            with atomic_write(Path(path), "wb") as file:
                 try:
                     torch.save(checkpoint, file)
                 except RuntimeError as error:  # of its end of the archive, which hides what the write has raised
                     raise error.__context__ if isinstance(error.__context__, OSError) else error from None
-                file.flush()
-                os.fsync(file.fileno())
         except UserError as error:
             raise UserError(
                 f"{error} The checkpoints that were there before are as they were: make room, or the folder writable, "
@@ -194,15 +191,8 @@ class LastCheckpoint(_RunCheckpoint):
 
 def _keep_previous(path: Path) -> None:
     """Give a checkpoint a second name, before another takes its first; it takes no room of its own."""
-    previous = path.with_name(PREVIOUS)
-    if not path.is_file():
-        return
-    try:
-        with whole_file(previous) as partial:
-            partial.unlink(missing_ok=True)
-            partial.hardlink_to(path)
-    except UserError:  # a file system without links
-        path.replace(previous)
+    if path.is_file():
+        second_name(path, path.with_name(PREVIOUS))
 
 
 def checkpoints_of(run_dir: Path) -> list[Path]:
@@ -231,7 +221,7 @@ def newest_checkpoint(run_dir: Path) -> Path | None:
     for path in checkpoints_of(run_dir):
         if (what := damage(path)) is None:
             for line in damaged:
-                console.print(f"[yellow]warning[/] {line}", soft_wrap=True)
+                warn(line)
             if damaged:
                 console.print(f"The run goes on from {path}, the newest one that is whole.", soft_wrap=True)
             return path
@@ -401,5 +391,5 @@ class FinishedMarker(Callback):
         patience = early[0].patience if is_early else None
         done = Finished(trainer.global_step, trainer.current_epoch, patience)
         content = {name: value for name, value in asdict(done).items() if value is not None}
-        with whole_file(path) as partial:
-            partial.write_text(json.dumps(content) + "\n")
+        with atomic_write(path) as file:
+            file.write(json.dumps(content) + "\n")

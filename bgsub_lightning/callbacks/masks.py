@@ -39,10 +39,15 @@ class MaskWriter(Callback):
         module, batch = cast("BgsModule", pl_module), cast("EvaluationBatch", batch)
         scene = module.datamodule.frames_of("predict").scenes[batch["scene"]]
         foreground = (cast("Tensor", outputs) > module.threshold).cpu().numpy()
-        folder = self._folder(trainer) / scene.category / scene.name
+        folder = self._folder(trainer)
+        within = self.folder or folder.parent
         for mask, number, wanted in zip(foreground, batch["number"].tolist(), batch["scored"].tolist(), strict=True):
             if wanted:
-                write_png(folder / f"bin{number:06d}.png", np.where(mask, np.uint8(255), np.uint8(0)))
+                write_png(
+                    folder / scene.category / scene.name / f"bin{number:06d}.png",
+                    np.where(mask, np.uint8(255), np.uint8(0)),
+                    within,
+                )
                 self.written += 1
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102

@@ -150,7 +150,7 @@ class Pictures(Callback):
     def _keep(self, trainer: Trainer, name: str, picture: NDArray[np.uint8]) -> Path:
         step = f"_step{trainer.global_step:07d}" if name.startswith("validation") else ""
         path = Path(trainer.default_root_dir) / "pictures" / f"{name}{step}.png"
-        write_png(path, picture)
+        write_png(path, picture, Path(trainer.default_root_dir))
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 logger.log_image(name, [picture], step=trainer.global_step)

@@ -15,7 +15,7 @@ from bgsub_lightning.callbacks.processes import gathered
 from bgsub_lightning.console import console
 from bgsub_lightning.data import EvaluationBatch
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.files import whole_file
+from bgsub_lightning.files import atomic_write
 from bgsub_lightning.metrics import COUNTS, SceneConfusion, dice_counts
 from bgsub_lightning.modules import BgsModule
 from bgsub_lightning.provenance import device_name, versions
@@ -23,6 +23,7 @@ from bgsub_lightning.results import TestResult, VideoResult, table
 from bgsub_lightning.sampling.leaks import leakage, trained_frames, worst
 from bgsub_lightning.scenes import Scene
 from bgsub_lightning.scenes.labels import UNKNOWN, MaskCode
+from bgsub_lightning.text import csv_cell
 
 
 class Row(NamedTuple):
@@ -162,11 +163,11 @@ def write_frames(path: Path, rows: Iterable[Row], trained_on: Callable[[Row], st
         rows: What was found in each frame.
         trained_on: Whether a frame was trained on: 1 or 0; empty where that is not known.
     """
-    with whole_file(path) as partial, partial.open("w", newline="") as file:
+    with atomic_write(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(FRAMES_HEADER)
         for row in sorted(rows):
-            writer.writerow([row.video, row.number, *row.counts, trained_on(row), int(row.headline)])
+            writer.writerow([csv_cell(row.video), row.number, *row.counts, trained_on(row), int(row.headline)])
 
 
 def of_dataset(scenes: Iterable[Scene]) -> dict[str, Any]:

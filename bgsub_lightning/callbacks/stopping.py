@@ -12,7 +12,7 @@ import torch
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import Trainer
 
-from bgsub_lightning.console import console
+from bgsub_lightning.console import warn
 
 
 class StopSignals:
@@ -64,7 +64,7 @@ def requeue(trainer: Trainer, received: signal.Signals) -> None:
     try:
         subprocess.run(["scontrol", "requeue", job], check=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        console.print(f"[yellow]warning[/] job {job} was not requeued: {error}", soft_wrap=True)
+        warn(f"job {job} was not requeued: {error}")
 
 
 def _requeue_signals(trainer: Trainer) -> set[signal.Signals]:

@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import StringConstraints
 
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.files import whole_file
+from bgsub_lightning.files import atomic_write
 from bgsub_lightning.records import read_json
 
 FILE = "job.json"
@@ -40,8 +40,8 @@ class Job:
 
     def save(self, folder: Path) -> None:
         """Write it into a folder."""
-        with whole_file(folder / FILE) as partial:
-            partial.write_text(json.dumps(asdict(self), indent=1) + "\n")
+        with atomic_write(folder / FILE) as file:
+            file.write(json.dumps(asdict(self), indent=1) + "\n")
 
     @staticmethod
     def load(folder: Path) -> Job | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -25,7 +26,6 @@ from bgsub_lightning.commands.launching import (
     PROGRAM,
     OptionParser,
     Parsed,
-    alone_in,
     checkpoint_of,
     differences,
     divided,
@@ -46,7 +46,7 @@ from bgsub_lightning.commands.members import (
 from bgsub_lightning.commands.training import run_trainer
 from bgsub_lightning.console import console
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.files import whole_file
+from bgsub_lightning.files import atomic_write, folder_lock, lock_environment
 from bgsub_lightning.results import TestResult, require_same_frames, spread, table
 from bgsub_lightning.results import merged as merged_results
 from bgsub_lightning.results.collection import CampaignRecord, read_campaign
@@ -117,7 +117,7 @@ def run_campaign(command: str, options: Sequence[str]) -> None:
         failed = _run(campaign, chosen)
     except KeyboardInterrupt:
         again = shlex.join([command, *options])
-        console.print(f"\nStopped. The same command goes on from here: {PROGRAM} {again}", markup=False, soft_wrap=True)
+        console.print(f"\nStopped. The same command goes on from here: {PROGRAM} {again}", soft_wrap=True)
         raise SystemExit(130) from None
     _conclude(campaign, failed)
     if failed:
@@ -230,8 +230,8 @@ class Campaign:
         try:
             if self.record.is_file() and self.record.read_text() == text:
                 return
-            with whole_file(self.record) as partial:
-                partial.write_text(text)
+            with atomic_write(self.record) as file:
+                file.write(text)
         except (OSError, UserError) as error:
             raise UserError(f"--out: {error}") from error
 
@@ -331,14 +331,14 @@ def _show(campaign: Campaign, members: Sequence[Member]) -> None:
     for member in members:
         left = campaign.left(member)
         lines = [f"{PROGRAM} {shlex.join(campaign.call(member, command))}" for command in left]
-        console.print("\n".join(lines or [f"# {member.label}: done"]), markup=False, soft_wrap=True)
+        console.print("\n".join(lines or [f"# {member.label}: done"]), soft_wrap=True)
 
 
 def _run(campaign: Campaign, members: Sequence[Member]) -> dict[Member, str]:
     """Run what is left of members, and return those that failed, each with what went wrong."""
     pending = [member for member in members if campaign.left(member)]
     if done := [member.label for member in members if member not in pending]:
-        console.print(f"{len(done)} of {len(members)} done before: {', '.join(done)}.", markup=False, soft_wrap=True)
+        console.print(f"{len(done)} of {len(members)} done before: {', '.join(done)}.", soft_wrap=True)
     clock = _Clock(len(pending))
     failed: dict[Member, str] = {}
     for patient in (False, True):  # members that another process is at come last
@@ -347,7 +347,7 @@ def _run(campaign: Campaign, members: Sequence[Member]) -> dict[Member, str]:
             if patient:
                 told = f"{campaign.folder(member)}: another process is at work here; waiting for its end."
                 console.print(told, soft_wrap=True)
-            with alone_in(campaign.folder(member), patient) as lock:
+            with folder_lock(campaign.folder(member), wait=patient) as lock:
                 if lock is None:
                     busy.append(member)
                     continue
@@ -410,7 +410,10 @@ def _failure(arguments: Sequence[str], lock: int) -> str | None:
         What went wrong, in a line; ``None`` if nothing did.
     """
     process = subprocess.Popen(
-        [sys.executable, "-m", "bgsub_lightning", *arguments], stderr=subprocess.PIPE, pass_fds=(lock,)
+        [sys.executable, "-m", "bgsub_lightning", *arguments],
+        stderr=subprocess.PIPE,
+        pass_fds=(lock,),
+        env=os.environ | lock_environment(lock),
     )
     assert process.stderr is not None
     lines: deque[str] = deque(maxlen=100)
@@ -442,14 +445,14 @@ def _conclude(campaign: Campaign, failed: dict[Member, str]) -> None:
         try:
             _tables(campaign, done)
         except UserError as error:  # a damaged scores.json must not hide what has failed
-            console.print(str(error), markup=False, soft_wrap=True)
+            console.print(str(error), soft_wrap=True)
     if missing := [member.label for member in campaign.members if member not in done and member not in failed]:
-        console.print(f"Not run yet: {', '.join(missing)}.", markup=False, soft_wrap=True)
+        console.print(f"Not run yet: {', '.join(missing)}.", soft_wrap=True)
     console.print(f"{len(done)} of {len(campaign.members)} members are done, in {campaign.out}.", soft_wrap=True)
     if failed:
         console.print(f"{len(failed)} failed; the same command again tries them once more:")
     for member, what in failed.items():
-        console.print(f"  {member.label} ({campaign.folder(member)}): {what}", markup=False, soft_wrap=True)
+        console.print(f"  {member.label} ({campaign.folder(member)}): {what}", soft_wrap=True)
 
 
 def _tables(campaign: Campaign, members: Sequence[Member]) -> None:
@@ -487,7 +490,7 @@ def _united(campaign: Campaign, members: Sequence[Member], is_whole: bool) -> li
     try:
         whole = merged_results(results, group or campaign.out.resolve().name)
     except UserError as error:
-        console.print(str(error), markup=False, soft_wrap=True)
+        console.print(str(error), soft_wrap=True)
         return results
     if is_whole:
         file = campaign.out / (f"scores_{group}.json" if group else "scores.json")

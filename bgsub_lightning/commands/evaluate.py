@@ -15,14 +15,13 @@ import cv2
 import numpy
 import torch
 from numpy.typing import NDArray
-from rich.markup import escape
 
 from bgsub_lightning import __version__
 from bgsub_lightning.callbacks.scores import Row, of_dataset, of_frames, write_frames
 from bgsub_lightning.commands.prepare import reader_of
-from bgsub_lightning.console import console
+from bgsub_lightning.console import console, mark
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.files import whole_file
+from bgsub_lightning.files import atomic_write
 from bgsub_lightning.frames import MaskFiles, SceneCounts, SceneFrames, count_masks
 from bgsub_lightning.frames.mask_files import Fault, results_of
 from bgsub_lightning.metrics import dice_counts
@@ -33,6 +32,7 @@ from bgsub_lightning.scenes import CDnet2014, Problem, Reader, Scene, require_so
 from bgsub_lightning.scenes.cdnet2014 import published_videos
 from bgsub_lightning.scenes.checks import folders, some
 from bgsub_lightning.scenes.labels import MOVING
+from bgsub_lightning.text import csv_cell, from_csv_cell
 
 _CURES: dict[Fault, str] = {
     "missing": "Not scored.",
@@ -115,8 +115,7 @@ def evaluate(
     rows = {key: _rows(key, counts, asked) for key, counts in counted.items()}
     strangers = _strangers(files, scenes, reader, whole)
     for problem in (*_faults(files, chosen, counted), *strangers):
-        style = "red" if problem.severity == "error" else "yellow"
-        console.print(f"[{style}]{problem.severity}[/] {escape(str(problem))}", soft_wrap=True)
+        mark(problem.severity, str(problem), "red" if problem.severity == "error" else "yellow")
     result = TestResult(
         name=out.name,
         system="masks",
@@ -185,7 +184,7 @@ def _frames_of(path: Path) -> _Asked:
     try:
         with file.open(newline="") as lines:
             for line in csv.DictReader(lines):
-                key, number = line["video"], int(line["frame"])
+                key, number = from_csv_cell(line["video"]), int(line["frame"])
                 asked.videos.setdefault(key, {})[number] = line.get("headline", "1") != "0"
                 asked.trained.setdefault(key, {})[number] = line.get("trained_on") or ""
     except FileNotFoundError:
@@ -267,7 +266,7 @@ def _pack(path: Path, files: MaskFiles, scenes: Sequence[Scene], partial: bool) 
     """Write the archive."""
     evaluated = [(scene, range(scene.evaluated[0], scene.evaluated[1] + 1)) for scene in scenes]
     there = [(scene, [n for n in numbers if files.path(scene, n).is_file()]) for scene, numbers in evaluated]
-    with whole_file(path) as unfinished, zipfile.ZipFile(unfinished, "w", zipfile.ZIP_STORED) as archive:
+    with atomic_write(path, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, content in results_of(files, there):  # stored: a PNG is compressed, and the time is always the same
             archive.writestr(zipfile.ZipInfo(f"results/{name}"), content)
     count = sum(len(numbers) for _, numbers in there)
@@ -385,9 +384,14 @@ def _unknown(folder: Path, known: set[str], kind: str, reader: Reader) -> Proble
 
 def _write_problems(path: Path, counted: dict[str, SceneCounts], strangers: Sequence[Problem]) -> None:
     """Name every file with which something is wrong."""
-    with whole_file(path) as partial, partial.open("w", newline="") as file:
+    with atomic_write(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["video", "frame", "file", "problem", "detail"])
         for key, counts in counted.items():
-            writer.writerows([key, mask.number, mask.path, mask.fault, mask.detail] for mask in counts.faulty)
-        writer.writerows(["", "", problem.file, problem.what, problem.cure] for problem in strangers)
+            writer.writerows(
+                [csv_cell(key), mask.number, csv_cell(str(mask.path)), mask.fault, mask.detail]
+                for mask in counts.faulty
+            )
+        writer.writerows(
+            ["", "", *map(csv_cell, map(str, (problem.file, problem.what, problem.cure)))] for problem in strangers
+        )

@@ -46,7 +46,6 @@ def export(checkpoint: str, out: Path, source: str | None = None, frames: int = 
     console.print(
         f"To use it: python -m bgsub_lightning segment --checkpoint {out} --source VIDEO --out FOLDER",
         soft_wrap=True,
-        markup=False,
     )
 
 
@@ -81,7 +80,6 @@ def _compare(system: System, loaded: System, images: list[NDArray[np.uint8]]) ->
         f"On {len(images)} frames of the source probabilities differ by {difference:.1e} at most; ONNX Runtime gives "
         f"{seconds[0] / seconds[1]:.2f} times PyTorch's frames per second on this CPU.",
         soft_wrap=True,
-        markup=False,
     )
 
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import fcntl
-import os
 import signal
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NoReturn
@@ -77,35 +74,6 @@ def checkpoint_of(options: Sequence[str]) -> str | None:
 def is_begun(folder: Path) -> bool:
     """Whether a run directory holds a run that can be continued."""
     return (folder / "checkpoints" / "last.ckpt").is_file()
-
-
-@contextmanager
-def alone_in(folder: Path, patient: bool) -> Iterator[int | None]:
-    """Lock a folder for this process and those that it starts.
-
-    A run whose command was killed may still be going on, and must not be joined by a second one; two commands in one
-    folder share their work.
-
-    Args:
-        folder: The folder; made if need be.
-        patient: Wait for other processes to end.
-
-    Yields:
-        What is to be passed on to the processes; ``None`` if another one is in the folder.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if patient else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield None
-            return
-        except OSError:  # a file system that has no locks
-            pass
-        yield handle
-    finally:
-        os.close(handle)
 
 
 def reason(status: int, told: Sequence[str]) -> str | None:

@@ -11,7 +11,7 @@ from typing import Literal
 from rich import box
 from rich.table import Table
 
-from bgsub_lightning.console import console, progress_bar
+from bgsub_lightning.console import console, mark, progress_bar
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import FrameStore, SceneFrames, fill, read_mask
 from bgsub_lightning.scenes import LASIESTA, LIMU, SBI2015, CDnet2014, Problem, Reader, Scene, Wallflower
@@ -53,8 +53,7 @@ def prepare(
     console.print(_videos(scenes))
     problems = [problem for each in scenes for problem in each.problems] + _spoiled_masks(scenes)
     for problem in problems:
-        style = "red" if problem.severity == "error" else "yellow"
-        console.print(f"[{style}]{problem.severity}[/] {problem}", soft_wrap=True)
+        mark(problem.severity, str(problem), "red" if problem.severity == "error" else "yellow")
     errors = sum(problem.severity == "error" for problem in problems)
     console.print(f"{len(scenes)} videos, {errors} errors, {len(problems) - errors} warnings.")
     if errors:

@@ -119,7 +119,7 @@ def _list_published(dataset: str | None, method: str | None) -> None:
         console.print(as_rich(of_published(each)))
         console.print()
     for citation in dict.fromkeys(f"{each.paper}: {each.citation}." for each in tables):
-        console.print(citation, markup=False, style="dim")
+        console.print(citation, style="dim")
 
 
 def _compare(runs: list[Path], figure: Compared, by_category: bool) -> None:

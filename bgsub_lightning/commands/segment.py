@@ -9,10 +9,9 @@ from typing import Literal, get_args
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bgsub_lightning.console import console
+from bgsub_lightning.console import console, warn
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.live import (
     BASELINES,
@@ -131,7 +130,6 @@ def segment(
         f"{'live' if opened.is_live else f'{opened.count:,} frames' if opened.count else 'of unknown length'}, "
         f"{float(opened.rate):.4g} a second.{_threshold(subtractor) if threshold is None else ''}",
         soft_wrap=True,
-        markup=False,
     )
     if not subtractor.is_warm:
         console.print(
@@ -139,9 +137,9 @@ def segment(
             f"{subtractor.every}; masks of the first {subtractor.pool_size * subtractor.every:,} are provisional."
         )
     if what:
-        console.print(f"The background is made of {what}.", soft_wrap=True, markup=False)
+        console.print(f"The background is made of {what}.", soft_wrap=True)
     if not opened.is_live and Path(source).is_dir() and (origin := origin_of(Path(source))):
-        console.print(f"The source shows {origin}.", soft_wrap=True, markup=False)
+        console.print(f"The source shows {origin}.", soft_wrap=True)
     if compile:
         console.print("The networks are compiled at the first frames.")
     outputs = open_outputs(out, kinds, codec, opened.rate, least_area)
@@ -225,7 +223,7 @@ def _require_free(out: Path, write: list[Kind]) -> None:
 
 def _bar() -> Progress:
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.completed:,} frames, {task.fields[speed]}"),
         TimeRemainingColumn(elapsed_when_finished=True),
@@ -241,24 +239,22 @@ def _conclude(come: Come, source: Source, written: list[Path], restarts: int) ->
         if not come.frames:
             return
     if source.why_ended:
-        console.print(f"[yellow]warning[/] {escape(source.why_ended)}.", soft_wrap=True)
+        warn(f"{source.why_ended}.")
     for count, what in (
         (source.damaged, "could not be decoded: skipped"),
         (come.dropped, "came while others were being subtracted: left out"),
     ):
         if count:
-            console.print(f"[yellow]warning[/] {some(count, 'frame')} {what}.")
+            warn(f"{some(count, 'frame')} {what}.")
     if source.reopened:
-        console.print(f"[yellow]warning[/] The stream broke off {some(source.reopened, 'time')}, and was opened again.")
+        warn(f"The stream broke off {some(source.reopened, 'time')}, and was opened again.")
     if restarts:
-        console.print(
-            f"[yellow]warning[/] The background restarted {some(restarts, 'time')}: most of the picture had changed, "
+        warn(
+            f"The background restarted {some(restarts, 'time')}: most of the picture had changed, "
             f"as when a camera turns or zooms."
         )
     if come.resized:
-        console.print(
-            f"[yellow]warning[/] The frames changed their size {some(come.resized, 'time')}; the background began anew."
-        )
+        warn(f"The frames changed their size {some(come.resized, 'time')}; the background began anew.")
     if not come.frames:
         why = f" ({source.why_ended})" if source.why_ended else ""
         raise UserError(f"--source: {source.name}: has no frame that can be decoded{why}.")
@@ -266,5 +262,4 @@ def _conclude(come: Come, source: Source, written: list[Path], restarts: int) ->
         f"{come.frames:,} frames in {come.seconds:.1f} s ({come.frames / come.seconds:.1f} a second), "
         f"{100 * come.foreground:.2f} % of the pixels foreground. Written: {', '.join(map(str, written))}.",
         soft_wrap=True,
-        markup=False,
     )

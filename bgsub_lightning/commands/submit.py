@@ -309,7 +309,6 @@ def _tell(job: Job, folder: Path) -> None:
     console.print(
         f"Submitted {what} {job.number}{then}. Log: {job.log.replace('%a', 'TASK')}\n"
         f"What has become of it: {PROGRAM} submit --status {shlex.quote(str(folder))}",
-        markup=False,
         soft_wrap=True,
     )
 
@@ -393,7 +392,7 @@ def _show_status(folder: Path) -> None:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         line = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True))
-        console.print(line.rstrip(), markup=False, soft_wrap=True)
+        console.print(line.rstrip(), soft_wrap=True)
     if len(jobs) == 1:
         _show_end(logs)
 
@@ -424,6 +423,6 @@ def _show_end(logs: Sequence[Path]) -> None:
     if not there:
         return
     newest = max(there, key=lambda log: log.stat().st_mtime_ns)
-    console.print(f"\n{newest} ends:", markup=False, soft_wrap=True)
+    console.print(f"\n{newest} ends:", soft_wrap=True)
     lines = newest.read_text(errors="replace").splitlines()[-_STATUS_LINES:]
-    console.print("\n".join(f"  {line}" for line in lines), markup=False, soft_wrap=True)
+    console.print("\n".join(f"  {line}" for line in lines), soft_wrap=True)

@@ -26,7 +26,6 @@ from bgsub_lightning.commands.launching import (
     PROGRAM,
     OptionParser,
     Parsed,
-    alone_in,
     checkpoint_of,
     differences,
     divided,
@@ -37,9 +36,9 @@ from bgsub_lightning.commands.launching import (
 )
 from bgsub_lightning.commands.sweepfile import Choice, Point, Range, Sweep, hint, read_sweep, shown
 from bgsub_lightning.commands.training import run_trainer
-from bgsub_lightning.console import console
+from bgsub_lightning.console import console, warn
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.files import whole_file
+from bgsub_lightning.files import atomic_write, folder_lock, lock_environment
 from bgsub_lightning.records import read_json
 
 if TYPE_CHECKING:
@@ -114,7 +113,7 @@ def run_sweep(command: str, options: Sequence[str]) -> None:
             _run(launch, study, given.workers)
     except KeyboardInterrupt:
         again = shlex.join([command, *options])
-        console.print(f"\nStopped. The same command goes on from here: {PROGRAM} {again}", markup=False, soft_wrap=True)
+        console.print(f"\nStopped. The same command goes on from here: {PROGRAM} {again}", soft_wrap=True)
         raise SystemExit(130) from None
     if _conclude(launch, study):
         raise SystemExit(1)
@@ -301,10 +300,9 @@ def _require_known(launch: Launch) -> None:
     protocol = config.data.get("init_args.protocol.init_args", {})
     told = {name.rpartition(".")[2] for name in sweep.parameters}
     if protocol.get("val_scenes") == protocol.get("val_fraction") == 0 and not told & {"val_scenes", "val_fraction"}:
-        console.print(
-            f"[yellow]warning[/] {sweep.file}: nothing is held out for validation, so that trials are compared on "
-            f"training frames. Set data.init_args.protocol.init_args.val_fraction or val_scenes.",
-            soft_wrap=True,
+        warn(
+            f"{sweep.file}: nothing is held out for validation, so that trials are compared on "
+            f"training frames. Set data.init_args.protocol.init_args.val_fraction or val_scenes."
         )
 
 
@@ -313,16 +311,14 @@ def _show(launch: Launch) -> None:
     sweep = launch.sweep
     for number in range(launch.trials):
         if (point := launch.first(number)) is not None:
-            console.print(f"{PROGRAM} {shlex.join(launch.call(number, point))}", markup=False, soft_wrap=True)
+            console.print(f"{PROGRAM} {shlex.join(launch.call(number, point))}", soft_wrap=True)
     if sweep.method == "bayes":
-        console.print(f"# {launch.trials - 1} more, each chosen by those before it, from:", markup=False)
+        console.print(f"# {launch.trials - 1} more, each chosen by those before it, from:")
         for name, each in sweep.searched.items():
-            console.print(f"#   {name}: {each}", markup=False, soft_wrap=True)
+            console.print(f"#   {name}: {each}", soft_wrap=True)
     if sweep.hyperband:
         first, eta = sweep.hyperband.first, sweep.hyperband.eta
-        console.print(
-            f"# After {first}, {first * eta}, {first * eta**2} … validations the best 1/{eta} go on.", markup=False
-        )
+        console.print(f"# After {first}, {first * eta}, {first * eta**2} … validations the best 1/{eta} go on.")
 
 
 def _study(launch: Launch) -> Study:
@@ -340,11 +336,11 @@ def _study(launch: Launch) -> Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sweep, record, database = launch.sweep, launch.out / "sweep.json", launch.out / "study.db"
     try:
-        with alone_in(launch.out, patient=True):
+        with folder_lock(launch.out, wait=True):
             _require_same(launch, record)
             if not record.is_file():
-                with whole_file(record) as partial:
-                    partial.write_text(json.dumps(launch.content, indent=1) + "\n")
+                with atomic_write(record) as file:
+                    file.write(json.dumps(launch.content, indent=1) + "\n")
             return optuna.create_study(
                 storage=f"sqlite:///{database.absolute()}",
                 study_name=sweep.file.stem,
@@ -400,7 +396,6 @@ def _run(launch: Launch, study: Study, workers: int) -> None:
                     console.print(
                         f"{begun.folder.name} of {launch.trials} · {launch.sweep.label(begun.point)}: "
                         f"{'resumed' if is_begun(begun.folder) else 'started'}",
-                        markup=False,
                         soft_wrap=True,
                     )
             if not running:
@@ -412,7 +407,7 @@ def _run(launch: Launch, study: Study, workers: int) -> None:
                 if told := _look(launch, study, each):
                     each.held.close()
                     del running[place]
-                    console.print(f"{each.folder.name}: {told}", markup=False, soft_wrap=True)
+                    console.print(f"{each.folder.name}: {told}", soft_wrap=True)
     finally:  # whatever has happened, no trial is left alone
         for each in running.values():
             each.process.send_signal(signal.SIGTERM)
@@ -446,7 +441,7 @@ def _next(launch: Launch, study: Study, again: dict[int, int], device: str | Non
     First come those that a killed command has left behind, then those that have failed before this command, then new
     ones. Commands that share a folder do so one after the other, so that no trial is begun twice.
     """
-    with alone_in(launch.out, patient=True):
+    with folder_lock(launch.out, wait=True):
         members = _members(study)
         for number, trial in members.items():
             if trial.state.name == "RUNNING" and (begun := _start(launch, study, number, trial, device)):
@@ -496,12 +491,12 @@ def _start(launch: Launch, study: Study, number: int, frozen: FrozenTrial, devic
     point = frozen.params
     folder = launch.folder(number, point)
     held = ExitStack()
-    lock = held.enter_context(alone_in(folder, patient=False))
+    lock = held.enter_context(folder_lock(folder))
     if lock is None:
         held.close()
         return None
     log = held.enter_context((folder / "output.log").open("ab"))
-    environment = os.environ | ({} if device is None else {"CUDA_VISIBLE_DEVICES": device})
+    environment = os.environ | lock_environment(lock) | ({} if device is None else {"CUDA_VISIBLE_DEVICES": device})
     command = [sys.executable, "-m", "bgsub_lightning", *launch.call(number, point)]
     process = subprocess.Popen(command, stdout=log, stderr=log, pass_fds=(lock,), env=environment)
     judged = len(frozen.intermediate_values)
@@ -559,7 +554,6 @@ def _conclude(launch: Launch, study: Study) -> dict[int, FrozenTrial]:
         console.print(
             f"Best: {folder.name}. To test it: {PROGRAM} test --config {folder}/config.yaml --run_dir {folder} "
             f"--ckpt_path best",
-            markup=False,
             soft_wrap=True,
         )
     pruned = sum(trial.state.name == "PRUNED" for trial in members.values())
@@ -571,7 +565,7 @@ def _conclude(launch: Launch, study: Study) -> dict[int, FrozenTrial]:
         console.print(f"{len(failed)} failed; the same command again tries them once more:")
         for number, trial in failed.items():
             told = trial.user_attrs.get("failure", "unknown")
-            console.print(f"  {launch.folder(number, trial.params)}: {told}", markup=False, soft_wrap=True)
+            console.print(f"  {launch.folder(number, trial.params)}: {told}", soft_wrap=True)
     return failed
 
 
@@ -621,6 +615,6 @@ def _page(launch: Launch, study: Study) -> Path | None:
     figure = optuna.visualization.plot_parallel_coordinate(study, params=names, target_name=launch.sweep.metric)
     figure.update_layout(title=launch.sweep.file.stem)
     page = launch.out / "parallel_coordinates.html"
-    with alone_in(launch.out, patient=True), whole_file(page) as partial:  # commands that share a folder end together
-        figure.write_html(partial, include_plotlyjs=True, full_html=True)
+    with folder_lock(launch.out, wait=True), atomic_write(page) as file:  # commands that share a folder end together
+        figure.write_html(file, include_plotlyjs=True, full_html=True)
     return page

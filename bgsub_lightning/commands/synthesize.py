@@ -9,6 +9,7 @@ from typing import Literal
 
 from bgsub_lightning.console import console, progress_bar
 from bgsub_lightning.errors import UserError
+from bgsub_lightning.files import claimed
 from bgsub_lightning.scenes import synthetic
 
 _SIZES = {"Wallflower": (160, 120), "LASIESTA": (352, 288)}
@@ -77,16 +78,22 @@ def synthesize(
     size = _SIZES.get(layout, (320, 240))
     size = (size[0] if width is None else width, size[1] if height is None else height)
     workers = min(os.cpu_count() or 1, len(videos)) if workers is None else workers
-    folders = synthetic.render_all(out, videos, size, before, after, workers)
-    with progress_bar() as progress:
-        task = progress.add_task("Rendering", total=len(videos))
-        for folder in folders:
-            progress.update(task, advance=1, description=str(folder.relative_to(out)))
-        progress.update(task, description="Rendered")
+    try:
+        with claimed(out), progress_bar() as progress:
+            folders = synthetic.render_all(out, videos, size, before, after, workers)
+            task = progress.add_task("Rendering", total=len(videos))
+            for folder in folders:
+                progress.update(task, advance=1, description=str(folder.relative_to(out)))
+            progress.update(task, description="Rendered")
+    except OSError as error:
+        raise UserError(
+            f"--out: {out}: cannot be written ({error.strerror or error}). Videos that are complete stay: make room, "
+            f"or the folder writable, and run the same command again."
+        ) from error
     frames = len(videos) * (before + after)
     console.print(f"{len(videos)} videos with {frames} frames are in {out}.", soft_wrap=True)
     dataset = "" if layout == "CDnet2014" else f" --dataset {layout}"
-    console.print(f"Next: python -m bgsub_lightning prepare{dataset} --root {out}", markup=False, soft_wrap=True)
+    console.print(f"Next: python -m bgsub_lightning prepare{dataset} --root {out}", soft_wrap=True)
 
 
 def _plan(

@@ -7,13 +7,14 @@ import logging
 import os
 import platform
 import pydoc
+import re
 import shlex
 import shutil
 import signal
 import uuid
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -58,10 +59,10 @@ from bgsub_lightning.commands.includes import expand
 from bgsub_lightning.commands.members import scene_folder
 from bgsub_lightning.commands.parser import TrainingParser
 from bgsub_lightning.commands.processes import end_all
-from bgsub_lightning.console import console
+from bgsub_lightning.console import console, is_first_process
 from bgsub_lightning.data import ScenesDataModule
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.files import whole_file
+from bgsub_lightning.files import atomic_write, claimed, refuse_links, remove_partials
 from bgsub_lightning.memory import keep_freed_memory
 from bgsub_lightning.modules import BgsModule
 from bgsub_lightning.networks import damage
@@ -159,10 +160,10 @@ class SaveConfig(SaveConfigCallback):
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: D102
         path = Path(trainer.default_root_dir) / ("config.yaml" if stage == "fit" else f"{stage}.yaml")
-        path.parent.mkdir(parents=True, exist_ok=True)
         config = self.config.clone()
         config.ckpt_path = None  # where this start began from is no part of the experiment
-        self.parser.save(config, str(path), skip_none=False, overwrite=True, multifile=False)
+        with atomic_write(path) as file:
+            file.write(self.parser.dump(config, skip_none=False))
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Add how the system is built, so that the file alone is enough to use it."""
@@ -199,12 +200,13 @@ class TrainingCLI(LightningCLI):
         self._made: list[Path] = []
         self._has_begun = False
         self._wandb_id = ""
-        try:
-            super().__init__(*arguments, **settings)
-        except BaseException:
-            if not self._has_begun:
-                self._remove_run_dir()
-            raise
+        with ExitStack() as self._held:
+            try:
+                super().__init__(*arguments, **settings)
+            except BaseException:
+                if not self._has_begun:
+                    self._remove_run_dir()
+                raise
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:  # noqa: D102
         parser.add_argument(
@@ -276,6 +278,9 @@ class TrainingCLI(LightningCLI):
         """The directory of the run; an agent's runs share their configuration's name, and each has an id of its own."""
         sweep, run = os.environ.get("WANDB_SWEEP_ID"), os.environ.get("WANDB_RUN_ID")
         if self._given.run_dir is None and sweep and run:
+            for name, value in (("WANDB_SWEEP_ID", sweep), ("WANDB_RUN_ID", run)):
+                if not re.fullmatch(r"[\w-]+", value):
+                    raise UserError(f"{name}: must be letters, digits, - and _; got {value!r}. Unset it.")
             return Path("runs") / sweep / run
         scene = self._given.data.get("init_args.scene")
         return Path(self._given.run_dir or Path("runs") / self._given.name / scene_folder(scene))
@@ -286,12 +291,12 @@ class TrainingCLI(LightningCLI):
         Raises:
             UserError: If it is not there, or a run would be overwritten.
         """
+        self._claim_run_dir()
         if self.subcommand == "fit":
             self._require_free_or_resumed()
         path = self._checkpoint(self._given.ckpt_path)
         self._given.ckpt_path = path and str(path)
         self._recorded()  # a damaged one is refused now
-        self._make_run_dir()
         if self.subcommand == "test":
             self._given.verbose = False  # the table is ours
         if self.subcommand == "predict":
@@ -455,16 +460,22 @@ class TrainingCLI(LightningCLI):
             )
         return loggers
 
-    def _make_run_dir(self) -> None:
-        self._made = [folder for folder in (self.run_dir, *self.run_dir.parents) if not folder.exists()]  # it first
+    def _claim_run_dir(self) -> None:
+        """Make the run directory, and lock it until this command ends; of the processes of a run the first does."""
+        if not is_first_process():
+            return
+        made = [folder for folder in (self.run_dir, *self.run_dir.parents) if not folder.exists()]  # it first
         try:
-            self.run_dir.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(
-                f"--run_dir: {self.run_dir}: cannot be made ({error.strerror}). Name another folder."
-            ) from error
+            self._held.enter_context(claimed(self.run_dir))
+        except UserError as error:
+            raise UserError(f"--run_dir: {error}") from error
+        self._made = made
         if not os.access(self.run_dir, os.W_OK | os.X_OK):
             raise UserError(f"--run_dir: {self.run_dir}: cannot be written to. Name another folder.")
+        for entry in self.run_dir.iterdir():
+            if entry.is_dir():
+                refuse_links(entry, self.run_dir)
+        remove_partials(self.run_dir)
 
     def _remove_run_dir(self) -> None:
         """Remove what a start that came to nothing has made, unless W&B is at work in there."""
@@ -485,8 +496,8 @@ class TrainingCLI(LightningCLI):
             return {}
 
     def _write_record(self, content: dict[str, Any]) -> None:
-        with whole_file(self._record) as partial:
-            partial.write_text(json.dumps(content, indent=1) + "\n")
+        with atomic_write(self._record) as file:
+            file.write(json.dumps(content, indent=1) + "\n")
 
     def _run_id(self) -> str:
         """Return the run's id at W&B, the same each time the run is continued; an agent tells its runs' ids."""

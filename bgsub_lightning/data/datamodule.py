@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
-from bgsub_lightning.console import console
+from bgsub_lightning.console import console, warn
 from bgsub_lightning.data.augment import A, ClipAugmentation
 from bgsub_lightning.data.background import StoredBackground
 from bgsub_lightning.data.crops import Crop
@@ -218,7 +218,7 @@ class ScenesDataModule(LightningDataModule):
         self._require_frames(stage)
         if warnings := [problem for scene in scenes for problem in scene.problems]:
             more = f" ({len(warnings) - 1} more such; `prepare` lists them)" if len(warnings) > 1 else ""
-            console.print(f"[yellow]warning[/] {warnings[0]}{more}", soft_wrap=True)
+            warn(f"{warnings[0]}{more}")
         if stage == "fit" and self.pasted:
             console.print(
                 f"No foreground in the training frames of {', '.join(self.pasted)}: objects of "

@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bgsub_lightning.console import console
+from bgsub_lightning.console import warn
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.scenes.scene import Scene
 
@@ -342,8 +342,8 @@ def require_motion(scene: Scene, taus: Sequence[int]) -> None:
             f"the scene out by data.init_args.scene (--scene)."
         )
     if numbers[-1] - numbers[0] < max(taus):
-        _say(
-            f"[yellow]warning[/] {scene.dataset} {scene.key}: its frames {numbers[0]} to {numbers[-1]} are fewer than "
+        _warn_once(
+            f"{scene.dataset} {scene.key}: its frames {numbers[0]} to {numbers[-1]} are fewer than "
             f"τ = {max(taus)}; all flow of that interval is to the first frame."
         )
 
@@ -438,8 +438,8 @@ def _decoded(path: Path, size: tuple[int, int], colour: bool, version: tuple[int
 
 
 @cache
-def _say(message: str) -> None:
-    console.print(message, soft_wrap=True)
+def _warn_once(message: str) -> None:
+    warn(message)
 
 
 def _length(field: NDArray[np.float32]) -> NDArray[np.float32]:

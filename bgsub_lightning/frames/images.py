@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.files import whole_file
+from bgsub_lightning.files import atomic_write
 from bgsub_lightning.scenes.labels import MaskCode
 from bgsub_lightning.scenes.scene import Scene
 
@@ -106,13 +106,17 @@ def pseudo_coloured(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return cv2.applyColorMap(grey, cv2.COLORMAP_TURBO)[..., ::-1].astype(np.uint8)
 
 
-def write_png(path: Path, image: NDArray[np.uint8]) -> None:
+def write_png(path: Path, image: NDArray[np.uint8], within: Path | None = None) -> None:
     """Write a PNG so that no half-written file ever lies under its name.
 
     Args:
         path: The file; its folder is made.
         image: Grey ``(H, W)`` or RGB ``(H, W, 3)``, uint8.
+        within: Folder below which no folder on the way may be a symbolic link.
+
+    Raises:
+        UserError: If the file cannot be written, or a folder is a link.
     """
     _, data = cv2.imencode(".png", image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    with whole_file(path) as partial:
-        partial.write_bytes(data.tobytes())
+    with atomic_write(path, "wb", within, sync=False) as file:
+        file.write(data.tobytes())

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bgsub_lightning.errors import UserError
+from bgsub_lightning.files import refuse_links
 from bgsub_lightning.records import read_json
 
 VERSION = 1
@@ -169,9 +170,10 @@ class FrameStore:
         mark = f".partial-{uuid.uuid4().hex[:8]}"
         partial_array, partial_index = (path.with_name(path.name + mark) for path in (array_file, index_file))
         try:
+            refuse_links(array_file.parent, within=self.root)
             array_file.parent.mkdir(parents=True, exist_ok=True)
             _remove_left_over(array_file.parent, kind)
-            with partial_array.open("wb") as file:  # plain writes: a full disk is an OSError, not a bus error
+            with partial_array.open("xb") as file:  # plain writes: a full disk is an OSError, not a bus error
                 header = {"descr": "|u1", "fortran_order": False, "shape": (len(numbers), *shape)}
                 np.lib.format.write_array_header_1_0(file, header)
                 for number in numbers:
@@ -183,7 +185,8 @@ class FrameStore:
                 file.flush()
                 os.fsync(file.fileno())
             index = _Index(VERSION, source, list(map(int, numbers)), shape)
-            partial_index.write_text(json.dumps(asdict(index)))
+            with partial_index.open("x") as file_of_index:
+                file_of_index.write(json.dumps(asdict(index)))
             index_file.unlink(missing_ok=True)  # so that the old index never stands beside the new array
             partial_array.replace(array_file)
             partial_index.replace(index_file)

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from bgsub_lightning import __version__
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.files import whole_file
+from bgsub_lightning.files import atomic_write
 from bgsub_lightning.live.subtractor import Subtractor
 from bgsub_lightning.live.system import System, build
 
@@ -263,8 +263,8 @@ def _write(
         for axis in output.type.tensor_type.shape.dim:
             axis.Clear()
     onnx.checker.check_model(proto)
-    with whole_file(file) as partial:
-        partial.write_bytes(proto.SerializeToString())
+    with atomic_write(file, "wb") as written:
+        written.write(proto.SerializeToString())
     return tuple(
         tuple(axis.dim_param or axis.dim_value for axis in each.type.tensor_type.shape.dim)
         for each in proto.graph.input

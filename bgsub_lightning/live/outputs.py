@@ -5,17 +5,19 @@ from __future__ import annotations
 import csv
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bgsub_lightning.files import whole_file
+from bgsub_lightning.files import PartialFile
 from bgsub_lightning.frames import write_png
 from bgsub_lightning.frames.images import resized
 from bgsub_lightning.live.sources import Frame
@@ -79,6 +81,8 @@ class Output(ABC):
     """Takes frames with their masks, one after the other. What it has written is whole when it is closed."""
 
     path: Path
+    left: Path | None = None
+    """Where that is which was written until it failed."""
 
     @abstractmethod
     def write(self, frame: Frame, mask: NDArray[np.uint8]) -> None:
@@ -89,7 +93,52 @@ class Output(ABC):
         """Bring the file to its end; nothing is left of one that no frame was written to."""
 
 
-class Video(Output):
+class _File(Output):
+    """A file that gets its name when it is closed.
+
+    Once it could not be written, as on a full disk, it never does: what fits stays under its temporary name.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.partial: PartialFile | None = None
+
+    def write(self, frame: Frame, mask: NDArray[np.uint8]) -> None:
+        with self._failing():
+            self._write(frame, mask)
+
+    def close(self) -> None:
+        if self.partial is None:
+            return
+        try:
+            with suppress(OSError) if self.left else self._failing():
+                self._end()
+            if not self.left:
+                with self._failing():
+                    self.partial.publish()
+        finally:
+            self.partial.close()
+            self.partial = None
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:  # FFmpeg's are as well
+            self.left = self.partial.partial if self.partial else None
+            raise
+
+    @abstractmethod
+    def _write(self, frame: Frame, mask: NDArray[np.uint8]) -> None: ...
+
+    def _end(self) -> None:
+        """Write what comes last."""
+
+
+class Video(_File):
     """A video, each frame at its own time; all have the size of the first.
 
     Args:
@@ -100,14 +149,14 @@ class Video(Output):
     """
 
     def __init__(self, path: Path, kind: Kind, codec: Codec, rate: Fraction) -> None:
-        self.path = path
+        super().__init__(path)
         self.kind = kind
         self.codec = codec
         self.rate = rate
         self.container: Any = None
         self._last = -1
 
-    def write(self, frame: Frame, mask: NDArray[np.uint8]) -> None:  # noqa: D102
+    def _write(self, frame: Frame, mask: NDArray[np.uint8]) -> None:
         picture = self._picture(frame.image, mask)
         if self.container is None:
             self._open(picture.shape[1], picture.shape[0])
@@ -117,21 +166,19 @@ class Video(Output):
         shown.pts, shown.time_base = self._last, Fraction(1, _CLOCK)
         self.container.mux(self.stream.encode(shown))
 
-    def close(self) -> None:  # noqa: D102
-        if self.container is None:
-            return
-        self.container.mux(self.stream.encode(None))
-        self.container.close()
-        self.container = None
-        self._partial.replace(self.path)
-
-    @property
-    def _partial(self) -> Path:
-        return self.path.with_name(f".partial.{self.path.name}")  # FFmpeg goes by the ending
+    def _end(self) -> None:
+        if self.container is not None:
+            try:
+                self.container.mux(self.stream.encode(None))
+            finally:
+                self.container.close()
+                self.container = None
 
     def _open(self, width: int, height: int) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.container = av.open(str(self._partial), "w", options=_OPTIONS)
+        self.partial = PartialFile(self.path, "wb")
+        kind = "mp4" if self.path.suffix == ".mp4" else "matroska"
+        # by its name, so that each packet is on the disk at once
+        self.container = av.open(f"file:{self.partial.partial}", "w", format=kind, options=_OPTIONS)
         options = {"crf": "18", "preset": "veryfast"} if self.codec == "h264" else {}
         name = "libx264" if self.codec == "h264" else "ffv1"
         self.stream = self.container.add_stream(name, rate=self.rate, options=options)
@@ -172,13 +219,13 @@ class Masks(Output):
         self.path = path
 
     def write(self, frame: Frame, mask: NDArray[np.uint8]) -> None:  # noqa: D102
-        write_png(self.path / f"bin{frame.number:06d}.png", mask)
+        write_png(self.path / f"bin{frame.number:06d}.png", mask, self.path.parent)
 
     def close(self) -> None:  # noqa: D102
         pass
 
 
-class Boxes(Output):
+class Boxes(_File):
     """The boxes of the blobs, with the number and the time (s) of their frame.
 
     Args:
@@ -187,30 +234,23 @@ class Boxes(Output):
     """
 
     def __init__(self, path: Path, least: int) -> None:
-        self.path = path
+        super().__init__(path)
         self.least = least
-        self._whole = whole_file(path)
-        self._file: IO[str] | None = None
 
-    def write(self, frame: Frame, mask: NDArray[np.uint8]) -> None:  # noqa: D102
-        if self._file is None:
-            self._file = self._whole.__enter__().open("w", newline="")
-            if self.path.suffix == ".csv":
-                csv.writer(self._file).writerow(["frame", "time", "x", "y", "width", "height", "area"])
+    def _write(self, frame: Frame, mask: NDArray[np.uint8]) -> None:
+        is_csv = self.path.suffix == ".csv"
+        if self.partial is None:
+            self.partial = PartialFile(self.path)
+            if is_csv:
+                csv.writer(self.partial.file).writerow(["frame", "time", "x", "y", "width", "height", "area"])
         found = boxes(mask, self.least)
         seconds = round(frame.time, 6)
-        if self.path.suffix == ".csv":
+        if is_csv:
             rows = [[frame.number, seconds, *vars(box).values()] for box in found]
-            csv.writer(self._file).writerows(rows)
+            csv.writer(self.partial.file).writerows(rows)
         else:
             line = {"frame": frame.number, "time": seconds, "boxes": [vars(box) for box in found]}
-            self._file.write(json.dumps(line) + "\n")
-
-    def close(self) -> None:  # noqa: D102
-        if self._file is not None:
-            self._file.close()
-            self._whole.__exit__(None, None, None)
-            self._file = None
+            self.partial.file.write(json.dumps(line) + "\n")
 
 
 def open_outputs(folder: Path, kinds: list[Kind], codec: Codec, rate: Fraction, least: int) -> list[Output]:

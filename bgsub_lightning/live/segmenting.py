@@ -117,7 +117,8 @@ def _told(output: Output) -> Iterator[None]:
     try:
         yield
     except OSError as error:  # FFmpeg's are as well
-        raise UserError(f"{output.path}: cannot be written ({error.strerror or error}).") from error
+        left = f" What was written until then is in {output.left}." if output.left else ""
+        raise UserError(f"{output.path}: cannot be written ({error.strerror or error}).{left}") from error
 
 
 def batches(frames: Iterable[Frame], size: int) -> Iterator[list[Frame]]:

@@ -16,16 +16,16 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal, cast
 from urllib.parse import urlsplit
 from urllib.request import url2pathname, urlopen
-from uuid import uuid4
 
 import torch
 from torch import Tensor
 from torch.serialization import get_unsafe_globals_in_checkpoint
 
 from bgsub_lightning.errors import UserError
+from bgsub_lightning.files import atomic_write
 from bgsub_lightning.networks.vgg import VGG_LAYERS, Vgg
 
 FirstLayer = Literal["normal", "frame"]
@@ -246,23 +246,18 @@ def _downloaded(url: str, sha256: str | None) -> Path:
     path = folder / f"{mark}-{Path(urlsplit(url).path).name or 'weights'}"
     if path.is_file() and (sha256 is None or _digest(path) == sha256.lower()):
         return path
-    folder.mkdir(parents=True, exist_ok=True)
-    # a name of its own, because each process of a distributed run may download
-    partial = folder / f".{path.name}.{uuid4().hex}.partial"
-    try:
-        _fetch(url, partial)
+    with atomic_write(path, "wb") as file:
+        _fetch(url, file)
         if sha256 is not None:
-            _check(url, sha256, _digest(partial))
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+            file.seek(0)
+            _check(url, sha256, hashlib.file_digest(cast("Any", file), "sha256").hexdigest())
     return path
 
 
-def _fetch(url: str, path: Path) -> None:
+def _fetch(url: str, file: IO[bytes]) -> None:
     """Download a file; unlike ``torch.hub.download_url_to_file`` notice when the connection ends too early."""
     try:
-        with urlopen(url, timeout=_TIMEOUT) as answer, path.open("wb") as file:
+        with urlopen(url, timeout=_TIMEOUT) as answer:
             expected = answer.headers.get("Content-Length")
             while chunk := answer.read(_CHUNK):
                 file.write(chunk)
@@ -276,7 +271,7 @@ def _fetch(url: str, path: Path) -> None:
 
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(cast("Any", file), "sha256").hexdigest()
 
 
 def _check(source: str, expected: str, found: str) -> None:

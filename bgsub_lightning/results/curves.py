@@ -11,7 +11,7 @@ from rich import box
 from rich.table import Table
 
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.files import whole_file
+from bgsub_lightning.files import atomic_write
 from bgsub_lightning.metrics import THRESHOLDS, Scores, average_precision, best_of
 from bgsub_lightning.metrics.scenes import Averaging
 from bgsub_lightning.results.datasets import dataset_title
@@ -235,5 +235,5 @@ def _finish(path: Path, figure: Figure, axes: Axes, results: Sequence[TestResult
         axes.legend()
     else:
         figure.legend(loc="outside right upper", fontsize="small")
-    with whole_file(path) as partial:
-        figure.savefig(partial, format=path.suffix[1:].lower(), dpi=150)
+    with atomic_write(path, "wb") as file:
+        figure.savefig(file, format=path.suffix[1:].lower(), dpi=150)

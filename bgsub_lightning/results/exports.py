@@ -6,9 +6,10 @@ import csv
 from collections.abc import Iterable
 from pathlib import Path
 
-from bgsub_lightning.files import whole_file
+from bgsub_lightning.files import atomic_write
 from bgsub_lightning.metrics import COUNTS, FIGURES
 from bgsub_lightning.results.testresult import TestResult
+from bgsub_lightning.text import csv_cell
 
 _HEADINGS = ("Recall", "Specificity", "FPR", "FNR", "PBC", "Precision", "FMeasure")
 
@@ -20,11 +21,11 @@ def write_videos(path: Path, result: TestResult) -> None:
     """
     scores = result.scores()
     names = list(next(iter(scores.videos.values()), dict.fromkeys(FIGURES)))
-    with whole_file(path) as partial, partial.open("w", newline="") as file:
+    with atomic_write(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["category", "video", "frames", "missing", *COUNTS, *names, "undefined"])
         for key in sorted(result.videos.keys() | result.missing.keys()):
-            row: list[object] = [*key.split("/"), 0, result.missing.get(key, 0)]
+            row: list[object] = [*map(csv_cell, key.split("/")), 0, result.missing.get(key, 0)]
             if video := result.videos.get(key):
                 row[2] = video.frames
                 row += [*video.counts, *scores.videos[key].values(), " ".join(scores.undefined.get(key, []))]
@@ -83,5 +84,5 @@ def _figures(figures: dict[str, float]) -> str:
 
 
 def _write(path: Path, lines: list[str]) -> None:
-    with whole_file(path) as partial:
-        partial.write_text("\n".join(lines) + "\n")
+    with atomic_write(path) as file:
+        file.write("\n".join(lines) + "\n")

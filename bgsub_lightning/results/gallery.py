@@ -24,11 +24,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.files import whole_file
+from bgsub_lightning.files import atomic_write, refuse_links
 from bgsub_lightning.frames import SceneFrames, write_png
 from bgsub_lightning.metrics import COUNTS
 from bgsub_lightning.results.drawing import confusion_image
 from bgsub_lightning.scenes.labels import MOVING
+from bgsub_lightning.text import csv_cell, from_csv_cell
 
 Rule = Literal["best", "median", "worst", "most foreground"]
 """What a frame was chosen by."""
@@ -103,7 +104,12 @@ def chosen(frames: Iterable[Frame]) -> list[tuple[Rule, Frame]]:
 
 
 def clear_gallery(folder: Path) -> None:
-    """Delete an earlier gallery."""
+    """Delete an earlier gallery.
+
+    Raises:
+        UserError: If it is a symbolic link.
+    """
+    refuse_links(folder, folder.parent)
     if (folder / INDEX).is_file():
         shutil.rmtree(folder)
 
@@ -127,19 +133,19 @@ def write_pictures(
         truth = scene.truth(frame.number)
         kept = Kept(frame.video, frame.number, frame.counts, "best", folder)
         _, jpeg = cv2.imencode(".jpg", scene.image(frame.number)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
-        with whole_file(kept.picture("frame")) as partial:
-            partial.write_bytes(jpeg.tobytes())
-        write_png(kept.picture("truth"), truth)
-        write_png(kept.picture("prediction"), np.where(said, np.uint8(MOVING), np.uint8(0)))
-        write_png(kept.picture("confusion"), confusion_image(said, truth, scene.roi))
+        with atomic_write(kept.picture("frame"), "wb", folder.parent, sync=False) as file:
+            file.write(jpeg.tobytes())
+        write_png(kept.picture("truth"), truth, folder.parent)
+        write_png(kept.picture("prediction"), np.where(said, np.uint8(MOVING), np.uint8(0)), folder.parent)
+        write_png(kept.picture("confusion"), confusion_image(said, truth, scene.roi), folder.parent)
 
 
 def write_index(folder: Path, frames: Iterable[tuple[Rule, Frame]]) -> None:
     """Write which frames the gallery holds; it counts as a gallery only with that file."""
-    with whole_file(folder / INDEX) as partial, partial.open("w", newline="") as file:
+    with atomic_write(folder / INDEX, within=folder.parent) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["rule", "video", "frame", *COUNTS])
-        writer.writerows([rule, frame.video, frame.number, *frame.counts] for rule, frame in frames)
+        writer.writerows([rule, csv_cell(frame.video), frame.number, *frame.counts] for rule, frame in frames)
 
 
 def read_gallery(folder: Path) -> list[Kept]:
@@ -152,7 +158,9 @@ def read_gallery(folder: Path) -> list[Kept]:
     try:
         with path.open(newline="") as file:
             return [
-                Kept(row["video"], int(row["frame"]), tuple(int(row[name]) for name in COUNTS), _rule(row), folder)
+                Kept(
+                    _video(row, folder), int(row["frame"]), tuple(int(row[name]) for name in COUNTS), _rule(row), folder
+                )
                 for row in csv.DictReader(file)
             ]
     except FileNotFoundError:
@@ -177,6 +185,14 @@ def joined(galleries: Sequence[Sequence[Kept]]) -> list[Kept]:
             by_rule = dict(chosen(of_rule))
             found += [kept for kept in [by_rule.get(rule)] if isinstance(kept, Kept)]
     return found
+
+
+def _video(row: Mapping[str, str], folder: Path) -> str:
+    """Return whose frame a row is; its pictures must lie in the gallery."""
+    video = from_csv_cell(row["video"])
+    if video.count("/") != 1 or not (folder / video).resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"the video {video!r} is none of the gallery")
+    return video
 
 
 def _rule(row: Mapping[str, str]) -> Rule:

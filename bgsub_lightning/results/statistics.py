@@ -22,6 +22,7 @@ from bgsub_lightning.results.collection import Series
 from bgsub_lightning.results.datasets import dataset_remarks
 from bgsub_lightning.results.resulttable import FIGURE_COLUMNS, Cell, Column, ResultTable, Row
 from bgsub_lightning.scenes.cdnet2014 import published_videos
+from bgsub_lightning.text import from_csv_cell
 
 LEVEL = 0.95
 """Of the interval; the test's p is held against the rest, 0.05."""
@@ -323,7 +324,9 @@ def _frames_of(file: Path) -> list[tuple[str, int]]:
     try:
         with file.open(newline="") as lines:
             return [
-                (row["video"], int(row["frame"])) for row in csv.DictReader(lines) if row.get("headline", "1") == "1"
+                (from_csv_cell(row["video"]), int(row["frame"]))
+                for row in csv.DictReader(lines)
+                if row.get("headline", "1") == "1"
             ]
     except (OSError, KeyError, ValueError, csv.Error) as error:
         raise UserError(f"{file}: is no frames.csv of this tool ({error}). Run the test again.") from error

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, Field, StringConstraints
 
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.files import whole_file
+from bgsub_lightning.files import atomic_write
 from bgsub_lightning.metrics import COUNTS, DICE_COUNTS, THRESHOLDS, Scores, scores, scores_at_thresholds
 from bgsub_lightning.metrics.scenes import Averaging
 from bgsub_lightning.records import read_json
@@ -187,8 +187,8 @@ class TestResult:
         content = {"version": VERSION, "counts": COUNTS, **asdict(self), **derived}
         if self.training_frames:
             content["figures_with_training"] = asdict(self.scores_with_training())
-        with whole_file(path) as partial:
-            partial.write_text(_numbers_in_lines(json.dumps(content, indent=1)) + "\n")
+        with atomic_write(path) as file:
+            file.write(_numbers_in_lines(json.dumps(content, indent=1)) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> TestResult:

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from bgsub_lightning.console import console
 from bgsub_lightning.results.resulttable import Cell, Column, ResultTable, Row, folded
+from bgsub_lightning.text import csv_cell, one_line
 
 _SUPERSCRIPT = str.maketrans("0123456789,", "⁰¹²³⁴⁵⁶⁷⁸⁹˒")
 
@@ -69,7 +70,7 @@ def as_csv(table: ResultTable) -> str:
         header += [column.key, *([f"{column.key}_sd", f"{column.key}_n"] if column.key in spread else [])]
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow([*header, "level", "published", "marks"])
+    writer.writerow(map(csv_cell, [*header, "level", "published", "marks"]))
     for row in table.rows:
         line: list[str | int] = []
         for cell, column in zip(row.cells, table.columns, strict=True):
@@ -81,7 +82,7 @@ def as_csv(table: ResultTable) -> str:
             for cell, column in zip(row.cells, table.columns, strict=True)
             for mark in cell.marks
         ]
-        writer.writerow([*line, row.level, int(row.published), "; ".join(marks)])
+        writer.writerow([csv_cell(str(each)) for each in (*line, row.level, int(row.published), "; ".join(marks))])
     return file.getvalue()
 
 
@@ -261,7 +262,7 @@ def _superscript(signs: str) -> str:
 
 
 def _markdown(text: str) -> str:
-    return re.sub(r"([\\`*_{}\[\]<>|~#])", r"\\\1", text)
+    return re.sub(r"([\\`*_{}\[\]<>|~#&])", r"\\\1", one_line(text))
 
 
 def _latex(text: str) -> str:

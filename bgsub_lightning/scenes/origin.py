@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bgsub_lightning import __version__
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.files import whole_file
+from bgsub_lightning.files import atomic_write
 
 MARKER = "dataset.json"
 """Name of the marker in a dataset's folder."""
@@ -83,8 +83,8 @@ def mark(root: Path, layout: str, seeds: Iterable[int], many: bool, trusted: boo
             )
         own = replace(own, seeds=tuple(sorted({*before.seeds, *own.seeds})))
     if own != before:
-        with whole_file(marker) as partial:
-            partial.write_text(json.dumps({"kind": _KIND, **asdict(own)}) + "\n")
+        with atomic_write(marker) as file:
+            file.write(json.dumps({"kind": _KIND, **asdict(own)}) + "\n")
 
 
 def _read(marker: Path) -> Origin | None:

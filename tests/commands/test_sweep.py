@@ -18,9 +18,9 @@ import pytest
 import yaml
 
 from bgsub_lightning.cli import main
-from bgsub_lightning.commands.launching import alone_in
 from bgsub_lightning.commands.sweep import values_of
 from bgsub_lightning.commands.sweepfile import read_sweep
+from bgsub_lightning.files import folder_lock
 
 Fails = Callable[[int], str]
 Write = Callable[..., Path]
@@ -299,7 +299,7 @@ def test_what_ends_a_sweep_ends_its_trials(write: Write, out: Path, way: signal.
         told, _ = process.communicate(timeout=90)
     assert process.returncode == 130
     assert "The same command goes on from here: python -m bgsub_lightning sweep" in told
-    with alone_in(out / "fold_1_lr_0.01", patient=False) as lock:
+    with folder_lock(out / "fold_1_lr_0.01") as lock:
         assert lock is not None  # nobody is left
     assert [trial.state.name for trial in trials_of(out)] == ["RUNNING"]
 

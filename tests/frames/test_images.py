@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -134,11 +136,10 @@ def test_roi(tmp_path: Path, make_scene: Callable[..., Scene]) -> None:
 
 
 def test_a_png_is_replaced_in_one_step(tmp_path: Path) -> None:
-    """Who has the old file open goes on reading the old picture; what a killed writer left is overwritten."""
+    """Who has the old file open goes on reading the old picture."""
     path = tmp_path / "image.png"
     write_png(path, noise(8, 8))
     before = path.read_bytes()
-    (tmp_path / ".image.png.partial").write_bytes(b"half")
     with path.open("rb") as file:
         write_png(path, noise(8, 8, seed=1))
         assert file.read() == before
@@ -146,10 +147,14 @@ def test_a_png_is_replaced_in_one_step(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["image.png"]
 
 
-def test_a_png_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
+def test_a_png_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
     path = tmp_path / "image.png"
     write_png(path, noise(8, 8))
-    (tmp_path / ".image.png.partial").mkdir()  # in the way of the write, for whichever user
-    with pytest.raises(UserError, match=r"image\.png: cannot be written \(Is a directory\)"):
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(UserError, match=r"image\.png: cannot be written \(No space left on device\)"):
         write_png(path, noise(8, 8, seed=1))
+    assert [file.name for file in tmp_path.iterdir()] == ["image.png"]
     np.testing.assert_array_equal(read_image(path)[..., 0], noise(8, 8))

@@ -106,7 +106,8 @@ def test_what_a_killed_process_leaves_plays(codec: Any, ending: str, begin: floa
     for number, (frame, at) in enumerate(zip(frames, times, strict=True), 1):
         output.write(Frame(number, float(at), frame), np.zeros((48, 64), np.uint8))
     killed = tmp_path / f"killed.{ending}"
-    shutil.copyfile(tmp_path / f".partial.overlay.{ending}", killed)  # as it is now
+    (partial,) = tmp_path.glob(f".overlay.{ending}.*.partial")
+    shutil.copyfile(partial, killed)  # as it is now
     output.close()
 
     def found(path: Path) -> list[float]:

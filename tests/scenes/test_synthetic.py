@@ -199,7 +199,7 @@ def test_half_written_video_never_lies_under_its_name(tmp_path: Path, monkeypatc
         with pytest.raises(KeyboardInterrupt):
             render_video(wanted, folder, size=SIZE, unlabelled=2, labelled=2)
     assert not folder.exists()
-    folder.with_name(f".{folder.name}.partial").mkdir()
+    folder.with_name(f".{folder.name}.0123.partial").mkdir()
     render_video(wanted, folder, size=SIZE, unlabelled=2, labelled=2)
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
     assert len(frames(folder)) == 4

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from bgsub_lightning.files import whole_file
+from bgsub_lightning.files import atomic_write
 from bgsub_lightning.results.learning import Curve, thinned
+from bgsub_lightning.text import one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -126,7 +127,7 @@ def iso_f_measure(axes: Axes) -> None:
 
 def plain(name: str) -> str:
     """Return a name as matplotlib shows it letter by letter: no formula, and no name that a legend leaves out."""
-    shown = name.replace("$", r"\$")
+    shown = one_line(name).replace("$", r"\$")
     return f"\u200b{shown}" if shown.startswith("_") else shown
 
 
@@ -149,8 +150,8 @@ def _figure(path: Path) -> Iterator[Axes]:
         axes = figure.add_subplot()
         axes.grid(alpha=0.25)
         yield axes
-        with whole_file(path) as partial:
-            figure.savefig(partial, format="svg", metadata={"Date": None, "Creator": None})
+        with atomic_write(path, "wb", path.parent.parent) as file:
+            figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
 
 
 def _legend(axes: Axes, count: int, place: Literal["best", "lower left"] = "best") -> None:

@@ -17,7 +17,7 @@ from markupsafe import Markup, escape
 
 from bgsub_lightning import __version__
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.files import whole_file
+from bgsub_lightning.files import atomic_write, claimed, refuse_links
 from bgsub_lightning.metrics import THRESHOLDS, average_precision
 from bgsub_lightning.results.collection import Collection, Run, Series, collect
 from bgsub_lightning.results.datasets import dataset_remarks, dataset_title
@@ -34,6 +34,10 @@ from bgsub_lightning.results.thresholds import overall_curve
 from bgsub_lightning.results.writers import as_csv, as_latex, as_markdown
 
 PAGE = "index.html"
+_UNFINISHED = (
+    f'<!doctype html><meta charset="utf-8"><meta name="generator" content="bgsub_lightning {__version__}">'
+    "<title>Unfinished report</title><p>This report was not finished. Run the same command again."
+)
 _OWNED = ("figures", "tables")
 _MARKS: dict[str, str] = {
     "unseen scenes": "unseen",
@@ -140,7 +144,8 @@ def report_page(folder: Path, paths: Sequence[Path]) -> Path:
     ]
     by_video = of("by_video")
     parts = [part for part in parts if part.tables or part.folded or part.told]
-    return write_page(folder, collection, parts, by_video, files)
+    with claimed(folder):
+        return write_page(folder, collection, parts, by_video, files)
 
 
 def write_page(
@@ -167,8 +172,12 @@ def write_page(
     """
     require_ours(folder)
     for owned in _OWNED:
+        refuse_links(folder / owned, folder)
+    if not (folder / PAGE).is_file():  # by which a report that is killed is known as ours
+        with atomic_write(folder / PAGE) as file:
+            file.write(_UNFINISHED)
+    for owned in _OWNED:
         shutil.rmtree(folder / owned, ignore_errors=True)
-    folder.mkdir(parents=True, exist_ok=True)
     series = collection.series
     missing = [f"{each.name} is not complete: {', '.join(each.missing)}. There is no overall of it." for each in series]
     warnings = [line for each, line in zip(series, missing, strict=True) if each.missing]
@@ -221,14 +230,14 @@ def write_page(
         "files": "tables as CSV, Markdown and LaTeX in tables/, figures as SVG in figures/" if files else "",
     }
     for name, text in (files or {}).items():
-        with whole_file(folder / "tables" / name) as partial:
-            partial.write_text(text)
+        with atomic_write(folder / "tables" / name, within=folder) as file:
+            file.write(text)
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters["code"] = _code
     environment.globals["leak_class"] = _MARKS.__getitem__
     page = environment.from_string(_resource("report.html")).render(content)
-    with whole_file(folder / PAGE) as partial:
-        partial.write_text(page, encoding="utf-8")
+    with atomic_write(folder / PAGE) as file:
+        file.write(page)
     return folder / PAGE
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bgsub_lightning.errors import UserError
+from bgsub_lightning.files import PARTIAL, make_folder
 from bgsub_lightning.parallel import in_processes
 from bgsub_lightning.scenes.labels import MOVING, OUTSIDE_ROI, SHADOW, UNKNOWN
 from bgsub_lightning.scenes.origin import mark
@@ -350,6 +352,7 @@ def _check(size: tuple[int, int], unlabelled: int, labelled: int) -> None:
 def _render_below(shared: tuple[Path, tuple[int, int], int, int], video: Plan) -> Path:
     root, size, unlabelled, labelled = shared
     folder = root / video.key
+    make_folder(folder.parent, within=root)
     render_video(video, folder, size=size, unlabelled=unlabelled, labelled=labelled)
     return folder
 
@@ -372,8 +375,9 @@ def render_video(
     _check(size, unlabelled, labelled)
     if folder.exists():
         return
-    partial_folder = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial_folder, ignore_errors=True)
+    for left in folder.parent.glob(f".{folder.name}.*{PARTIAL}"):  # by a killed process
+        shutil.rmtree(left, ignore_errors=True)
+    partial_folder = folder.with_name(f".{folder.name}.{secrets.token_hex(8)}{PARTIAL}")
     partial_folder.mkdir(parents=True)
     try:
         video.write(Renderer.of(video, size, unlabelled, labelled), partial_folder)

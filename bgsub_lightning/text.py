@@ -1,0 +1,60 @@
+"""Text of others, made harmless: for the terminal, and for programs that give some characters a meaning."""
+
+from __future__ import annotations
+
+import re
+
+# of the control characters all but tab and line feed; marks that turn the order of letters; halves of surrogates, by
+# which Python stands for bytes of names that are not UTF-8
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+_PASSWORD = re.compile(r"(?<=://)([^\s/?#@:]*):([^\s/?#]*)@")
+_SECRET = re.compile(r"([?&][^\s=&#]*(?:passw|pwd|token|secret|signature|api_?key|auth)[^\s=&#]*=)[^\s&#]+", re.I)
+_FORMULA = re.compile(r"'*\s*[=+@\-]")
+
+
+def printable(text: str) -> str:
+    r"""Write characters that a terminal would obey as escapes, such as ``\x1b``, and leave passwords out.
+
+    Example:
+        >>> printable("http://me:secret@host/a.pth")
+        'http://me:***@host/a.pth'
+    """
+    return without_passwords(_UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text))
+
+
+def without_passwords(text: str) -> str:
+    """Replace the passwords of addresses by ``***``, also those that are given as ``?token=…``."""
+    return _SECRET.sub(r"\1***", _PASSWORD.sub(r"\1:***@", text))
+
+
+def has_control_characters(text: str) -> bool:
+    """Whether a text has characters, line feeds too, that belong neither into a name nor into a script."""
+    return _CONTROL.search(text) is not None
+
+
+def csv_cell(text: str) -> str:
+    """Write a cell that no spreadsheet takes for a formula; a number stays what it is.
+
+    Example:
+        >>> [csv_cell(text) for text in ("=1+1", "-0.5", "highway")]
+        ["'=1+1", '-0.5', 'highway']
+    """
+    text = printable(text)
+    if not _FORMULA.match(text):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}"
+    return text
+
+
+def from_csv_cell(cell: str) -> str:
+    """Return the text of a cell that :func:`csv_cell` wrote."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell[1:]) else cell
+
+
+def one_line(text: str) -> str:
+    """Write a text in a line, each run of white space as a space and control characters as escapes."""
+    return printable(" ".join(text.split()))
