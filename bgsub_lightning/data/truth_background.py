@@ -1,4 +1,4 @@
-"""Ground-truth backgrounds: the median of each pixel over frames in which it is labelled background."""
+"""Ground-truth backgrounds: the median of each pixel over frames in which it is labelled static."""
 
 from __future__ import annotations
 
@@ -17,13 +17,12 @@ from bgsub_lightning.data.background import StoredBackground
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import SceneFrames
 from bgsub_lightning.frames.store import fingerprint
-from bgsub_lightning.scenes.labels import BACKGROUND, LabelRule
+from bgsub_lightning.scenes.labels import SHADOW, STATIC
 
 T = TypeVar("T")
 
-_VERSION = 1
-"""Raised when the rule changes; backgrounds of other versions are computed anew."""
-_IS_BACKGROUND = LabelRule.TRAINING.table == BACKGROUND
+_VERSION = 2
+"""Raised when the rule changes; backgrounds of other versions are computed again."""
 _BAND = 65_536  # bytes of each frame that are sorted at a time, so that a window of them stays in the processor's cache
 _GATHERED = 2**28  # bytes
 
@@ -31,62 +30,78 @@ _GATHERED = 2**28  # bytes
 class TruthBackground(StoredBackground):
     """The background of a training frame, computed from the masks of the training frames around it.
 
-    Of each pixel and channel it is the median over those of the ``neighbours`` nearest training frames in which the
-    pixel is labelled background (static or shadow); over those of all training frames where there is none among the
-    nearest; over the nearest, whatever their labels, where there is none at all, which the console tells. Of an even
-    number of levels the median is the lower of the two in the middle.
+    Each pixel and channel is the median over the first of these sets of frames that is not empty:
+
+    1. those of the ``neighbours`` nearest training frames in which the pixel is labelled static, if there are at least
+       ``enough``: a few can be wrong, such as those with a shadow that the labels do not show;
+    2. all training frames in which it is static;
+    3. all training frames in which it is a shadow;
+    4. the nearest training frames, whatever their labels, with a note on the console.
+
+    Of an even number of levels the median is the lower of the two in the middle.
 
     Args:
         neighbours: How many training frames: the frame itself, and those whose numbers are nearest to its own, the
             earlier one of two that are equally near.
+        enough: How many of them must be static.
 
     Raises:
-        UserError: If there is no neighbour.
+        UserError: If ``enough`` is not between 1 and ``neighbours``.
     """
 
     key = "truth_background"
 
-    def __init__(self, neighbours: int = 31) -> None:
+    def __init__(self, neighbours: int = 31, enough: int = 8) -> None:
         super().__init__()
-        if neighbours < 1:
-            raise UserError(f"TruthBackground: neighbours must be at least 1, the frame itself, got {neighbours}.")
+        if not 1 <= enough <= neighbours:
+            raise UserError(
+                f"TruthBackground.enough: must be between 1 and {neighbours}, the neighbours; got {enough}."
+            )
         self.neighbours = neighbours
+        self.enough = enough
 
     def fingerprint(self, pixels: SceneFrames, numbers: Sequence[int]) -> str:  # noqa: D102
         scene = pixels.scene
         files = fingerprint(files[number] for files in (scene.frames, scene.masks) for number in numbers)
         frames = hashlib.sha256(str(list(numbers)).encode()).hexdigest()
-        return f"{files} {frames} {scene.mask_code.value} {self.neighbours} {_VERSION}"
+        return f"{files} {frames} {scene.mask_code.value} {self.neighbours} {self.enough} {_VERSION}"
 
     def backgrounds(  # noqa: D102
         self, pixels: SceneFrames, numbers: Sequence[int], device: torch.device
     ) -> Generator[NDArray[np.uint8], None, None]:
-        def is_background(number: int) -> NDArray[np.bool_]:
-            return np.asarray(_IS_BACKGROUND[pixels.mask(number)])
+        def labelled(number: int, label: int) -> NDArray[np.bool_]:
+            return np.asarray(pixels.mask(number) == label)
 
-        count = min(self.neighbours, len(numbers))
-        ever, always = np.zeros(pixels.size[::-1], np.bool_), np.ones(pixels.size[::-1], np.bool_)
-        for masks in around(numbers, count, is_background):
-            seen = np.logical_or.reduce(masks)
-            ever |= seen
-            always &= seen
-        if never := int(np.count_nonzero(~ever)):
+        count, size = min(self.neighbours, len(numbers)), pixels.size[::-1]
+        ever_static, ever_shadow, fewest = np.zeros(size, np.bool_), np.zeros(size, np.bool_), np.full(size, count)
+        for number in numbers:
+            ever_static |= labelled(number, STATIC)
+            ever_shadow |= labelled(number, SHADOW)
+        for window in around(numbers, count, lambda number: labelled(number, STATIC)):
+            fewest = np.minimum(fewest, np.add.reduce(window, dtype=np.intp))
+        never = ~ever_static & ~ever_shadow
+        if np.any(never):
             console.print(
-                f"{pixels.scene.key}: {never:,} of {ever.size:,} pixels are background in none of the {len(numbers):,} "
-                f"training frames; their ground-truth background is the median of whatever is seen there.",
+                f"{pixels.scene.key}: {np.count_nonzero(never):,} of {never.size:,} pixels are background in none of "
+                f"the {len(numbers):,} training frames; their ground-truth background is the median of whatever is "
+                f"seen there.",
                 soft_wrap=True,
             )
-        elsewhere = np.flatnonzero(ever & ~always)
-        from_all = self._median_of_all(pixels, numbers, elsewhere, is_background)
+        elsewhere = np.flatnonzero((fewest < self.enough) & ~never)
+
+        def usable(number: int) -> NDArray[np.bool_]:
+            return labelled(number, STATIC) | labelled(number, SHADOW) & ~ever_static
+
+        from_all = self._median_of_all(pixels, numbers, elsewhere, usable)
 
         def load(number: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-            valid = is_background(number) | ~ever
+            valid = labelled(number, STATIC) | never
             return _only(valid, pixels.image(number)), valid
 
-        for window in around(numbers, count, load):
-            valid = np.add.reduce([valid for _, valid in window], dtype=np.intp)
-            background = _median([image for image, _ in window], valid)
-            lacking = valid.flat[elsewhere] == 0
+        for loaded in around(numbers, count, load):
+            valid = np.add.reduce([valid for _, valid in loaded], dtype=np.intp)
+            background = _median([image for image, _ in loaded], valid)
+            lacking = valid.flat[elsewhere] < self.enough
             background.reshape(-1, 3)[elsewhere[lacking]] = from_all[lacking]
             yield background
 
@@ -95,9 +110,9 @@ class TruthBackground(StoredBackground):
         pixels: SceneFrames,
         numbers: Sequence[int],
         positions: NDArray[np.intp],
-        is_background: Callable[[int], NDArray[np.bool_]],
+        usable: Callable[[int], NDArray[np.bool_]],
     ) -> NDArray[np.uint8]:
-        """The median of some pixels, shape ``(P, 3)``, over the frames in which they are background: one at least."""
+        """The median of some pixels, shape ``(P, 3)``, over the frames in which they are usable: one at least."""
         medians = np.empty((len(positions), 3), np.uint8)
         step = max(1, _GATHERED // (3 * len(numbers)))
         for start in range(0, len(positions), step):
@@ -105,7 +120,7 @@ class TruthBackground(StoredBackground):
             levels = np.empty((len(chosen), 3, len(numbers)), np.uint8)
             valid = np.zeros(len(chosen), np.intp)
             for i, number in enumerate(numbers):
-                here = is_background(number).flat[chosen]
+                here = usable(number).flat[chosen]
                 levels[..., i] = _only(here, pixels.image(number).reshape(-1, 3)[chosen])
                 valid += here
             levels.sort(axis=-1, kind="stable")  # by counting: bytes have few values

@@ -31,7 +31,8 @@ LEVELS = np.array([0, 50, 85, 170, 255], np.uint8)
 def make(folder: Path, frames: int, gaps: bool = False, often: float = 0.5, seed: int = 0) -> Scene:
     """A scene of noise whose masks hold all levels.
 
-    The first row is never background, of the second each pixel is so in one frame alone.
+    The first row is never background, of the second each pixel is static in one frame alone; the third is never static,
+    and a shadow now and then.
     """
     generator = np.random.default_rng(seed)
     numbers = sorted(
@@ -49,30 +50,37 @@ def make(folder: Path, frames: int, gaps: bool = False, often: float = 0.5, seed
         chances = [often * 0.7, often * 0.3, *[(1 - often) / 3] * 3]
         mask = generator.choice(LEVELS, (height, width), p=chances)
         mask[0] = generator.choice(LEVELS[2:], width)
-        mask[1] = np.where(once == i, 50, 255)
+        mask[1] = np.where(once == i, 0, generator.choice(LEVELS[1:], width))
+        mask[2] = generator.choice(LEVELS[1:], width)
         images[number], masks[number] = folder / f"clip/{number}.png", folder / f"clip/{number}_mask.png"
         assert cv2.imwrite(str(images[number]), image[..., ::-1])
         assert cv2.imwrite(str(masks[number]), mask)
     return Scene("made", "a", folder.name, SIZE, images, masks, (numbers[0], numbers[-1]), ())
 
 
-def reference(scene: Scene, numbers: Sequence[int], target: int, neighbours: int) -> NDArray[np.uint8]:
+def reference(
+    scene: Scene, numbers: Sequence[int], target: int, neighbours: int = 31, enough: int = 8
+) -> NDArray[np.uint8]:
     """What the text says, pixel by pixel."""
     pixels = SceneFrames(scene, None)
     images, masks = ({n: read(n).astype(int) for n in numbers} for read in (pixels.image, pixels.mask))
     nearest = sorted(numbers, key=lambda n: (abs(n - target), n))[:neighbours]
     background = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
     for y, x in product(range(SIZE[1]), range(SIZE[0])):
-        usable = [n for n in nearest if masks[n][y, x] in (0, 50)]
-        usable = usable or [n for n in numbers if masks[n][y, x] in (0, 50)] or nearest
+        usable = [n for n in nearest if masks[n][y, x] == 0]
+        if len(usable) < enough:
+            usable = [n for n in numbers if masks[n][y, x] == 0]
+        usable = usable or [n for n in numbers if masks[n][y, x] == 50] or nearest
         for channel in range(3):
             levels = sorted(images[n][y, x, channel] for n in usable)
             background[y, x, channel] = levels[(len(levels) - 1) // 2]
     return background
 
 
-def prepared(scene: Scene, numbers: Sequence[int], store: Path, neighbours: int = 31) -> TruthBackground:
-    entry = TruthBackground(neighbours)
+def prepared(
+    scene: Scene, numbers: Sequence[int], store: Path, neighbours: int = 31, enough: int = 8
+) -> TruthBackground:
+    entry = TruthBackground(neighbours, enough)
     entry.prepare([SceneFrames(scene, None)], FrameSet.of([(scene, numbers)]), FrameStore(store), CPU)
     return entry
 
@@ -120,34 +128,61 @@ def test_windows_hold_the_nearest(seed: int, count: int) -> None:
 
 @pytest.mark.parametrize("band", [1, 100, 65_536])
 @pytest.mark.parametrize(
-    ("frames", "neighbours", "gaps", "often"),
+    ("frames", "neighbours", "enough", "gaps", "often"),
     [
-        (40, 31, False, 0.6),
-        (30, 31, False, 0.5),
-        (14, 5, True, 0.3),
-        (14, 4, True, 0.1),
-        (9, 1, False, 0.5),
-        (1, 31, True, 0.5),
+        (40, 31, 8, False, 0.6),
+        (30, 31, 8, False, 0.4),
+        (14, 5, 2, True, 0.5),
+        (14, 4, 1, True, 0.1),
+        (9, 3, 3, False, 0.8),
+        (9, 1, 1, False, 0.5),
+        (1, 31, 8, True, 0.5),
     ],
 )
 def test_backgrounds_are_those_of_the_reference(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, band: int, frames: int, neighbours: int, gaps: bool, often: float
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    band: int,
+    frames: int,
+    neighbours: int,
+    enough: int,
+    gaps: bool,
+    often: float,
 ) -> None:
     monkeypatch.setattr("bgsub_lightning.data.truth_background._BAND", band)
     monkeypatch.setattr("bgsub_lightning.data.truth_background._GATHERED", 30 * band)
     scene = make(tmp_path / "scene", frames, gaps, often)
     numbers = list(scene.masks)
-    entry = prepared(scene, numbers, tmp_path / "store", neighbours)
+    entry = prepared(scene, numbers, tmp_path / "store", neighbours, enough)
     for number in numbers[:: max(1, frames // 7)]:
-        np.testing.assert_array_equal(row(entry, scene, number), reference(scene, numbers, number, neighbours))
+        expected = reference(scene, numbers, number, neighbours, enough)
+        np.testing.assert_array_equal(row(entry, scene, number), expected)
+
+
+def test_a_few_frames_beside_a_car_are_not_enough(tmp_path: Path) -> None:
+    """Road that a car hides for 40 frames is not what its shadow leaves of it, nor 7 dark frames labelled static."""
+    (tmp_path / "clip").mkdir()
+    images, masks = {}, {}
+    for number in range(80):
+        dark, hidden = number in range(23, 30), number in range(30, 70)
+        shadow = number in range(70, 76)
+        level = 30 if hidden else 60 if dark or shadow else 150 + number % 3
+        images[number], masks[number] = tmp_path / f"clip/{number}.png", tmp_path / f"clip/{number}_mask.png"
+        cv2.imwrite(str(images[number]), np.full((SIZE[1], SIZE[0], 3), level, np.uint8))
+        cv2.imwrite(str(masks[number]), np.full(SIZE[::-1], 255 if hidden else 50 if shadow else 0, np.uint8))
+    scene = Scene("made", "a", "scene", SIZE, images, masks, (0, 79), ())
+    entry = prepared(scene, range(80), tmp_path / "store")
+    # around frame 44 the 7 dark frames and the hidden ones are nearest, around 70 six frames of shadow and four of road
+    for number in (0, 44, 50, 60, 79):
+        assert 150 <= row(entry, scene, number).min() <= row(entry, scene, number).max() <= 152, number
 
 
 def test_frames_that_are_not_trained_on_have_no_part(tmp_path: Path) -> None:
     scene = make(tmp_path / "scene", 12)
     numbers = [1, 2, 5, 6, 7]
-    entry = prepared(scene, numbers, tmp_path / "store", 3)
+    entry = prepared(scene, numbers, tmp_path / "store", 3, 2)
     for number in numbers:
-        np.testing.assert_array_equal(row(entry, scene, number), reference(scene, numbers, number, 3))
+        np.testing.assert_array_equal(row(entry, scene, number), reference(scene, numbers, number, 3, 2))
 
 
 def test_pixels_that_are_never_background_are_counted_and_told_once(
@@ -178,13 +213,13 @@ def test_masks_are_those_of_the_dataset(tmp_path: Path) -> None:
         cv2.imwrite(str(path), np.full(SIZE[::-1], 85, np.uint8))
     binary = replace(scene, mask_code=MaskCode.BINARY)
     entry = prepared(binary, range(5), tmp_path / "store")
-    np.testing.assert_array_equal(row(entry, binary, 2), reference(binary, range(5), 2, 31))
+    np.testing.assert_array_equal(row(entry, binary, 2), reference(binary, range(5), 2))
 
 
-@pytest.mark.parametrize("neighbours", [0, -3])
-def test_no_neighbours_are_refused(neighbours: int) -> None:
-    with pytest.raises(UserError, match=f"TruthBackground: neighbours must be at least 1, .* got {neighbours}"):
-        TruthBackground(neighbours)
+@pytest.mark.parametrize(("neighbours", "enough"), [(0, 1), (31, 0), (31, -3), (5, 6), (7, 8)])
+def test_numbers_that_cannot_be_met_are_refused(neighbours: int, enough: int) -> None:
+    with pytest.raises(UserError, match=rf"TruthBackground\.enough: .* {neighbours}, .* got {enough}"):
+        TruthBackground(neighbours, enough)
 
 
 # --- in the store ----------------------------------------------------------------------------------------------------
@@ -213,28 +248,29 @@ def test_they_are_computed_once(tmp_path: Path, computed: list[Sequence[int]]) -
     assert list((tmp_path / "store/made/a/scene").glob("truth_background_13x11.npy"))
 
 
-def test_other_frames_parameters_or_files_are_computed_anew(tmp_path: Path, computed: list[Sequence[int]]) -> None:
+def test_other_frames_parameters_or_files_are_computed_again(tmp_path: Path, computed: list[Sequence[int]]) -> None:
     scene = make(tmp_path / "scene", 9)
     prepared(scene, range(6), tmp_path / "store")
     prepared(scene, range(5), tmp_path / "store")  # fewer: other medians, although each has a row
-    prepared(scene, range(5), tmp_path / "store", 3)
-    prepared(replace(scene, mask_code=MaskCode.BINARY), range(5), tmp_path / "store", 3)
-    assert len(computed) == 4
+    prepared(scene, range(5), tmp_path / "store", 3, 3)
+    prepared(scene, range(5), tmp_path / "store", 3, 2)
+    prepared(replace(scene, mask_code=MaskCode.BINARY), range(5), tmp_path / "store", 3, 2)
+    assert len(computed) == 5
     for path in (scene.masks[2], scene.frames[4]):
         os.utime(path, (1, 1))
-        prepared(scene, range(5), tmp_path / "store", 3)
-    assert len(computed) == 6
+        prepared(scene, range(5), tmp_path / "store", 3, 2)
+    assert len(computed) == 7
     os.utime(scene.frames[8], (1, 1))
-    prepared(scene, range(5), tmp_path / "store", 3)
-    assert len(computed) == 6  # it has no part in them
+    prepared(scene, range(5), tmp_path / "store", 3, 2)
+    assert len(computed) == 7  # it has no part in them
 
 
-def test_another_version_is_computed_anew(
+def test_another_version_is_computed_again(
     tmp_path: Path, computed: list[Sequence[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scene = make(tmp_path / "scene", 4)
     prepared(scene, range(4), tmp_path / "store")
-    monkeypatch.setattr("bgsub_lightning.data.truth_background._VERSION", 2)
+    monkeypatch.setattr("bgsub_lightning.data.truth_background._VERSION", -1)
     prepared(scene, range(4), tmp_path / "store")
     assert len(computed) == 2
 
@@ -289,7 +325,7 @@ class Trainer:
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_batches_of_a_stage_hold_them(cdnet: Path, tmp_path: Path, workers: int) -> None:
-    plan = StagePlan(Span("reconstruction", ("a",), Stage(4, 2, 1.0), (Image(), TruthBackground(3)), 2))
+    plan = StagePlan(Span("reconstruction", ("a",), Stage(4, 2, 1.0), (Image(), TruthBackground(3, 3)), 2))
     data = ScenesDataModule(
         (Image(),), FirstHalf(), cdnet, scene="baseline", size=None, num_workers=workers, plan=plan, seed=3
     )
