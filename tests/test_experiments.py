@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -246,6 +247,24 @@ def test_baseline2_is_the_second_step_on_the_frame_alone(tmp_path: Path) -> None
         own, (_, second, third) = frame.plan.spans[0].stage, (span.stage for span in both.plan)
         assert (own.batch_size, own.lr, own.decay) == (second.batch_size, second.lr, second.decay)
         assert own.steps == second.steps + (third.steps if suffix else 0)
+
+
+@pytest.mark.parametrize("suffix", ["", "_small"])
+def test_joint_training_is_compared_with_as_many_steps_of_the_second_network(suffix: str, tmp_path: Path) -> None:
+    name = f"recon_mcfcn_joint{suffix}"
+    _, members = members_of_file(campaign_of(FOLDER / f"{name}.yaml"))
+    assert [member.name for member in members] == ["joint_mean", "joint_sum", "segmentation_alone"]
+    initial = "--model.init_args.initial=after_segment.ckpt"
+    mean, total, alone = (build(name, tmp_path, *member.options, initial) for member in members)
+    (joint,) = mean.model.plan
+    assert [joint] == list(total.model.plan) == [replace(alone.model.plan.spans[1], first=0)]
+    weights = [cli.model.segmentation_weight for cli in (mean, total)]
+    assert weights == [1, math.prod(len(range(0, mean.model.size, 8)) for _ in "ij")]
+    of_joint = [getattr(joint.stage, key) for key in ("steps", "batch_size", "lr", "decay")]
+    segment = alone.model.plan.at(0)
+    assert segment.learns == ("segmentation",)
+    assert [getattr(segment.stage, key) for key in ("steps", "batch_size", "lr", "decay")] == of_joint
+    assert alone.trainer.max_steps == joint.stage.steps
 
 
 def test_siamese_is_the_paper(tmp_path: Path) -> None:

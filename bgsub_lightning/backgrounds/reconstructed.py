@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from bgsub_lightning.data.background import BackgroundSource
-from bgsub_lightning.networks import BackgroundReconstruction
+from bgsub_lightning.networks import BackgroundReconstruction, resize
 
 
 class ReconstructedBackground(BackgroundSource):
@@ -28,11 +27,7 @@ class ReconstructedBackground(BackgroundSource):
         self._last: Tensor | None = None
 
     def estimate(self, images: Tensor) -> Tensor:  # noqa: D102
-        size = self.network.size
-        # the CPU antialiases in single precision alone
-        small = F.interpolate(images.float(), (size, size), mode="bilinear", align_corners=False, antialias=True)
-        restored = (self.network(2 * small.to(images.dtype) - 1) + 1) / 2
-        backgrounds = F.interpolate(restored, images.shape[-2:], mode="bilinear", align_corners=True)
+        backgrounds = resize((self.network.restore(images) + 1) / 2, images.shape[-2:])
         self._last = backgrounds[-1]
         return backgrounds
 

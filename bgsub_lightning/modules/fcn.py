@@ -19,7 +19,7 @@ from bgsub_lightning.errors import UserError
 from bgsub_lightning.losses import masked_cross_entropy
 from bgsub_lightning.modules.base import Threshold, alone
 from bgsub_lightning.modules.vgg import Range, VggModule
-from bgsub_lightning.networks import Mcfcn
+from bgsub_lightning.networks import Mcfcn, resize
 from bgsub_lightning.networks.mcfcn import STRIDE
 from bgsub_lightning.scenes.labels import LabelRule
 
@@ -110,17 +110,21 @@ class FcnModule(VggModule):
         if self.loss_size == "grid":
             mask = mask[:, ::STRIDE, ::STRIDE]  # where the outputs lie: the first and the last are corners of the input
         else:
-            logits = F.interpolate(logits, (self.size, self.size), mode="bilinear", align_corners=True)
+            logits = self.from_grid(logits)
         return masked_cross_entropy(logits, self.target(mask.byte()))
 
     def probability(self, batch: EvaluationBatch) -> Tensor:  # noqa: D102
         image = batch["image"]
-        logits = F.interpolate(self(image), image.shape[-2:], mode="bilinear", align_corners=True)
+        logits = resize(self.from_grid(self(image)), image.shape[-2:])
         return logits.softmax(1)[None, :, 1]
+
+    def from_grid(self, logits: Tensor) -> Tensor:
+        """Enlarge logits to :attr:`size`, where output i of a row or column lies on pixel 8i: corners are aligned."""
+        return F.interpolate(logits, (self.size, self.size), mode="bilinear", align_corners=True)
 
     def resized(self, image: Tensor) -> Tensor:
         """Bring frames to the network's size."""
-        return shrunk(image, self.size)
+        return resize(image, (self.size, self.size))
 
 
 class FrameFcn(FcnModule):
@@ -166,9 +170,3 @@ class FrameFcn(FcnModule):
 
     def losses(self, batch: TrainingBatch) -> dict[str, Tensor]:  # noqa: D102
         return {"segmentation": self.segmentation_loss(self(batch["image"]), batch)}
-
-
-def shrunk(image: Tensor, size: int) -> Tensor:
-    """Resize images to a square; in single precision, as the CPU has no antialiasing in others."""
-    sized = F.interpolate(image.float(), (size, size), mode="bilinear", align_corners=False, antialias=True)
-    return sized.to(image.dtype)

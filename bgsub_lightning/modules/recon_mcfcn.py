@@ -6,13 +6,13 @@ convolutional neural network", ICME 2017.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from bgsub_lightning.console import console
@@ -20,9 +20,10 @@ from bgsub_lightning.data import Image, Span, Stage, StagePlan, TrainingBatch, T
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.losses import squared_error
 from bgsub_lightning.modules.base import Threshold, alone
-from bgsub_lightning.modules.fcn import FcnModule, SegmentStage, shrunk
+from bgsub_lightning.modules.fcn import FcnModule, SegmentStage
 from bgsub_lightning.modules.vgg import Range
-from bgsub_lightning.networks import BackgroundReconstruction
+from bgsub_lightning.networks import BackgroundReconstruction, resize
+from bgsub_lightning.networks.mcfcn import STRIDE
 from bgsub_lightning.networks.weights import load_state_dict
 from bgsub_lightning.scenes.labels import LabelRule
 
@@ -76,7 +77,9 @@ class ReconMcfcn(FcnModule):
         reconstruct: Numbers of step 1.
         segment: Numbers of step 2.
         joint: Numbers of step 3.
-        segmentation_weight: λ of equation 3: what L_seg is multiplied by in step 3, next to L_rec.
+        segmentation_weight: λ of equation 3: what L_seg is multiplied by in step 3, next to L_rec. Equation 2 prints a
+            sum over pixels, as equation 1 does; here L_seg is their mean, which suits the rate of step 2. The sum is
+            the number of outputs as λ: 14,641 at the paper's size of 961, 961 at 241.
         loss_size: Where L_seg is taken: on the output grid of the network with nearest labels, as DeepLab does, or at
             ``size``, with logits resized.
         momentum: Of SGD; DeepLab's.
@@ -130,6 +133,11 @@ class ReconMcfcn(FcnModule):
             raise UserError(
                 f"model.init_args.reconstruct.batch_size: batch normalisation over a vector needs 2 frames, got "
                 f"{reconstruct.batch_size}."
+            )
+        if not (segmentation_weight > 0 and math.isfinite(segmentation_weight)):
+            raise UserError(
+                f"model.init_args.segmentation_weight: must be a positive number; got {segmentation_weight}. Use 1 for "
+                f"the mean over the pixels, {((size - 1) // STRIDE + 1) ** 2} for their sum."
             )
         self.reconstruction = BackgroundReconstruction(bottleneck, width)
         self.segmentation_weight = segmentation_weight
@@ -191,7 +199,7 @@ class ReconMcfcn(FcnModule):
 
     def background(self, image: Tensor) -> Tensor:
         """Restore backgrounds, shape ``(B, 3, 128, 128)``, range [-1, 1], of frames ``(B, 3, H, W)`` in [0, 1]."""
-        return self.reconstruction(2 * self._small(image) - 1)  # type: ignore[no-any-return]
+        return self.reconstruction.restore(image)
 
     def forward(self, image: Tensor) -> Tensor:  # noqa: D102
         return self._subtract(image, self.background(image))
@@ -204,22 +212,18 @@ class ReconMcfcn(FcnModule):
         if "reconstruction" in learns:
             truth = batch["truth_background"]
             self._shown["ground truth of a training frame"] = truth[-1]
-            terms["reconstruction"] = squared_error(background, 2 * self._small(truth) - 1)
+            terms["reconstruction"] = squared_error(background, 2 * resize(truth, background.shape[-2:]) - 1)
         if "segmentation" in learns:
             weight = self.segmentation_weight if "reconstruction" in learns else 1.0
             terms["segmentation"] = weight * self.segmentation_loss(self._subtract(image, background), batch)
         return terms
 
     def _subtract(self, image: Tensor, background: Tensor) -> Tensor:
-        """Segment frames by their backgrounds, which the paper's fixed bilinear layer enlarges (section 3.4)."""
+        """Segment frames by their backgrounds, which a fixed bilinear layer enlarges (section 3.4)."""
         restored = (background + 1) / 2
         self._shown["reconstruction"] = restored[-1].detach()
-        large = F.interpolate(restored, (self.size, self.size), mode="bilinear", align_corners=True)
-        return self.segment(self.resized(image), large)
+        return self.segment(self.resized(image), self.resized(restored))
 
     def background_pictures(self) -> dict[str, Tensor]:
         """Show the background of the last frame, and the ground truth of one that was trained on."""
         return dict(self._shown)
-
-    def _small(self, image: Tensor) -> Tensor:
-        return shrunk(image, self.reconstruction.size)

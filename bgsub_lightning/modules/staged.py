@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities import GradClipAlgorithmType
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from bgsub_lightning.data import Input, Span, Stage, StagePlan, TrainingBatch
@@ -64,13 +64,22 @@ class StagedModule(BgsModule):
         gradient_clip_val: int | float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip each sub-network's gradients by themselves: a large loss of one must not shrink the steps of another."""
-        if gradient_clip_val:
-            by_value = gradient_clip_algorithm == GradClipAlgorithmType.VALUE
-            clip = nn.utils.clip_grad_value_ if by_value else nn.utils.clip_grad_norm_
-            for group in optimizer.param_groups:
-                if learning := [parameter for parameter in group["params"] if parameter.grad is not None]:
-                    clip(learning, gradient_clip_val)
+        """Clip each sub-network's gradients by themselves: a large loss of one must not shrink the steps of another.
+
+        Their norms before that are logged as ``train/gradient_norm/<sub-network>``: where the norm is above
+        ``gradient_clip_val`` at every step, training is normalised gradient descent, whose steps have the length
+        lr · ``gradient_clip_val`` whatever the loss.
+        """
+        for group in optimizer.param_groups:
+            learning = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if not learning:
+                continue
+            norm = nn.utils.get_total_norm([cast("Tensor", parameter.grad) for parameter in learning])
+            self.log(f"train/gradient_norm/{group['name']}", norm, on_step=True)
+            if gradient_clip_val and gradient_clip_algorithm == GradClipAlgorithmType.VALUE:
+                nn.utils.clip_grad_value_(learning, gradient_clip_val)
+            elif gradient_clip_val:
+                nn.utils.clip_grads_with_norm_(learning, gradient_clip_val, norm)
 
     def on_train_start(self) -> None:
         """Check the trainer, and set the modes: Lightning skips an epoch's start when it resumes inside one.

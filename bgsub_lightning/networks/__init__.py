@@ -8,6 +8,7 @@ from bgsub_lightning.networks.mcfcn import Mcfcn
 from bgsub_lightning.networks.medal_net import MedalNet
 from bgsub_lightning.networks.raft import RaftFlow
 from bgsub_lightning.networks.reconstruction import BackgroundReconstruction
+from bgsub_lightning.networks.resizing import resize
 from bgsub_lightning.networks.siamese import SiameseNetwork
 from bgsub_lightning.networks.unet import UNet
 from bgsub_lightning.networks.weights import LoadReport, damage, load_state_dict, load_vgg
@@ -28,4 +29,5 @@ __all__ = [
     "damage",
     "load_state_dict",
     "load_vgg",
+    "resize",
 ]

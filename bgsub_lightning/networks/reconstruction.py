@@ -10,6 +10,8 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from bgsub_lightning.networks.resizing import resize
+
 _HALVINGS = 5
 
 
@@ -71,6 +73,10 @@ class BackgroundReconstruction(nn.Module):
                     nn.init.zeros_(module.bias)
             elif isinstance(module, nn.BatchNorm2d):
                 module.reset_parameters()
+
+    def restore(self, frame: Tensor) -> Tensor:
+        """Restore the backgrounds of frames ``(B, 3, H, W)`` in [0, 1]; shape ``(B, 3, size, size)``, range [-1, 1]."""
+        return self(2 * resize(frame, (self.size, self.size)) - 1)  # type: ignore[no-any-return]
 
     def forward(self, image: Tensor) -> Tensor:
         """Restore the background.

@@ -12,10 +12,12 @@ import pytest
 import tiny_training
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
+from lightning.pytorch.loggers import CSVLogger
 from numpy.typing import NDArray
 from tiny_training import assert_alike, content, each_step, moved, quiet, trainer, weights
 from torch import Tensor, nn
 
+from bgsub_lightning.backgrounds import ReconstructedBackground
 from bgsub_lightning.callbacks import BestCheckpoint, LastCheckpoint, StageCheckpoints
 from bgsub_lightning.data import Image, ScenesDataModule, TruthBackground
 from bgsub_lightning.errors import UserError
@@ -23,6 +25,7 @@ from bgsub_lightning.modules import FrameFcn, ReconMcfcn
 from bgsub_lightning.modules.fcn import FcnModule, SegmentStage
 from bgsub_lightning.modules.recon_mcfcn import JointStage, ReconstructStage
 from bgsub_lightning.networks.vgg import VGG_LAYERS
+from bgsub_lightning.results.learning import learning_curves
 from bgsub_lightning.sampling import FirstHalf, Protocol, SceneWise, Subset
 from bgsub_lightning.scenes.labels import LabelRule
 
@@ -255,7 +258,7 @@ def test_range_of_the_input(wanted: str) -> None:
     with torch.no_grad():
         system(image)
         restored = (system.background(image) + 1) / 2
-    large = nn.functional.interpolate(restored, (SIZE, SIZE), mode="bilinear", align_corners=True)
+    large = nn.functional.interpolate(restored, (SIZE, SIZE), mode="bilinear", align_corners=False, antialias=True)
     assert seen[0].shape == (2, 6, SIZE, SIZE)
     for part, unit in zip(seen[0].split(3, 1), (image, large), strict=True):
         red, green, blue = unit.unbind(1)
@@ -265,6 +268,48 @@ def test_range_of_the_input(wanted: str) -> None:
             "caffe": torch.stack([255 * blue - 104.00699, 255 * green - 116.66877, 255 * red - 122.67892], dim=1),
         }[wanted]
         torch.testing.assert_close(part, expected, rtol=1e-4, atol=1e-4)
+
+
+def position(height: int, width: int) -> Tensor:
+    """A picture that says where a pixel lies, from 0 at one edge to 1 at the other: down, across, and both."""
+    down, across = torch.meshgrid(*((torch.arange(n) + 0.5) / n for n in (height, width)), indexing="ij")
+    return torch.stack([down, across, (down + across) / 2])
+
+
+@pytest.mark.parametrize("frame", [(240, 320), (100, 60), (480, 720)])
+@torch.no_grad()
+def test_an_ideal_background_lies_where_the_frame_does(frame: tuple[int, int]) -> None:
+    """Through 128×128, in the second network's input and in the thresholded difference."""
+    system, seen = module(size=241).eval(), []
+    system.segmentation.register_forward_pre_hook(lambda _, given: seen.append((given[0] + 1) / 2))
+    system.reconstruction.forward = lambda image: image  # type: ignore[method-assign]  # restores what it is shown
+    image = position(*frame)[None]
+    system(image)
+    inside = (..., slice(24, -24), slice(24, -24))
+    for part in seen[0].split(3, 1):
+        assert (part[0] - position(241, 241))[inside].abs().max() * 241 < 0.1  # of its pixels
+
+    source = ReconstructedBackground(8, 4)
+    source.network.forward = lambda image: image  # type: ignore[method-assign]
+    height, width = frame
+    inside = (..., slice(height // 10, -height // 10), slice(width // 10, -width // 10))
+    assert (source.estimate(image) - image)[inside].abs().max() * max(frame) < 0.1
+
+
+@pytest.mark.parametrize("frame", [(240, 320), (100, 60), (480, 720)])
+@torch.no_grad()
+def test_the_answer_lies_where_the_frame_does(frame: tuple[int, int]) -> None:
+    """Output i of the grid lies on pixel 8i of the network's input; what it says there is said of that place."""
+    system = module(size=241).eval()
+    on_grid = (8 * torch.arange(31) + 0.5) / 241  # shares of the picture
+    logits = torch.zeros(1, 2, 31, 31)
+    logits[0, 1] = on_grid[None, :] + 2 * on_grid[:, None]
+    system.segmentation.forward = lambda _: logits  # type: ignore[method-assign]
+    found = system.probability({"image": torch.zeros(1, 3, *frame)})[0, 0].logit()  # type: ignore[typeddict-item]
+    down, across, _ = position(*frame)
+    height, width = frame
+    inside = (slice(height // 10, -height // 10), slice(width // 10, -width // 10))
+    assert (found - across - 2 * down)[inside].abs().max() * max(frame) < 0.1
 
 
 @pytest.mark.parametrize("make", [module, frame_fcn])
@@ -279,8 +324,8 @@ def test_probability_is_of_the_frames_own_size(make: Callable[..., FcnModule], s
     assert probability.shape == (1, 3, *size)
     assert 0 <= probability.min() < probability.max() <= 1
     logits = system(data["image"])
-    corner = logits.softmax(1)[:, 1, -1, -1]
-    torch.testing.assert_close(probability[0, :, -1, -1], corner)  # corners are aligned
+    if size == (SIZE, SIZE):
+        torch.testing.assert_close(probability[0, :, ::8, ::8], logits.softmax(1)[:, 1])
     torch.testing.assert_close(system.probability(batch(*size, size=3))[0, :1], probability[0, :1])
 
 
@@ -530,6 +575,12 @@ def test_what_the_other_run_was_trained_on_is_not_forgotten(root: Path, tmp_path
     assert set(system.trained_on) == {"CDnet2014:baseline/highway", "CDnet2014:baseline/office"}
 
 
+@pytest.mark.parametrize("weight", [0.0, -1.0, float("inf"), float("nan")])
+def test_a_weight_of_the_segmentation_is_a_positive_number(weight: float) -> None:
+    with pytest.raises(UserError, match=rf"model\.init_args\.segmentation_weight: .* got {weight}\. Use 1 .* 49 "):
+        module(segmentation_weight=weight)
+
+
 @pytest.mark.parametrize("begin", ["segment", "joint"])
 def test_a_later_stage_needs_trained_networks(begin: str) -> None:
     message = rf"model\.init_args\.begin: to begin with {begin}, name a checkpoint .* --model\.init_args\.initial FILE"
@@ -678,6 +729,32 @@ def test_gradient_clipping_is_by_sub_network(run: Path, root: Path, tmp_path: Pa
     # in the joint stage as well, where the sum over pixels of one loss is thousands of times the other's mean
     assert min(norms["segmentation"][-2:]) > 0.09
     assert moved(weights(run / "step=10.ckpt"), system.state_dict(), "reconstruction")
+
+
+@pytest.mark.parametrize(
+    "clip", [{}, {"gradient_clip_val": 0.1}, {"gradient_clip_val": 1e-3, "gradient_clip_algorithm": "value"}]
+)
+def test_norms_are_logged_as_they_were_before_clipping(clip: dict[str, Any], root: Path, tmp_path: Path) -> None:
+    """Of the sub-networks that learn, at each step."""
+    norms: dict[str, list[tuple[int, float]]] = {name: [] for name in NETWORKS}
+
+    class Looks(Callback):
+        def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+            for name in NETWORKS:
+                gradients = [p.grad for p in getattr(pl_module, name).parameters() if p.grad is not None]
+                if gradients:
+                    norm = torch.cat([each.double().flatten() for each in gradients]).norm().item()
+                    norms[name].append((trainer.global_step, norm))
+
+    logger = CSVLogger(tmp_path, name="csv")
+    fit(root, tmp_path / "run", module(), [Looks()], logger=logger, log_every_n_steps=1, **clip)
+    curves = learning_curves(tmp_path)
+    for name, expected in norms.items():
+        found = curves[f"train/gradient_norm/{name}"]
+        assert [step for step, _ in found] == [step for step, _ in expected]
+        assert [norm for _, norm in found] == pytest.approx([norm for _, norm in expected], rel=1e-4)
+        assert min(norm for _, norm in found) > 0.1
+    assert [len(found) for found in norms.values()] == [7, 6]
 
 
 def test_gradients_are_clipped_by_value(root: Path, tmp_path: Path) -> None:
