@@ -20,6 +20,7 @@ from bgsub_lightning import __version__
 from bgsub_lightning.callbacks.scores import Row, of_dataset, of_frames, write_frames
 from bgsub_lightning.commands.prepare import reader_of
 from bgsub_lightning.console import console, mark
+from bgsub_lightning.decoding import read_pixels
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import atomic_write
 from bgsub_lightning.frames import MaskFiles, SceneCounts, SceneFrames, count_masks
@@ -290,7 +291,7 @@ def _keep_frames(
 
     def prediction(frame: Frame) -> NDArray[numpy.bool_]:
         path = files.path(pixels[frame.video].scene, frame.number)
-        return numpy.asarray(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH) == MOVING)
+        return numpy.asarray(read_pixels(path, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH) == MOVING)
 
     kept = gallery.chosen(Frame(row.video, row.number, tuple(row.counts)) for row in rows if row.headline)
     gallery.clear_gallery(folder)

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bgsub_lightning.console import warn
+from bgsub_lightning.decoding import read_pixels
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.scenes.scene import Scene
 
@@ -394,7 +395,7 @@ def _read_flo(path: Path) -> NDArray[np.float32]:
 
 
 def _read_kitti(path: Path) -> NDArray[np.float32]:
-    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    image = read_pixels(path, cv2.IMREAD_UNCHANGED)
     if image is None:
         raise UserError(f"{path}: cannot be decoded as an image. Compute the flow file again.")
     if image.dtype != np.uint16 or image.ndim != 3 or image.shape[2] != 3:
@@ -424,7 +425,7 @@ def _frame(path: Path, size: tuple[int, int], colour: bool) -> NDArray[np.uint8]
 # From frame to frame the same ones are needed again: those of the 2 × 10 numbers before, for intervals up to 10.
 @lru_cache(maxsize=32)
 def _decoded(path: Path, size: tuple[int, int], colour: bool, version: tuple[int, int] | None) -> NDArray[np.uint8]:
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+    image = read_pixels(path, cv2.IMREAD_COLOR_RGB)
     if image is None:
         raise UserError(f"{path}: cannot be decoded as an image. Fetch the file again, or delete it.")
     if image.shape[1::-1] != size:

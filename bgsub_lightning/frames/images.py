@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from bgsub_lightning.decoding import read_pixels
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import atomic_write
 from bgsub_lightning.scenes.labels import MaskCode
@@ -27,7 +28,7 @@ def read_image(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.ui
     Raises:
         UserError: If the file cannot be decoded.
     """
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+    image = read_pixels(path, cv2.IMREAD_COLOR_RGB)
     if image is None:
         raise UserError(f"{path}: cannot be decoded as an image. Fetch the file again, or delete it.")
     return resized(image.astype(np.uint8, copy=False), size or (image.shape[1], image.shape[0]))
@@ -64,7 +65,7 @@ def read_mask(
         UserError: If the file cannot be decoded, has another size than its frame, or holds a grey level or a colour
             that does not exist.
     """
-    decoded = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB if code.is_coloured else cv2.IMREAD_GRAYSCALE)
+    decoded = read_pixels(path, cv2.IMREAD_COLOR_RGB if code.is_coloured else cv2.IMREAD_GRAYSCALE)
     if decoded is None:
         raise UserError(f"{path}: cannot be decoded as an image. Fetch the mask again, or delete it.")
     height, width = decoded.shape[:2]
@@ -95,7 +96,7 @@ def read_roi(scene: Scene) -> NDArray[np.bool_]:
     """
     if scene.roi is None:
         return np.ones(scene.size[::-1], np.bool_)
-    image = cv2.imread(str(scene.roi), cv2.IMREAD_GRAYSCALE)
+    image = read_pixels(scene.roi, cv2.IMREAD_GRAYSCALE)
     if image is None:
         raise UserError(f"{scene.roi}: cannot be decoded as an image. Fetch the file again, or delete it.")
     return np.asarray(image != 0)

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bgsub_lightning.console import progress_bar
+from bgsub_lightning.decoding import decode_pixels
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames.images import read_mask, read_roi
 from bgsub_lightning.parallel import in_processes
@@ -185,7 +186,7 @@ def read_result(path: Path, size: tuple[int, int]) -> NDArray[np.uint8] | tuple[
         return "unreadable", str(error.strerror)
     if is_cut_off(path, data):
         return "unreadable", "truncated"
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
+    image = decode_pixels(data, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
     if image is None:
         return "unreadable", "no image"
     if image.dtype != np.uint8:

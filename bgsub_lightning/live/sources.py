@@ -20,6 +20,7 @@ from av.error import FFmpegError
 from av.format import Flags
 from numpy.typing import NDArray
 
+from bgsub_lightning.decoding import read_pixels
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.scenes.checks import is_whole
 
@@ -426,7 +427,7 @@ def _upright(frame: av.VideoFrame) -> NDArray[np.uint8]:
 
 
 def _read(file: Path) -> NDArray[np.uint8] | None:
-    image = cv2.imread(str(file), cv2.IMREAD_COLOR_RGB) if is_whole(file) else None
+    image = read_pixels(file, cv2.IMREAD_COLOR_RGB) if is_whole(file) else None
     return None if image is None else np.asarray(image, np.uint8)
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from bgsub_lightning.decoding import read_pixels
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.scenes.checks import THREADS, Draft, each, folders, numbered, some
 from bgsub_lightning.scenes.labels import OUTSIDE_ROI
@@ -172,7 +173,7 @@ class _Draft(Draft):
 
     def roi(self, size: tuple[int, int]) -> Path | None:
         path = self.folder / "ROI.bmp"
-        image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) if path.is_file() else None
+        image = read_pixels(path, cv2.IMREAD_GRAYSCALE)
         if image is None:
             what = "cannot be decoded as an image" if path.is_file() else "is missing"
             self.note("warning", path, what, "The ROI is taken to be the whole frame.")
@@ -200,5 +201,5 @@ def _is_withheld(path: Path, size: tuple[int, int]) -> bool:
     channels = {2: 3, 4: 2, 6: 4}.get(header[25], 1) if len(header) == 26 else 1  # the colour type of the PNG header
     if length > 256 + size[0] * size[1] * channels // 100:
         return False
-    mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    mask = read_pixels(path, cv2.IMREAD_GRAYSCALE)
     return mask is not None and bool(np.all(mask == OUTSIDE_ROI))

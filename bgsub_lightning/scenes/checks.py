@@ -12,6 +12,7 @@ from typing import Literal
 
 import cv2
 
+from bgsub_lightning.decoding import read_pixels
 from bgsub_lightning.scenes.scene import Problem
 
 _ENDINGS = {".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9", ".png": b"IEND"}
@@ -56,7 +57,7 @@ class Draft:
     def frame_size(self, frames: Mapping[int, Path]) -> tuple[int, int]:
         """Return width and height of the first frame, (0, 0) if there is none that can be decoded."""
         for path in frames.values():
-            image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+            image = read_pixels(path, cv2.IMREAD_GRAYSCALE)
             if image is None:
                 self.note("error", path, "cannot be decoded as an image", "Fetch the file again, or delete it.")
                 return 0, 0
@@ -78,7 +79,7 @@ class Draft:
         labelled = {number: path for number, path in masks.items() if number in frames}
         whole = each(is_whole, labelled.values(), pool)
         for position, (path, is_sound) in enumerate(zip(labelled.values(), whole, strict=True)):
-            image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) if is_sound and position == 0 else None
+            image = read_pixels(path, cv2.IMREAD_GRAYSCALE) if is_sound and position == 0 else None
             if not is_sound or (image is None and position == 0):
                 what = "is truncated, or cannot be decoded as an image"
                 self.note("error", path, what, "Fetch the mask again, or delete it.")

@@ -12,6 +12,7 @@ from typing import ClassVar
 
 import cv2
 
+from bgsub_lightning.decoding import read_pixels
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.scenes.checks import THREADS, Draft, is_whole
 from bgsub_lightning.scenes.labels import MaskCode
@@ -194,7 +195,7 @@ class SequenceReader(Reader):
             draft.note("warning", files.folder, "no mask", cure)
         background = files.background
         if background:
-            image = cv2.imread(str(background), cv2.IMREAD_GRAYSCALE) if is_whole(background) else None
+            image = read_pixels(background, cv2.IMREAD_GRAYSCALE) if is_whole(background) else None
             if image is None:
                 what = "is truncated, or cannot be decoded as an image"
                 draft.note("warning", background, what, "The sequence is used without its background.")

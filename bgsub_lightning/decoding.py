@@ -1,0 +1,45 @@
+"""Image files as pixels: the only place that decodes them."""
+
+from __future__ import annotations
+
+import io
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+
+def read_pixels(path: Path, flags: int) -> NDArray[Any] | None:
+    """Decode an image file, whatever bytes its name is made of.
+
+    Args:
+        path: The file.
+        flags: OpenCV's, such as ``cv2.IMREAD_COLOR_RGB``.
+
+    Returns:
+        What ``cv2.imread`` returns; ``None`` if there is no such regular file, it cannot be read or decoded, or it
+        says to be so large that Pillow takes it for a bomb: 179 million pixels, for which no memory is taken.
+    """
+    try:
+        return decode_pixels(path.read_bytes(), flags) if path.is_file() else None
+    except OSError:
+        return None
+
+
+def decode_pixels(content: bytes, flags: int) -> NDArray[Any] | None:
+    """Decode the content of an image file; see :func:`read_pixels`."""
+    if not content:
+        return None
+    try:
+        Image.open(io.BytesIO(content)).close()  # reads the header alone
+    except Image.DecompressionBombError:
+        return None
+    except Exception:  # of as many kinds as there are formats; OpenCV knows some that Pillow does not
+        pass
+    with suppress(cv2.error):
+        return cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+    return None
