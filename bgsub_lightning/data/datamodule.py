@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,8 @@ class ScenesDataModule(LightningDataModule):
             the training frames of scenes whose training part has no foreground: the target frames, and no other input.
         allow_training_frames: Test on frames that the checkpoint was trained on, and say so, instead of refusing.
         crop: Square window of the frames that a training sample shows, at the frames' own scale; ``None``: all of them.
-        transforms: Variations of training samples that know the target from the past, applied in their order.
+        transforms: Variations of training samples that know the target from the past, applied in their order. On an
+            accelerator, the pointwise ones at the end of the list are computed there, to the same bits.
         flow: What computes the optical flow of systems that see it. With a store, what that lacks is computed before
             the run (or ahead, by the command ``flow``); without one, whenever a frame is loaded.
     """
@@ -305,8 +307,10 @@ class ScenesDataModule(LightningDataModule):
         planes = sum(math.prod(entry.shape((1, 1))) for entry in inputs if not entry.colour)
         augment = ClipAugmentation(self.augment, images, planes) if self.augment and images else None
         sample = width * height + sum(math.prod(entry.shape((width, height))) for entry in inputs)
+        last = list(takewhile(lambda transform: transform.pointwise, reversed(self.transforms)))
+        on_device = len(last) if self.trainer and self.trainer.strategy.root_device.type != "cpu" else 0
         return RingLoader(
-            TrainingDataset(pixels, inputs, augment, self.flip, self.pasted, self.crop, self.transforms),
+            TrainingDataset(pixels, inputs, augment, self.flip, self.pasted, self.crop, self.transforms, on_device),
             batches,
             batch_bytes=batches.batch_size * sample,
             num_workers=self.num_workers,

@@ -16,7 +16,7 @@ from bgsub_lightning.data.augment import ClipAugmentation
 from bgsub_lightning.data.crops import Crop
 from bgsub_lightning.data.inputs import Input
 from bgsub_lightning.data.pasting import VocObjects
-from bgsub_lightning.data.transforms import Sample, SampleTransform
+from bgsub_lightning.data.transforms import Sample, SampleTransform, generator_of, tables
 from bgsub_lightning.frames import SceneFrames
 from bgsub_lightning.sampling import Draw, FrameSet
 from bgsub_lightning.scenes.labels import UNKNOWN
@@ -33,6 +33,8 @@ class TrainingDataset(Dataset[dict[str, Any]]):
         pasted: Key of a scene → what is pasted into its target frames, before they are augmented.
         crop: Window of the frames that a sample shows; ``None``: all of them.
         transforms: Applied to each sample in their order, after the pipeline.
+        on_device: How many of them, the last ones, are left to the device: these must be pointwise. Their tables come
+            with the batch.
     """
 
     def __init__(
@@ -44,9 +46,11 @@ class TrainingDataset(Dataset[dict[str, Any]]):
         pasted: Mapping[str, VocObjects] | None = None,
         crop: Crop | None = None,
         transforms: Sequence[SampleTransform] = (),
+        on_device: int = 0,
     ) -> None:
         self.crop = crop
-        self.transforms = transforms
+        numbered = list(enumerate(transforms))
+        self.transforms, self.on_device = numbered[: len(numbered) - on_device], numbered[len(numbered) - on_device :]
         self.scenes = scenes
         self.inputs = inputs
         self.labelled = all(entry.labelled for entry in inputs)
@@ -83,10 +87,12 @@ class TrainingDataset(Dataset[dict[str, Any]]):
                         for wanted in (False, True)
                     )
                     sample = Sample(now, past, mask)
-                    for position, transform in enumerate(self.transforms):
-                        transform(sample, np.random.default_rng((draw.seed, 3, position)))
+                    for position, transform in self.transforms:
+                        transform(sample, generator_of(draw.seed, position))
         if self.labelled:
             chances = [np.random.default_rng((draw.seed, 1)).random() for draw in draws]
+            if self.on_device:
+                batch["tables"] = torch.from_numpy(np.stack([tables(self.on_device, draw.seed) for draw in draws]))
             batch["flip"] = torch.tensor([chance < self.flip for chance in chances])
         batch["scene"] = torch.tensor([draw.scene for draw in draws])
         batch["number"] = torch.tensor([draw.number for draw in draws])
@@ -164,7 +170,9 @@ def evaluation_inputs(
 
 
 def ready(batch: Mapping[str, Any], inputs: Sequence[Input], dtype: torch.dtype) -> dict[str, Any]:
-    """Make of uint8 with channels last what :mod:`bgsub_lightning.data.sample` says, and mirror what is to be mirrored.
+    """Make of uint8 with channels last what :mod:`bgsub_lightning.data.sample` says, on the device.
+
+    Before that, pointwise transforms that were left to the device change the frames, and samples are mirrored.
 
     Args:
         batch: A loader's batch, on the device.
@@ -177,16 +185,28 @@ def ready(batch: Mapping[str, Any], inputs: Sequence[Input], dtype: torch.dtype)
     def mirror(pixels: Tensor, width: int) -> Tensor:
         return pixels if mirrored is None else pixels.index_copy(0, mirrored, pixels[mirrored].flip(width))
 
-    done = dict(batch)
+    def looked_up(entry: Input) -> Tensor:
+        pixels: Tensor = batch[entry.key]
+        if "tables" not in batch or not entry.colour:
+            return pixels
+        table = batch["tables"][:, int(entry.is_past)]
+        return torch.stack([_looked_up(*pair) for pair in zip(pixels, table, strict=True)])
+
+    done = {key: value for key, value in batch.items() if key != "tables"}
     for entry in {entry.key: entry for entry in inputs}.values():
         if entry.key in batch and entry.is_mask:
             done[entry.key] = mirror(batch[entry.key], -1)
         elif entry.key in batch:
-            pixels = mirror(batch[entry.key], -2).movedim(-1, -3) if entry.labelled else batch[entry.key]
+            pixels = mirror(looked_up(entry), -2).movedim(-1, -3) if entry.labelled else batch[entry.key]
             done[entry.key] = pixels if entry.as_bytes else pixels.to(dtype).div_(255)
     if "mask" in batch:
         done["mask"] = mirror(batch["mask"], -1)
     return done
+
+
+def _looked_up(pixels: Tensor, table: Tensor) -> Tensor:
+    """Map the grey levels of each channel, ``(..., 3)``, uint8, by a table, ``(256, 3)``."""
+    return torch.stack([table[:, channel][pixels[..., channel].int()] for channel in range(3)], -1)
 
 
 def _by_key(frames: FrameSet) -> dict[str, frozenset[int]]:

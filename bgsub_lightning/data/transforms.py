@@ -3,13 +3,22 @@
 A transform knows two kinds of frames: those of *now*, the target and its neighbours in time, and those of the *past*,
 which show what the scene was like before: references, backgrounds, samples of a background model. What both share
 (colours, noise, the grain of the camera) changes alike; what sets them apart (objects, light, movements) does not.
+
+Frames stay uint8, range [0, 255]: what is computed is clipped and truncated to it. The grey levels of masks stay; only
+what moves or adds pixels changes a mask with them. Optical flow is no frame and stays as it is: it is computed once,
+from the frames as they were recorded, since a change of appearance is no motion.
+
+What is random depends on the seed of the sample and the place of the transform in the list and on nothing else: neither
+on processes, workers and devices, nor on where a run was stopped.
 """
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar, Literal, get_args
 
 import cv2
 import numpy as np
@@ -22,6 +31,8 @@ from bgsub_lightning.scenes.labels import MOVING, STATIC, UNKNOWN
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
+Frames = Literal["now", "all"]
+"""Which frames of a sample change: those of now alone, which sets them apart from the past, or all alike."""
 
 
 @dataclass
@@ -46,6 +57,10 @@ class Sample:
         """Change each frame of now and of the past, ``(H, W, 3)``."""
         _each([*self.now, *self.past], change)
 
+    def map(self, frames: Frames, change: Callable[[Bytes], Bytes]) -> None:
+        """Change each frame of now, or of now and of the past, ``(H, W, 3)``."""
+        (self.map_all if frames == "all" else self.map_now)(change)
+
 
 def _each(groups: Sequence[Bytes], change: Callable[[Bytes], Bytes]) -> None:
     for group in groups:
@@ -60,15 +75,26 @@ class SampleTransform(ABC):
     Args:
         p: Probability that a sample is varied.
 
+    Attributes:
+        pointwise: Whether the colour of a pixel depends on its colour before and on nothing else, channel by channel.
+
     Raises:
         UserError: If it is no probability.
     """
 
+    pointwise: ClassVar[bool] = False
     p: float = 0.5
 
     def __post_init__(self) -> None:
-        if not 0 <= self.p <= 1:
-            raise UserError(f"{type(self).__name__}.p: must be a probability in [0, 1]; got {self.p}.")
+        self._require("p", 0 <= self.p <= 1, "a probability in [0, 1]")
+
+    def _require(self, name: str, holds: bool, wanted: str) -> None:
+        if not holds:
+            raise UserError(f"{type(self).__name__}.{name}: must be {wanted}; got {getattr(self, name)}.")
+
+    def _require_spreads(self, *names: str) -> None:
+        for name in names:
+            self._require(name, 0 <= getattr(self, name) < math.inf, "a standard deviation of 0 or more")
 
     def prepare(self, scenes: Sequence[SceneFrames], frames: FrameSet, seed: int) -> None:  # noqa: B027 (most need none)
         """Take what it needs of the training scenes, once before training.
@@ -286,14 +312,44 @@ class IgnoreIndistinct(SampleTransform):
 
 @dataclass
 class LightChange(SampleTransform):
-    """Changes the light of now: gain, offset and a little of the colour, alike over the image."""
+    """Changes the light, or the exposure: gain, gamma, offset, and each channel by itself; alike over the image.
 
+    A grey level x of a channel becomes ``gain · tint · 255 (x / 255)^gamma + offset``. It depends on x alone, so that
+    accelerators compute it after the transfer, to the same bits.
+
+    Args:
+        p: See :class:`SampleTransform`.
+        gain: Standard deviation of the logarithm of the gain that all channels share.
+        offset: Standard deviation of the offset in grey levels.
+        tint: Standard deviation of the logarithm of the gain of a channel.
+        gamma: Standard deviation of the logarithm of gamma; 0: none.
+        frames: Which frames change, ``"now"`` or ``"all"``.
+
+    Raises:
+        UserError: If a value is out of range.
+    """
+
+    pointwise = True
     p: float = 0.35
+    gain: float = 0.15
+    offset: float = 8.0
+    tint: float = 0.03
+    gamma: float = 0.0
+    frames: Frames = "now"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_spreads("gain", "offset", "tint", "gamma")
+        self._require("frames", self.frames in get_args(Frames), "now or all")
 
     def apply(self, sample: Sample, rng: np.random.Generator) -> None:  # noqa: D102
-        gain, offset, tint = np.exp(rng.normal() * 0.15), rng.normal() * 8, np.exp(rng.normal(size=3) * 0.03)
-        table = np.clip(np.arange(256)[:, None] * gain * tint + offset, 0, 255).astype(np.uint8)
-        sample.map_now(lambda frame: _looked_up(frame, table))
+        gain, offset = np.exp(rng.normal() * self.gain), rng.normal() * self.offset
+        tint = np.exp(rng.normal(size=3) * self.tint)
+        levels = np.arange(256)[:, None]
+        if self.gamma:
+            levels = 255 * (levels / 255) ** np.exp(rng.normal() * self.gamma)
+        table = np.clip(levels * gain * tint + offset, 0, 255).astype(np.uint8)
+        sample.map(self.frames, lambda frame: _looked_up(frame, table))
 
 
 @dataclass
@@ -319,10 +375,30 @@ class Colours(SampleTransform):
     Args:
         p: See :class:`SampleTransform`.
         grey: Probability that colour is taken away, as of a thermal camera or at night.
+        order: Probability that the channels of a sample that is varied change their places.
+        inversion: Probability that it is turned into its negative.
+        gamma: Standard deviation of the logarithm of gamma.
+        gain: Standard deviation of the logarithm of the gain of a channel; each but the first keeps its own in half of
+            the samples.
+        offset: Standard deviation of the offset of a channel in grey levels.
+
+    Raises:
+        UserError: If a value is out of range.
     """
 
     p: float = 0.6
     grey: float = 0.12
+    order: float = 0.3
+    inversion: float = 0.12
+    gamma: float = 0.25
+    gain: float = 0.15
+    offset: float = 10.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("grey", "order", "inversion"):
+            self._require(name, 0 <= getattr(self, name) <= 1, "a probability in [0, 1]")
+        self._require_spreads("gamma", "gain", "offset")
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> None:
         """Vary a sample in place: colours, then whether there is colour."""
@@ -331,23 +407,36 @@ class Colours(SampleTransform):
             sample.map_all(lambda frame: np.asarray(cv2.cvtColor(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), 8), np.uint8))
 
     def apply(self, sample: Sample, rng: np.random.Generator) -> None:  # noqa: D102
-        order = rng.permutation(3) if rng.random() < 0.3 else np.arange(3)
-        curve = (np.arange(256) / 255) ** np.exp(rng.normal() * 0.25)
-        if rng.random() < 0.12:
+        order = rng.permutation(3) if rng.random() < self.order else np.arange(3)
+        curve = (np.arange(256) / 255) ** np.exp(rng.normal() * self.gamma)
+        if rng.random() < self.inversion:
             curve = 1 - curve
-        gain = np.exp(rng.normal(size=3) * 0.15 * ([1, *(rng.random(2) < 0.5)]))
-        table = np.clip(255 * curve[:, None] * gain + rng.normal(size=3) * 10, 0, 255).astype(np.uint8)
+        gain = np.exp(rng.normal(size=3) * self.gain * ([1, *(rng.random(2) < 0.5)]))
+        table = np.clip(255 * curve[:, None] * gain + rng.normal(size=3) * self.offset, 0, 255).astype(np.uint8)
         sample.map_all(lambda frame: _looked_up(frame[..., order], table))
 
 
 @dataclass
 class Blur(SampleTransform):
-    """Blurs now: by a movement of the camera, or out of focus."""
+    """Blurs: by a movement of the camera, or out of focus.
+
+    Args:
+        p: See :class:`SampleTransform`.
+        frames: Which frames are blurred: ``"now"``, the target and sometimes its neighbours; or ``"all"``, alike, as by
+            another lens.
+
+    Raises:
+        UserError: If a value is out of range.
+    """
 
     p: float = 0.15
+    frames: Frames = "now"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require("frames", self.frames in get_args(Frames), "now or all")
 
     def apply(self, sample: Sample, rng: np.random.Generator) -> None:  # noqa: D102
-        frames = [frame for group in sample.now for frame in group]
         if rng.random() < 0.5:
             side = int(rng.integers(3, 10))
             kernel = np.zeros((side, side), np.float32)
@@ -355,12 +444,17 @@ class Blur(SampleTransform):
             cv2.line(kernel, start, end, (1.0,))
             kernel[side // 2, side // 2] = 1
             kernel /= kernel.sum()
-            for frame in frames[: None if rng.random() < 0.3 else 1]:
-                frame[...] = cv2.filter2D(frame, -1, kernel)
+            self._blur(sample, rng.random() < 0.3, lambda frame: np.asarray(cv2.filter2D(frame, -1, kernel), np.uint8))
         else:
             sigma = rng.uniform(0.4, 1.2)
-            for frame in frames[: None if rng.random() < 0.6 else 1]:
-                frame[...] = cv2.GaussianBlur(frame, (0, 0), sigma)
+            neighbours = rng.random() < 0.6
+            self._blur(sample, neighbours, lambda frame: np.asarray(cv2.GaussianBlur(frame, (0, 0), sigma), np.uint8))
+
+    def _blur(self, sample: Sample, neighbours: bool, blurred: Callable[[Bytes], Bytes]) -> None:
+        if neighbours or self.frames == "all":
+            sample.map(self.frames, blurred)
+        else:
+            sample.now[0][0] = blurred(sample.now[0][0])
 
 
 @dataclass
@@ -410,6 +504,60 @@ class SensorNoise(SampleTransform):
             alike = np.random.default_rng(seed)
             for frame in group:
                 frame[...] = noisy(frame, alike)
+
+
+@dataclass
+class Jpeg(SampleTransform):
+    """Compresses frames as a camera or a recorder does, by JPEG with its colours at half the size.
+
+    Args:
+        p: See :class:`SampleTransform`.
+        quality: Smallest and largest quality, 1 to 100, the same for all frames of a sample.
+        frames: Which frames are compressed, ``"now"`` or ``"all"``.
+
+    Raises:
+        UserError: If a value is out of range.
+    """
+
+    p: float = 0.2
+    quality: tuple[int, int] = (20, 90)
+    frames: Frames = "all"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        low, high = self.quality
+        self._require("quality", 1 <= low <= high <= 100, "two numbers from 1 to 100, the smaller one first")
+        self._require("frames", self.frames in get_args(Frames), "now or all")
+
+    def apply(self, sample: Sample, rng: np.random.Generator) -> None:  # noqa: D102
+        low, high = self.quality
+        quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(low, high + 1))]
+
+        def compressed(frame: Bytes) -> Bytes:
+            _, data = cv2.imencode(".jpg", frame[..., ::-1], quality)
+            return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR_RGB), np.uint8)
+
+        sample.map(self.frames, compressed)
+
+
+def tables(transforms: Sequence[tuple[int, SampleTransform]], seed: int) -> Bytes:
+    """Return what pointwise transforms do to each grey level: of now and of the past, ``(2, 256, 3)``.
+
+    Args:
+        transforms: Each with its place in the list of all.
+        seed: Seed of the sample.
+    """
+    levels = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, 1)
+    now, past = levels[None, :, None].copy(), levels[None, :, None].copy()  # frames of 256×1 pixels, one of each level
+    sample = Sample([now], [past], np.zeros((256, 1), np.uint8))
+    for position, transform in transforms:
+        transform(sample, generator_of(seed, position))
+    return np.stack([now[0, :, 0], past[0, :, 0]])
+
+
+def generator_of(seed: int, position: int) -> np.random.Generator:
+    """Return the random numbers of a transform for a sample: by the sample's seed and the transform's place."""
+    return np.random.default_rng((seed, 3, position))
 
 
 def smooth_map(rng: np.random.Generator, height: int, width: int, cells: int) -> Floats:
