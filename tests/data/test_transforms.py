@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import copy
+import io
+import math
+import re
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
+from PIL import Image as PilImage
 
 from bgsub_lightning.data import (
     Blur,
@@ -17,20 +23,22 @@ from bgsub_lightning.data import (
     Colours,
     IgnoreIndistinct,
     Image,
+    Jpeg,
     LightChange,
     Misalignment,
     PastedObjects,
     References,
     Sample,
     SampleTransform,
+    ScenesDataModule,
     SensorNoise,
     Sway,
 )
-from bgsub_lightning.data.dataset import TrainingDataset
+from bgsub_lightning.data.dataset import TrainingDataset, ready
 from bgsub_lightning.data.transforms import smooth_map
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import SceneFrames
-from bgsub_lightning.sampling import Draw, FrameSet
+from bgsub_lightning.sampling import Draw, FrameSet, Subset
 from bgsub_lightning.scenes import CDnet2014
 from bgsub_lightning.scenes.labels import LEVELS, MOVING, STATIC, UNKNOWN
 from bgsub_lightning.systems.any_scene.inputs import Relit
@@ -104,7 +112,10 @@ def paste(scenes: list[SceneFrames]) -> Paste:
 
 OFF: dict[type[SampleTransform], dict[str, float]] = {Colours: {"grey": 0}, PastedObjects: {"ghost": 0}}
 """What else must be 0 for nothing to happen."""
-ALL = (*(Sway, PastedObjects, LightChange, CloudShade, Colours, Blur, Misalignment, SensorNoise), IgnoreIndistinct)
+ALL = (
+    *(Sway, PastedObjects, LightChange, CloudShade, Colours, Blur, Misalignment, SensorNoise, Jpeg),
+    IgnoreIndistinct,
+)
 KINDS = pytest.mark.parametrize("kind", [*ALL, Relit])
 
 
@@ -346,6 +357,151 @@ def test_now_is_brought_back_to_the_light_of_the_past() -> None:
     assert np.abs(after.now[0].astype(int) - background).mean() < 3
 
 
+# --- appearance: its distribution and its switches -------------------------------------------------------------------
+
+
+def ramp() -> Sample:
+    """Every grey level, in a frame of now and in one of the past."""
+    levels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, 3)
+    return Sample([levels.copy()], [levels.copy()], np.full((16, 16), MOVING, np.uint8))
+
+
+def curves(transform: SampleTransform, count: int = 600) -> NDArray[np.float64]:
+    """What becomes of each grey level in many samples: ``(count, 256, 3)``."""
+    return np.stack([varied(transform, seed, ramp())[1].now[0].reshape(256, 3).astype(float) for seed in range(count)])
+
+
+NO_LIGHT: dict[str, Any] = {"p": 1.0, "gain": 0.0, "offset": 0.0, "tint": 0.0, "gamma": 0.0}
+
+
+def assert_spread(found: NDArray[np.float64], expected: float) -> None:
+    """Normal numbers around 0: mean and standard deviation within four of their standard errors."""
+    assert abs(found.mean()) < 4 * expected / np.sqrt(found.size)
+    assert abs(found.std() / expected - 1) < 4 / np.sqrt(2 * found.size)
+
+
+def test_light_without_spread_is_no_change() -> None:
+    for seed in range(20):
+        assert not any(changed(*varied(LightChange(**NO_LIGHT, frames="all"), seed)).values())
+
+
+def test_the_gain_is_shared_by_channels_and_spreads_as_told() -> None:
+    found = curves(LightChange(**NO_LIGHT | {"gain": 0.2}))
+    np.testing.assert_array_equal(found[..., 0], found[..., 2])
+    assert_spread(np.log((found[:, 110, 0] + 0.5) / 110), 0.2)  # half a level: grey levels are truncated
+    assert found.min() == 0
+    assert found.max() == 255
+
+
+def test_the_offset_spreads_as_told() -> None:
+    found = curves(LightChange(**NO_LIGHT | {"offset": 12.0}))
+    np.testing.assert_array_equal(found[..., 0], found[..., 2])
+    assert_spread(found[:, 128, 1] + 0.5 - 128, 12.0)
+
+
+def test_each_channel_has_a_gain_and_it_spreads_as_told() -> None:
+    gains = np.log((curves(LightChange(**NO_LIGHT | {"tint": 0.1}))[:, 150] + 0.5) / 150)
+    for channel in range(3):
+        assert_spread(gains[:, channel], 0.1)
+    assert abs(np.corrcoef(gains.T)[~np.eye(3, dtype=bool)]).max() < 4 / np.sqrt(600)
+
+
+def test_gamma_spreads_as_told_and_keeps_black_and_white() -> None:
+    found = curves(LightChange(**NO_LIGHT | {"gamma": 0.25}))
+    assert_spread(np.log(np.log((found[:, 100, 0] + 0.5) / 255) / np.log(100 / 255)), 0.25)
+    assert not found[:, 0].any()
+    assert (found[:, 255] == 255).all()
+
+
+@pytest.mark.parametrize("kind", [LightChange, Blur, Jpeg])
+def test_appearance_changes_now_or_all_frames_alike(kind: type[Any]) -> None:
+    given = sample()
+    given.past[1][2] = given.now[0][0]
+    for seed in range(20):
+        before, after = varied(kind(1.0, frames="all"), seed, given)
+        found = changed(before, after)
+        assert found["target"]
+        assert found["past"]
+        assert not found["mask"]
+        # a blur of all frames may leave the neighbours of now, which are not in the past
+        np.testing.assert_array_equal(after.past[1][2], after.now[0][0])
+        before, after = varied(kind(1.0, frames="now"), seed, given)
+        assert changed(before, after)["target"]
+        assert not changed(before, after)["past"]
+
+
+def test_blur_of_all_frames_is_the_same_kernel_and_keeps_the_light() -> None:
+    impulse = np.zeros((1, 41, 41, 3), np.uint8)
+    impulse[0, 20, 20] = 255
+    flat = np.full_like(impulse, 90)
+    shapes = set()
+    for seed in range(20):
+        given = Sample([impulse.copy(), flat.copy()], [impulse.copy()], np.zeros((41, 41), np.uint8))
+        _, after = varied(Blur(1.0, frames="all"), seed, given)
+        np.testing.assert_array_equal(after.now[0], after.past[0])
+        np.testing.assert_array_equal(after.now[1], flat)
+        spread = after.now[0][0, ..., 0].astype(float)
+        assert abs(spread.sum() - 255) < 20  # of its 81 pixels some are rounded up and some down
+        shapes.add(tuple(np.argwhere(spread).min(0)))
+    assert len(shapes) > 2
+
+
+def test_jpeg_has_the_qualities_that_are_told() -> None:
+    given = sample()
+    target, _ = given.now[0][0], given.past[0][0]
+    expected = {}
+    for quality in (30, 31, 32):
+        file = io.BytesIO()
+        PilImage.fromarray(target).save(file, "JPEG", quality=quality, subsampling="4:2:0")
+        expected[quality] = np.asarray(PilImage.open(file).convert("RGB"), int)
+    counts = dict.fromkeys(expected, 0)
+    for seed in range(150):
+        _, after = varied(Jpeg(1.0, (30, 32)), seed, given)
+        errors = {quality: np.abs(after.now[0][0] - image).mean() for quality, image in expected.items()}
+        nearest = min(errors, key=lambda quality: errors[quality])
+        assert errors[nearest] < 0.5  # other arithmetic of the same standard
+        counts[nearest] += 1
+    assert sum(counts.values()) == 150
+    assert min(counts.values()) > 50 - 4 * np.sqrt(150 * 2 / 9)
+
+
+def test_each_part_of_colours_has_a_switch() -> None:
+    off = {"p": 1.0, "grey": 0.0, "order": 0.0, "inversion": 0.0, "gamma": 0.0, "gain": 0.0, "offset": 0.0}
+    levels = np.arange(256)
+    plain = curves(Colours(**off), 5)
+    assert np.abs(plain - levels[:, None]).max() <= 1  # 255 · (x / 255) may fall short of x
+    np.testing.assert_allclose(curves(Colours(**off | {"inversion": 1.0}), 5), 255 - plain, atol=1)
+    assert_spread(curves(Colours(**off | {"offset": 10.0}))[:, 128, 2] + 0.5 - 128, 10.0)
+    gains = np.log((curves(Colours(**off | {"gain": 0.15}))[:, 128] + 0.5) / 128)
+    assert_spread(gains[:, 0], 0.15)
+    for channel in (1, 2):
+        assert abs(np.mean(np.abs(gains[:, channel]) < 0.006) - 0.5) < 4 * 0.5 / np.sqrt(600) + 0.04
+    gammas = np.log(np.log((curves(Colours(**off | {"gamma": 0.25}))[:, 100, 0] + 0.5) / 255) / np.log(100 / 255))
+    assert_spread(gammas, 0.25)
+    given = sample()
+    orders = {
+        tuple(int(each) for each in varied(Colours(**off | {"order": 1.0}), seed, given)[1].now[0][0][OBJECT][0, 0])
+        for seed in range(60)
+    }
+    assert len(orders) == 6
+    assert {tuple(sorted(order)) for order in orders} == {(39, 59, 219)} or len({sum(o) for o in orders}) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value"),
+    [
+        *[(LightChange, name, value) for name in ("gain", "offset", "tint", "gamma") for value in (-0.1, math.nan)],
+        *[(Colours, name, -1.0) for name in ("gamma", "gain", "offset", "order", "inversion", "grey")],
+        *[(Colours, name, 1.5) for name in ("order", "inversion", "grey")],
+        *[(Jpeg, "quality", value) for value in ((0, 50), (50, 101), (60, 50))],
+        *[(kind, "frames", "past") for kind in (LightChange, Blur, Jpeg)],
+    ],
+)
+def test_values_out_of_range_are_refused(kind: type[Any], name: str, value: Any) -> None:
+    with pytest.raises(UserError, match=rf"{kind.__name__}\.{name}\b.*got {re.escape(str(value))}"):
+        kind(**{name: value})
+
+
 # --- within a dataset ------------------------------------------------------------------------------------------------
 
 
@@ -386,3 +542,35 @@ def test_a_dataset_tells_now_from_the_past_and_seeds_each_transform(scenes: list
     seen.clear()
     dataset[draws]
     assert [number for _, number in seen] == [number for _, number in again]
+
+
+def test_pointwise_transforms_give_the_same_bits_on_the_device(scenes: list[SceneFrames]) -> None:
+    transforms = (SensorNoise(1.0), LightChange(1.0, frames="all"), LightChange(0.5, gamma=0.3))
+    inputs = (Image(), References(3))
+    worker, device = (
+        TrainingDataset(scenes, inputs, None, 0.5, transforms=transforms, on_device=count) for count in (0, 2)
+    )
+    draws = [Draw(number % 2, 21, seed) for number, seed in enumerate(range(8))]
+    expected, given = worker[draws], device[draws]
+    assert "tables" not in expected
+    assert (given["image"] != expected["image"]).any()  # so far only the noise
+    ready_on_device = ready(given, inputs, torch.float32)
+    for key, value in ready(expected, inputs, torch.float32).items():
+        torch.testing.assert_close(ready_on_device[key], value, rtol=0, atol=0)
+    assert ready_on_device.keys() == ready(expected, inputs, torch.float32).keys()
+
+
+@pytest.mark.parametrize(("device", "expected"), [("cpu", 0), ("meta", 2)])
+def test_an_accelerator_computes_what_is_pointwise_at_the_end(
+    device: str, expected: int, tmp_path: Path, make_video: Callable[..., Path]
+) -> None:
+    make_video(tmp_path, "baseline", "highway", labelled=12)
+    light = LightChange()
+    data = ScenesDataModule(
+        (Image(),), Subset(["*"], []), tmp_path, size=None, num_workers=0, transforms=[light, Blur(), light, light]
+    )
+    strategy = SimpleNamespace(root_device=torch.device(device))
+    data.trainer = SimpleNamespace(strategy=strategy, global_rank=0, world_size=1)  # type: ignore[assignment]
+    dataset = data.train_dataloader().dataset
+    assert [position for position, _ in dataset.on_device] == [2, 3][:expected]
+    assert [position for position, _ in dataset.transforms] == [0, 1, 2, 3][: 4 - expected]
