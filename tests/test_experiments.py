@@ -21,7 +21,20 @@ from bgsub_lightning.cli import main
 from bgsub_lightning.commands.includes import campaign_of
 from bgsub_lightning.commands.members import members_of_file
 from bgsub_lightning.commands.training import TrainingCLI, run_trainer
-from bgsub_lightning.data import BaseImage, Histories, Hop, Image, PastedObjects, References, Stream
+from bgsub_lightning.data import (
+    BaseImage,
+    Blur,
+    Colours,
+    Histories,
+    Hop,
+    Image,
+    Jpeg,
+    LightChange,
+    PastedObjects,
+    References,
+    SensorNoise,
+    Stream,
+)
 from bgsub_lightning.frames import DisFlow
 from bgsub_lightning.modules import (
     BgsLibrarySubtractor,
@@ -76,6 +89,13 @@ SYSTEMS: dict[str, type[BgsModule]] = {  # the beginning of an experiment's name
 }
 
 
+VARIED = {  # small and scene-wise experiments of many scenes; not the papers' files, nor systems of one scene
+    *("bmn_bsn_small", "bmn_bsn_real_subset", "bmn_bsn_appearance"),
+    *("crossnet_small", "crossnet_real_subset", "crossnet_appearance"),
+    *("siamese_small", "siamese_scene_wise", "siamese_real_subset", "siamese_appearance"),
+}
+
+
 def system_of(name: str) -> type[BgsModule]:
     return SYSTEMS[max((beginning for beginning in SYSTEMS if name.startswith(beginning)), key=len)]
 
@@ -96,6 +116,10 @@ def test_experiment_builds(name: str, tmp_path: Path) -> None:
     assert type(cli.model) is system_of(name)
     assert cli.datamodule.plan is cli.model.plan
     assert cli.trainer.default_root_dir == str(tmp_path)
+    if not isinstance(cli.model, AnyScene):  # which has transforms of its scenes
+        varied = [(type(each), getattr(each, "frames", "all")) for each in cli.datamodule.transforms]
+        parts = [(each, "all") for each in (Blur, SensorNoise, Jpeg, Colours, LightChange)]
+        assert varied == ([*parts, (LightChange, "now")] if name in VARIED else [])
     # validation chooses where something is held out for it, as in the siamese system's paper and in no other
     early, protocol = cli.trainer.early_stopping_callback, cli.datamodule.protocol
     assert isinstance(early, EarlyStopping)

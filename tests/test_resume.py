@@ -34,6 +34,13 @@ data:
         transforms:
           - class_path: albumentations.RandomBrightnessContrast
             init_args: {{p: 1.0}}
+    transforms:
+      - class_path: bgsub_lightning.data.SensorNoise
+        init_args: {{p: 0.5}}
+      - class_path: bgsub_lightning.data.Jpeg
+        init_args: {{p: 0.5}}
+      - class_path: bgsub_lightning.data.LightChange
+        init_args: {{p: 0.5, frames: all}}
     protocol:
       class_path: bgsub_lightning.sampling.Subset
       init_args: {{train: [baseline], test: [shadow], val_frames: 4}}
