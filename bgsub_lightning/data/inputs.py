@@ -161,6 +161,9 @@ class Stream(Image):
 class Hop(Input):
     """Hierarchical optical flow of the target frame (CrossNet, section III-C).
 
+    It is computed from the frames as they were recorded, before anything varies them in training: a change of
+    appearance is no motion. What moves the frames of a sample moves its flow as well.
+
     Args:
         taus: The intervals τ between the two frames of a flow, in frames; each is a channel, the longest first.
 
