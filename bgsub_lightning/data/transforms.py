@@ -14,7 +14,6 @@ on processes, workers and devices, nor on where a run was stopped.
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ from numpy.typing import NDArray
 
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import SceneFrames
+from bgsub_lightning.ranges import check_range
 from bgsub_lightning.sampling import FrameSet
 from bgsub_lightning.scenes.labels import MOVING, STATIC, UNKNOWN
 
@@ -86,15 +86,16 @@ class SampleTransform(ABC):
     p: float = 0.5
 
     def __post_init__(self) -> None:
-        self._require("p", 0 <= self.p <= 1, "a probability in [0, 1]")
+        self._check("p", most=1)
 
-    def _require(self, name: str, holds: bool, wanted: str) -> None:
-        if not holds:
-            raise UserError(f"{type(self).__name__}.{name}: must be {wanted}; got {getattr(self, name)}.")
+    def _check(self, *names: str, least: float = 0, most: float | None = None) -> None:
+        """Check that values lie in a range: probabilities up to 1, standard deviations at least 0."""
+        given = {name: getattr(self, name) for name in names}
+        check_range(f"{type(self).__name__}.", least=least, most=most, **given)
 
-    def _require_spreads(self, *names: str) -> None:
-        for name in names:
-            self._require(name, 0 <= getattr(self, name) < math.inf, "a standard deviation of 0 or more")
+    def _check_frames(self, frames: str) -> None:
+        if frames not in get_args(Frames):
+            raise UserError(f"{type(self).__name__}.frames: must be now or all; got {frames}.")
 
     def prepare(self, scenes: Sequence[SceneFrames], frames: FrameSet, seed: int) -> None:  # noqa: B027 (most need none)
         """Take what it needs of the training scenes, once before training.
@@ -339,8 +340,8 @@ class LightChange(SampleTransform):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._require_spreads("gain", "offset", "tint", "gamma")
-        self._require("frames", self.frames in get_args(Frames), "now or all")
+        self._check("gain", "offset", "tint", "gamma")
+        self._check_frames(self.frames)
 
     def apply(self, sample: Sample, rng: np.random.Generator) -> None:  # noqa: D102
         gain, offset = np.exp(rng.normal() * self.gain), rng.normal() * self.offset
@@ -396,9 +397,8 @@ class Colours(SampleTransform):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("grey", "order", "inversion"):
-            self._require(name, 0 <= getattr(self, name) <= 1, "a probability in [0, 1]")
-        self._require_spreads("gamma", "gain", "offset")
+        self._check("grey", "order", "inversion", most=1)
+        self._check("gamma", "gain", "offset")
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> None:
         """Vary a sample in place: colours, then whether there is colour."""
@@ -434,7 +434,7 @@ class Blur(SampleTransform):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._require("frames", self.frames in get_args(Frames), "now or all")
+        self._check_frames(self.frames)
 
     def apply(self, sample: Sample, rng: np.random.Generator) -> None:  # noqa: D102
         if rng.random() < 0.5:
@@ -525,9 +525,10 @@ class Jpeg(SampleTransform):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        low, high = self.quality
-        self._require("quality", 1 <= low <= high <= 100, "two numbers from 1 to 100, the smaller one first")
-        self._require("frames", self.frames in get_args(Frames), "now or all")
+        self._check("quality", least=1, most=100)
+        if self.quality[0] > self.quality[1]:
+            raise UserError(f"Jpeg.quality: must be the smaller one first; got {list(self.quality)}.")
+        self._check_frames(self.frames)
 
     def apply(self, sample: Sample, rng: np.random.Generator) -> None:  # noqa: D102
         low, high = self.quality

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import io
 import math
-import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -488,17 +487,21 @@ def test_each_part_of_colours_has_a_switch() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "name", "value"),
+    ("kind", "name", "value", "got"),
     [
-        *[(LightChange, name, value) for name in ("gain", "offset", "tint", "gamma") for value in (-0.1, math.nan)],
-        *[(Colours, name, -1.0) for name in ("gamma", "gain", "offset", "order", "inversion", "grey")],
-        *[(Colours, name, 1.5) for name in ("order", "inversion", "grey")],
-        *[(Jpeg, "quality", value) for value in ((0, 50), (50, 101), (60, 50))],
-        *[(kind, "frames", "past") for kind in (LightChange, Blur, Jpeg)],
+        *[(LightChange, name, -0.1, "-0.1") for name in ("gain", "offset", "tint", "gamma")],
+        (LightChange, "gain", math.nan, "nan"),
+        (LightChange, "offset", math.inf, "inf"),
+        *[(Colours, name, -1.0, "-1.0") for name in ("gamma", "gain", "offset", "order", "inversion", "grey")],
+        *[(Colours, name, 1.5, "1.5") for name in ("order", "inversion", "grey")],
+        (Jpeg, "quality", (0, 50), "0"),
+        (Jpeg, "quality", (50, 101), "101"),
+        (Jpeg, "quality", (60, 50), r"\[60, 50\]"),
+        *[(kind, "frames", "past", "past") for kind in (LightChange, Blur, Jpeg)],
     ],
 )
-def test_values_out_of_range_are_refused(kind: type[Any], name: str, value: Any) -> None:
-    with pytest.raises(UserError, match=rf"{kind.__name__}\.{name}\b.*got {re.escape(str(value))}"):
+def test_values_out_of_range_are_refused(kind: type[Any], name: str, value: Any, got: str) -> None:
+    with pytest.raises(UserError, match=rf"{kind.__name__}\.{name}\b.*got {got}"):
         kind(**{name: value})
 
 
