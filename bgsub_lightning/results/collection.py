@@ -17,6 +17,7 @@ from bgsub_lightning.metrics import Scores
 from bgsub_lightning.metrics.scenes import Averaging
 from bgsub_lightning.records import read_json, read_yaml
 from bgsub_lightning.results.combining import merged
+from bgsub_lightning.results.extent import Extent, extent_of, family, folds_of, missing_folds
 from bgsub_lightning.results.testresult import TestResult
 from bgsub_lightning.sampling import Leakage
 from bgsub_lightning.sampling.leaks import worst
@@ -213,14 +214,19 @@ class Series:
         """What it ran on."""
         return ", ".join(dict.fromkeys(whole.device for whole in self.wholes))
 
+    @property
+    def extent(self) -> Extent:
+        """Whether there is an overall figure of it, and what is said where there is none."""
+        return extent_of(self.name, self.missing)
+
     def require_whole(self) -> None:
         """Check that nothing is missing.
 
         Raises:
             UserError: If something is.
         """
-        if self.missing:
-            raise UserError(f"{self.name}: has no overall figure, because {', '.join(self.missing)} was not tested.")
+        if not self.extent.is_whole:
+            raise UserError(f"{self.name}: {self.extent.note}. Test that as well.")
 
 
 @dataclass(frozen=True)
@@ -283,31 +289,9 @@ def collect(paths: Sequence[Path]) -> Collection:
     return Collection(tuple(series), tuple(remarks))
 
 
-_FOLDS = re.compile(r"\bfolds? (\d+(?:, \d+)*) of (\d+)\b")
 _APART = {"root", "store", "scene", "fold", "seed", "num_workers", "allow_training_frames"}
 """Arguments of a module or of the datamodule that tell runs of one system apart, or that change no figure."""
 _PLACE = re.compile(r".*(/|\.[A-Za-z]\w{1,3}$)")
-
-
-def family(protocol: str) -> str:
-    """Return the words of a protocol without its fold.
-
-    Example:
-        >>> family("folds 1, 2 of 3, without PTZ")
-        'fold … of 3, without PTZ'
-    """
-    return _FOLDS.sub(r"fold … of \2", protocol)
-
-
-def folds_of(protocol: str) -> tuple[int, ...]:
-    """Return the folds that the words of a protocol name.
-
-    Example:
-        >>> folds_of("folds 1, 2 of 3, without PTZ")
-        (1, 2)
-    """
-    found = _FOLDS.search(protocol)
-    return tuple(int(number) for number in found[1].split(", ")) if found else ()
 
 
 @dataclass(frozen=True)
@@ -429,12 +413,10 @@ def _missing(wholes: Sequence[TestResult]) -> Iterable[str]:
     every = set().union(*(whole.videos for whole in wholes))
     for whole in wholes:
         of_seed = f" of seed {whole.seed}" if len(wholes) > 1 else ""
-        found = _FOLDS.search(whole.protocol)
-        if found:
-            absent = sorted(set(range(1, int(found[2]) + 1)) - set(folds_of(whole.protocol)))
-            yield from (f"fold {fold} of {found[2]}{of_seed}" for fold in absent)
-            if absent:
-                continue
+        absent = missing_folds(whole.protocol)
+        yield from (f"{fold}{of_seed}" for fold in absent)
+        if absent:
+            continue
         yield from (f"{key}{of_seed}" for key in sorted(every - whole.videos.keys()))
 
 

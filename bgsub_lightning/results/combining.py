@@ -100,7 +100,8 @@ def spread(results: Sequence[TestResult], averaging: Averaging = "video") -> str
         for values in [[each[key] for each in overall if key in each]]
         if len(values) == len(overall)
     ]
-    return f"{len(seeds)} seeds: {', '.join(figures)} (mean and standard deviation)"
+    part = "" if results[0].extent.is_whole else f", {results[0].extent.name}"
+    return f"{len(seeds)} seeds{part}: {', '.join(figures)} (mean and standard deviation)"
 
 
 def _identity(result: TestResult) -> dict[str, object]:

@@ -52,7 +52,7 @@ def curves_picture(
         axes.plot(THRESHOLDS[best], curve[best], "o", color=line.get_color(), markersize=5)
     axes.set(
         xlabel="threshold",
-        ylabel=f"F-measure, overall ({_LABEL[averaging]})",
+        ylabel=f"F-measure, {results[0].extent.name} ({_LABEL[averaging]})",
         xlim=(0, THRESHOLDS[len(curves[0]) - 1]),
         ylim=(0, 1),
     )
@@ -71,6 +71,7 @@ def curves_table(results: Sequence[TestResult], averaging: Averaging = "video", 
         UserError: If the threshold is no such, or a result has no counts at thresholds.
     """
     shown = _table(
+        results,
         f"Best threshold, {_CHOSEN}",
         ("run", "system"),
         ("threshold", "best F-measure", "F-measure as tested"),
@@ -127,8 +128,8 @@ def precision_recall_picture(
     _mark(axes, "o", "0.4", label="as tested")
     _mark(axes, "*", "0.4", label="best F-measure")
     axes.set(
-        xlabel=f"recall, overall ({_LABEL[averaging]})",
-        ylabel=f"precision, overall ({_LABEL[averaging]})",
+        xlabel=f"recall, {results[0].extent.name} ({_LABEL[averaging]})",
+        ylabel=f"precision, {results[0].extent.name} ({_LABEL[averaging]})",
         xlim=(0, 1),
         ylim=(0, 1),
         aspect="equal",
@@ -154,7 +155,7 @@ def precision_recall_table(
     """
     count = thresholds_up_to(largest)
     headings = ("Precision", "Recall", "F-measure", "AP")
-    shown = _table("Precision and recall", ("run", "threshold"), headings)
+    shown = _table(results, "Precision and recall", ("run", "threshold"), headings)
     for result in results:
         curve = overall_curve(result, averaging)
         area, best = _area(curve), best_of(curve[:count])
@@ -165,7 +166,7 @@ def precision_recall_table(
         for name, threshold, scores, last in rows:
             figures = [f"{scores.overall[key]:.4f}" for key in ("precision", "recall", "f_measure")]
             shown.add_row(name, threshold, *figures, last)
-    shown.caption = (
+    shown.caption = _noted(results[0]) + (
         f"* {_CHOSEN}.\n"
         f"AP: area under the steps of {len(THRESHOLDS)} thresholds ({_LABEL[averaging]}).\n"
         f"–: the system says only yes or no, which is one point."
@@ -206,13 +207,27 @@ def _column(curve: Sequence[Scores], name: str) -> list[float]:
     return [scores.overall[name] for scores in curve]
 
 
-def _table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
-    shown = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE, pad_edge=False)
+def _table(results: Sequence[TestResult], title: str, left: Sequence[str], right: Sequence[str]) -> Table:
+    extent = results[0].extent
+    shown = Table(
+        title=f"{title}, {extent.name}",
+        title_justify="left",
+        title_style="bold",
+        caption=_noted(results[0]) or None,
+        caption_justify="left",
+        box=box.SIMPLE,
+        pad_edge=False,
+    )
     for heading in left:
         shown.add_column(heading)
     for heading in right:
         shown.add_column(heading, justify="right")
     return shown
+
+
+def _noted(result: TestResult) -> str:
+    extent = result.extent
+    return "" if extent.is_whole else f"{extent.name.capitalize()}: {extent.note}. "
 
 
 def _require_format(option: str, path: Path) -> None:

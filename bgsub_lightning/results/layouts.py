@@ -558,8 +558,8 @@ class _Notes:
     def overall(self, series: Series, averaging: Averaging, with_training: bool) -> dict[str, Cell]:
         """Return the cell of each overall figure, and of the speed; none of a series that is not whole."""
         speeds = {"frames_per_second": _cell(series.frames_per_second)}
-        if series.missing:
-            note = self._note(f"no overall figure: {series.name} was not tested on {', '.join(series.missing)}")
+        if not series.extent.is_whole:
+            note = self._note(series.extent.note)
             return {figure: Cell(marks=(note,)) for figure in (*SEVEN, "mean_dice")} | speeds
         found = series.overall(averaging, with_training)
         return {figure: _cell(value) for figure, value in found.items()} | speeds

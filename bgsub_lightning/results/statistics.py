@@ -353,7 +353,7 @@ def _remarks(first: Series, second: Series) -> tuple[str, ...]:
         if len(each.wholes) > 1:
             remarks.append(f"{each.name}: the mean over {len(each.wholes)} seeds.")
         if each.missing:
-            remarks.append(f"{each.name} is not complete: it is without {', '.join(each.missing)}.")
+            remarks.append(f"Of the tested part: {each.extent.note}.")
     return tuple(remarks)
 
 

@@ -89,8 +89,12 @@ def table(
                 of_others = [other.videos.get(key, {}) for other in other_scores]
                 row(f"  {key.split('/')[1]}{marks([key])}", "", scores.videos[key], of_others)
     ends.append(len(lines))
-    whole = "overall, partial" if first.partial else "overall"
-    row(whole, str(len(scores.videos)), scores.overall, [other.overall for other in other_scores])
+    row(
+        f"{first.extent.name}, partial" if first.partial else first.extent.name,
+        str(len(scores.videos)),
+        scores.overall,
+        [other.overall for other in other_scores],
+    )
     if averaging == "pooled" and len(scores.categories) > 1:
         row("all frames", "", scores.all_frames, [other.all_frames for other in other_scores])
     notes = [_AVERAGING[averaging]]
@@ -113,6 +117,8 @@ def table(
             f"Partial: {sum(first.missing.values())} frames of {names} could not be scored; the figures are of the "
             f"other {scored}."
         )
+    if not first.extent.is_whole:
+        notes.append(f"{first.extent.name.capitalize()}: {first.extent.note}.")
     notes += dataset_remarks(results)
     if first.remark:
         notes.append(first.remark)

@@ -16,6 +16,7 @@ from bgsub_lightning.files import atomic_write
 from bgsub_lightning.metrics import COUNTS, DICE_COUNTS, THRESHOLDS, Scores, scores, scores_at_thresholds
 from bgsub_lightning.metrics.scenes import Averaging
 from bgsub_lightning.records import read_json
+from bgsub_lightning.results.extent import Extent, extent_of, missing_folds
 from bgsub_lightning.sampling import Leakage
 
 VERSION = 1
@@ -133,6 +134,11 @@ class TestResult:
     def frames_per_second(self) -> float | None:
         """Frames shown per second; ``None`` if it was not measured."""
         return self.frames_shown / self.seconds if self.seconds else None
+
+    @property
+    def extent(self) -> Extent:
+        """Whether its figures over all videos are overall ones, and what is said where they are not."""
+        return extent_of(self.name, missing_folds(self.protocol))
 
     @property
     def partial(self) -> bool:

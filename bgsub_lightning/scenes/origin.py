@@ -10,6 +10,7 @@ from pathlib import Path
 from bgsub_lightning import __version__
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import atomic_write
+from bgsub_lightning.records import parse_json, read_text
 
 MARKER = "dataset.json"
 """Name of the marker in a dataset's folder."""
@@ -35,7 +36,7 @@ class Origin:
     seeds: tuple[int, ...]
 
     def __str__(self) -> str:
-        seeds = f"seed{'s' if len(self.seeds) > 1 else ''} {', '.join(map(str, self.seeds))}"
+        seeds = f"seed{'' if len(self.seeds) == 1 else 's'} {', '.join(map(str, self.seeds)) or 'unknown'}"
         return f"synthetic scenes, rendered by {self.renderer} {self.version} ({seeds})"
 
 
@@ -89,16 +90,8 @@ def mark(root: Path, layout: str, seeds: Iterable[int], many: bool, trusted: boo
 
 def _read(marker: Path) -> Origin | None:
     """Read a marker; ``None`` for another program's file of that name."""
-    try:
-        content = json.loads(marker.read_bytes())
-        if not isinstance(content, dict) or content.get("kind") != _KIND:
-            return None
-        origin = Origin(content["renderer"], content["version"], content["layout"], tuple(content["seeds"]))
-        texts = {type(text) for text in (origin.renderer, origin.version, origin.layout)}
-        if texts != {str} or {type(seed) for seed in origin.seeds} != {int}:
-            raise TypeError("a field of another type")
-        return origin
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{marker}: must say who rendered the dataset; got {error}. Run `synthesize` again, into a new folder."
-        ) from error
+    text, fix = read_text(marker), "Run `synthesize` again, into a new folder."
+    content = parse_json(text, object, str(marker), fix)
+    if not isinstance(content, dict) or content.get("kind") != _KIND:
+        return None
+    return parse_json(text, Origin, str(marker), fix, extra="ignore")

@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.results.collection import Figure, collect, family
+from bgsub_lightning.results.collection import Figure, collect
+from bgsub_lightning.results.extent import family
 from tests.made_results import KEYS, fold, made, saved
 
 
@@ -62,7 +63,7 @@ def test_a_fold_that_is_missing_is_named_and_there_is_no_overall(tmp_path: Path)
     paths = saved(tmp_path / "cv", fold(1), fold(3), fold(1, 1), fold(2, 1), fold(3, 1))
     (series,) = collect(paths).series
     assert series.missing == ("fold 2 of 3 of seed 0",)
-    with pytest.raises(UserError, match="cv: has no overall figure, because fold 2 of 3 of seed 0 was not tested"):
+    with pytest.raises(UserError, match="cv: no overall figure: cv was not tested on fold 2 of 3 of seed 0"):
         series.overall()
     assert set(series.by_category()) == {"a", "b", "c"}
     (alone,) = collect(paths[:1]).series

@@ -106,7 +106,7 @@ def test_spread_over_seeds() -> None:
     f = [each.scores().overall["f_measure"] for each in results]
     pwc = [each.scores().overall["pwc"] for each in results]
     assert spread(results) == (
-        f"3 seeds: F-measure {statistics.mean(f):.4f} ± {statistics.stdev(f):.4f}, "
+        f"3 seeds, tested part: F-measure {statistics.mean(f):.4f} ± {statistics.stdev(f):.4f}, "
         f"PWC {statistics.mean(pwc):.3f} ± {statistics.stdev(pwc):.3f} (mean and standard deviation)"
     )
 

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bgsub_lightning.cli import main
+from bgsub_lightning.console import console
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.metrics import THRESHOLDS, figures
 from bgsub_lightning.results import (
@@ -28,7 +29,10 @@ from bgsub_lightning.results import (
     merged,
     precision_recall_picture,
     precision_recall_table,
+    table,
 )
+from bgsub_lightning.results.collection import collect
+from bgsub_lightning.results.layouts import overall
 
 POSITIVE, NEGATIVE = 100, 900
 
@@ -265,3 +269,23 @@ def test_report_draws_the_runs_that_were_tested(
     assert main(["report", str(tmp_path / "older.json"), runs[1]]) == 0
     capfd.readouterr()
     assert "Run the test again" in fails(main(["report", str(tmp_path / "older.json"), f"--curve={curve}"]))
+
+
+@pytest.mark.parametrize(
+    ("protocol", "is_whole"), [("fold 1 of 3", False), ("folds 1, 2, 3 of 3", True), ("all", True)]
+)
+def test_the_terminal_calls_overall_what_the_page_does(protocol: str, is_whole: bool, tmp_path: Path) -> None:
+    """One rule decides: the table, the curves and the page never disagree."""
+    one = replace(result("cv", a_x=of_two_classes(1.0)), protocol=protocol)
+    one.save(tmp_path / "cv/scores.json")
+    (series,) = collect([tmp_path / "cv"]).series
+    assert series.extent == one.extent
+    cell = overall([series], against=[]).rows[0].cells[1]
+    assert (cell.value is not None) is is_whole
+    with console.capture() as capture:
+        console.print(table([one]))
+    texts = [capture.get(), shown([one]), shown([one], lay_out=precision_recall_table)]
+    for text in (" ".join(text.split()) for text in texts):
+        assert ("overall" in text.replace("no overall figure", "")) is is_whole
+        assert ("tested part" in text) is not is_whole
+        assert ("not tested on fold 2 of 3, fold 3 of 3" in text) is not is_whole

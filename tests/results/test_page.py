@@ -284,13 +284,15 @@ def test_a_lost_picture_is_told_and_not_shown_broken(write: Callable[..., Page],
     assert all(image["src"] for image in page.all("img"))
 
 
-def test_incomplete_folds_are_told_and_have_no_overall(write: Callable[..., Page], tmp_path: Path) -> None:
+def test_incomplete_folds_have_curves_and_no_overall(write: Callable[..., Page], tmp_path: Path) -> None:
     page = write(
         make_run(tmp_path, "cv_fold1", protocol="fold 1 of 3", fold=1),
         make_run(tmp_path, "whole", system="CrossNet"),
     )
-    assert "is not complete: fold 2 of 3, fold 3 of 3. There is no overall of it." in page.text
-    assert "is in no figure of overall scores: fold 2 of 3, fold 3 of 3 missing." in page.text
+    note = "overall figure: cv_fold1 was not tested on fold 2 of 3, fold 3 of 3."
+    assert f"No {note}" in page.text.partition("Systems")[0]
+    assert f"Curves of the tested part: no {note}" in page.text
+    assert {path.name for path in (tmp_path / "out/figures").iterdir()} >= {"threshold.svg", "precision_recall.svg"}
 
 
 def test_earlier_reports_are_replaced_and_other_folders_refused(write: Callable[..., Page], tmp_path: Path) -> None:

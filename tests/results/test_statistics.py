@@ -202,4 +202,4 @@ def test_parts_can_be_compared(tmp_path: Path) -> None:
     both = pair(tmp_path, fold(1), replace(fold(1, name="other"), system="Other"))
     found = compare(*both)
     assert len(found.values) == 2
-    assert found.remarks[0] == "fold_1 is not complete: it is without fold 2 of 3, fold 3 of 3."
+    assert "no overall figure: fold_1 was not tested on fold 2 of 3, fold 3 of 3" in found.remarks[0]

@@ -61,17 +61,18 @@ def curves_figure(
         _legend(axes, len(curves))
 
 
-def speed_figure(path: Path, points: Sequence[tuple[str, int, float, float]]) -> None:
+def speed_figure(path: Path, points: Sequence[tuple[str, int, float, float]], label: str) -> None:
     """Draw overall F-measure against frames per second, as CDN-MEDAL's figure of speed and accuracy.
 
     Args:
         path: The SVG file.
         points: Name, place of the system, frames per second and F-measure of each.
+        label: What the F-measure is of.
     """
     with _figure(path) as axes:
         for name, place, speed, f_measure in points:
             axes.plot([speed], [f_measure], "o", markersize=8, color=colour(place), label=plain(name))
-        axes.set(xlabel="frames per second, as tested", ylabel="F-measure, overall", ylim=(0, 1))
+        axes.set(xlabel="frames per second, as tested", ylabel=label, ylim=(0, 1))
         axes.set_xscale("log")
         speeds = [point[2] for point in points]
         low, high = min(speeds) / 1.6, max(speeds) * 1.6

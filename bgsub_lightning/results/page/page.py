@@ -179,8 +179,7 @@ def write_page(
     for owned in _OWNED:
         shutil.rmtree(folder / owned, ignore_errors=True)
     series = collection.series
-    missing = [f"{each.name} is not complete: {', '.join(each.missing)}. There is no overall of it." for each in series]
-    warnings = [line for each, line in zip(series, missing, strict=True) if each.missing]
+    warnings = [f"N{each.extent.note[1:]}." for each in series if not each.extent.is_whole]
     content = {
         "version": __version__,
         "css": Markup(_resource("report.css")),
@@ -462,15 +461,17 @@ def _curves(folder: Path, series: Sequence[Series]) -> _Figures:
         points: list[Line] = []
         speeds = []
         tested = set()
+        extent = " or ".join(dict.fromkeys(each.extent.name for each in series if each.dataset == dataset))
         for place, each in enumerate(series):
             if each.dataset != dataset:
                 continue
-            if each.missing:
-                shown.told.append(f"{each.name} is in no figure of overall scores: {', '.join(each.missing)} missing.")
-                continue
+            part = ""
+            if not each.extent.is_whole:
+                part = f", {each.extent.name}"
+                shown.told.append(f"Curves of the tested part: {each.extent.note}.")
             for whole in each.wholes:
                 tested.add(tuple((key, video.frames) for key, video in sorted(whole.videos.items())))
-                name = each.name if len(each.wholes) == 1 else f"{each.name}, seed {whole.seed}"
+                name = (each.name if len(each.wholes) == 1 else f"{each.name}, seed {whole.seed}") + part
                 own = whole.scores().overall
                 if whole.frames_per_second:
                     speeds.append((f"{name} ({whole.device})", place, whole.frames_per_second, own["f_measure"]))
@@ -491,15 +492,15 @@ def _curves(folder: Path, series: Sequence[Series]) -> _Figures:
                 points.append((f"{name} (AP {area:.3f})", place, *steps, point))
         if lines:
             path = folder / f"threshold{suffix}.svg"
-            lines_figure(path, lines, ("threshold", "F-measure, overall"))
+            lines_figure(path, lines, ("threshold", f"F-measure, {extent}"))
             shown.add(f"F-measure against threshold{of}", path)
             path = folder / f"precision_recall{suffix}.svg"
-            labels = ("recall, overall", "precision, overall")
+            labels = (f"recall, {extent}", f"precision, {extent}")
             lines_figure(path, points, labels, grid=iso_f_measure, legend="lower left")
             shown.add(f"Precision against recall{of}", path)
         if speeds:
             path = folder / f"speed{suffix}.svg"
-            speed_figure(path, speeds)
+            speed_figure(path, speeds, f"F-measure, {extent}")
             shown.add(f"Speed against F-measure{of}", path)
         if len(tested) > 1:
             shown.notes.append(
