@@ -20,7 +20,6 @@ from bgsub_lightning import __version__
 from bgsub_lightning.callbacks.scores import Row, of_dataset, of_frames, write_frames
 from bgsub_lightning.commands.prepare import reader_of
 from bgsub_lightning.console import console, mark
-from bgsub_lightning.decoding import read_pixels
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import atomic_write
 from bgsub_lightning.frames import MaskFiles, SceneCounts, SceneFrames, count_masks
@@ -39,7 +38,9 @@ _CURES: dict[Fault, str] = {
     "missing": "Not scored.",
     "unreadable": "Not scored: write it again.",
     "of another size": "Not scored: masks must have their frames' size.",
-    "not binary": "Scored by the official rule: only 255 is foreground.",
+    "of 16 bits": "Not scored: --threshold 0.5 takes what is above half of white.",
+    "in its alpha channel": "Not scored: save that channel as a grey image.",
+    "not binary": "Scored by the official rule: only 255 is foreground. --threshold T takes what is above T of white.",
 }
 
 
@@ -57,6 +58,8 @@ def evaluate(
     zip: Path | None = None,
     dataset_frames: str | None = None,
     dataset_masks: str | None = None,
+    threshold: float | None = None,
+    invert: bool = False,
     workers: int | None = None,
 ) -> None:
     """Score a folder of masks by CDnet's official rule, whoever made them: scores.json, tables and statistics.
@@ -84,6 +87,9 @@ def evaluate(
         dataset_frames: Pattern of the dataset's frames, for a copy of LIMU or SBI2015 that lies otherwise than by
             default: see `prepare --frames`.
         dataset_masks: Pattern of the dataset's own masks, likewise.
+        threshold: Share of white above which a pixel is foreground, for soft maps of 8 or 16 bits; 0 for masks of 0
+            and 1. Default: 255 alone is foreground, as CDnet's rule has it.
+        invert: Foreground is black.
         workers: Processes that count. Default: one for each processor, or fewer for few frames.
 
     Raises:
@@ -97,7 +103,7 @@ def evaluate(
         raise UserError(f"--zip: changedetection.net takes results on CDnet2014, not on {reader.name}.")
     if zip is not None and scene is not None:
         raise UserError("--zip: the archive is of the whole dataset. Leave --scene out.")
-    files = MaskFiles(masks.expanduser(), pattern)
+    files = MaskFiles(masks.expanduser(), pattern, threshold, invert)
     folder = reader.locate(root)
     asked = _frames_of(frames) if frames else None
     scenes = reader.scenes(folder, scene if scene is not None or asked is None else list(asked.videos))
@@ -290,8 +296,7 @@ def _keep_frames(
     pixels = {scene.key: SceneFrames(scene, None) for scene, _ in scenes}
 
     def prediction(frame: Frame) -> NDArray[numpy.bool_]:
-        path = files.path(pixels[frame.video].scene, frame.number)
-        return numpy.asarray(read_pixels(path, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH) == MOVING)
+        return numpy.asarray(files.read(pixels[frame.video].scene, frame.number) == MOVING)
 
     kept = gallery.chosen(Frame(row.video, row.number, tuple(row.counts)) for row in rows if row.headline)
     gallery.clear_gallery(folder)
@@ -330,6 +335,15 @@ def _faults(
                 if close := difflib.get_close_matches(scene.key, others, n=1, cutoff=0.8):
                     cure = f"There is {files.folder / close[0]}: is it misspelt?"
             yield Problem("warning" if fault == "not binary" else "error", first.path, f"{what}, in {scene.key}", cure)
+        tp, fp, fn, tn, _ = (sum(row.counts[place] for row in counted[scene.key].rows) for place in range(5))
+        if tp + fp > fn + tn and fn * (2 * tp + fp + fn) > tp * (2 * fn + tn + tp):  # F of the inverse is larger
+            yield Problem(
+                "warning",
+                files.path(scene, numbers[0]).parent,
+                f"{(tp + fp) / (tp + fp + fn + tn):.0%} of {scene.key} is foreground, like masks that are inverted",
+                f"--invert takes black as foreground: F {2 * fn / (2 * fn + tn + tp):.4f} instead of "
+                f"{2 * tp / max(2 * tp + fp + fn, 1):.4f}.",
+            )
         of_no_use = [row for row in counted[scene.key].rows if row.counts[0] + row.counts[1]]
         grey = [mask for mask in counted[scene.key].faulty if mask.fault == "not binary"]
         if grey and not of_no_use:

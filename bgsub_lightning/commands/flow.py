@@ -25,6 +25,7 @@ from bgsub_lightning.frames import (
 from bgsub_lightning.frames.flow import require_motion
 from bgsub_lightning.results.drawing import comparison_panel
 from bgsub_lightning.scenes import require_sound
+from bgsub_lightning.scenes.depth import parsed_range, with_range
 
 
 def flow(
@@ -41,6 +42,7 @@ def flow(
     height: int = 256,
     workers: int | None = None,
     pictures: Path | None = None,
+    range: str | None = None,
 ) -> None:
     """Compute the optical flow of a dataset's frames ahead, into the frame store.
 
@@ -61,6 +63,7 @@ def flow(
         height: Its height.
         workers: Processes. Default: one for each processor.
         pictures: Folder to write a picture of each video's liveliest frame to. Default: none.
+        range: Grey levels of frames of 16 bits that become 0 and 255, as that of `prepare`.
 
     Raises:
         UserError: If the dataset is not there, a video or a file cannot be used, an option makes no sense, or the store
@@ -80,7 +83,7 @@ def flow(
         raise UserError("--settings: names a method with its settings; leave --method, --files and --pattern out.")
     chosen = settings or _method(method, files, pattern)
     reader = READERS[dataset]()
-    scenes = reader.scenes(reader.locate(root), scene)
+    scenes = with_range(reader.scenes(reader.locate(root), scene), parsed_range(range))
     require_sound(scenes)
     for each in scenes:
         require_motion(each, taus)

@@ -15,6 +15,7 @@ from bgsub_lightning.console import console, mark, progress_bar
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import FrameStore, SceneFrames, fill, read_mask
 from bgsub_lightning.scenes import LASIESTA, LIMU, SBI2015, CDnet2014, Problem, Reader, Scene, Wallflower
+from bgsub_lightning.scenes.depth import parsed_range, with_range
 
 READERS: dict[str, type[Reader]] = {reader.name: reader for reader in (CDnet2014, LASIESTA, LIMU, SBI2015, Wallflower)}
 """Name of a dataset → its reader."""
@@ -30,6 +31,7 @@ def prepare(
     dataset: Literal["CDnet2014", "LASIESTA", "LIMU", "SBI2015", "Wallflower"] = "CDnet2014",
     frames: str | None = None,
     masks: str | None = None,
+    range: str | None = None,
 ) -> None:
     """Check a dataset, list its videos and problems, and fill the frame store.
 
@@ -44,16 +46,22 @@ def prepare(
         frames: Pattern of the frames' paths, such as '{sequence}/input/*{number}.*', for a copy of LIMU or SBI2015 that
             lies otherwise than by default.
         masks: Pattern of the masks' paths, likewise.
+        range: Grey levels of frames of 16 bits that become 0 and 255, such as 51000,52000; give data.init_args.range
+            the same. Default: by each video's first frame, as everywhere.
 
     Raises:
         UserError: If the dataset is not there, a video cannot be used, or the store cannot be written.
     """
     reader = reader_of(dataset, frames=frames, masks=masks)
-    scenes = reader.scenes(reader.locate(root), scene)
+    scenes = with_range(reader.scenes(reader.locate(root), scene), parsed_range(range))
     console.print(_videos(scenes))
     problems = [problem for each in scenes for problem in each.problems] + _spoiled_masks(scenes)
     for problem in problems:
         mark(problem.severity, str(problem), "red" if problem.severity == "error" else "yellow")
+    for each in scenes:
+        if each.range is not None:
+            low, high = each.range
+            console.print(f"{each.key}: frames of 16 bits; grey levels {low:g} to {high:g} become 0 to 255.")
     errors = sum(problem.severity == "error" for problem in problems)
     console.print(f"{len(scenes)} videos, {errors} errors, {len(problems) - errors} warnings.")
     if errors:

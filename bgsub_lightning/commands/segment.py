@@ -32,6 +32,7 @@ from bgsub_lightning.live.segmenting import Progress as Come
 from bgsub_lightning.live.sources import Images, is_image
 from bgsub_lightning.memory import keep_freed_memory
 from bgsub_lightning.scenes.checks import some
+from bgsub_lightning.scenes.depth import parsed_range
 from bgsub_lightning.scenes.origin import origin_of
 
 
@@ -55,12 +56,13 @@ def segment(
     compile: bool = False,
     reconnect: float = 10.0,
     frames: int | None = None,
+    range: str | None = None,
 ) -> None:
     """Subtract the background of a video, of images, or of a camera: masks, an overlay, boxes.
 
     Args:
-        source: A video file, a folder of images, a pattern such as 'frames/*.jpg', the number of a camera, or the
-            address of a stream (rtsp://…).
+        source: A video file, a folder of images, a pattern such as 'frames/*.jpg' or frames/in%06d.png, the number of
+            a camera, or the address of a stream (rtsp://…).
         out: Folder for what is written.
         checkpoint: AnyScene, whose weights ship with the package; a checkpoint of any system; or MOG2, KNN or
             TemporalMedian, which have no weights.
@@ -85,6 +87,8 @@ def segment(
         compile: Let torch.compile work on the networks, for which the first frames wait up to a minute.
         reconnect: Seconds for which a stream that broke off is opened again and again before it counts as ended.
         frames: End after so many frames. Default: at the source's end.
+        range: Grey levels of frames of 16 bits that become 0 and 255, such as 51000,52000. Default: by the first frame,
+            from its 0.1th to its 99.9th percentile and half as much on either side, 255 levels at least.
 
     Raises:
         UserError: If the source or the checkpoint cannot be used, or an option makes no sense.
@@ -102,7 +106,7 @@ def segment(
         raise UserError(f"--compile: {checkpoint} has no networks of PyTorch. Leave the option out.")
     keep_freed_memory()
     system = load_system(checkpoint)
-    opened = open_source(source, rate, reconnect)
+    opened = open_source(source, rate, reconnect, parsed_range(range))
     if not system.needs_pool:
         _require_no_background(system, background, refresh)
     elif refresh is None and opened.is_live:
@@ -191,7 +195,9 @@ def _pool(background: str | Path, source: Source, count: int, system: System) ->
         if not path.exists():
             raise UserError(f"--background: {background}: there is no such image or folder.")
         files = [file for file in path.iterdir() if is_image(file)] if path.is_dir() else [path]
-        if not (found := Images(files, str(background)).first(len(files))):
+        if not source.is_live:
+            source.first(1)  # which sets the range of 16 bits for both
+        if not (found := Images(files, str(background), levels=source.range).first(len(files))):
             raise UserError(f"--background: {background}: is no image that can be decoded, and no folder of some.")
         return found, f"{some(len(found), 'image')} of {background}"
     if background == "auto":

@@ -119,7 +119,11 @@ class BaseImage(Input):
 
     def scene(self, pixels: SceneFrames, seed: int) -> NDArray[np.uint8]:  # noqa: D102
         base = self.of_scene[pixels.scene.key]
-        return (pixels.image(base) if isinstance(base, int) else read_image(base.expanduser(), pixels.size))[None]
+        return (
+            pixels.image(base)
+            if isinstance(base, int)
+            else read_image(base.expanduser(), pixels.size, pixels.scene.range)
+        )[None]
 
     @cached_property
     def _bases(self) -> int | Path | Mapping[str, int | Path] | None:
@@ -195,7 +199,7 @@ class BaseImage(Input):
     def _require_file(file: Path, scene: Scene) -> None:
         if not file.expanduser().is_file():
             raise UserError(f"{file}: there is no such base image. --{_OPTION} names a frame number or an image file.")
-        height, width = read_image(file.expanduser()).shape[:2]
+        height, width = read_image(file.expanduser(), levels=scene.range).shape[:2]
         if (width, height) != scene.size:
             raise UserError(
                 f"{file}: the base image is {width}×{height}, and the frames of {scene.key} are "

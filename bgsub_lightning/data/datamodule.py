@@ -28,6 +28,7 @@ from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import DisFlow, FlowMethod, FrameStore, SceneFrames, fill, fill_flow
 from bgsub_lightning.sampling import EvaluationBatches, FrameSet, Protocol, Split, TrainingBatches
 from bgsub_lightning.scenes import CDnet2014, Reader
+from bgsub_lightning.scenes.depth import checked_range, with_range
 
 _PURPOSE = {"fit": "train on", "validate": "validate", "test": "test", "predict": "predict"}
 
@@ -60,6 +61,8 @@ class ScenesDataModule(LightningDataModule):
         crop: Square window of the frames that a training sample shows, at the frames' own scale; ``None``: all of them.
         transforms: Variations of training samples that know the target from the past, applied in their order. On an
             accelerator, the pointwise ones at the end of the list are computed there, to the same bits.
+        range: Grey levels of frames of 16 bits that become 0 and 255; ``None``: by each scene's first frame (see
+            :func:`bgsub_lightning.scenes.depth.range_of`).
         flow: What computes the optical flow of systems that see it. With a store, what that lacks is computed before
             the run (or ahead, by the command ``flow``); without one, whenever a frame is loaded.
     """
@@ -86,6 +89,7 @@ class ScenesDataModule(LightningDataModule):
         flow: FlowMethod = DisFlow(),  # noqa: B008 (it cannot be changed)
         crop: Crop | None = None,
         transforms: Sequence[SampleTransform] = (),
+        range: tuple[float, float] | None = None,
     ) -> None:
         super().__init__()
         for name, value, low in (("batch_size", batch_size, 1), ("eval_batch_size", eval_batch_size, 1)):
@@ -119,6 +123,7 @@ class ScenesDataModule(LightningDataModule):
         self.flow = flow
         self.crop = crop
         self.transforms = tuple(transforms)
+        self.range = None if range is None else checked_range(range, "data.init_args.range")
         self.allow_training_frames = allow_training_frames
         self._frames: dict[str, FrameSet] = {}
         self._inputs: dict[str, tuple[Input, ...]] = {}
@@ -131,6 +136,7 @@ class ScenesDataModule(LightningDataModule):
             UserError: If the dataset is not there, or the protocol cannot be applied to it.
         """
         scenes = self.reader.scenes(self.reader.locate(self.root), self.scene)
+        scenes = with_range(scenes, self.range, "data.init_args.range")
         return self.protocol.split(scenes, self.fold, self.seed)
 
     @property

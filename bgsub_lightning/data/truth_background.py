@@ -64,7 +64,8 @@ class TruthBackground(StoredBackground):
         scene = pixels.scene
         files = fingerprint(files[number] for files in (scene.frames, scene.masks) for number in numbers)
         frames = hashlib.sha256(str(list(numbers)).encode()).hexdigest()
-        return f"{files} {frames} {scene.mask_code.value} {self.neighbours} {self.enough} {_VERSION}"
+        levels = f" {scene.range}" if scene.range else ""
+        return f"{files} {frames} {scene.mask_code.value} {self.neighbours} {self.enough} {_VERSION}{levels}"
 
     def backgrounds(  # noqa: D102
         self, pixels: SceneFrames, numbers: Sequence[int], device: torch.device

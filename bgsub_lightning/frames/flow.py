@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 from bgsub_lightning.console import warn
 from bgsub_lightning.decoding import read_pixels
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.scenes.scene import Scene
+from bgsub_lightning.frames.images import read_image
+from bgsub_lightning.scenes.scene import Range, Scene
 
 VERSION = 2
 """Raised when the meaning of a channel changes; stored ones of other versions are computed anew."""
@@ -96,7 +97,7 @@ class FrameFlow(FlowMethod):
         before = earlier(tuple(scene.frames), number, tau)
         if before == number:
             return np.zeros(scene.size[::-1], np.float32)
-        return self.length(*(_frame(scene.frames[n], scene.size, self.colour) for n in (number, before)))
+        return self.length(*(_frame(scene.frames[n], scene.size, self.colour, scene.range) for n in (number, before)))
 
     def length(self, frame: NDArray[np.uint8], before: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the length of :meth:`field` in pixels, shape ``(h, w)``, float32."""
@@ -417,23 +418,23 @@ def seen(image: NDArray[np.uint8], colour: bool) -> NDArray[np.uint8]:
     return image if colour else _bytes(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
 
 
-def _frame(path: Path, size: tuple[int, int], colour: bool) -> NDArray[np.uint8]:
+def _frame(path: Path, size: tuple[int, int], colour: bool, levels: Range | None) -> NDArray[np.uint8]:
     status = path.stat() if path.exists() else None
-    return _decoded(path, size, colour, status and (status.st_mtime_ns, status.st_size))
+    return _decoded(path, size, colour, levels, status and (status.st_mtime_ns, status.st_size))
 
 
 # From frame to frame the same ones are needed again: those of the 2 × 10 numbers before, for intervals up to 10.
 @lru_cache(maxsize=32)
-def _decoded(path: Path, size: tuple[int, int], colour: bool, version: tuple[int, int] | None) -> NDArray[np.uint8]:
-    image = read_pixels(path, cv2.IMREAD_COLOR_RGB)
-    if image is None:
-        raise UserError(f"{path}: cannot be decoded as an image. Fetch the file again, or delete it.")
+def _decoded(
+    path: Path, size: tuple[int, int], colour: bool, levels: Range | None, version: tuple[int, int] | None
+) -> NDArray[np.uint8]:
+    image = read_image(path, levels=levels)
     if image.shape[1::-1] != size:
         raise UserError(
             f"{path}: the frame is {image.shape[1]}×{image.shape[0]}, others of its video {size[0]}×{size[1]}, and "
             f"there is no flow between frames of two sizes. Fetch the file again, or delete it."
         )
-    shown = seen(_bytes(image), colour)
+    shown = seen(image, colour)
     shown.setflags(write=False)
     return shown
 

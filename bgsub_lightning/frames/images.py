@@ -3,35 +3,38 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bgsub_lightning.decoding import read_pixels
+from bgsub_lightning.decoding import decode_pixels, read_pixels
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import atomic_write
+from bgsub_lightning.scenes.depth import as_bytes
 from bgsub_lightning.scenes.labels import MaskCode
-from bgsub_lightning.scenes.scene import Scene
+from bgsub_lightning.scenes.scene import Range, Scene
 
 
-def read_image(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+def read_image(path: Path, size: tuple[int, int] | None = None, levels: Range | None = None) -> NDArray[np.uint8]:
     """Decode an image.
 
     Args:
         path: The file.
         size: Width and height to resize to (area averaging when it shrinks, bilinear otherwise); ``None``: as it is.
+        levels: What of an image of 16 bits becomes 0 and 255: its scene's range; ``None``: it has 8 bits.
 
     Returns:
         RGB image of shape ``(H, W, 3)``, uint8.
 
     Raises:
-        UserError: If the file cannot be decoded.
+        UserError: If the file cannot be decoded, or has 16 bits where 8 are expected.
     """
-    image = read_pixels(path, cv2.IMREAD_COLOR_RGB)
+    image = read_pixels(path, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH)
     if image is None:
         raise UserError(f"{path}: cannot be decoded as an image. Fetch the file again, or delete it.")
-    return resized(image.astype(np.uint8, copy=False), size or (image.shape[1], image.shape[0]))
+    return resized(as_bytes(image, levels, path), size or (image.shape[1], image.shape[0]))
 
 
 def resized(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -65,16 +68,22 @@ def read_mask(
         UserError: If the file cannot be decoded, has another size than its frame, or holds a grey level or a colour
             that does not exist.
     """
-    decoded = read_pixels(path, cv2.IMREAD_COLOR_RGB if code.is_coloured else cv2.IMREAD_GRAYSCALE)
+    flags = cv2.IMREAD_COLOR_RGB if code.is_coloured else cv2.IMREAD_GRAYSCALE
+    decoded = read_pixels(path, flags | cv2.IMREAD_ANYDEPTH)
     if decoded is None:
         raise UserError(f"{path}: cannot be decoded as an image. Fetch the mask again, or delete it.")
+    if is_hidden_in_alpha(path.read_bytes()):
+        raise UserError(
+            f"{path}: the mask is in the alpha channel, its colours are the same everywhere. Save that channel as a "
+            f"grey image."
+        )
     height, width = decoded.shape[:2]
     if (width, height) != expected:
         raise UserError(
             f"{path}: the mask is {width}×{height}, its frame {expected[0]}×{expected[1]}. "
             f"A mask must have its frame's size: fetch both again, or delete the mask to leave the frame unlabelled."
         )
-    values: NDArray[np.uint8] = decoded.astype(np.uint8, copy=False)
+    values = _mask_levels(decoded, path)
     if strange := code.unexpected(values):
         shown = ", ".join(strange[:8]) + (" …" if len(strange) > 8 else "")
         raise UserError(
@@ -86,6 +95,28 @@ def read_mask(
     if size is not None and size != (width, height):
         mask = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST_EXACT).astype(np.uint8, copy=False)
     return mask
+
+
+def _mask_levels(decoded: NDArray[Any], path: Path) -> NDArray[np.uint8]:
+    """Return 8 bits of a mask of 8 or 16, which programs write with 255 or with 65535 for white."""
+    if decoded.dtype == np.uint8:
+        return decoded.astype(np.uint8, copy=False)
+    if decoded.dtype == np.uint16 and decoded.max(initial=0) <= 255:
+        return decoded.astype(np.uint8)
+    if decoded.dtype == np.uint16 and not (decoded % 257).any():
+        return (decoded // 257).astype(np.uint8)
+    raise UserError(f"{path}: the mask must have 8 bits; got {decoded.dtype} of other levels. Save it with 8 bits.")
+
+
+def is_hidden_in_alpha(data: bytes) -> bool:
+    """Whether an image has one colour everywhere, and something in its alpha channel, which decoders leave out."""
+    if data[:3] == b"\xff\xd8\xff" or (data[:4] == b"\x89PNG" and data[25:26] not in {b"\4", b"\6"}):
+        return False  # a JPEG, or a PNG without one
+    image = decode_pixels(data, cv2.IMREAD_UNCHANGED)
+    if image is None or image.ndim != 3 or image.shape[2] != 4:
+        return False
+    corner = image[0, 0]
+    return bool((image[..., :3] == corner[:3]).all() and (image[..., 3] != corner[3]).any())
 
 
 def read_roi(scene: Scene) -> NDArray[np.bool_]:

@@ -13,7 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from bgsub_lightning.console import progress_bar
 from bgsub_lightning.decoding import decode_pixels
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.frames.images import read_mask, read_roi
+from bgsub_lightning.frames.images import is_hidden_in_alpha, read_mask, read_roi
 from bgsub_lightning.parallel import in_processes
 from bgsub_lightning.scenes.checks import is_cut_off
 from bgsub_lightning.scenes.labels import MOVING, SHADOW, UNKNOWN
@@ -32,7 +32,7 @@ _CHUNK = 32  # frames of a task
 _WORTH_A_PROCESS = 500  # frames: a process takes as long to start as to count some hundreds
 _PLACES = {"dataset", "category", "video", "number"}
 
-Fault = Literal["missing", "unreadable", "of another size", "not binary"]
+Fault = Literal["missing", "unreadable", "of another size", "of 16 bits", "in its alpha channel", "not binary"]
 """What can be wrong with a mask. One that is not binary is scored: foreground is where it is exactly 255."""
 
 
@@ -45,15 +45,22 @@ class MaskFiles:
         pattern: Where the mask of a frame lies below it. It may use ``{dataset}``, ``{category}``, ``{video}`` and
             ``{number}``, with Python's formats such as ``{number:06d}``; it must use the last two. The default is
             CDnet's layout of results.
+        threshold: Share of white above which a pixel is foreground, of masks of 8 or 16 bits; ``None``: masks have 8
+            bits, and foreground is 255 alone, as CDnet's rule has it.
+        is_inverted: Whether foreground is black.
 
     Raises:
-        UserError: If there is no such folder, or the pattern is not like that.
+        UserError: If there is no such folder, the pattern is not like that, or the threshold is no share.
     """
 
     folder: Path
     pattern: str = "{category}/{video}/bin{number:06d}.png"
+    threshold: float | None = None
+    is_inverted: bool = False
 
     def __post_init__(self) -> None:
+        if self.threshold is not None and not 0 <= self.threshold < 1:
+            raise UserError(f"--threshold: must lie in [0, 1); got {self.threshold}. Masks are black at 0, white at 1.")
         if not self.folder.is_dir():
             raise UserError(f"--masks: {self.folder}: there is no such folder of masks.")
         try:
@@ -73,6 +80,23 @@ class MaskFiles:
         return self.folder / self.pattern.format(
             dataset=scene.dataset, category=scene.category, video=scene.name, number=number
         )
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether masks are taken as they are."""
+        return self.threshold is None and not self.is_inverted
+
+    def read(self, scene: Scene, number: int) -> NDArray[np.uint8] | tuple[Fault, str]:
+        """Decode the mask of a frame, and apply the threshold.
+
+        Returns:
+            Shape ``(H, W)``, uint8, foreground where it is 255; or what is wrong with it.
+        """
+        found = read_result(self.path(scene, number), scene.size, is_soft=self.threshold is not None)
+        if isinstance(found, tuple):
+            return found
+        mask = np.asarray(found, np.uint8) if self.threshold is None else _above(found, self.threshold)
+        return np.asarray(cv2.bitwise_not(mask), np.uint8) if self.is_inverted else mask
 
     def holds_any(self, scene: Scene, numbers: Iterable[int]) -> bool:
         """Whether one of these frames has a file."""
@@ -168,15 +192,16 @@ def official_counts(said: NDArray[np.uint8], truth: NDArray[np.uint8], roi: NDAr
     return [both, fp, fn, counted - both - fp - fn, shadow_errors]
 
 
-def read_result(path: Path, size: tuple[int, int]) -> NDArray[np.uint8] | tuple[Fault, str]:
+def read_result(path: Path, size: tuple[int, int], is_soft: bool = False) -> NDArray[Any] | tuple[Fault, str]:
     """Decode a mask that a system wrote.
 
     Args:
         path: The file.
         size: Width and height that it must have.
+        is_soft: Whether it may have 16 bits.
 
     Returns:
-        Shape ``(H, W)``, uint8; or what is wrong with it.
+        Shape ``(H, W)``, uint8 or uint16; or what is wrong with it.
     """
     try:
         data = path.read_bytes()
@@ -189,11 +214,18 @@ def read_result(path: Path, size: tuple[int, int]) -> NDArray[np.uint8] | tuple[
     image = decode_pixels(data, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
     if image is None:
         return "unreadable", "no image"
-    if image.dtype != np.uint8:
-        return "unreadable", "more than 8 bits a pixel"
+    if image.dtype != np.uint8 and not (is_soft and image.dtype == np.uint16):
+        return ("of 16 bits", "") if image.dtype == np.uint16 else ("unreadable", f"{image.dtype} instead of 8 bits")
     if (found := (image.shape[1], image.shape[0])) != size:
         return "of another size", f"{found[0]}×{found[1]} instead of {size[0]}×{size[1]}"
-    return image.astype(np.uint8, copy=False)
+    if is_hidden_in_alpha(data):
+        return "in its alpha channel", "its colours are the same everywhere"
+    return image
+
+
+def _above(mask: NDArray[Any], threshold: float) -> NDArray[np.uint8]:
+    white = np.iinfo(mask.dtype).max
+    return np.where(mask > threshold * white, MOVING, 0).astype(np.uint8)
 
 
 def grey_levels(said: NDArray[np.uint8]) -> list[int]:
@@ -251,13 +283,14 @@ def _count(shared: tuple[MaskFiles, Sequence[Scene]], task: tuple[int, Sequence[
     scene, part = scenes[position], SceneCounts([], [])
     for number in numbers:
         path = files.path(scene, number)
-        said = read_result(path, scene.size)
+        said = files.read(scene, number)
         if isinstance(said, tuple):
             part.faulty.append(FaultyMask(number, path, *said))
             continue
         if levels := grey_levels(said):
             shown = ", ".join(map(str, levels[:4])) + (", …" if len(levels) > 4 else "")
-            part.faulty.append(FaultyMask(number, path, "not binary", f"holds {shown}"))
+            kind = "0 and 1 for 0 and 255" if levels == [1] else "a soft map" if len(levels) > 4 else "labels"
+            part.faulty.append(FaultyMask(number, path, "not binary", f"holds {shown}, like {kind}"))
         truth = read_mask(scene.masks[number], scene.size, code=scene.mask_code)
         unknown = bool((truth == UNKNOWN).any())
         part.rows.append(FrameCounts(number, official_counts(said, truth, _roi(scene)), unknown))
@@ -285,7 +318,7 @@ def results_of(files: MaskFiles, frames: Iterable[tuple[Scene, Iterable[int]]]) 
     for scene, numbers in frames:
         for number in numbers:
             path = files.path(scene, number)
-            said = read_result(path, scene.size)
+            said = files.read(scene, number)
             if isinstance(said, tuple):
                 raise UserError(f"{path}: is {' '.join(filter(None, said))}; it cannot be submitted.")
             if levels := grey_levels(said):
@@ -293,5 +326,6 @@ def results_of(files: MaskFiles, frames: Iterable[tuple[Scene, Iterable[int]]]) 
                     f"{path}: holds the grey level {levels[0]}; masks for submission must hold 0 and 255 alone, as "
                     f"only 255 counts as foreground."
                 )
-            content = path.read_bytes() if path.suffix.lower() == ".png" else cv2.imencode(".png", said)[1].tobytes()
+            is_png = path.suffix.lower() == ".png" and files.is_plain
+            content = path.read_bytes() if is_png else cv2.imencode(".png", said)[1].tobytes()
             yield MaskFiles.pattern.format(category=scene.category, video=scene.name, number=number), content

@@ -150,8 +150,12 @@ class SceneFrames:
 
     @property
     def source(self) -> str:
-        """Digest of the files that the frames come from."""
-        return fingerprint(self.scene.frames.values())
+        """Digest of the files that the frames come from, with the range of those that are deeper than 8 bits."""
+        return self._source(self._images)
+
+    def _source(self, kind: _Kind) -> str:
+        files = fingerprint(kind.files.values())
+        return files if self.scene.range is None or kind is not self._images else f"{files} {self.scene.range}"
 
     @cached_property
     def roi(self) -> NDArray[np.bool_]:
@@ -172,7 +176,7 @@ class SceneFrames:
                 yield from self.store.write(
                     self._key,
                     kind.name,
-                    fingerprint(kind.files.values()),
+                    self._source(kind),
                     list(kind.files),
                     lambda number, kind=kind: kind.decode(kind.files[number]),  # type: ignore[misc]
                     kind.shape,
@@ -229,7 +233,7 @@ class SceneFrames:
     def _open(self, kind: _Kind) -> StoredArray | None:
         if self.store is None or not kind.files:
             return None
-        return self.store.open(self._key, kind.name, fingerprint(kind.files.values()))
+        return self.store.open(self._key, kind.name, self._source(kind))
 
     def __getstate__(self) -> dict[str, object]:
         """Leave the opened arrays behind: a file descriptor means nothing in another process."""
@@ -240,7 +244,7 @@ class SceneFrames:
         return f"{self.scene.dataset}/{self.scene.key}"
 
     def _decode_image(self, path: Path) -> NDArray[np.uint8]:
-        return read_image(path, self.size)
+        return read_image(path, self.size, self.scene.range)
 
     def _decode_mask(self, path: Path) -> NDArray[np.uint8]:
         return read_mask(path, self.scene.size, self.size, self.scene.mask_code)

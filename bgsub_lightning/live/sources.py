@@ -22,7 +22,9 @@ from numpy.typing import NDArray
 
 from bgsub_lightning.decoding import read_pixels
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.scenes.checks import is_whole
+from bgsub_lightning.scenes.checks import is_whole, some
+from bgsub_lightning.scenes.depth import as_bytes, range_of
+from bgsub_lightning.scenes.scene import Range
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 """Endings of image files."""
@@ -32,6 +34,9 @@ _PATIENCE = 50
 
 _LARGE = 10**9
 """A number in an image's name that is no frame's."""
+
+_PRINTF = re.compile(r"%0?(\d*)d")
+"""The number in a pattern such as ``in%06d.png``, as OpenCV takes it."""
 
 _PAUSE = 0.1
 """Seconds after one that has failed."""
@@ -71,6 +76,8 @@ class Source(ABC):
         damaged: Number of frames so far that could not be decoded, and were skipped.
         reopened: How often so far it broke off, or ended, and was opened again.
         why_ended: What is to be said of its end; empty if it came to it as it should.
+        range: Grey levels that become 0 and 255, of frames of 16 bits: as given, or by the first frame (see
+            :func:`bgsub_lightning.scenes.depth.range_of`); ``None``: no such frame was read yet.
     """
 
     name: str
@@ -78,7 +85,8 @@ class Source(ABC):
     count: int | None = None
     is_live = False
 
-    def __init__(self) -> None:
+    def __init__(self, levels: Range | None = None) -> None:
+        self.range = levels
         self.damaged = 0
         self.reopened = 0
         self.why_ended = ""
@@ -90,6 +98,13 @@ class Source(ABC):
         """Return the first frames of a source that can be read twice, or all of a shorter one."""
         frames = iter(self)
         return [frame.image for frame, _ in zip(frames, range(count), strict=False)]
+
+    def _shown(self, image: NDArray[np.generic], name: object) -> NDArray[np.uint8]:
+        """Bring a frame to 8 bits and to RGB."""
+        if image.dtype != np.uint8 and self.range is None:
+            self.range = range_of(image)
+        shown = as_bytes(image, self.range, name)
+        return shown if shown.ndim == 3 else np.repeat(shown[..., None], 3, 2)
 
     @abstractmethod
     def spread(self, count: int) -> list[NDArray[np.uint8]]:
@@ -106,13 +121,16 @@ class VideoFile(Source):
         address: Path or URL.
         reconnect: Seconds for which a live stream that broke off, or ended, is opened again and again.
         timeout: Seconds that one may stall before it counts as broken off.
+        levels: Grey levels that become 0 and 255, of a video of 16 bits; ``None``: by its first frame.
 
     Raises:
         UserError: If it cannot be opened, or holds no video.
     """
 
-    def __init__(self, address: str, reconnect: float = 10.0, timeout: float = 10.0) -> None:
-        super().__init__()
+    def __init__(
+        self, address: str, reconnect: float = 10.0, timeout: float = 10.0, levels: Range | None = None
+    ) -> None:
+        super().__init__(levels)
         self.name = _without_secrets(address)
         self._address = address
         self.reconnect = reconnect
@@ -141,7 +159,7 @@ class VideoFile(Source):
                         self.damaged += 1
                         continue
                     told = float(frame.time) if frame.time is not None else float((number - 1) / self.rate)
-                    yield Frame(number, clock.read(told), _upright(frame))
+                    yield Frame(number, clock.read(told), self._shown(_upright(frame), self.name))
             container = self._again() if self.is_live else None
         if clock.at < 0.9 * self.length - 2 / self.rate and not self.why_ended:  # the last may be shown for long
             self.why_ended = (
@@ -210,7 +228,7 @@ class VideoFile(Source):
                         had = found.time
                 except (FFmpegError, StopIteration, TypeError):  # or frames without a time
                     continue
-                images.append(_upright(found))
+                images.append(self._shown(_upright(found), self.name))
         return images
 
     def _reason(self, error: Exception) -> str:
@@ -291,10 +309,13 @@ class Images(Source):
         files: The files.
         name: What messages call them.
         rate: Frames per second.
+        levels: Grey levels that become 0 and 255, of images of 16 bits; ``None``: by the first.
     """
 
-    def __init__(self, files: list[Path], name: str, rate: Fraction = Fraction(25)) -> None:
-        super().__init__()
+    def __init__(
+        self, files: list[Path], name: str, rate: Fraction = Fraction(25), levels: Range | None = None
+    ) -> None:
+        super().__init__(levels)
         self.files = sorted(files, key=_natural)
         self.name = name
         self.rate = rate
@@ -303,11 +324,15 @@ class Images(Source):
     def __iter__(self) -> Iterator[Frame]:
         self.damaged = 0
         for place, (number, file) in enumerate(zip(self.numbers, self.files, strict=True)):
-            image = _read(file)
+            image = self._image(file)
             if image is None:
                 self.damaged += 1
             else:
                 yield Frame(number, float(place / self.rate), image)
+
+    def _image(self, file: Path) -> NDArray[np.uint8] | None:
+        image = _read(file)
+        return None if image is None else self._shown(image, file)
 
     @property
     def numbers(self) -> Sequence[int]:
@@ -319,7 +344,7 @@ class Images(Source):
 
     def spread(self, count: int) -> list[NDArray[np.uint8]]:  # noqa: D102
         total = len(self.files)
-        images = [_read(self.files[i * total // min(count, total)]) for i in range(min(count, total))]
+        images = [self._image(self.files[i * total // min(count, total)]) for i in range(min(count, total))]
         return [image for image in images if image is not None]
 
 
@@ -366,17 +391,18 @@ class Camera(Source):
         raise ValueError("a camera cannot be read twice")
 
 
-def open_source(told: str, rate: float | None = None, reconnect: float = 10.0) -> Source:
+def open_source(told: str, rate: float | None = None, reconnect: float = 10.0, levels: Range | None = None) -> Source:
     """Open a source.
 
     Args:
-        told: A video file, a folder of images, a pattern of such as ``frames/*.jpg``, the number of a camera, or the
-            address of a stream (``rtsp://…``).
+        told: A video file, a folder of images, a pattern such as ``frames/*.jpg`` or ``frames/in%06d.png``, the number
+            of a camera, or the address of a stream (``rtsp://…``).
         rate: Frames per second of images, which do not tell it; ``None``: 25.
         reconnect: See :class:`VideoFile`.
+        levels: Grey levels that become 0 and 255, of frames of 16 bits; ``None``: by the first.
 
     Raises:
-        UserError: If it is none of these, or cannot be opened.
+        UserError: If it is none of these, cannot be opened, or is a folder of files under several patterns of names.
     """
     if rate is not None and rate <= 0:
         raise UserError(f"--rate: frames per second are positive, got {rate}.")
@@ -386,19 +412,70 @@ def open_source(told: str, rate: float | None = None, reconnect: float = 10.0) -
     path = Path(told).expanduser()
     if path.is_dir():
         if files := [file for file in path.iterdir() if is_image(file)]:
-            return Images(files, told, per_second)
+            _require_one_pattern(files, told)
+            return Images(files, told, per_second, levels)
         raise UserError(f"--source: {told}: the folder holds no images ({', '.join(IMAGES)}).")
+    if not path.exists() and "://" not in told and (number := _PRINTF.search(path.name)):
+        before, after = (re.escape(part) for part in (path.name[: number.start()], path.name[number.end() :]))
+        name = re.compile(rf"{before}\d{{{number[1] or 1},}}{after}")
+        siblings = path.parent.iterdir() if path.parent.is_dir() else ()
+        if files := [file for file in siblings if name.fullmatch(file.name) and is_image(file)]:
+            return Images(files, told, per_second, levels)
+        raise UserError(f"--source: {told}: no image has such a name.")
     if not path.exists() and any(mark in told for mark in "*?[") and "://" not in told:
         folder = Path(path.anchor)
         with suppress(ValueError):  # patterns that are none
             if files := [file for file in folder.glob(str(path.relative_to(folder))) if is_image(file)]:
-                return Images(files, told, per_second)
+                return Images(files, told, per_second, levels)
         raise UserError(f"--source: {told}: no image has such a name.")
     if path.is_file() and is_image(path):
-        return Images([path], told, per_second)
+        return Images([path], told, per_second, levels)
     if "://" not in told and not path.exists():
         raise UserError(f"--source: {told}: there is no such file or folder.")
-    return VideoFile(told if "://" in told else str(path), reconnect)
+    return VideoFile(told if "://" in told else str(path), reconnect, levels=levels)
+
+
+def _require_one_pattern(files: Sequence[Path], folder: str) -> None:
+    """Refuse a folder in which one name pattern may be the frames, and another their masks.
+
+    Raises:
+        UserError: If there are several.
+    """
+    groups: dict[str, list[Path]] = {}
+    for file in sorted(files):
+        groups.setdefault(_skeleton(file), []).append(file)
+    if len(groups) > 1:
+        largest = sorted(groups.values(), key=len, reverse=True)
+        shown = ", ".join(f"{_pattern(group)} ({some(len(group), 'file')})" for group in largest[:3])
+        more = f" and {len(groups) - 3} more" if len(groups) > 3 else ""
+        raise UserError(
+            f"--source: {folder}: must hold images of one name pattern; got {shown}{more}. Name that of the frames, "
+            f"such as '{Path(folder) / _pattern(largest[0])}'; '{Path(folder) / '*'}' takes all."
+        )
+
+
+def _skeleton(file: Path) -> str:
+    """Return a name without its numbers, as a glob."""
+    return re.sub(r"\d+", "[0-9]*", file.stem) + file.suffix
+
+
+def _pattern(files: Sequence[Path]) -> str:
+    """Return the pattern of files of one skeleton, as :func:`open_source` takes it.
+
+    Example:
+        >>> _pattern([Path("cam2_left_0001.PNG"), Path("cam2_left_0002.PNG")]), _pattern([Path("a1b2.png")])
+        ('cam2_left_%04d.PNG', 'a1b%d.png')
+    """
+    number = next(re.finditer(r"\d+(?=\D*$)", files[0].stem), None)
+    if number is None:
+        return files[0].name
+    before, after = files[0].name[: number.start()], files[0].name[number.end() :]
+    found = [re.fullmatch(rf"{re.escape(before)}(\d+){re.escape(after)}", file.name) for file in files]
+    digits = {len(match[1]) for match in found if match}
+    if not all(found):
+        return _skeleton(files[0])
+    padded = len(digits) == 1 and digits != {1}
+    return f"{before}%0{digits.pop()}d{after}" if padded else f"{before}%d{after}"
 
 
 def _without_secrets(address: str) -> str:
@@ -420,15 +497,15 @@ def _silent_opencv() -> Iterator[None]:
         place.setLogLevel(before)
 
 
-def _upright(frame: av.VideoFrame) -> NDArray[np.uint8]:
+def _upright(frame: av.VideoFrame) -> NDArray[np.generic]:
     """A frame turned as its file says: a phone that is held upright writes lying frames and an angle."""
-    image = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+    is_deep = frame.format.name.startswith("gray16")  # which FFmpeg would cut to 8 bits
+    image: NDArray[np.generic] = frame.to_ndarray(format="gray16le" if is_deep else "rgb24")
     return np.ascontiguousarray(np.rot90(image, round(frame.rotation / 90) % 4)) if frame.rotation else image
 
 
-def _read(file: Path) -> NDArray[np.uint8] | None:
-    image = read_pixels(file, cv2.IMREAD_COLOR_RGB) if is_whole(file) else None
-    return None if image is None else np.asarray(image, np.uint8)
+def _read(file: Path) -> NDArray[Any] | None:
+    return read_pixels(file, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH) if is_whole(file) else None
 
 
 def is_image(file: Path) -> bool:

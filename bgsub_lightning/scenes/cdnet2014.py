@@ -119,6 +119,7 @@ class CDnet2014(Reader):
             references=tuple(number for number in frames if number < first),
             roi=draft.roi(size),
             problems=tuple(draft.problems),
+            range=draft.range,
         )
 
 

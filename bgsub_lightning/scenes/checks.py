@@ -13,7 +13,9 @@ from typing import Literal
 import cv2
 
 from bgsub_lightning.decoding import read_pixels
-from bgsub_lightning.scenes.scene import Problem
+from bgsub_lightning.errors import UserError
+from bgsub_lightning.scenes.depth import range_of
+from bgsub_lightning.scenes.scene import Problem, Range
 
 _ENDINGS = {".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9", ".png": b"IEND"}
 _TAIL = 1024  # bytes; some programs write a few more after the end
@@ -29,11 +31,13 @@ class Draft:
         frames_folder: The folder that holds the frames.
         frame_name: How they are named, such as ``in%06d.jpg``.
         problems: What was found wrong so far.
+        range: See :attr:`Scene.range`.
     """
 
     frames_folder: Path
     frame_name: str
     problems: list[Problem] = field(default_factory=list)
+    range: Range | None = None
 
     def note(self, severity: Literal["error", "warning"], file: Path, what: str, cure: str) -> None:
         """Add a problem (see :class:`Problem`)."""
@@ -55,12 +59,17 @@ class Draft:
         return {number: path for number, path in frames.items() if sound[number]}
 
     def frame_size(self, frames: Mapping[int, Path]) -> tuple[int, int]:
-        """Return width and height of the first frame, (0, 0) if there is none that can be decoded."""
+        """Return width and height of the first frame, (0, 0) if there is none that can be decoded; note its range."""
         for path in frames.values():
-            image = read_pixels(path, cv2.IMREAD_GRAYSCALE)
+            image = read_pixels(path, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH)
             if image is None:
                 self.note("error", path, "cannot be decoded as an image", "Fetch the file again, or delete it.")
                 return 0, 0
+            try:
+                self.range = range_of(image)
+            except UserError as error:
+                what, _, cure = str(error).removeprefix("frames: ").partition(". ")
+                self.note("error", path, what, cure)
             return image.shape[1], image.shape[0]
         self.note("error", self.frames_folder, "holds no frame", f"Its files must be named {self.frame_name}.")
         return 0, 0

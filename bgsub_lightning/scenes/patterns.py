@@ -214,6 +214,7 @@ class SequenceReader(Reader):
             evaluated=(min(frames, default=0), max(frames, default=-1)),
             references=tuple(numbers[:until]),
             problems=tuple(draft.problems),
+            range=draft.range,
             mask_code=self.mask_code,
             background=background,
         )

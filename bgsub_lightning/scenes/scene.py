@@ -15,6 +15,9 @@ from bgsub_lightning.errors import UserError
 from bgsub_lightning.scenes.labels import MaskCode
 from bgsub_lightning.scenes.origin import Origin, origin_of
 
+Range = tuple[float, float]
+"""Grey levels of frames deeper than 8 bits that become 0 and 255; see :mod:`bgsub_lightning.scenes.depth`."""
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -56,6 +59,7 @@ class Scene:
         background: The dataset's own image of the empty scene; ``None``: it has none.
         origin: Who rendered it; ``None``: it was filmed, as far as is known.
         departure: What shows that it is not the published dataset's own, in words; empty: nothing does.
+        range: What of its frames becomes 0 and 255; ``None``: they have 8 bits.
     """
 
     dataset: str
@@ -72,6 +76,7 @@ class Scene:
     background: Path | None = None
     origin: Origin | None = None
     departure: str = ""
+    range: Range | None = None
 
     @property
     def key(self) -> str:

@@ -282,7 +282,10 @@ def test_a_partial_result_is_scored_named_and_marked(
     assert f"{office}/bin000021.png: is missing, in baseline/office" in told
     assert f"{office}/bin000022.png: is unreadable (truncated) (and 2 others), in baseline/office" in told
     assert f"{office}/bin000024.png: is of another size (32×24 instead of 64×48), in baseline/office" in told
-    assert f"{park}/bin000021.png: is not binary (holds 1) (and 5 others), in thermal/park" in told
+    assert (
+        f"{park}/bin000021.png: is not binary (holds 1, like 0 and 1 for 0 and 255) (and 5 others), in thermal/park"
+        in told
+    )
     assert "no mask of thermal/park has a 255 where it counts" in told
     assert "thermal/park/bin000099.png: belongs to no frame (and 1 other), in this folder" in told
     assert "overall, partial" in told
@@ -303,7 +306,7 @@ def test_a_partial_result_is_scored_named_and_marked(
         ("unreadable", "truncated"),
         ("unreadable", "truncated"),
         ("of another size", "32×24 instead of 64×48"),
-        ("unreadable", "more than 8 bits a pixel"),
+        ("of 16 bits", ""),
     ]
     assert sum(key == "shadow/bungalows" for key, _ in problems) == 6
     row = next(row for row in rows_of(out / "per_video.csv") if row["video"] == "bungalows")
@@ -460,6 +463,82 @@ def test_an_archive_holds_what_the_site_takes(all_videos: Path, tmp_path: Path, 
 
 
 # --- real sequences --------------------------------------------------------------------------------------------------
+
+
+def truth_masks(cdnet: Path, folder: Path, encode: Callable[[np.ndarray], np.ndarray]) -> Path:
+    """Masks of highway that are its ground truth, written in some way."""
+    (folder / "baseline/highway").mkdir(parents=True)
+    for number in LABELLED:
+        truth = cv2.imread(str(cdnet / f"baseline/highway/groundtruth/gt{number:06d}.png"), cv2.IMREAD_GRAYSCALE)
+        mask = np.where(truth == 255, np.uint8(255), np.uint8(0))
+        cv2.imwrite(str(folder / f"baseline/highway/bin{number:06d}.png"), encode(mask))
+    return folder
+
+
+def f_measure(out: Path) -> float:
+    tp, fp, fn, _, _ = counts_of(out)["baseline/highway"]
+    return 2 * tp / (2 * tp + fp + fn)
+
+
+def in_alpha(mask: np.ndarray) -> np.ndarray:
+    return np.dstack([np.full((*mask.shape, 3), 255, np.uint8), mask])
+
+
+HIGHWAY = ("--scene", "[baseline/highway]")
+
+
+def test_a_mask_in_the_alpha_channel_is_named_and_not_scored(cdnet: Path, tmp_path: Path, fails: Fails) -> None:
+    masks = truth_masks(cdnet, tmp_path / "masks", in_alpha)
+    message = fails(call(cdnet, masks, tmp_path / "out", *HIGHWAY))
+    assert "partial" in message
+    (row, *others) = rows_of(tmp_path / "out/problems.csv")
+    assert (row["frame"], row["problem"], len(others)) == ("21", "in its alpha channel", 5)
+
+
+def test_masks_that_look_inverted_are_named_and_taken(
+    cdnet: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    masks = truth_masks(cdnet, tmp_path / "masks", np.bitwise_not)
+    assert call(cdnet, masks, tmp_path / "out", *HIGHWAY) == 0
+    told = capfd.readouterr().out
+    assert "--invert" in told
+    assert "1.0000" in told
+    assert call(cdnet, masks, tmp_path / "inverted", *HIGHWAY, "--invert") == 0
+    assert "--invert" not in capfd.readouterr().out
+    assert f_measure(tmp_path / "inverted") == 1
+
+
+def test_a_good_or_a_silent_system_does_not_look_inverted(
+    cdnet: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name, encode in (("good", np.copy), ("silent", np.zeros_like), ("loud", lambda mask: np.full_like(mask, 255))):
+        masks = truth_masks(cdnet, tmp_path / f"masks_{name}", encode)
+        assert call(cdnet, masks, tmp_path / name, *HIGHWAY) == 0
+    assert "--invert" not in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_soft_maps_are_named_and_taken_at_a_threshold(
+    depth: type, cdnet: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def soft(mask: np.ndarray) -> np.ndarray:
+        noise = np.random.default_rng(1).integers(0, 90, mask.shape)
+        levels = np.where(mask == 255, 165 + noise, noise)
+        return (levels * (np.iinfo(depth).max // 255)).astype(depth)
+
+    masks = truth_masks(cdnet, tmp_path / "masks", soft)
+    call(cdnet, masks, tmp_path / "out", *HIGHWAY)
+    assert "--threshold" in capfd.readouterr().out
+    assert call(cdnet, masks, tmp_path / "half", *HIGHWAY, "--threshold", "0.5") == 0
+    assert f_measure(tmp_path / "half") == 1
+    assert len(read_gallery(tmp_path / "half/gallery")) > 0
+
+
+def test_masks_of_0_and_1_are_taken_at_0(cdnet: Path, tmp_path: Path, fails: Fails) -> None:
+    masks = truth_masks(cdnet, tmp_path / "masks", lambda mask: mask // 255)
+    assert call(cdnet, masks, tmp_path / "out", *HIGHWAY, "--threshold", "0") == 0
+    assert f_measure(tmp_path / "out") == 1
+    assert "1.5" in fails(call(cdnet, masks, tmp_path / "no", *HIGHWAY, "--threshold", "1.5"))
 
 
 @pytest.mark.real_data

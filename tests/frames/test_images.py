@@ -9,6 +9,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import PIL.Image
 import pytest
 from numpy.typing import NDArray
 
@@ -158,3 +159,41 @@ def test_a_png_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeyp
         write_png(path, noise(8, 8, seed=1))
     assert [file.name for file in tmp_path.iterdir()] == ["image.png"]
     np.testing.assert_array_equal(read_image(path)[..., 0], noise(8, 8))
+
+
+def test_a_truth_mask_in_the_alpha_channel_is_refused(tmp_path: Path) -> None:
+    shown = np.full((6, 8, 4), 255, np.uint8)
+    shown[:, :4, 3] = 0
+    path = picture(tmp_path / "gt.png", shown)
+    with pytest.raises(UserError, match=r"gt\.png.*alpha"):
+        read_mask(path, (8, 6))
+    shown[2:4, 2:4, :3] = 0  # with a picture in its colours, these are the mask
+    assert read_mask(picture(path, shown), (8, 6))[3, 3] == 0
+
+
+@pytest.mark.parametrize("white", [255, 65535])
+def test_truth_masks_of_16_bits(white: int, tmp_path: Path) -> None:
+    expected = levels(6, 8)
+    cv2.imwrite(str(tmp_path / "gt.png"), expected.astype(np.uint16) * (white // 255))
+    np.testing.assert_array_equal(read_mask(tmp_path / "gt.png", (8, 6)), expected)
+
+
+def test_a_truth_mask_of_other_levels_of_16_bits_is_refused(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "gt.png"), np.full((6, 8), 51600, np.uint16))
+    with pytest.raises(UserError, match=r"gt\.png.*uint16"):
+        read_mask(tmp_path / "gt.png", (8, 6))
+
+
+@pytest.mark.parametrize("kind", ["palette", "one_bit", "grey_alpha", "odd"])
+def test_light_noise_in_truth_masks(kind: str, tmp_path: Path) -> None:
+    """What other programs write: palettes, one bit, an opaque alpha channel, odd sizes."""
+    mask = np.where(levels(7, 9) > 100, np.uint8(255), np.uint8(0))
+    image = PIL.Image.fromarray(mask)
+    if kind == "palette":
+        image = image.convert("P")
+    elif kind == "one_bit":
+        image = image.convert("1")
+    elif kind == "grey_alpha":
+        image = image.convert("LA")
+    image.save(tmp_path / "gt.png")
+    np.testing.assert_array_equal(read_mask(tmp_path / "gt.png", (9, 7)), mask)

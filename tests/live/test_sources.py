@@ -223,7 +223,47 @@ def test_images_come_by_the_numbers_in_their_names(tmp_path: Path) -> None:
     (tmp_path / "images/frame11.png").rename(tmp_path / "images/frame20261126051500.png")  # a time
     assert [frame.number for frame in open_source(str(tmp_path / "images"))] == [1, 2, 3, 4]
     (tmp_path / "images/frame9.png").rename(tmp_path / "images/nine.png")
-    assert [frame.number for frame in open_source(str(tmp_path / "images"))] == [1, 2, 3, 4]
+    assert [frame.number for frame in open_source(str(tmp_path / "images/*"))] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "told"),
+    [
+        ("b{:05d}.bmp", "hand_segmented_{:05d}.BMP", ("b%05d.bmp", "hand_segmented_%05d.BMP")),
+        ("left_{:04d}.png", "right_{:04d}.png", ("left_%04d.png", "right_%04d.png")),
+        ("{}.png", "{}_mask.png", ("%d.png", "%d_mask.png")),
+        ("{:03d}.jpg", "{:03d}.png", ("%03d.jpg", "%03d.png")),
+        ("cam_2026-{:02d}-01.png", "ROI.bmp", ("cam_[0-9]*-[0-9]*-[0-9]*.png", "ROI.bmp")),
+    ],
+)
+def test_a_folder_of_two_name_patterns_is_refused(one: str, other: str, told: tuple[str, str], tmp_path: Path) -> None:
+    frames, masks = moving_square(12), moving_square(12, seed=5)
+    for number, (frame, mask) in enumerate(zip(frames, masks, strict=True), 1):
+        cv2.imwrite(str(tmp_path / one.format(number)), frame[..., ::-1])
+        if number < 5:
+            cv2.imwrite(str(tmp_path / other.format(number)), mask[..., ::-1])
+    with pytest.raises(UserError) as refused:
+        open_source(str(tmp_path))
+    message = str(refused.value)
+    for pattern in told:
+        assert pattern in message
+    offered = message.partition("such as '")[2].partition("'")[0]
+    source = open_source(offered)
+    if Path(one).suffix != ".jpg":
+        np.testing.assert_array_equal([frame.image for frame in source], frames)
+    assert len(list(open_source(str(tmp_path / "*")))) > 12
+
+
+def test_a_pattern_of_printf_is_taken_as_opencv_takes_it(tmp_path: Path) -> None:
+    frames = write_images(tmp_path, range(8, 12))
+    for number in range(8, 12):
+        (tmp_path / f"frame{number}.png").rename(tmp_path / f"in{number:06d}.png")
+    (tmp_path / "in7.png").write_bytes(b"not of six digits")
+    source = open_source(str(tmp_path / "in%06d.png"))
+    np.testing.assert_array_equal([frame.image for frame in source], frames)
+    assert [frame.number for frame in source] == [8, 9, 10, 11]
+    with pytest.raises(UserError, match=r"out%06d\.png"):
+        open_source(str(tmp_path / "out%06d.png"))
 
 
 def test_an_image_that_cannot_be_decoded_is_skipped_and_counted(tmp_path: Path) -> None:
