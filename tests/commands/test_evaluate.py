@@ -280,7 +280,7 @@ def test_a_partial_result_is_scored_named_and_marked(
     office, park = masks / "baseline/office", masks / "thermal/park"
     assert f"{masks}/shadow/bungalows/bin000021.png: is missing, as are all 6 masks of shadow/bungalows" in told
     assert f"{office}/bin000021.png: is missing, in baseline/office" in told
-    assert f"{office}/bin000022.png: is unreadable (truncated) (and 2 others), in baseline/office" in told
+    assert f"{office}/bin000022.png: is unreadable (truncated) (and 1 other), in baseline/office" in told
     assert f"{office}/bin000024.png: is of another size (32×24 instead of 64×48), in baseline/office" in told
     assert (
         f"{park}/bin000021.png: is not binary (holds 1, like 0 and 1 for 0 and 255) (and 5 others), in thermal/park"

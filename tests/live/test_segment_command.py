@@ -93,7 +93,7 @@ def test_backgrounds_come_from_where_they_are_told(
         (["--background=absent.png"], "--background: absent.png: there is no such image or folder"),
         (["--refresh=-5"], "--refresh: must be positive, got -5"),
         (["--write=[]"], "--write: name what is to be written"),
-        (["--out=street.mkv/x"], "street.mkv/x/mask_video.mp4: cannot be written"),
+        (["--out=street.mkv/x"], "street.mkv/x: cannot be written"),
         (["--pool=0"], "--pool: must be positive, got 0"),
         (["--out=street.mkv"], "--out: street.mkv: is a file; a folder is needed"),
         (["--write=film"], "--write: there is no 'film'. Name some of mask_video,masks,overlay,"),
