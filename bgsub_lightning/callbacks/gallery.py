@@ -54,7 +54,7 @@ class Gallery(Callback):
         if self.masks is None:
             return
         key = module.datamodule.frames_of("test").scenes[batch["scene"]].key
-        masks = (outputs["probability"] > module.threshold).cpu().numpy()
+        masks = module.is_foreground(outputs["probability"]).cpu().numpy()
         numbers, counts = batch["number"][batch["scored"]].tolist(), outputs["counts"].tolist()
         for mask, number, row, headline in zip(masks, numbers, counts, outputs["headline"].tolist(), strict=True):
             frame = Frame(key, number, tuple(row))

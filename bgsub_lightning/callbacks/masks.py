@@ -38,7 +38,7 @@ class MaskWriter(Callback):
     ) -> None:
         module, batch = cast("BgsModule", pl_module), cast("EvaluationBatch", batch)
         scene = module.datamodule.frames_of("predict").scenes[batch["scene"]]
-        foreground = (cast("Tensor", outputs) > module.threshold).cpu().numpy()
+        foreground = module.is_foreground(cast("Tensor", outputs)).cpu().numpy()
         folder = self._folder(trainer)
         within = self.folder or folder.parent
         for mask, number, wanted in zip(foreground, batch["number"].tolist(), batch["scored"].tolist(), strict=True):

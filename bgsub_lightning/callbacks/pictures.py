@@ -102,7 +102,7 @@ class Pictures(Callback):
         if scene.key in self.shown and foreground <= self.shown[scene.key].foreground:
             return
         position = int(batch["scored"].nonzero()[best, 0])
-        prediction = (outputs["probability"][best] > module.threshold).cpu().numpy()
+        prediction = module.is_foreground(outputs["probability"][best]).cpu().numpy()
         truth = batch["truth"][position].cpu().numpy()
         comparison = {
             "frame": as_image(batch["image"][position]),

@@ -146,7 +146,8 @@ class Subtractor:
         Raises:
             UserError: If they are no such images, or the system's optical flow cannot be computed of a stream.
         """
-        masks = (self._answer(images, numbers) > self.threshold).byte().mul_(255)  # before it leaves the device
+        found = self.module.is_foreground(self._answer(images, numbers), self.threshold)
+        masks = found.byte().mul_(255)  # before it leaves the device
         return list(masks.cpu().numpy())
 
     def probability(

@@ -78,7 +78,7 @@ def confusion_counts(prediction: Tensor, truth: Tensor, roi: Tensor | None = Non
     return torch.stack([pixels.sum((1, 2)) for pixels in counted], dim=1)
 
 
-def threshold_counts(probability: Tensor, truth: Tensor, roi: Tensor | None = None) -> Tensor:
+def threshold_counts(probability: Tensor, truth: Tensor, roi: Tensor | None = None, inclusive: bool = False) -> Tensor:
     """Count pixels as :func:`confusion_counts` does, at each of :data:`THRESHOLDS`.
 
     Args:
@@ -86,6 +86,7 @@ def threshold_counts(probability: Tensor, truth: Tensor, roi: Tensor | None = No
             where it lies above the threshold.
         truth: See :func:`confusion_counts`.
         roi: See :func:`confusion_counts`.
+        inclusive: Whether a pixel is called foreground where its probability equals the threshold as well.
 
     Returns:
         TP, FP, FN and TN of each frame at each threshold, shape ``(B, 101, 4)``, int64.
@@ -106,7 +107,7 @@ def threshold_counts(probability: Tensor, truth: Tensor, roi: Tensor | None = No
         )
     frames, bins = len(truth), len(THRESHOLDS) + 1
     first = torch.arange(0, 2 * frames, 2, dtype=torch.int32, device=truth.device)[:, None, None] * bins
-    index = first + bins * (truth == MOVING) + _exceeded(probability)
+    index = first + bins * (truth == MOVING) + _exceeded(probability, inclusive)
     index = torch.where(_valid(truth, roi), index, 2 * frames * bins)
     histogram = torch.bincount(index.flatten(), minlength=2 * frames * bins + 1)[:-1]
     at_least = histogram.view(frames, 2, bins).flip(-1).cumsum(-1).flip(-1)
@@ -156,8 +157,8 @@ def average_precision(precision: Sequence[float], recall: Sequence[float]) -> fl
     return math.fsum((here - after) * value for value, here, after in steps)
 
 
-def _exceeded(probability: Tensor) -> Tensor:
-    """How many of the thresholds lie below each probability, int32; none below NaN.
+def _exceeded(probability: Tensor, inclusive: bool) -> Tensor:
+    """How many of the thresholds lie below each probability, or equal it, int32; none below NaN.
 
     A guess, which is wrong by one at most, is put right by comparison: five times as fast as torch.bucketize.
     """
@@ -165,9 +166,11 @@ def _exceeded(probability: Tensor) -> Tensor:
     levels = torch.tensor(THRESHOLDS, dtype=torch.float64).to(probability).to(wide)  # rounded as `p > 0.15` rounds them
     bounds = torch.nn.functional.pad(levels, (1, 1), value=math.inf)
     bounds[0] = -math.inf
-    value = probability.to(wide).nan_to_num(0.0)
+    value = probability.to(wide).nan_to_num(-1.0)
     guess = (value * 100).ceil_().clamp_(0, len(THRESHOLDS)).int()
     below, above = (torch.index_select(bounds, 0, (guess + i).flatten()).view_as(value) for i in (0, 1))
+    if inclusive:
+        return guess + (value >= above).int() - (value < below).int()
     return guess + (value > above).int() - (value <= below).int()
 
 

@@ -78,6 +78,9 @@ class BgsModule(LightningModule):
     essential: ClassVar[tuple[str, ...]] = ()
     """Hyperparameters that weights depend on and no shape tells: a checkpoint of others is refused."""
 
+    threshold_is_foreground: ClassVar[bool] = False
+    """Whether what equals the threshold is foreground, as a paper that prints ≥ has it; else only what is above."""
+
     unit: ClassVar[int] = 32
     """Frames whose height and width it divides are taken without padding."""
 
@@ -134,6 +137,16 @@ class BgsModule(LightningModule):
     def target(self, mask: Tensor) -> Tensor:
         """Return the classes of grey levels, shape ``(B, H, W)``, uint8: 0 background, 1 foreground, 255 ignored."""
         return cast("Tensor", self._target_of_level)[mask.int()]
+
+    def is_foreground(self, probability: Tensor, threshold: float | None = None) -> Tensor:
+        """Return which pixels are called foreground, bool, of the shape of their probabilities.
+
+        Args:
+            probability: Any shape.
+            threshold: Another threshold than :attr:`threshold`.
+        """
+        level = self.threshold if threshold is None else threshold
+        return probability >= level if self.threshold_is_foreground else probability > level
 
     def setup(self, stage: str) -> None:
         """Make the metrics of each evaluation, and one for each draw if there are several."""
@@ -297,15 +310,17 @@ class BgsModule(LightningModule):
         draws = self._at_own_size(self._probability(batch), batch["roi"].shape)
         scored = batch["scored"]
         truth, probability = batch["truth"][scored], draws.mean(0)[scored]
-        counts = confusion_counts(probability > self.threshold, truth, batch["roi"])
+        counts = confusion_counts(self.is_foreground(probability), truth, batch["roi"])
         headline = (scored & ~batch["besides"] if "besides" in batch else scored)[scored]
-        at_thresholds = threshold_counts(probability[headline], truth[headline], batch["roi"])
+        at_thresholds = threshold_counts(
+            probability[headline], truth[headline], batch["roi"], self.threshold_is_foreground
+        )
         self.confusion.update(counts[headline], batch["scene"])
         self.dice.update(dice_counts(counts[headline]), batch["scene"])
         self.confusion_at_thresholds.update(at_thresholds, batch["scene"])
         self.dice_at_thresholds.update(dice_counts(at_thresholds), batch["scene"])
         for metric, draw in zip(self.confusion_of_draws, draws, strict=False):
-            of_draw = confusion_counts(draw[scored] > self.threshold, truth, batch["roi"])
+            of_draw = confusion_counts(self.is_foreground(draw[scored]), truth, batch["roi"])
             cast("SceneConfusion", metric).update(of_draw[headline], batch["scene"])
         return {"probability": probability, "counts": counts, "headline": headline}
 

@@ -88,9 +88,11 @@ class CdnMedal(StagedModule):
         sigmoid: What makes probabilities of MEDAL-net's logits in training; the paper's hard sigmoid gives no gradient
             to pixels that are saturated and wrong.
         labels: What the grey levels of a mask mean in training.
-        threshold: Probability above which a pixel is called foreground, ε (section IV-A); or ``"validation"``, see
-            :class:`BgsModule`.
+        threshold: Probability from which a pixel is called foreground, ε (section IV-A): where it is ε or more
+            (equation 22); or ``"validation"``, see :class:`BgsModule`.
     """
+
+    threshold_is_foreground = True
 
     def __init__(
         self,

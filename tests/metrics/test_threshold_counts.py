@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,11 @@ def example(seed: int, frames: int = 3, size: tuple[int, int] = (17, 23)) -> tup
     return torch.from_numpy(probability), torch.from_numpy(truth), torch.from_numpy(generator.random(size) < 0.8)
 
 
-def by_brute_force(probability: Tensor, truth: Tensor, roi: Tensor) -> np.ndarray:
+Compared = Callable[[Tensor, float], Tensor]
+COMPARED = [(False, torch.gt), (True, torch.ge)]
+
+
+def by_brute_force(probability: Tensor, truth: Tensor, roi: Tensor, inclusive: bool) -> np.ndarray:
     p, t, inside = probability.double().numpy(), truth.numpy(), np.broadcast_to(roi.numpy(), truth.shape)
     counts = np.zeros((len(p), 101, 4), int)
     for frame in range(len(p)):
@@ -34,45 +39,51 @@ def by_brute_force(probability: Tensor, truth: Tensor, roi: Tensor) -> np.ndarra
             level = torch.tensor(i / 100, dtype=probability.dtype).double().item()
             for value, grey, counted in zip(p[frame].flat, t[frame].flat, inside[frame].flat, strict=True):
                 if counted and grey != 170:
-                    said = value > level
+                    said = value >= level if inclusive else value > level
                     counts[frame, i, (0 if said else 2) if grey == 255 else (1 if said else 3)] += 1
     return counts
 
 
+@pytest.mark.parametrize("inclusive", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
-def test_counts_are_those_of_brute_force(dtype: torch.dtype) -> None:
+def test_counts_are_those_of_brute_force(dtype: torch.dtype, inclusive: bool) -> None:
     probability, truth, roi = example(0, 2, (9, 7))
-    counts = threshold_counts(probability.to(dtype), truth, roi)
+    counts = threshold_counts(probability.to(dtype), truth, roi, inclusive)
     assert (counts.shape, counts.dtype) == ((2, 101, 4), torch.int64)
-    assert np.array_equal(counts.numpy(), by_brute_force(probability.to(dtype), truth, roi))
+    assert np.array_equal(counts.numpy(), by_brute_force(probability.to(dtype), truth, roi, inclusive))
 
 
+@pytest.mark.parametrize(("inclusive", "compared"), COMPARED)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("seed", range(3))
-def test_at_each_threshold_they_are_the_ordinary_counts(seed: int, dtype: torch.dtype) -> None:
+def test_at_each_threshold_they_are_the_ordinary_counts(
+    seed: int, dtype: torch.dtype, inclusive: bool, compared: Compared
+) -> None:
     probability, truth, roi = example(seed)
     probability = probability.to(dtype)
-    counts = threshold_counts(probability, truth, roi)
+    counts = threshold_counts(probability, truth, roi, inclusive)
     assert counts[:, :, 0].float().std() > 0
     for i, threshold in enumerate(THRESHOLDS):
-        assert torch.equal(counts[:, i], confusion_counts(probability > threshold, truth, roi)[:, :4])
+        assert torch.equal(counts[:, i], confusion_counts(compared(probability, threshold), truth, roi)[:, :4])
 
 
-def test_just_above_and_just_below_a_threshold() -> None:
+@pytest.mark.parametrize(("inclusive", "compared"), COMPARED)
+def test_just_above_and_just_below_a_threshold(inclusive: bool, compared: Compared) -> None:
     levels = torch.tensor(THRESHOLDS)
     around = torch.stack([torch.nextafter(levels, -torch.ones(())), levels, torch.nextafter(levels, torch.tensor(2.0))])
     truth = torch.full((1, *around.shape), 255, dtype=torch.uint8)
-    counts = threshold_counts(around[None], truth)
+    counts = threshold_counts(around[None], truth, None, inclusive)
     for i, threshold in enumerate(THRESHOLDS):
-        assert counts[0, i].tolist() == confusion_counts(around[None] > threshold, truth)[0, :4].tolist()
+        assert counts[0, i].tolist() == confusion_counts(compared(around[None], threshold), truth)[0, :4].tolist()
 
 
-def test_what_is_no_probability_is_counted_as_it_is_compared() -> None:
+@pytest.mark.parametrize(("inclusive", "compared"), COMPARED)
+def test_what_is_no_probability_is_counted_as_it_is_compared(inclusive: bool, compared: Compared) -> None:
     odd = torch.tensor([[[float("nan"), 1.5, -0.5, float("inf"), 1.0, 0.0]]])
     truth = torch.tensor([[[255, 255, 255, 0, 0, 0]]], dtype=torch.uint8)
-    counts = threshold_counts(odd, truth)
+    counts = threshold_counts(odd, truth, None, inclusive)
     for i, threshold in enumerate(THRESHOLDS):
-        assert counts[0, i].tolist() == confusion_counts(odd > threshold, truth)[0, :4].tolist()
+        assert counts[0, i].tolist() == confusion_counts(compared(odd, threshold), truth)[0, :4].tolist()
 
 
 def test_each_frame_may_have_its_own_roi_and_there_may_be_no_frame() -> None:
