@@ -58,6 +58,7 @@ from bgsub_lightning.systems.any_scene.relighting import Relighting
 Image = NDArray[np.uint8]
 
 SIZE, LARGE = (320, 240), (1920, 1080)
+HALF = {"work_height": SIZE[1] // 2, "largest": SIZE[0] // 2}
 FEW = 24  # large frames in memory
 
 
@@ -155,6 +156,13 @@ def any_scene_of(system: System) -> AnyScene:
     return system.module
 
 
+def worked_on(system: System, rules: Rules) -> System:
+    """Return the system under other rules."""
+    module = copy.deepcopy(any_scene_of(system))
+    module.rules = rules
+    return replace(system, module=module)
+
+
 class Way:
     """A way to subtract, which goes on through the frames slice by slice, and keeps its masks."""
 
@@ -243,6 +251,9 @@ def ways(warm: Warm, count: int, with_ways: bool, folder: Path) -> tuple[dict[st
         rules = any_scene_of(warm.system).rules
         for rule in ("aligning", "relighting"):
             found[f"  without {rule}"] = pushed(warm.subtractor(rules=replace(rules, **{rule: False})))
+        half = "{}×{}".format(*(side // 2 for side in SIZE))
+        at_half = Warm(worked_on(warm.system, replace(rules, **HALF)), warm.footage, warm.begin)
+        found[f"  {half}"] = pushed(at_half.subtractor())
         try:
             found["  compiled"] = pushed(warm.subtractor(compiled=True))
         except UserError as error:
@@ -253,6 +264,8 @@ def ways(warm: Warm, count: int, with_ways: bool, folder: Path) -> tuple[dict[st
             export_system(warm.system, exported)
             found["  ONNX Runtime"] = pushed(warm.subtractor(load_onnx(exported)))
             found["  ONNX Runtime, int8"] = pushed(warm.subtractor(quantised(exported, smaller, warm)))
+            found[f"  {half}, ONNX Runtime"] = pushed(at_half.subtractor(load_onnx(exported)))
+            found[f"  {half}, int8"] = pushed(at_half.subtractor(quantised(exported, smaller, at_half)))
         else:
             remarks.append("ONNX Runtime: left out. pip install 'bgsub_lightning[onnx]'")
     return {name: Way(apply, warm.footage, warm.begin, count) for name, apply in found.items()}, remarks

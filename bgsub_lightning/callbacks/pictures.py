@@ -10,6 +10,7 @@ import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
 from numpy.typing import NDArray
+import torch
 from torch import Tensor
 
 from bgsub_lightning.callbacks.processes import gathered
@@ -22,8 +23,8 @@ from bgsub_lightning.results import comparison_panel, confusion_image
 
 
 def as_image(pixels: Tensor) -> NDArray[np.uint8]:
-    """Make a picture of ``(3, H, W)`` or ``(H, W)``, range [0, 1]: RGB or grey, uint8."""
-    image = (pixels.float().clamp(0, 1) * 255).round().byte()
+    """Make a picture of ``(3, H, W)`` or ``(H, W)``, range [0, 1] or uint8: RGB or grey, uint8."""
+    image = pixels if pixels.dtype == torch.uint8 else (pixels.float().clamp(0, 1) * 255).round().byte()
     return cast("NDArray[np.uint8]", (image.movedim(0, -1) if image.ndim == 3 else image).cpu().numpy())
 
 

@@ -4,7 +4,7 @@ from bgsub_lightning.data.background import Background, BackgroundSource
 from bgsub_lightning.data.base_image import BaseImage, BaseMask
 from bgsub_lightning.data.crops import Crop
 from bgsub_lightning.data.datamodule import ScenesDataModule
-from bgsub_lightning.data.inputs import Histories, Hop, Image, Input, References, Stream
+from bgsub_lightning.data.inputs import ByteStream, Histories, Hop, Image, Input, References, Stream
 from bgsub_lightning.data.pasting import VocObjects
 from bgsub_lightning.data.sample import EvaluationBatch, TrainingBatch
 from bgsub_lightning.data.stages import Span, Stage, StagePlan
@@ -30,6 +30,7 @@ __all__ = [
     "BaseImage",
     "BaseMask",
     "Blur",
+    "ByteStream",
     "CloudShade",
     "Colours",
     "Crop",

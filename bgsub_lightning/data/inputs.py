@@ -38,7 +38,7 @@ class Input:
         is_mask: Whether it is a mask, whose grey levels stay as they are: shape ``(H, W)``, uint8. It has no colour.
         is_past: Whether it shows the scene before the target frame, as references and backgrounds do: a change of light
             or an object that a transform adds now is not in it.
-        as_bytes: Whether it stays uint8 on the device, range [0, 255]: for many frames of which statistics are taken.
+        as_bytes: Whether it stays uint8 on the device, range [0, 255]: for what works on bytes, as statistics of many frames do.
     """
 
     key: ClassVar[str]
@@ -155,6 +155,13 @@ class Image(Input):
 @dataclass(frozen=True)
 class Stream(Image):
     """The target frame, for systems that carry state: evaluation shows them every frame of a scene, from the first."""
+
+
+@dataclass(frozen=True)
+class ByteStream(Stream):
+    """The same, uint8 in the range [0, 255], for systems that work on bytes."""
+
+    as_bytes = True
 
 
 @dataclass(frozen=True)

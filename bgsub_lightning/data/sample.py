@@ -15,7 +15,8 @@ class TrainingBatch(TypedDict, total=False):
     """Frames of any scenes, all at the input size. Which inputs there are is the module's choice (``inputs``)."""
 
     image: Tensor
-    """Target frames, shape ``(B, 3, H, W)``, float32, range [0, 1], RGB, in memory format channels-last."""
+    """Target frames, shape ``(B, 3, H, W)``, float32, range [0, 1], RGB, in memory format channels-last; uint8,
+    range [0, 255], where the module's input is a :class:`ByteStream`."""
     references: Tensor
     """N frames of each target's unlabelled part, shape ``(B, N, 3, H, W)``, float32, range [0, 1]."""
     hop: Tensor
@@ -23,7 +24,7 @@ class TrainingBatch(TypedDict, total=False):
     flow to each of T earlier frames, from the longest interval to the shortest; 8/255 is a pixel of the frames' own
     size, 0 is no motion, 1 is 32 pixels or more."""
     earlier: Tensor
-    """A frame a little before each target, as ``image``."""
+    """A frame a little before each target, shape ``(B, 3, H, W)``, uint8."""
     samples: Tensor
     """Samples of two banks of a background model, oldest first: ``(B, 2, N, 3, H, W)``, uint8, range [0, 255]."""
     background: Tensor

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bgsub_lightning.data import EvaluationBatch, Stream
+from bgsub_lightning.data import ByteStream, EvaluationBatch
 from bgsub_lightning.modules.untrained import UntrainedModule
 
 
@@ -31,7 +31,7 @@ class StreamingSubtractor(UntrainedModule):
 
     def __init__(self) -> None:
         super().__init__()
-        self.inputs = (Stream(),)
+        self.inputs = (ByteStream(),)
         self._subtractor: Subtractor | None = None
 
     @abstractmethod
@@ -60,7 +60,7 @@ class StreamingSubtractor(UntrainedModule):
 
     def probability(self, batch: EvaluationBatch) -> Tensor:
         """Return 1 where the subtractor says foreground, else 0: shape ``(1, B, H, W)``."""
-        frames = batch["image"].mul(255).round_().byte().movedim(-3, -1).cpu().numpy()
+        frames = batch["image"].movedim(-3, -1).cpu().numpy()
         return torch.from_numpy(self.masks(frames, batch["opens"])).float().to(batch["image"].device)[None]
 
 

@@ -23,12 +23,12 @@ def library() -> None:
 
 
 def video(seed: int = 0) -> torch.Tensor:
-    """A dark square on bright noise, that moves: (B, 3, H, W)."""
+    """A dark square on bright noise, that moves: (B, 3, H, W), uint8."""
     generator = np.random.default_rng(seed)
     frames = 0.7 + generator.normal(0, 0.01, (12, 3, 48, 64))
     for number, frame in enumerate(frames):
         frame[:, 10:30, 4 * number : 4 * number + 12] = 0.2
-    return torch.from_numpy(frames).float().clamp(0, 1)
+    return torch.from_numpy(frames).clamp(0, 1).mul(255).round().byte()
 
 
 def answers(module: BgsLibrarySubtractor, images: torch.Tensor) -> torch.Tensor:

@@ -139,7 +139,7 @@ def test_a_batch_is_learnt_from(pixels: SceneFrames) -> None:
     dataset = TrainingDataset([pixels], module.inputs, None, 1.0)
     batch: Any = ready(dataset[[Draw(0, 40, 1), Draw(0, 70, 2)]], module.inputs, torch.float32)
     assert (batch["samples"].dtype, batch["samples"].shape) == (torch.uint8, (2, 2, 20, 3, 24, 32))
-    assert batch["image"].dtype == torch.float32
+    assert (batch["image"].dtype, batch["earlier"].dtype) == (torch.uint8, torch.uint8)
     blind = loaded(SampleBanks(), pixels, 40, 1)[1]
     np.testing.assert_array_equal(batch["samples"][0, 1].numpy(), blind[:, :, ::-1].transpose(0, 3, 1, 2))
     terms = module.losses(batch)

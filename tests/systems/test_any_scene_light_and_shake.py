@@ -37,7 +37,14 @@ def test_a_shift_is_found(shift: Shift) -> None:
     np.testing.assert_allclose(found, shift, atol=NEAR)
 
 
-@pytest.mark.parametrize("size", [(240, 320), (192, 256), (240, 432), (180, 320)])
+@pytest.mark.parametrize("shift", [(2.0, 0.0), (0.0, -3.0), (-4.0, 5.0), (0.6, 1.4)])
+def test_small_frames_are_compared_at_their_size(shift: Shift) -> None:
+    window = np.s_[:, 60:180, 80:240]
+    found = Alignment().shift(texture(0, *shift)[window], texture(0)[window], 0)
+    np.testing.assert_allclose(found, shift, atol=NEAR / 2)
+
+
+@pytest.mark.parametrize("size", [(240, 320), (120, 160), (192, 256), (240, 432), (180, 320)])
 def test_the_background_stays_as_it_was(size: tuple[int, int]) -> None:
     """The answer of a frame does not depend on those that were looked at before."""
     background, frames = texture(0), [texture(0, 3, 0), texture(0, -2, 5), texture(0), texture(0, 3, 0)]

@@ -10,6 +10,7 @@ from torch import Tensor
 from bgsub_lightning.systems import AnyScene
 from bgsub_lightning.systems.any_scene import AnySceneNetwork
 from bgsub_lightning.systems.any_scene.features import PLANES, comparators, planes
+from bgsub_lightning.systems.any_scene.network import normalised
 
 
 def shown(batch: int, height: int = 32, width: int = 48, seed: int = 0) -> Tensor:
@@ -48,6 +49,16 @@ def test_an_image_is_judged_alike_alone_and_beside_others() -> None:
     together = network(images)
     for i in range(5):
         torch.testing.assert_close(network(images[i : i + 1])[0], together[i], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (17, 23), (240, 320)])
+def test_planes_are_normalised_by_their_kind(size: tuple[int, int]) -> None:
+    given = shown(2, *size)
+    colours, others = given[:, :6].double().numpy(), given[:, 6:].double().numpy()
+    expected = np.concatenate([np.log2(1 + colours / 24) / 1.8 - 1, np.minimum(others, 160) / 60], 1)
+    found = normalised(given)
+    assert (found.dtype, found.is_contiguous(memory_format=torch.channels_last)) == (torch.float32, True)
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
 
 
 def test_all_planes_are_seen_unless_they_are_hidden() -> None:

@@ -222,7 +222,7 @@ def tiny(**settings: Any) -> AnyScene:
 def answers(module: AnyScene, frames: Sequence[Bytes], batch: int, opens: bool = True) -> NDArray[np.float32]:
     found = []
     for start in range(0, len(frames), batch):
-        images = torch.from_numpy(np.stack(frames[start : start + batch])).movedim(-1, -3).float() / 255
+        images = torch.from_numpy(np.stack(frames[start : start + batch])).movedim(-1, -3)
         given: Any = {"image": images, "opens": opens and start == 0}
         found.append(module.probability(given)[0])
     return torch.cat(found).numpy()

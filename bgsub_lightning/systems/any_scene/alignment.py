@@ -14,16 +14,16 @@ Shift = tuple[float, float]
 
 STILL: Shift = (0.0, 0.0)
 
-_SMALLEST, _LARGEST = 0.15, 10.0  # pixels at half the size
+_SMALLEST, _LARGEST = 0.15, 10.0  # pixels at the size that is compared
 _MARGIN = 12
-_LEAST = 90  # pixels at half the size: smaller frames cannot separate a shift from water or leaves
+_LEAST = 90  # smaller frames cannot separate a shift from water or leaves
 _GAIN, _SHARE = 0.025, 0.5
 
 
 class Alignment:
     """Finds by how much a frame is shifted against the background: phase correlation, and a check by blocks.
 
-    Both are taken at half the size, as grey without low frequencies. A shift is believed where it raises the
+    Both are taken at half the size, or at the size of frames that are small already, as grey without low frequencies. A shift is believed where it raises the
     correlation of most blocks that have texture: so it does not follow water, or a large object.
     """
 
@@ -51,7 +51,8 @@ class Alignment:
         (dx, dy), _ = cv2.phaseCorrelate(self._reference.copy(), shown.copy(), self._window)
         if not _SMALLEST <= max(abs(dx), abs(dy)) <= _LARGEST:
             return STILL
-        return (-2 * dx, -2 * dy) if self._helps(shown, (-dx, -dy)) else STILL
+        scale = frame.shape[-1] / shown.shape[-1]
+        return (-scale * dx, -scale * dy) if self._helps(shown, (-dx, -dy)) else STILL
 
     def _helps(self, shown: Floats, shift: Shift) -> bool:
         reference = self._reference
@@ -90,7 +91,9 @@ def covered(size: tuple[int, ...], shift: Shift) -> NDArray[np.bool_]:
 
 def _texture(planes: Bytes) -> Floats:
     grey = cv2.addWeighted(cv2.addWeighted(planes[0], 0.5, planes[2], 0.5, 0), 0.5, planes[1], 0.5, 0)
-    small = cv2.resize(grey, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA).astype(np.float32)
+    if min(grey.shape) >= 2 * _LEAST:
+        grey = cv2.resize(grey, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    small = np.asarray(grey, np.float32)
     return np.asarray(np.clip(small - cv2.GaussianBlur(small, (0, 0), 4), -24, 24), np.float32)
 
 

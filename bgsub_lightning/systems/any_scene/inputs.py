@@ -26,6 +26,7 @@ class EarlierFrame(Input):
     """The frame some frames before the target; the first frame where there are fewer."""
 
     key = "earlier"
+    as_bytes = True
 
     def load(self, pixels: SceneFrames, number: int, seed: int, out: NDArray[np.uint8]) -> None:  # noqa: D102
         interval = EARLIER + int(np.random.default_rng((seed, 5)).integers(-2, 3))  # as at other frame rates

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
+import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 COLOURS = 6
@@ -24,7 +28,7 @@ class AnySceneNetwork(nn.Module):
     full resolution, so that no layer works on all pixels.
 
     Args:
-        planes: Number of input planes, of which the first :data:`COLOURS` are colours.
+        planes: Number of input planes.
         widths: Channels at 1/2, 1/4, 1/8 and 1/16 of the resolution.
     """
 
@@ -48,12 +52,12 @@ class AnySceneNetwork(nn.Module):
         """Find foreground.
 
         Args:
-            planes: Shape ``(B, C, H, W)``, range [0, 255]; height and width are multiples of 16.
+            planes: As :func:`normalised` returns them; height and width are multiples of 16.
 
         Returns:
             Logits, ``(B, H, W)``.
         """
-        found = [self.stem(_normalised(planes))]
+        found = [self.stem(planes)]
         for down in self.down:
             found.append(down(found[-1]))
         merged = found.pop()
@@ -63,7 +67,27 @@ class AnySceneNetwork(nn.Module):
         return F.pixel_shuffle(self.head(merged), 2)[:, 0]
 
 
-def _normalised(planes: Tensor) -> Tensor:
-    """Take logarithms of colours, so that shade is a difference, and bound distances."""
-    colours = torch.log2(1 + planes[:, :COLOURS] / 24) / 1.8 - 1
-    return torch.cat([colours, planes[:, COLOURS:].clamp(max=160) / 60], 1)
+def normalised(planes: Tensor) -> Tensor:
+    """Take logarithms of colours, so that shade is a difference, and bound distances.
+
+    Args:
+        planes: Shape ``(B, C, H, W)``, uint8; the first :data:`COLOURS` are colours.
+
+    Returns:
+        The same shape, float32, in the range [−1, 2⅔], with channels last in memory.
+    """
+    tables = _tables(planes.shape[1])
+    if planes.device.type == "cpu":  # OpenCV looks up in a quarter of the time of the arithmetic
+        found = np.stack([cv2.LUT(cv2.merge([*image]), tables) for image in planes.numpy()])
+        return torch.from_numpy(found).movedim(-1, 1)
+    places = torch.arange(planes.shape[1], device=planes.device)[:, None, None]
+    found_there = torch.from_numpy(tables[0]).to(planes.device)[planes.long(), places]
+    return found_there.contiguous(memory_format=torch.channels_last)
+
+
+@cache
+def _tables(count: int) -> NDArray[np.float32]:
+    """Return what each value of each plane becomes, ``(1, 256, C)``."""
+    values = torch.arange(256.0)
+    colour, other = torch.log2(1 + values / 24) / 1.8 - 1, values.clamp(max=160) / 60
+    return torch.stack([colour] * COLOURS + [other] * (count - COLOURS), 1)[None].numpy()

@@ -16,7 +16,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bgsub_lightning.data import EvaluationBatch, ScenesDataModule, Stream, TrainingBatch
+from bgsub_lightning.data import ByteStream, EvaluationBatch, ScenesDataModule, TrainingBatch
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.losses import batch_dice, image_dice, masked_binary_cross_entropy
 from bgsub_lightning.modules import BgsModule, alone
@@ -27,7 +27,7 @@ from bgsub_lightning.scenes import Rendered
 from bgsub_lightning.scenes.labels import LabelRule
 from bgsub_lightning.systems.any_scene.features import PLANES, planes
 from bgsub_lightning.systems.any_scene.inputs import EarlierFrame, SampleBanks
-from bgsub_lightning.systems.any_scene.network import AnySceneNetwork
+from bgsub_lightning.systems.any_scene.network import AnySceneNetwork, normalised
 from bgsub_lightning.systems.any_scene.stream import Rules, SceneStream, Seen
 from bgsub_lightning.systems.any_scene.weights import shipped as shipped_weights
 
@@ -75,7 +75,7 @@ class AnyScene(BgsModule):
             raise UserError(f"model.init_args.hidden: no such plane; got {unknown[0]!r}. Choose among {PLANES}.")
         self.save_hyperparameters(ignore=["labels", "rules", "weights"])
         self.hparams["hidden"] = list(hidden)
-        self.inputs = (Stream(), EarlierFrame(), SampleBanks())
+        self.inputs = (ByteStream(), EarlierFrame(), SampleBanks())
         self.network: AnySceneNetwork = AnySceneNetwork(len(PLANES), widths).to(  # type: ignore[call-overload]
             memory_format=torch.channels_last
         )
@@ -96,14 +96,14 @@ class AnyScene(BgsModule):
 
     def forward(self, found: Tensor) -> Tensor:
         """Return logits, ``(B, H, W)``, for planes, ``(B, 14, H, W)``, uint8."""
-        shown = (found * cast("Tensor", self._shown)).to(self.dtype).contiguous(memory_format=torch.channels_last)
-        return self.network(shown)  # type: ignore[no-any-return]
+        shown = found * cast("Tensor", self._shown) if self.hparams["hidden"] else found
+        return self.network(normalised(shown).to(self.dtype))  # type: ignore[no-any-return]
 
     def losses(self, batch: TrainingBatch) -> dict[str, Tensor]:
         """Cross-entropy, half of the Dice loss of the batch, and .3 of that of each image."""
-        frame, earlier = (image.float().mul(255).round_().byte() for image in (batch["image"], batch["earlier"]))
         locked, blind = batch["samples"].unbind(1)
-        logits, target = self(planes(frame, earlier, locked, blind)), self.target(batch["mask"])
+        found = planes(batch["image"], batch["earlier"], locked, blind)
+        logits, target = self(found), self.target(batch["mask"])
         return {
             "cross_entropy": masked_binary_cross_entropy(logits, target, "logistic"),
             "batch_dice": 0.5 * batch_dice(logits, target),
@@ -118,7 +118,7 @@ class AnyScene(BgsModule):
         """
         if batch["opens"]:
             self.stream = SceneStream(self.rules)
-        frames = batch["image"].float().mul(255).round_().byte().movedim(-3, -1).cpu().numpy()
+        frames = batch["image"].movedim(-3, -1).cpu().numpy()
         found: list[NDArray[np.float32]] = []
         waiting: list[Seen] = []
         for frame in frames:
