@@ -38,7 +38,8 @@ class Input:
         is_mask: Whether it is a mask, whose grey levels stay as they are: shape ``(H, W)``, uint8. It has no colour.
         is_past: Whether it shows the scene before the target frame, as references and backgrounds do: a change of light
             or an object that a transform adds now is not in it.
-        as_bytes: Whether it stays uint8 on the device, range [0, 255]: for what works on bytes, as statistics of many frames do.
+        as_bytes: Whether it stays uint8 on the device, range [0, 255], for what works on bytes, as statistics of many
+            frames do.
     """
 
     key: ClassVar[str]

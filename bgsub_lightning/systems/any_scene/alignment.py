@@ -23,8 +23,9 @@ _GAIN, _SHARE = 0.025, 0.5
 class Alignment:
     """Finds by how much a frame is shifted against the background: phase correlation, and a check by blocks.
 
-    Both are taken at half the size, or at the size of frames that are small already, as grey without low frequencies. A shift is believed where it raises the
-    correlation of most blocks that have texture: so it does not follow water, or a large object.
+    Both are taken at half the size, or at the size of frames that are small already, as grey without low frequencies.
+    A shift is believed where it raises the correlation of most blocks that have texture: so it does not follow water,
+    or a large object.
     """
 
     def __init__(self) -> None:
