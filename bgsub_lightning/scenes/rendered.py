@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +17,9 @@ from bgsub_lightning.scenes import synthetic
 from bgsub_lightning.scenes.cdnet2014 import CDnet2014
 from bgsub_lightning.scenes.origin import mark, origin_of
 from bgsub_lightning.scenes.scene import Scene, select
+
+_RENDERING = "_BGSUB_LIGHTNING_RENDERING"
+"""The environment variable by which processes that render know the folder that their parent waits for."""
 
 _FRAME_BYTES = 0.5  # for each pixel: a JPEG file and a mask, over all categories
 
@@ -88,6 +92,11 @@ class Rendered(CDnet2014):
         return super().scenes(root, chosen)
 
     def _render(self, root: Path, chosen: set[str]) -> None:
+        if multiprocessing.parent_process() and os.environ.get(_RENDERING) == str(root):  # it would wait for ever
+            raise UserError(
+                f"{root}: its renderer starts the program again, to work on the same videos. Put what the program does "
+                f"under `if __name__ == '__main__':`, or set data.init_args.reader.init_args.workers to 1."
+            )
         try:
             root.mkdir(parents=True, exist_ok=True)
             with folder_lock(root, wait=True):  # other processes wait, and find what this one has rendered
@@ -114,7 +123,11 @@ class Rendered(CDnet2014):
         )
         workers = min(self.workers or os.cpu_count() or 1, len(missing))
         before = self.frames // 2
-        with progress_bar() as progress:
-            task = progress.add_task("Rendering", total=len(missing))
-            for folder in synthetic.render_all(root, missing, self.size, before, self.frames - before, workers):
-                progress.update(task, advance=1, description=str(folder.relative_to(root)))
+        os.environ[_RENDERING] = str(root)
+        try:
+            with progress_bar() as progress:
+                task = progress.add_task("Rendering", total=len(missing))
+                for folder in synthetic.render_all(root, missing, self.size, before, self.frames - before, workers):
+                    progress.update(task, advance=1, description=str(folder.relative_to(root)))
+        finally:
+            del os.environ[_RENDERING]

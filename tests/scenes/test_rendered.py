@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -123,3 +125,16 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=rf"{tmp_path / 'file'}.*data\.init_args\.root"):
         scenes_of(tmp_path / "file")
+
+
+def test_a_program_without_a_main_guard_ends(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "from pathlib import Path\n"
+        "from bgsub_lightning.scenes import Rendered\n"
+        "reader = Rendered({1: 2}, ['baseline'], frames=4, size=(64, 48), workers=2)\n"
+        f"reader.scenes(reader.locate(Path({str(tmp_path)!r})))\n"
+    )
+    ended = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, timeout=120)
+    assert ended.returncode
+    assert "`if __name__ == '__main__':`" in ended.stderr
