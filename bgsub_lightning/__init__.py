@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bgsub_lightning.live import Subtractor
 
 __version__ = "0.1.0"
 
 
-def load(source: str = "AnyScene", **options: Any) -> Subtractor:
+def load(source: str = "AnyScene", *, modules: Sequence[str] = (), **options: Any) -> Subtractor:
     """Load a background subtractor that takes frames one by one, as OpenCV's do.
 
     On a CPU :func:`bgsub_lightning.memory.keep_freed_memory`, called before, makes some systems faster; it concerns the
@@ -19,6 +21,8 @@ def load(source: str = "AnyScene", **options: Any) -> Subtractor:
     Args:
         source: ``AnyScene``, whose weights ship with the package; the checkpoint of any system; or ``MOG2``, ``KNN`` or
             ``TemporalMedian``, which have no weights.
+        modules: Modules outside of this package whose classes a checkpoint may name: import paths, or files such as
+            ``own_network.py``. They are executed.
         options: Those of :class:`bgsub_lightning.live.Subtractor`: ``device`` (``"cuda:1"``), ``pool`` (clean frames,
             RGB), ``refresh`` and ``every`` (in frames), ``batch_size``, ``threshold``, ``precision`` and others.
 
@@ -27,4 +31,4 @@ def load(source: str = "AnyScene", **options: Any) -> Subtractor:
     """
     from bgsub_lightning.live import Subtractor, load_system  # here, so that the command line's help is instant
 
-    return Subtractor(load_system(source), **options)
+    return Subtractor(load_system(source, modules), **options)

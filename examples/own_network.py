@@ -1,11 +1,15 @@
-"""A sixth system: a small network that compares a frame with the median of its scene's references.
+r"""A sixth system: a small network that compares a frame with the median of its scene's references.
 
 Start in this folder, so that the class can be imported by its path:
 
     cd examples
     python -m bgsub_lightning fit --config own_network.yaml --data.init_args.root=FOLDER
-    python -m bgsub_lightning export --checkpoint runs/own_network/checkpoints/last.ckpt --out own.onnx
-    python -m bgsub_lightning segment --checkpoint runs/own_network/checkpoints/last.ckpt --source VIDEO --out masks
+    python -m bgsub_lightning export --modules own_network --out own.onnx \
+        --checkpoint runs/own_network/checkpoints/last.ckpt
+    python -m bgsub_lightning segment --checkpoint own.onnx --modules own_network --source VIDEO --out masks
+
+A checkpoint may name classes of this package alone, and of modules that you allow: from any other folder
+``--modules examples/own_network.py``.
 """
 
 from collections.abc import Callable

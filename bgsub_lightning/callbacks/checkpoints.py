@@ -30,10 +30,19 @@ LAST, PREVIOUS, WEIGHTS = "last.ckpt", "previous.ckpt", "weights.ckpt"
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint beside and renames it, so that no kill leaves half of one.
+    """Writes a checkpoint beside and renames it, so that no kill leaves half of one; loads tensors and plain values.
 
     Lightning's own writes to the system's temporary folder, and moving from there is a copy where that is another disk.
+    It also restores any Python object where ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD`` is set.
     """
+
+    def load_checkpoint(self, path: str | Path, *_: Any, **__: Any) -> dict[str, Any]:
+        """Read it onto the CPU.
+
+        Raises:
+            UserError: As :func:`bgsub_lightning.networks.weights.read_checkpoint` does.
+        """
+        return read_checkpoint(Path(path))
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Write it.

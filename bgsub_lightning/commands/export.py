@@ -13,11 +13,11 @@ from rich.table import Table
 
 from bgsub_lightning.console import console
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.live import Subtractor, System, load_system, open_source
+from bgsub_lightning.live import Subtractor, System, load_system, named_modules, open_source
 from bgsub_lightning.live.onnx import Written, export_system, largest_difference, load_onnx
 
 
-def export(checkpoint: str, out: Path, source: str | None = None, frames: int = 50) -> None:
+def export(checkpoint: str, out: Path, source: str | None = None, frames: int = 50, modules: str = "") -> None:
     """Write the networks of a checkpoint as ONNX, and check them against PyTorch.
 
     Args:
@@ -25,6 +25,7 @@ def export(checkpoint: str, out: Path, source: str | None = None, frames: int = 
         out: The file, .onnx; a system of several networks has further ones beside it. `segment --checkpoint` takes it.
         source: A video or images on which both are compared and timed as well, as `segment --source`.
         frames: Number of its frames.
+        modules: As in `segment --modules`.
 
     Raises:
         UserError: If the checkpoint cannot be used, or a network cannot be written.
@@ -35,14 +36,14 @@ def export(checkpoint: str, out: Path, source: str | None = None, frames: int = 
         raise UserError(f"--checkpoint: {checkpoint}: is ONNX already.")
     if frames < 1:
         raise UserError(f"--frames: must be positive, got {frames}.")
-    system = load_system(checkpoint)
+    system = load_system(checkpoint, named_modules(modules))
     opened = None if source is None else open_source(source)
     images = [] if opened is None else [frame.image for frame in itertools.islice(opened, frames)]
     if opened is not None and not images:
         raise UserError(f"--source: {opened.name}: has no frame that can be decoded.")
     console.print(_table(system, export_system(system, out)))
     if images:
-        _compare(system, load_onnx(out), images)
+        _compare(system, load_onnx(out, system.modules), images)
     console.print(
         f"To use it: python -m bgsub_lightning segment --checkpoint {out} --source VIDEO --out FOLDER",
         soft_wrap=True,

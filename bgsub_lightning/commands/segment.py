@@ -24,6 +24,7 @@ from bgsub_lightning.live import (
     Subtractor,
     System,
     load_system,
+    named_modules,
     open_outputs,
     open_source,
     segment_frames,
@@ -40,6 +41,7 @@ def segment(
     source: str,
     out: Path,
     checkpoint: str = SHIPPED,
+    modules: str = "",
     write: str = "mask_video,overlay",
     background: Literal["auto", "first", "spread", "stream"] | Path = "auto",
     pool: int = POOL,
@@ -66,6 +68,8 @@ def segment(
         out: Folder for what is written.
         checkpoint: AnyScene, whose weights ship with the package; a checkpoint of any system; or MOG2, KNN or
             TemporalMedian, which have no weights.
+        modules: Modules outside of this package whose classes the checkpoint may name, such as own_network, or
+            own_network.py from any folder; commas between several. They are executed.
         write: What is written, such as overlay,masks: mask_video, masks (a PNG for each frame), overlay (foreground
             tinted), side_by_side, boxes_csv, boxes_jsonl.
         background: What references and backgrounds are made of. first: the first frames of the source; spread: frames
@@ -105,7 +109,7 @@ def segment(
     if compile and (checkpoint in BASELINES or checkpoint.endswith(".onnx")):
         raise UserError(f"--compile: {checkpoint} has no networks of PyTorch. Leave the option out.")
     keep_freed_memory()
-    system = load_system(checkpoint)
+    system = load_system(checkpoint, named_modules(modules))
     opened = open_source(source, rate, reconnect, parsed_range(range))
     if not system.needs_pool:
         _require_no_background(system, background, refresh)

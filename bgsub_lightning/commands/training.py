@@ -25,6 +25,7 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+from lightning.pytorch.plugins.io import CheckpointIO
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_only
@@ -354,9 +355,14 @@ class TrainingCLI(LightningCLI):
         if self._given.trainer.logger is None:
             kwargs["logger"] = False if self._given.trainer.fast_dev_run else self._loggers()
         self.save_config_kwargs = {**self.save_config_kwargs, "on_start": self._begin}
-        if self._given.trainer.plugins is None:
+        given = self._get(self.config_init, "trainer").plugins
+        plugins = given if isinstance(given, list) else [] if given is None else [given]
+        if not any(isinstance(each, CheckpointIO) for each in plugins):
+            plugins = [*plugins, AtomicCheckpointIO()]
+        if given is None:
             synchronised = [BatchNormSync()] if self._given.trainer.sync_batchnorm else []
-            kwargs["plugins"] = [AtomicCheckpointIO(), *self._environment(), *synchronised]
+            plugins = [*plugins, *self._environment(), *synchronised]
+        kwargs["plugins"] = plugins
         trainer = super().instantiate_trainer(default_root_dir=str(self.run_dir), **kwargs)
         if self.model.plan and self._given.trainer.strategy == "auto" and isinstance(trainer.strategy, DDPStrategy):
             trainer.strategy._ddp_kwargs["find_unused_parameters"] = True  # what `auto` is for a system of stages

@@ -5,6 +5,7 @@ from bgsub_lightning.live.segmenting import Progress, segment_frames
 from bgsub_lightning.live.sources import Frame, Source, open_source
 from bgsub_lightning.live.subtractor import POOL, Precision, Subtractor
 from bgsub_lightning.live.system import BASELINES, SHIPPED, System, load_system
+from bgsub_lightning.live.trust import named_modules
 
 __all__ = [
     "BASELINES",
@@ -21,6 +22,7 @@ __all__ = [
     "System",
     "boxes",
     "load_system",
+    "named_modules",
     "open_outputs",
     "open_source",
     "segment_frames",

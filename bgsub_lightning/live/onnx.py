@@ -90,7 +90,7 @@ def export_system(system: System, path: Path) -> list[Written]:
     for part, file in files.items():
         inputs = _write(system.module, part, first[part], second[part], file, about)
         written.append(Written(part, file, inputs, 0.0))
-    loaded = load_onnx(path)
+    loaded = load_onnx(path, system.modules)
     return [replace(each, difference=_difference(loaded, each.part, second[each.part])) for each in written]
 
 
@@ -101,15 +101,19 @@ class _Call(NamedTuple):
     answer: Any
 
 
-def load_onnx(path: Path) -> System:
+def load_onnx(path: Path, modules: Sequence[str] = ()) -> System:
     """Build a system from its first ONNX file.
+
+    Args:
+        path: The file.
+        modules: As in :func:`bgsub_lightning.live.system.build`.
 
     Raises:
         UserError: If a file is missing or none of ours, or the extra is not installed.
     """
     runtime = _require("onnxruntime")
     about = _read_about(runtime, path)
-    system = build(yaml.safe_load(about["system"]), path)
+    system = build(yaml.safe_load(about["system"]), path, modules)
     for parameter in system.module.parameters():
         parameter.data.fill_(float("nan"))  # none is used; if one was, nobody could miss it
     returned = _parts(system)

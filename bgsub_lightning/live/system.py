@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from jsonargparse import ArgumentParser, Namespace
 from bgsub_lightning.data import References, Stream
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import DisFlow, FlowMethod
+from bgsub_lightning.live.trust import import_modules, require_trusted, trusted
 from bgsub_lightning.modules import BgsModule, ClassicalSubtractor, ThresholdedDifference
 from bgsub_lightning.networks.weights import read_checkpoint
 from bgsub_lightning.provenance import describe_system
@@ -36,6 +38,7 @@ class System:
         size: Width and height of the network's input; ``None``: the frames' own.
         flow: What computes the optical flow that it sees.
         told: How it is built, in YAML; see :func:`bgsub_lightning.provenance.describe_system`. Empty for baselines.
+        modules: Import paths of the modules outside of this package that it may name.
     """
 
     name: str
@@ -43,6 +46,7 @@ class System:
     size: tuple[int, int] | None = None
     flow: FlowMethod = DisFlow()  # noqa: RUF009 (it cannot be changed)
     told: str = ""
+    modules: tuple[str, ...] = ()
 
     @property
     def needs_pool(self) -> bool:
@@ -60,15 +64,18 @@ class System:
         return max((entry.count for entry in self.module.inputs if isinstance(entry, References)), default=0)
 
 
-def load_system(source: str | Path = SHIPPED) -> System:
+def load_system(source: str | Path = SHIPPED, modules: Sequence[str] = ()) -> System:
     """Build a system.
 
     Args:
         source: A checkpoint of ``fit``, an ONNX file of ``export``, :data:`SHIPPED`, or one of :data:`BASELINES`.
+        modules: Modules outside of this package whose classes the file may name: import paths, or files. They are
+            executed.
 
     Raises:
-        UserError: If it is neither, or is damaged.
+        UserError: If it is neither, is damaged, or names a class of another module.
     """
+    modules = import_modules(modules)
     if str(source) in BASELINES:
         return System(str(source), _baseline(str(source)).eval())
     if source == SHIPPED:
@@ -77,14 +84,14 @@ def load_system(source: str | Path = SHIPPED) -> System:
     if path.suffix == ".onnx":
         from bgsub_lightning.live.onnx import load_onnx  # which needs this module, and an extra
 
-        return load_onnx(path)
+        return load_onnx(path, modules)
     if not path.is_file():
         known = ", ".join((SHIPPED, *BASELINES))
         raise UserError(f"{path}: there is no such checkpoint. Name one of `fit`, or one of {known}.")
-    return _of_checkpoint(path)
+    return _of_checkpoint(path, modules)
 
 
-def _of_checkpoint(path: Path) -> System:
+def _of_checkpoint(path: Path, modules: Sequence[str] = ()) -> System:
     checkpoint = read_checkpoint(path)
     told = checkpoint.get("system") or _of_run(path)
     if not told:
@@ -92,34 +99,49 @@ def _of_checkpoint(path: Path) -> System:
             f"{path}: does not tell how its system is built, as an earlier version of bgsub_lightning wrote it, and "
             f"there is no config.yaml beside its folder. Put it back into checkpoints/ of its run directory."
         )
-    system = build(yaml.safe_load(told), path)
+    system = build(yaml.safe_load(told), path, modules)
     system.module.on_load_checkpoint(checkpoint)
     system.module.load_state_dict(checkpoint["state_dict"])
     return system
 
 
-def build(told: dict[str, Any], source: Path) -> System:
+def build(told: dict[str, Any], source: Path, modules: Sequence[str] = ()) -> System:
     """Build a system, untrained, from what :func:`bgsub_lightning.provenance.describe_system` tells.
 
+    Args:
+        told: What it tells.
+        source: The file that holds it.
+        modules: Import paths of the modules outside of this package whose classes it may name.
+
     Raises:
-        UserError: If it cannot be built.
+        UserError: If it cannot be built, or names a class of another module; before that is imported.
     """
+    require_trusted(told, modules, source)
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(BgsModule, "model", fail_untyped=False)
     parser.add_argument("--flow", type=FlowMethod)
     given = {"model": told["model"], "flow": told.get("flow") or {"class_path": "bgsub_lightning.frames.DisFlow"}}
     try:
-        made: Namespace = parser.instantiate(parser.parse_object(given))
+        with trusted(modules):
+            parsed = parser.parse_object(given)
+            require_trusted(parsed.as_dict(), modules, source)  # also what was text, or in a file that it names
+            made: Namespace = parser.instantiate(parsed)
+    except UserError:
+        raise
     except Exception as error:  # whatever a class of the user's raises
         reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
         raise UserError(
-            f"{source}: its system {told['model'].get('class_path')} cannot be built ({reason}). If it is a class of "
-            f"your own, it must be importable: start where its file lies, or install it."
+            f"{source}: its system {told['model'].get('class_path')} cannot be built ({reason})."
         ) from error
     size = told.get("size")
     run = source.resolve().parent.parent.name if source.parent.name == "checkpoints" else ""
     return System(
-        run or source.stem, made.model.eval(), (size[0], size[1]) if size else None, made.flow, yaml.safe_dump(told)
+        run or source.stem,
+        made.model.eval(),
+        (size[0], size[1]) if size else None,
+        made.flow,
+        yaml.safe_dump(told),
+        tuple(modules),
     )
 
 

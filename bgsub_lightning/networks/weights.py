@@ -5,7 +5,6 @@ Files are read without executing what code they may hold.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import pickle
 import re
@@ -138,6 +137,8 @@ def load_state_dict(source: str | Path, sha256: str | None = None) -> dict[str, 
             ``torch.save``, holds Python objects that only code could restore, or holds no tensors by name.
     """
     path = _local(str(source), sha256)
+    if what := _inflated(path):
+        raise UserError(f"{source}: {what}. It was not read. Get it from another place.")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # files that are no whole file of torch.save raise whatever their bytes lead to
@@ -176,26 +177,48 @@ def damage(path: Path) -> str | None:
         with zipfile.ZipFile(path) as archive:
             if not any(name.endswith("data.pkl") for name in archive.namelist()):
                 return "it is none of torch.save"
+            if what := _inflated(path):
+                return what
             if spoilt := archive.testzip():
                 return f"wrong checksum of {spoilt}"
-        with contextlib.suppress(pickle.UnpicklingError):  # of what only an unsafe load could build
-            get_unsafe_globals_in_checkpoint(path)  # torch's own reader opens it, and nothing is built
+        if unsafe := get_unsafe_globals_in_checkpoint(path):  # torch's own reader opens it, and nothing is built
+            return f"it holds {sorted(unsafe)[0]}, a Python object that could run code"
+    except pickle.UnpicklingError:
+        return "it holds Python objects that only code could restore"
     except (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, struct.error) as error:
         return str(error).partition("\n")[0]
     return None
 
 
+def _inflated(path: Path) -> str | None:
+    """Say if an archive declares more bytes than its file has: torch.save compresses nothing."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            declared = sum(entry.file_size for entry in archive.infolist())
+    except zipfile.BadZipFile:
+        return None
+    size = path.stat().st_size
+    return f"it declares {declared:,} bytes in a file of {size:,}" if declared > size else None
+
+
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU; nothing in it is executed.
+    """Read a checkpoint onto the CPU; nothing in it is executed, whatever the environment says.
 
     Raises:
-        UserError: If there is none, or it is damaged.
+        UserError: If there is none, it is damaged, or holds Python objects that could run code.
     """
     if not path.is_file():
         raise UserError(f"{path}: there is no such checkpoint. Name one of `fit`.")
     if what := damage(path):
         raise UserError(f"{path}: is no checkpoint, or one that was cut off ({what}). Name another.")
-    return dict(torch.load(path, map_location="cpu", weights_only=True))
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever the bytes lead to
+        reason = str(error).strip().partition("\n")[0]
+        raise UserError(f"{path}: cannot be read without running code of it ({reason}). Name another.") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: must hold the state of a run; got a {type(content).__name__}. Name one of `fit`.")
+    return content
 
 
 def _keys_of_parameters(weights: Mapping[str, Tensor], source: str | Path, layers: Collection[str]) -> dict[str, str]:

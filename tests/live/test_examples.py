@@ -105,9 +105,10 @@ def test_own_network_and_own_augmentation(cdnet: Path, tmp_path: Path, monkeypat
     video = write_video(tmp_path / "v.mkv", moving_square(5))
     checkpoint = tmp_path / "run/checkpoints/last.ckpt"
     exported = tmp_path / "own.onnx"
-    assert main(["export", f"--checkpoint={checkpoint}", f"--out={exported}"]) == 0
+    own = f"--modules={EXAMPLES / 'own_network.py'}"
+    assert main(["export", f"--checkpoint={checkpoint}", f"--out={exported}", own]) == 0
     for system in (checkpoint, exported):
         out = tmp_path / system.suffix
         given = [f"--source={video}", f"--checkpoint={system}", f"--out={out}", "--write=masks"]
-        assert main(["segment", *given, "--device=cpu"]) == 0
+        assert main(["segment", *given, "--device=cpu", own]) == 0
         assert len(list((out / "masks").iterdir())) == 5
