@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -92,7 +91,7 @@ class Rendered(CDnet2014):
         return super().scenes(root, chosen)
 
     def _render(self, root: Path, chosen: set[str]) -> None:
-        if multiprocessing.parent_process() and os.environ.get(_RENDERING) == str(root):  # it would wait for ever
+        if os.environ.get(_RENDERING) == str(root):  # it would wait for ever
             raise UserError(
                 f"{root}: its renderer starts the program again, to work on the same videos. Put what the program does "
                 f"under `if __name__ == '__main__':`, or set data.init_args.reader.init_args.workers to 1."
