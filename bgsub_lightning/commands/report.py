@@ -7,6 +7,7 @@ from typing import Literal
 
 from bgsub_lightning.console import console
 from bgsub_lightning.errors import UserError
+from bgsub_lightning.metrics.scenes import Averaging
 from bgsub_lightning.results import (
     TestResult,
     at_threshold,
@@ -35,7 +36,7 @@ Compared = Literal["recall", "specificity", "fpr", "fnr", "pwc", "precision", "f
 def report(
     runs: list[Path] | None = None,
     by_video: bool = False,
-    averaging: Literal["video", "pooled"] = "video",
+    averaging: Averaging = "video",
     include_empty: bool = False,
     beside: Beside = "f_measure",
     threshold: float | Literal["best"] | None = None,
@@ -55,8 +56,9 @@ def report(
     Args:
         runs: Run directories with a scores.json, or such files: RUN [RUN ...].
         by_video: Show each video as well.
-        averaging: How a category's figures come about: as the mean over its videos, which is CDnet's way, or from the
-            counts of all its frames together.
+        averaging: How figures come about. video: a category's is the mean over its videos, the overall the mean over
+            the categories, which is CDnet's way; pooled: a category's is of the counts of all its frames together;
+            frames: so is the overall.
         include_empty: Count false alarms on frames without foreground as 0 in Mean Dice, which is over the frames with
             foreground otherwise.
         beside: The figure of the other runs that the table shows.

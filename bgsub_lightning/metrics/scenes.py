@@ -12,8 +12,10 @@ from torchmetrics import Metric
 
 from bgsub_lightning.metrics.functional import COUNTS, DICE_COUNTS, THRESHOLDS, figures, undefined
 
-Averaging = Literal["video", "pooled"]
-"""How a category's figures come about: as the mean over its videos (CDnet), or from all its frames' counts together."""
+Averaging = Literal["video", "pooled", "frames"]
+"""How figures come about. ``video``: a category's is the mean over its videos, the overall the mean over the categories
+(CDnet). ``pooled``: a category's is of its frames' counts together, the overall the mean over the categories.
+``frames``: so is a category's, and the overall is of all frames' counts together, whatever their category."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Scores:
     Attributes:
         videos: ``category/name`` → the figures, by the names of :data:`FIGURES` and :data:`DICE_FIGURES`.
         categories: Category → the figures.
-        overall: The mean over the categories.
+        overall: The mean over the categories; averaged by ``frames``, the same as ``all_frames``.
         all_frames: The figures of all frames together, whatever their category.
         undefined: ``category/name`` → its figures that are 0/0, where there are any.
     """
@@ -44,8 +46,7 @@ def scores(
 
     Args:
         counts: ``category/name`` → TP, FP, FN, TN (what follows is not looked at).
-        averaging: CDnet's: mean over the videos of a category; pooled: the counts of a category's frames together.
-            The overall figures are the mean over the categories in both.
+        averaging: See :data:`Averaging`.
         dice: ``category/name`` → sum of :data:`DICE_COUNTS`; pooled, Mean Dice is over a category's frames together.
             ``None``: no Mean Dice.
 
@@ -65,9 +66,9 @@ def scores(
         members = [key for key in counts if key.split("/")[0] == category]
         categories[category] = _mean([videos[key] for key in members]) if averaging == "video" else together(members)
     blanks = {key: names for key, row in counts.items() if (names := undefined(row, of_frames[key]))}
-    return Scores(
-        videos, categories, _mean(list(categories.values())), together(list(counts)) if counts else {}, blanks
-    )
+    all_frames = together(list(counts)) if counts else {}
+    overall = all_frames if averaging == "frames" else _mean(list(categories.values()))
+    return Scores(videos, categories, overall, all_frames, blanks)
 
 
 def scores_at_thresholds(

@@ -23,7 +23,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _FORMATS = (".png", ".pdf", ".svg")
-_LABEL: dict[Averaging, str] = {"video": "CDnet's averaging", "pooled": "counts pooled by category"}
+_LABEL: dict[Averaging, str] = {
+    "video": "CDnet's averaging",
+    "pooled": "counts pooled by category",
+    "frames": "all frames' counts",
+}
 _DASHES = ("-", "--", "-.", ":")
 _INSIDE = 6  # runs, of which a legend fits inside
 _CHOSEN = "chosen on the test frames: no measure of generalisation"

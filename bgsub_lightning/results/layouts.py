@@ -1,12 +1,13 @@
 """The tables of papers, made of tests: by category or sequence, overall, by video, at thresholds, ablations, speed.
 
-Ours stand beside what papers have published, each row with its protocol, its averaging and what training has seen;
-where that differs from ours, it is marked.
+Ours stand next to what papers have published, each row with its protocol, its averaging and what training has seen;
+where that differs from ours, it is marked. Ours are computed in each averaging that published rows have, so that like
+stands next to like.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from bgsub_lightning.errors import UserError
@@ -15,7 +16,7 @@ from bgsub_lightning.metrics.scenes import Averaging
 from bgsub_lightning.results.collection import Collection, Figure, Series
 from bgsub_lightning.results.datasets import comparable, dataset_remarks, dataset_title, departures
 from bgsub_lightning.results.published import OVERALL, Printed, PublishedRow, PublishedTable, category_codes, published
-from bgsub_lightning.results.resulttable import FIGURE_COLUMNS, SEVEN, Cell, Column, ResultTable, Row
+from bgsub_lightning.results.resulttable import FIGURE_COLUMNS, SEVEN, Cell, Column, Level, ResultTable, Row
 from bgsub_lightning.results.statistics import compare, comparisons_table
 from bgsub_lightning.results.testresult import TestResult
 from bgsub_lightning.sampling import Leakage
@@ -23,7 +24,11 @@ from bgsub_lightning.scenes.cdnet2014 import published_videos
 
 SHOWN_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
-AVERAGING_TEXT: dict[Averaging, str] = {"video": "averaged over videos", "pooled": "counts pooled by category"}
+AVERAGING_TEXT: dict[Averaging, str] = {
+    "video": "averaged over videos",
+    "pooled": "counts pooled by category",
+    "frames": "all frames' counts together",
+}
 
 _ASIDE = (
     Column("source", "source", None, aside=True),
@@ -46,7 +51,7 @@ _NOTES = {
 def by_part(
     series: Sequence[Series],
     figure: str = "f_measure",
-    averaging: Averaging = "video",
+    averagings: Sequence[Averaging] | None = None,
     against: Sequence[PublishedTable] = (),
 ) -> ResultTable:
     """One figure: a row for each system, a column for each category, or for each sequence where there is one category.
@@ -54,51 +59,44 @@ def by_part(
     Args:
         series: Systems on one dataset.
         figure: One of :data:`FIGURE_COLUMNS`, but for the speed.
-        averaging: How a category's figures come about.
-        against: Published tables; the rows that have this figure of this dataset's parts follow.
+        averagings: How figures come about; ``None``: CDnet's way, and that of each published row.
+        against: Published tables; rows that have this figure of this dataset's parts follow ours of the same averaging.
 
     Raises:
         UserError: If the systems are of several datasets.
     """
     dataset, title = series[0].dataset, _title(series)
     notes = _Notes(series)
-    theirs = [table for table in _published(against, series) if any(name == figure for name in table.figures)]
-    theirs = [table for table in theirs if set(table.parts) - {OVERALL}]
-    parts = _parts(series, theirs)
-    rows = []
-    for each in series:
-        for with_training in _variants(each):
-            figures = _by_part(each, averaging, with_training)
-            cells = [
-                _cell(figures[part].get(figure), notes.of_part(each, part, figure)) if part in figures else Cell()
-                for part in parts
-            ]
-            whole = notes.overall(each, averaging, with_training).get(figure, Cell())
-            name = notes.name(each, with_training)
-            context = notes.context(each, averaging, with_training)
-            rows.append(Row((name, *cells, whole, *context), "other", "ours"))
-    for table in theirs:
-        for row in table.rows:
-            cells = [_printed(table, row.numbers.get((part, figure))) for part in (*parts, OVERALL)]
-            if any(cell.value is not None for cell in cells):
-                context = notes.context_of(table, row, [averaging])
-                rows.append(
-                    Row((Cell(text=_method(table, row)), *cells, *context), "other", table.source, published=True)
-                )
+    tables = [table for table in _published(against, series) if any(name == figure for name in table.figures)]
+    tables = [table for table in tables if set(table.parts) - {OVERALL}]
+    parts = _parts(series, tables)
+
+    def ours(each: Series, averaging: Averaging, with_training: bool) -> list[Cell]:
+        found = _by_part(each, averaging, with_training)
+        marks = {part: notes.of_part(each, part, figure) for part in found}
+        cells = [_cell(found[part].get(figure), marks[part]) if part in found else Cell() for part in parts]
+        return [*cells, notes.overall(each, averaging, with_training).get(figure, Cell())]
+
+    theirs = [
+        (table, row, [_printed(table, row.numbers.get((part, figure))) for part in (*parts, OVERALL)])
+        for table in tables
+        for row in table.rows
+    ]
+    theirs = [each for each in theirs if any(cell.value is not None for cell in each[2])]
+    rows = _like_beside_like(series, notes, averagings or _asked(theirs), ours, theirs, "other")
     column = FIGURE_COLUMNS[figure]
     codes = {part: names[0] for part, names in category_codes().items()} if dataset == "CDnet2014" else {}
     columns = [replace(column, key=part, heading=codes.get(part, part)) for part in parts]
     return ResultTable(
-        key=f"by_part_{figure}_{averaging}",
+        key=f"by_part_{figure}",
         title=f"{column.heading} on {title}",
         columns=(_SYSTEM, *columns, replace(column, key=OVERALL, heading="overall"), *_ASIDE),
         rows=tuple(rows),
         notes=notes.texts,
         remarks=(
-            f"Ours: {AVERAGING_TEXT[averaging]}.",
             *([", ".join(f"{codes[part]} {part}" for part in parts if part in codes) + "."] if codes else []),
             *_remarks(series),
-            *(f"{table.source}: {note}" for table in theirs for note in table.notes),
+            *(f"{table.source}: {note}" for table in tables for note in table.notes),
         ),
     )
 
@@ -106,56 +104,44 @@ def by_part(
 def overall(
     series: Sequence[Series],
     figures: Sequence[str] = (*SEVEN, "mean_dice", "frames_per_second"),
-    averagings: Sequence[Averaging] = ("video", "pooled"),
+    averagings: Sequence[Averaging] = ("video", "pooled", "frames"),
     against: Sequence[PublishedTable] = (),
 ) -> ResultTable:
-    """All figures overall: a row for each system and averaging; one where both are the same.
+    """All figures overall: a row for each system and averaging; one where some are the same.
 
     Args:
         series: Systems on one dataset.
         figures: Of :data:`FIGURE_COLUMNS`.
-        averagings: How a category's figures come about.
-        against: Published tables; the rows that have some of these figures overall follow.
+        averagings: How figures come about.
+        against: Published tables; rows that have some of these figures overall follow ours of the same averaging.
 
     Raises:
         UserError: If the systems are of several datasets.
     """
     title = _title(series)
     notes = _Notes(series)
-    rows: list[Row] = []
-    for each in series:
-        for with_training in _variants(each):
-            found = {averaging: notes.overall(each, averaging, with_training) for averaging in averagings}
-            is_one = len({tuple(cell.value for cell in of_one.values()) for of_one in found.values()}) == 1
-            for averaging in averagings[: 1 if is_one else None]:
-                cells = [found[averaging].get(figure, Cell()) for figure in figures]
-                context = notes.context(each, averaging, with_training)
-                if is_one and len(averagings) > 1:
-                    both = " or ".join(AVERAGING_TEXT[name] for name in averagings)
-                    context = tuple(
-                        replace(cell, text=f"{both}, which is the same here") if cell is context[2] else cell
-                        for cell in context
-                    )
-                rows.append(Row((notes.name(each, with_training), *cells, *context), "overall", "ours"))
-    theirs = [table for table in _published(against, series) if not _is_ablation(table)]
-    for table in theirs:
-        for row in table.rows:
-            cells = [_printed(table, row.numbers.get((OVERALL, figure))) for figure in figures]
-            if any((OVERALL, figure) in row.numbers for figure in figures if figure != "frames_per_second"):
-                context = notes.context_of(table, row, averagings)
-                rows.append(
-                    Row((Cell(text=_method(table, row)), *cells, *context), "overall", table.source, published=True)
-                )
-    used = {row.group for row in rows}
+
+    def ours(each: Series, averaging: Averaging, with_training: bool) -> list[Cell]:
+        found = notes.overall(each, averaging, with_training)
+        return [found.get(figure, Cell()) for figure in figures]
+
+    tables = [table for table in _published(against, series) if not _is_ablation(table)]
+    theirs = [
+        (table, row, [_printed(table, row.numbers.get((OVERALL, figure))) for figure in figures])
+        for table in tables
+        for row in table.rows
+        if any((OVERALL, figure) in row.numbers for figure in figures if figure != "frames_per_second")
+    ]
+    used = {table.source for table, _, _ in theirs}
     return ResultTable(
         key="overall",
         title=f"Overall on {title}",
         columns=(_SYSTEM, *(FIGURE_COLUMNS[figure] for figure in figures), *_ASIDE),
-        rows=tuple(rows),
+        rows=tuple(_like_beside_like(series, notes, averagings, ours, theirs, "overall")),
         notes=notes.texts,
         remarks=(
             *_remarks(series),
-            *(f"{table.source}: {note}" for table in theirs if table.source in used for note in table.notes),
+            *(f"{table.source}: {note}" for table in tables if table.source in used for note in table.notes),
         ),
     )
 
@@ -184,15 +170,22 @@ def of_system(
     ]
     rows: list[Row] = []
 
-    def add_published(part: str, group: str) -> None:
+    def add_published(part: str, group: str, alike: Sequence[Averaging]) -> None:
         for table, row in own:
             cells = [_printed(table, row.numbers.get((part, figure))) for figure in figures]
-            if any(cell.value is not None for cell in cells):
+            if row.averaging in (None, *alike) and any(cell.value is not None for cell in cells):
                 name = Cell(text=f"  {table.paper}, as printed")
-                context = notes.context_of(table, row, [averaging])
+                context = notes.context_of(table, row, alike)
                 rows.append(Row((name, Cell(), *cells, *context), "other", group, published=True))
 
-    context = notes.context(series, averaging, with_training=False)
+    def add_whole(name: str, averaging: Averaging) -> None:
+        whole = notes.overall(series, averaging, with_training=False)
+        cells = [whole.get(figure, Cell()) for figure in figures]
+        own_context = notes.context(series, AVERAGING_TEXT[averaging], with_training=False)
+        rows.append(Row((Cell(text=name), Cell(float(len(videos))), *cells, *own_context), "overall", name))
+        add_published(OVERALL, name, [averaging])
+
+    context = notes.context(series, AVERAGING_TEXT[averaging], with_training=False)
     by_category, videos = series.by_category(averaging), series.by_video()
     for category, found in by_category.items():
         keys = [key for key in videos if key.split("/")[0] == category]
@@ -203,11 +196,10 @@ def of_system(
                 cells = [_cell(videos[key].get(figure), notes.of_videos(series, [key], figure)) for figure in figures]
                 name = Cell(text=f"  {key.partition('/')[2]}")
                 rows.append(Row((name, Cell(), *cells, *context), "video", category))
-        add_published(category, category)
-    whole = notes.overall(series, averaging, with_training=False)
-    cells = [whole.get(figure, Cell()) for figure in figures]
-    rows.append(Row((Cell(text=OVERALL), Cell(float(len(videos))), *cells, *context), "overall", OVERALL))
-    add_published(OVERALL, OVERALL)
+        add_published(category, category, ["video"] if averaging == "video" else ["pooled", "frames"])
+    add_whole(OVERALL, averaging)
+    if averaging == "pooled" and len(by_category) > 1:
+        add_whole("all frames", "frames")
     return ResultTable(
         key=f"of_{series.name}_{averaging}",
         title=f"{series.name} ({series.system}) on {_title([series])}, {AVERAGING_TEXT[averaging]}",
@@ -291,7 +283,7 @@ def at_thresholds(
             _cell(Figure.of([curve[i] for curve, i in zip(values, best, strict=True)]), ("best_on_test",)),
             _cell(Figure.of([THRESHOLDS[i] for i in best])),
         )
-        context = notes.context(each, averaging, with_training=False)
+        context = notes.context(each, AVERAGING_TEXT[averaging], with_training=False)
         rows.append(Row((notes.name(each), *cells, own, *chosen, *context), "overall", "ours"))
     return ResultTable(
         key=f"at_thresholds_{averaging}",
@@ -316,7 +308,7 @@ def at_thresholds(
 def ablation(
     series: Sequence[Series],
     figures: Sequence[str] = ("f_measure", "mean_dice"),
-    averaging: Averaging = "video",
+    averagings: Sequence[Averaging] | None = None,
     against: Sequence[PublishedTable] = (),
 ) -> ResultTable:
     """Overall figures: a row for each setting of one system, a column for each key in which these differ.
@@ -324,7 +316,7 @@ def ablation(
     Args:
         series: Settings of one system on one dataset.
         figures: Of :data:`FIGURE_COLUMNS`.
-        averaging: How a category's figures come about.
+        averagings: How figures come about; ``None``: CDnet's way, and that of each published row.
         against: Published tables; the rows of ablations of the same system follow.
 
     Raises:
@@ -334,28 +326,28 @@ def ablation(
     if others := [each.name for each in series if each.system != series[0].system]:
         raise UserError(f"An ablation is of one system, {series[0].system}; {', '.join(others)} are of another.")
     notes = _Notes(series)
-    different = differences(series)
-    keys = list(dict.fromkeys(key for of_one in different for key in of_one))
-    rows = []
-    for each, settings in zip(series, different, strict=True):
-        found = notes.overall(each, averaging, with_training=False)
-        told = [Cell(text=settings.get(key, "")) for key in keys]
-        cells = [found.get(figure, Cell()) for figure in figures]
-        context = notes.context(each, averaging, with_training=False)
-        rows.append(Row((notes.name(each), *told, *cells, *context), "overall", "ours"))
-    theirs = [table for table in _published(against, series) if _is_ablation(table)]
-    theirs = [table for table in theirs if table.rows[0].system == series[0].system]
-    for table in theirs:
-        for row in table.rows:
-            cells = [_printed(table, row.numbers.get((OVERALL, figure))) for figure in figures]
-            context = notes.context_of(table, row, [averaging])
-            blank = [Cell() for _ in keys]
-            rows.append(
-                Row((Cell(text=_method(table, row)), *blank, *cells, *context), "overall", table.source, published=True)
-            )
+    different = dict(zip((each.name for each in series), differences(series), strict=True))
+    keys = list(dict.fromkeys(key for of_one in different.values() for key in of_one))
+
+    def ours(each: Series, averaging: Averaging, with_training: bool) -> list[Cell]:
+        found = notes.overall(each, averaging, with_training)
+        settings = [Cell(text=different[each.name].get(key, "")) for key in keys]
+        return [*settings, *(found.get(figure, Cell()) for figure in figures)]
+
+    theirs = [
+        (
+            table,
+            row,
+            [*(Cell() for _ in keys), *(_printed(table, row.numbers.get((OVERALL, name))) for name in figures)],
+        )
+        for table in _published(against, series)
+        if _is_ablation(table) and table.rows[0].system == series[0].system
+        for row in table.rows
+    ]
+    rows = _like_beside_like(series, notes, averagings or _asked(theirs), ours, theirs, "overall", False)
     return ResultTable(
         key=f"ablation_{series[0].system}",
-        title=f"Settings of {series[0].system} on {title}, {AVERAGING_TEXT[averaging]}",
+        title=f"Settings of {series[0].system} on {title}",
         columns=(
             _SYSTEM,
             *(Column(key, key.rpartition(".")[2], None) for key in keys),
@@ -369,13 +361,15 @@ def ablation(
 
 
 def speed(
-    series: Sequence[Series], averaging: Averaging = "video", against: Sequence[PublishedTable] = ()
+    series: Sequence[Series],
+    averagings: Sequence[Averaging] | None = None,
+    against: Sequence[PublishedTable] = (),
 ) -> ResultTable:
     """Frames per second with the device, beside the overall F-measure: a row for each system.
 
     Args:
         series: Systems on one dataset.
-        averaging: How a category's figures come about.
+        averagings: How the F-measure comes about; ``None``: CDnet's way, and that of each published row.
         against: Published tables; the rows that have a speed follow, with the mean of the F-measures by category that
             the same paper prints.
 
@@ -385,22 +379,19 @@ def speed(
     title = _title(series)
     notes = _Notes(series)
     figures = ("frames_per_second", "f_measure")
-    rows = []
-    for each in series:
-        found = notes.overall(each, averaging, with_training=False)
-        cells = [found.get(figure, Cell()) for figure in figures]
-        context = notes.context(each, averaging, with_training=False)
-        rows.append(Row((notes.name(each), Cell(text=each.device), *cells, *context), "overall", "ours"))
+
+    def ours(each: Series, averaging: Averaging, with_training: bool) -> list[Cell]:
+        found = notes.overall(each, averaging, with_training)
+        return [Cell(text=each.device), *(found.get(figure, Cell()) for figure in figures)]
+
     every = _published(against, series)
+    theirs = []
     for table in every:
+        same_paper = [other for other in every if other.paper == table.paper]
         for row in table.rows:
-            if (OVERALL, figures[0]) not in row.numbers:
-                continue
-            speed_cell = _printed(table, row.numbers[OVERALL, figures[0]])
-            measured = _f_measure_of(row, [other for other in every if other.paper == table.paper])
-            context = notes.context_of(table, row, [averaging])
-            cells = [Cell(text=_method(table, row)), Cell(text=table.setup), speed_cell, measured]
-            rows.append(Row((*cells, *context), "overall", table.source, published=True))
+            if number := row.numbers.get((OVERALL, figures[0])):
+                cells = [Cell(text=table.setup), _printed(table, number), _f_measure_of(row, same_paper)]
+                theirs.append((table, row, cells))
     return ResultTable(
         key="speed",
         title=f"Speed and overall F-measure on {title}",
@@ -410,11 +401,10 @@ def speed(
             *(FIGURE_COLUMNS[figure] for figure in figures),
             *_ASIDE,
         ),
-        rows=tuple(rows),
+        rows=tuple(_like_beside_like(series, notes, averagings or _asked(theirs), ours, theirs, "overall", False)),
         notes=notes.texts,
         remarks=(
             "Ours: frames shown to the system per second, scored or not, loading and counting included.",
-            f"Ours: {AVERAGING_TEXT[averaging]}.",
             *_remarks(series),
         ),
     )
@@ -432,7 +422,7 @@ def of_published(table: PublishedTable) -> ResultTable:
             (Cell(text=part), *(_printed(table, row.numbers.get((part, figure))) for figure in table.figures))
             for part in table.parts
         ]
-        contexts = [_aside(table, row)] * len(rows)
+        contexts = [_aside(row)] * len(rows)
     else:
         first = _SYSTEM
         keys = [(part, table.figures[0]) for part in table.parts] if is_of_parts else []
@@ -446,11 +436,8 @@ def of_published(table: PublishedTable) -> ResultTable:
             (Cell(text=_method(table, row)), *(_printed(table, row.numbers.get(key)) for key in keys))
             for row in table.rows
         ]
-        contexts = [_aside(table, row) for row in table.rows]
+        contexts = [_aside(row) for row in table.rows]
     where = f", {table.setup}" if table.setup else ""
-    averaging = table.averaging_note or (
-        AVERAGING_TEXT[table.averaging] if table.averaging else "averaging is not stated"
-    )
     what = f" of {FIGURE_COLUMNS[table.figures[0]].heading}" if is_of_parts else ""
     return ResultTable(
         key="",
@@ -460,7 +447,7 @@ def of_published(table: PublishedTable) -> ResultTable:
             Row((*cells, *context), "other", "", published=True) for cells, context in zip(rows, contexts, strict=True)
         ),
         notes=notes.texts,
-        remarks=(f"Averaging: {averaging}.", *table.notes) if table.rows else table.notes,
+        remarks=table.notes,
     )
 
 
@@ -475,8 +462,7 @@ def tables_of(collection: Collection, against: Sequence[PublishedTable] | None =
     for dataset, series in collection.datasets.items():
         theirs = [table for table in published() if table.dataset == dataset] if against is None else against
         found = [overall(series, against=theirs)]
-        found += _each_averaging([by_part(series, "f_measure", averaging, theirs) for averaging in ("video", "pooled")])
-        found += [by_part(series, figure, "video", theirs) for figure in ("pwc", "mean_dice")]
+        found += [by_part(series, figure, against=theirs) for figure in ("f_measure", "pwc", "mean_dice")]
         for each in series:
             found += _each_averaging([of_system(each, averaging, False, theirs) for averaging in ("video", "pooled")])
         found += [by_video(series, figure) for figure in ("f_measure", "pwc")]
@@ -507,7 +493,7 @@ def differences(series: Sequence[Series]) -> list[dict[str, str]]:
 
 
 _SYSTEM = Column("system", "system", None)
-_CONTEXT_OF_PUBLISHED = (Column("kind", "kind", None, aside=True), _ASIDE[1], _ASIDE[3])
+_CONTEXT_OF_PUBLISHED = (Column("kind", "kind", None, aside=True), *_ASIDE[1:])
 
 
 class _Notes:
@@ -535,10 +521,10 @@ class _Notes:
             marks.append(self._note(f"partial: {', '.join(names[:3])}{more} could not be scored"))
         return Cell(text=f"{series.name}, with training frames" if with_training else series.name, marks=tuple(marks))
 
-    def context(self, series: Series, averaging: Averaging, with_training: bool) -> tuple[Cell, ...]:
-        """Fill the columns that are aside."""
+    def context(self, series: Series, averaging: str, with_training: bool) -> tuple[Cell, ...]:
+        """Fill the columns that are aside; ``averaging`` in words."""
         leakage: Leakage = "includes training frames" if with_training else series.leakage
-        texts = (f"ours ({series.system})", series.protocol, AVERAGING_TEXT[averaging], _leakage(leakage))
+        texts = (f"ours ({series.system})", series.protocol, averaging, _leakage(leakage))
         return tuple(Cell(text=text) for text in texts)
 
     def context_of(self, table: PublishedTable, row: PublishedRow, averagings: Sequence[Averaging]) -> tuple[Cell, ...]:
@@ -548,11 +534,11 @@ class _Notes:
         if row.leakage is not None and row.leakage not in {each.leakage for each in ours}:
             is_training = row.leakage == "includes training frames"
             leakage = replace(leakage, marks=("with_training_frames" if is_training else "other_leakage",))
-        if table.averaging is None:
-            averaging = Cell(text=table.averaging_note or "not stated", marks=("unknown_averaging",))
+        if row.averaging is None:
+            averaging = Cell(text="not stated", marks=("unknown_averaging",))
         else:
-            marks = () if table.averaging in averagings else ("other_averaging",)
-            averaging = Cell(text=table.averaging_note or AVERAGING_TEXT[table.averaging], marks=marks)
+            marks = () if row.averaging in averagings else ("other_averaging",)
+            averaging = Cell(text=AVERAGING_TEXT[row.averaging], marks=marks)
         return source, protocol, averaging, leakage
 
     def overall(self, series: Series, averaging: Averaging, with_training: bool) -> dict[str, Cell]:
@@ -600,6 +586,71 @@ def _title(series: Sequence[Series]) -> str:
     return dataset_title(_results(series))
 
 
+Ours = Callable[[Series, Averaging, bool], list[Cell]]
+"""Returns the cells of a system after its name, averaged in a way, without or with the frames of the training part."""
+
+Theirs = Sequence[tuple[PublishedTable, PublishedRow, list[Cell]]]
+"""Published rows, and their cells after the method."""
+
+
+def _like_beside_like(
+    series: Sequence[Series],
+    notes: _Notes,
+    averagings: Sequence[Averaging],
+    ours: Ours,
+    theirs: Theirs,
+    level: Level,
+    with_training: bool = True,
+) -> list[Row]:
+    """Set each published row next to ours of the same averaging; those of which it is not known, or is another, last.
+
+    Averagings whose figures of ours are the same are one.
+    """
+    found = {
+        averaging: [
+            (each, training, ours(each, averaging, training))
+            for each in series
+            for training in (_variants(each) if with_training else (False,))
+        ]
+        for averaging in averagings
+    }
+    alike: list[list[Averaging]] = []
+    for averaging in averagings:
+        values = _numbers(found[averaging])
+        group = next((group for group in alike if _numbers(found[group[0]]) == values), None)
+        if group is None:
+            alike.append([averaging])
+        else:
+            group.append(averaging)
+    rows = []
+
+    def add_published(wanted: Callable[[PublishedRow], bool]) -> None:
+        for table, row, cells in theirs:
+            if wanted(row):
+                context = notes.context_of(table, row, averagings)
+                name = Cell(text=_method(table, row))
+                rows.append(Row((name, *cells, *context), level, table.source, published=True))
+
+    for group in alike:
+        text = " or ".join(AVERAGING_TEXT[averaging] for averaging in group)
+        text += ", which is the same here" if len(group) > 1 else ""
+        for each, training, cells in found[group[0]]:
+            rows.append(Row((notes.name(each, training), *cells, *notes.context(each, text, training)), level, "ours"))
+        add_published(lambda row, group=group: row.averaging in group)  # type: ignore[misc]
+    add_published(lambda row: row.averaging not in averagings)
+    return rows
+
+
+def _numbers(found: Iterable[tuple[Series, bool, list[Cell]]]) -> list[float | None]:
+    return [None if cell.value is None else round(cell.value, 12) for _, _, cells in found for cell in cells]
+
+
+def _asked(theirs: Theirs) -> list[Averaging]:
+    """CDnet's averaging, and those of published rows."""
+    there = {row.averaging for _, row, _ in theirs}
+    return [averaging for averaging in AVERAGING_TEXT if averaging == "video" or averaging in there]
+
+
 def _results(series: Iterable[Series]) -> list[TestResult]:
     return [whole for each in series for whole in each.wholes]
 
@@ -642,8 +693,10 @@ def _method(table: PublishedTable, row: PublishedRow) -> str:
     return f"{table.paper} (“ours”)" if row.method == "ours" else row.method
 
 
-def _aside(table: PublishedTable, row: PublishedRow) -> tuple[Cell, ...]:
-    return Cell(text=row.kind or "not stated"), Cell(text=row.protocol), Cell(text=_leakage(row.leakage))
+def _aside(row: PublishedRow) -> tuple[Cell, ...]:
+    averaging = AVERAGING_TEXT[row.averaging] if row.averaging else "averaging is not stated"
+    texts = (row.kind or "not stated", row.protocol, averaging, _leakage(row.leakage))
+    return tuple(Cell(text=text) for text in texts)
 
 
 def _leakage(leakage: Leakage | None) -> str:
@@ -706,7 +759,9 @@ def _comparisons(series: Sequence[Series]) -> list[ResultTable]:
 def _each_averaging(tables: Sequence[ResultTable]) -> list[ResultTable]:
     """Leave the second averaging out where its numbers are those of the first, and say so."""
     first, second = tables
-    if [_ours(row) for row in first.rows] != [_ours(row) for row in second.rows]:
+    if [_ours(row) for row in first.rows] != [_ours(row) for row in second.rows] or any(
+        row.published for row in second.rows
+    ):
         return [first, second]
     return [replace(first, remarks=(*first.remarks, "Pooled counts give the same figures here."))]
 

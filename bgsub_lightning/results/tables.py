@@ -19,10 +19,12 @@ from bgsub_lightning.results.writers import fitting, grids
 _AVERAGING: dict[Averaging, str] = {
     "video": "Figures by video, averaged by category, then over the categories (CDnet's averaging).",
     "pooled": "Counts of all frames of a category together, then averaged over the categories (pooled).",
+    "frames": "Counts of all frames together, of a category and overall.",
 }
 _DICE: dict[Averaging, str] = {
     "video": "mean over a video's frames with foreground",
     "pooled": "mean over all of a category's frames with foreground",
+    "frames": "mean over all frames with foreground",
 }
 _SHOWN = (("recall", "Recall", 4), ("precision", "Precision", 4), ("f_measure", "F-measure", 4), ("pwc", "PWC", 3))
 Beside = Literal["f_measure", "mean_dice", "recall", "precision", "pwc"]

@@ -134,7 +134,7 @@ def report_page(folder: Path, paths: Sequence[Path]) -> Path:
             keys = {key: short.removeprefix(begin) for key, short in keys.items()}
         return [table for table in tables if keys[table.key].startswith(begins)]
 
-    main = ("by_part_f_measure_video",)
+    main = ("by_part_f_measure",)
     parts = [
         Part("overall", "Overall", of("overall")),
         Part("categories", "Categories", of(*main), [each for each in of("by_part", "of_") if each not in of(*main)]),

@@ -66,6 +66,7 @@ class PublishedRow:
         system: The class of our module that follows it; empty if there is none.
         leakage: What its training has seen of the tested scenes; ``None`` if that is not known.
         protocol: Which frames train and test, in a few words; empty if that is not known.
+        averaging: How its figures come about; ``None`` if that is not known.
         numbers: (part, figure) → number. A part is a category of CDnet2014 (its folder's name), a sequence of another
             dataset, or :data:`OVERALL`; a figure is one of :data:`bgsub_lightning.metrics.FIGURES` and
             :data:`bgsub_lightning.metrics.DICE_FIGURES`, or ``frames_per_second``.
@@ -76,6 +77,7 @@ class PublishedRow:
     system: str
     leakage: Leakage | None
     protocol: str
+    averaging: Averaging | None
     numbers: Mapping[tuple[str, str], Printed]
 
 
@@ -90,8 +92,6 @@ class PublishedTable:
         setup: Image size and device, of a table of speeds; empty otherwise.
         citation: Authors, title, where it appeared.
         dataset: Name of the dataset's reader.
-        averaging: How a category's figures come about; ``None`` if that is not known.
-        averaging_note: What the paper says about it.
         percent: Whether ratios are printed in percent.
         notes: Known errors, omissions and inconsistencies.
         rows: Its methods; empty where the text of the paper has lost them.
@@ -106,8 +106,6 @@ class PublishedTable:
     setup: str
     citation: str
     dataset: str
-    averaging: Averaging | None
-    averaging_note: str
     percent: bool
     notes: tuple[str, ...]
     rows: tuple[PublishedRow, ...]
@@ -230,8 +228,6 @@ def _table(content: Mapping[str, Any]) -> PublishedTable:
         setup=content.get("setup", ""),
         citation=content["citation"],
         dataset=content["dataset"],
-        averaging=content.get("averaging"),
-        averaging_note=content.get("averaging_note", ""),
         percent=percent,
         notes=tuple(content.get("notes", ())),
         rows=tuple(_row(method, of_method, content) for method, of_method in numbers.items()),
@@ -247,6 +243,8 @@ def _row(method: str, numbers: dict[tuple[str, str], Printed], content: Mapping[
     kind = known["kind"]
     untrained = kind == "unsupervised"
     leakages, protocols = content.get("leakage", {}), content.get("protocols", {})
+    averagings = content.get("averagings", {})
+    averaging = averagings.get(method, averagings.get(_EVERY, _UNKNOWN))
     leakage = leakages.get(method) or (
         "unseen scenes" if untrained else leakages.get(_EVERY) or known.get("leakage", _UNKNOWN)
     )
@@ -259,6 +257,7 @@ def _row(method: str, numbers: dict[tuple[str, str], Printed], content: Mapping[
         system=known.get("system", ""),
         leakage=None if leakage == _UNKNOWN else cast(Leakage, leakage),
         protocol="" if protocol == _UNKNOWN else protocol,
+        averaging=None if averaging == _UNKNOWN else cast(Averaging, averaging),
         numbers=numbers,
     )
 
