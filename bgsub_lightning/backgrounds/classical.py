@@ -12,6 +12,7 @@ from torch import Tensor
 
 from bgsub_lightning.data.background import BackgroundSource
 from bgsub_lightning.errors import UserError
+from bgsub_lightning.ranges import check_range
 
 
 class PreviousFrame(BackgroundSource):
@@ -23,8 +24,7 @@ class PreviousFrame(BackgroundSource):
 
     def __init__(self, interval: int = 1) -> None:
         super().__init__()
-        if interval < 1:
-            raise UserError(f"PreviousFrame: interval must be 1 or more, got {interval}.")
+        check_range("PreviousFrame.", least=1, most=10_000, interval=interval)
         self.interval = interval
         self.reset()
 
@@ -55,6 +55,7 @@ class TemporalMedian(BackgroundSource):
 
     def __init__(self, history: int = 245, every: int = 7) -> None:
         super().__init__()
+        check_range("TemporalMedian.", least=1, most=10_000, history=history)
         if not 1 <= every <= history:
             raise UserError(f"TemporalMedian: every must lie between 1 and history, got {every} and {history}.")
         self.history = history

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from bgsub_lightning.data.background import BackgroundSource
 from bgsub_lightning.networks.cdn_gm import BLOCK, GROUPS, CdnGm, Mixture, Spread
+from bgsub_lightning.ranges import check_range
 
 _PIXELS = 8192  # computed at once: their histories as floats are 24 MB
 
@@ -35,6 +36,7 @@ class DensityBackground(BackgroundSource):
 
     def __init__(self, components: int = 3, history: Literal[245, 240] = 245, spread: Spread = "deviation") -> None:
         super().__init__()
+        check_range("DensityBackground.", least=1, most=1000, components=components)
         self.network = CdnGm(components, history, spread)
         self.reset()
 

@@ -8,6 +8,8 @@ from torch import Tensor
 
 from bgsub_lightning.data.background import BackgroundSource
 from bgsub_lightning.networks import BackgroundReconstruction, resize
+from bgsub_lightning.networks.sizes import sized
+from bgsub_lightning.ranges import check_range
 
 
 class ReconstructedBackground(BackgroundSource):
@@ -20,7 +22,8 @@ class ReconstructedBackground(BackgroundSource):
 
     def __init__(self, bottleneck: int = 512, width: int = 64) -> None:
         super().__init__()
-        self.network = BackgroundReconstruction(bottleneck, width)
+        check_range("ReconstructedBackground.", least=1, bottleneck=bottleneck, width=width)
+        self.network = sized(BackgroundReconstruction, bottleneck, width)
         self.reset()
 
     def reset(self) -> None:  # noqa: D102

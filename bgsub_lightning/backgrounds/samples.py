@@ -17,6 +17,7 @@ from torch import Tensor
 
 from bgsub_lightning.data.background import BackgroundSource
 from bgsub_lightning.errors import UserError
+from bgsub_lightning.ranges import check_range
 
 Bytes = NDArray[np.uint8]
 
@@ -44,8 +45,9 @@ class Schedule:
     """
 
     def __init__(self, count: int = 20, stride: int = 16) -> None:
-        if count < 2 or stride < 1 or stride & (stride - 1):
-            raise UserError(f"count and stride: must be 2 samples or more, and a power of 2; got {count} and {stride}.")
+        check_range("", least=2, most=1000, count=count)
+        if stride < 1 or stride & (stride - 1):
+            raise UserError(f"stride: must be a power of 2; got {stride}.")
         self.longest = stride
         self.stride = 1
         self.times = [-1] * count

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from bgsub_lightning.data.background import BackgroundSource
 from bgsub_lightning.errors import UserError
+from bgsub_lightning.ranges import check_range
 
 _VALUES = 2**15  # of a frame, at once: 200 frames' are 26 MB as floats
 _NOISE = 1e-6  # what single precision leaves of nothing, relative to what it was left of
@@ -37,11 +38,8 @@ class Eigenbackground(BackgroundSource):
 
     def __init__(self, frames: int = 200, every: int = 1, components: int = 10) -> None:
         super().__init__()
-        if min(frames, every, components) < 1:
-            raise UserError(
-                f"Eigenbackground: frames, every and components must be at least 1, got {frames}, {every} and "
-                f"{components}."
-            )
+        check_range("Eigenbackground.", least=1, most=10_000, frames=frames, components=components)
+        check_range("Eigenbackground.", least=1, every=every)
         self.frames = frames
         self.every = every
         self.components = components
@@ -136,12 +134,10 @@ class IncrementalPcp(BackgroundSource):
 
     def __init__(self, rank: int = 1, shrinkage: float = 0.0375, window: int = 50, iterations: int = 3) -> None:
         super().__init__()
-        if min(rank, iterations) < 1:
-            raise UserError(f"IncrementalPcp: rank and iterations must be at least 1, got {rank} and {iterations}.")
+        check_range("IncrementalPcp.", least=1, most=10_000, rank=rank, window=window, iterations=iterations)
+        check_range("IncrementalPcp.", least=0, shrinkage=shrinkage)
         if window < rank:
             raise UserError(f"IncrementalPcp: window must be at least the rank, got {window} and {rank}.")
-        if shrinkage < 0:
-            raise UserError(f"IncrementalPcp: shrinkage cannot be negative, got {shrinkage}.")
         self.rank = rank
         self.shrinkage = shrinkage
         self.window = window

@@ -24,6 +24,7 @@ from bgsub_lightning.files import atomic_write, second_name
 from bgsub_lightning.modules import BgsModule
 from bgsub_lightning.networks import damage
 from bgsub_lightning.networks.weights import read_checkpoint
+from bgsub_lightning.ranges import check_range
 from bgsub_lightning.records import read_json
 
 LAST, PREVIOUS, WEIGHTS = "last.ckpt", "previous.ckpt", "weights.ckpt"
@@ -88,6 +89,7 @@ class LastCheckpoint(_RunCheckpoint):
     """
 
     def __init__(self, every_n_train_steps: int = 500) -> None:
+        check_range("last.", least=1, every_n_train_steps=every_n_train_steps)
         super().__init__(
             filename=LAST.removesuffix(".ckpt"),
             every_n_train_steps=every_n_train_steps,
@@ -290,8 +292,8 @@ class EarlyStopping(callbacks.EarlyStopping):
         monitor: str = "val/f_measure",
         mode: str = "max",
     ) -> None:
-        if patience is not None and patience < 1:
-            raise UserError(f"early_stopping.patience: at least one validation is needed, got {patience}.")
+        check_range("early_stopping.", least=1, patience=patience)
+        check_range("early_stopping.", least=0, min_delta=min_delta)
         super().__init__(
             monitor,
             min_delta,

@@ -19,6 +19,7 @@ from bgsub_lightning.data import EvaluationBatch
 from bgsub_lightning.frames import write_png
 from bgsub_lightning.metrics import figures
 from bgsub_lightning.modules import BgsModule
+from bgsub_lightning.ranges import check_range
 from bgsub_lightning.results import comparison_panel, confusion_image
 
 
@@ -52,6 +53,7 @@ class Pictures(Callback):
     """
 
     def __init__(self, scenes: int = 4) -> None:
+        check_range("pictures.", least=0, scenes=scenes)
         self.scenes = scenes
         self.shown: dict[str, _Shown] = {}
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import SceneFrames
 from bgsub_lightning.frames.images import resized
+from bgsub_lightning.ranges import check_range
 from bgsub_lightning.scenes.labels import MOVING
 
 
@@ -35,11 +36,12 @@ class Crop:
     anywhere: float = 0.35
 
     def __post_init__(self) -> None:
-        if self.size < 16 or not 0 < self.scale[0] <= self.scale[1] or self.tries < 1 or not 0 <= self.anywhere <= 1:
-            raise UserError(
-                f"data.init_args.crop: needs size >= 16, 0 < scale[0] <= scale[1], tries >= 1 and anywhere in [0, 1]; "
-                f"got {self}."
-            )
+        check_range("data.init_args.crop.", least=16, most=8192, size=self.size)
+        check_range("data.init_args.crop.", above=0, most=16, scale=self.scale)
+        check_range("data.init_args.crop.", least=1, most=1000, tries=self.tries)
+        check_range("data.init_args.crop.", least=0, most=1, anywhere=self.anywhere)
+        if self.scale[0] > self.scale[1]:
+            raise UserError(f"data.init_args.crop.scale: must ascend; got {list(self.scale)}.")
 
     def of(self, frames: SceneFrames, number: int, seed: int) -> SceneFrames:
         """Return a window of a scene's frames.

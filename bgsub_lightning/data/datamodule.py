@@ -26,6 +26,7 @@ from bgsub_lightning.data.transforms import SampleTransform
 from bgsub_lightning.data.workers import begin_worker
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import DisFlow, FlowMethod, FrameStore, SceneFrames, fill, fill_flow
+from bgsub_lightning.ranges import check_range
 from bgsub_lightning.sampling import EvaluationBatches, FrameSet, Protocol, Split, TrainingBatches
 from bgsub_lightning.scenes import CDnet2014, Reader
 from bgsub_lightning.scenes.depth import checked_range, with_range
@@ -92,13 +93,11 @@ class ScenesDataModule(LightningDataModule):
         range: tuple[float, float] | None = None,
     ) -> None:
         super().__init__()
-        for name, value, low in (("batch_size", batch_size, 1), ("eval_batch_size", eval_batch_size, 1)):
-            if value < low:
-                raise UserError(f"data.init_args.{name}: must be at least {low}, got {value}.")
-        if not 0 <= flip <= 1:
-            raise UserError(f"data.init_args.flip: a probability lies in [0, 1], got {flip}.")
-        if size is not None and min(size) < 16:
-            raise UserError(f"data.init_args.size: width and height must be at least 16 pixels, got {list(size)}.")
+        check_range("data.init_args.", least=1, most=65_536, batch_size=batch_size, eval_batch_size=eval_batch_size)
+        check_range("data.init_args.", least=0, most=1, flip=flip)
+        check_range("data.init_args.", least=16, most=8192, size=size)
+        check_range("data.init_args.", least=0, most=256, num_workers=num_workers)
+        check_range("data.init_args.", least=0, below=2**32, seed=seed)
         if paste is not None and not protocol.pastes_objects:
             raise UserError(
                 f"data.init_args.paste: {type(protocol).__name__} pastes no objects into training frames, as "

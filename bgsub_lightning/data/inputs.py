@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import FrameStore, SceneFrames
 from bgsub_lightning.frames.flow import require_motion
+from bgsub_lightning.ranges import check_range
 from bgsub_lightning.sampling import FrameSet, Split
 from bgsub_lightning.scenes.scene import Scene
 
@@ -185,6 +186,7 @@ class Hop(Input):
     taus: tuple[int, ...] = (1, 5, 10)
 
     def __post_init__(self) -> None:
+        check_range("model.init_args.", least=1, taus=self.taus)
         object.__setattr__(self, "taus", tuple(sorted(self.taus)))
         if not self.taus or self.taus[0] < 1 or len(set(self.taus)) < len(self.taus):
             raise UserError(

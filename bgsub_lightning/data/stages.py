@@ -13,7 +13,7 @@ from itertools import chain
 from typing import Any, Literal
 
 from bgsub_lightning.data.inputs import Input
-from bgsub_lightning.errors import UserError
+from bgsub_lightning.ranges import check_range
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,9 @@ class Stage:
     decay: Literal["constant", "cosine"] = "constant"
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.batch_size < 1 or self.lr <= 0:
-            raise UserError(
-                f"model.init_args: a stage needs a step, a sample and a positive rate at least, got {self}."
-            )
+        check_range("model.init_args: stage.", least=1, steps=self.steps)
+        check_range("model.init_args: stage.", least=1, most=65_536, batch_size=self.batch_size)
+        check_range("model.init_args: stage.", above=0, lr=self.lr)
 
     def rate(self, step: int) -> float:
         """Return the learning rate after that many steps of the stage."""

@@ -132,6 +132,11 @@ class Sway(SampleTransform):
     wave: tuple[float, float] = (1.0, 9.0)
     waving: float = 0.6
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check("waving", most=1)
+        self._check("jitter", "wave")
+
     def apply(self, sample: Sample, rng: np.random.Generator) -> None:  # noqa: D102
         height, width = sample.mask.shape
         waves = rng.random() < self.waving
@@ -197,6 +202,12 @@ class PastedObjects(SampleTransform):
     least: int = 120
     _cutouts: list[Cutout] = field(default_factory=list, init=False, repr=False)
     _textures: list[Bytes] = field(default_factory=list, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check("ghost", "shadow", "texture", most=1)
+        self._check("per_scene", least=1)
+        check_range("PastedObjects.least", above=0, **{"": self.least})
 
     def prepare(self, scenes: Sequence[SceneFrames], frames: FrameSet, seed: int) -> None:
         """Cut objects out of the training frames, and keep some frames for their texture.
@@ -296,6 +307,11 @@ class IgnoreIndistinct(SampleTransform):
     p: float = 1.0
     near: int = 36
     share: float = 0.7
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check("near")
+        self._check("share", most=1)
 
     def apply(self, sample: Sample, rng: np.random.Generator) -> None:  # noqa: D102
         target = sample.now[0][0]
@@ -482,6 +498,10 @@ class SensorNoise(SampleTransform):
 
     p: float = 0.25
     sigma: tuple[float, float] = (1.5, 12.0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check("sigma", least=1e-6)
 
     def apply(self, sample: Sample, rng: np.random.Generator) -> None:  # noqa: D102
         sigma = np.exp(rng.uniform(*np.log(self.sigma)))

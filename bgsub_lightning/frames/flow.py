@@ -27,6 +27,7 @@ from bgsub_lightning.console import warn
 from bgsub_lightning.decoding import read_pixels
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames.images import read_image
+from bgsub_lightning.ranges import check_range
 from bgsub_lightning.scenes.scene import Range, Scene
 
 VERSION = 2
@@ -168,9 +169,11 @@ class FarnebackFlow(FrameFlow):
     poly_sigma: float = 1.1
 
     def __post_init__(self) -> None:
-        whole = (self.levels, self.winsize, self.iterations, self.poly_n)
-        if not 0 < self.pyr_scale < 1 or min(whole) < 1 or self.poly_sigma <= 0:
-            raise UserError(f"{_OPTION}: pyr_scale lies in (0, 1), and the others are positive; got {self}.")
+        section = f"{_OPTION}.init_args."
+        check_range(section, least=1, most=1000, levels=self.levels, winsize=self.winsize, iterations=self.iterations)
+        check_range(section, least=1, most=100, poly_n=self.poly_n)
+        check_range(section, above=0, poly_sigma=self.poly_sigma)
+        check_range(section, above=0, below=1, pyr_scale=self.pyr_scale)
 
     @property
     def name(self) -> str:  # noqa: D102
@@ -203,10 +206,10 @@ class LucasKanadeFlow(FrameFlow):
     levels: int = 3
 
     def __post_init__(self) -> None:
-        if self.spacing < 1 or self.winsize < 3 or self.levels < 0:
-            raise UserError(
-                f"{_OPTION}: spacing must be 1 or more, winsize 3 or more and levels not negative; got {self}."
-            )
+        section = f"{_OPTION}.init_args."
+        check_range(section, least=1, most=1000, spacing=self.spacing)
+        check_range(section, least=3, most=1000, winsize=self.winsize)
+        check_range(section, least=0, most=100, levels=self.levels)
 
     @property
     def name(self) -> str:  # noqa: D102

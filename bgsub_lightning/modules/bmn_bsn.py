@@ -18,6 +18,8 @@ from bgsub_lightning.losses import masked_cross_entropy
 from bgsub_lightning.modules.base import BgsModule, Threshold, alone
 from bgsub_lightning.modules.decay import cosine_decay
 from bgsub_lightning.networks import BmnBsnNetwork
+from bgsub_lightning.networks.sizes import sized
+from bgsub_lightning.ranges import check_range
 from bgsub_lightning.scenes.labels import LabelRule
 
 
@@ -55,10 +57,15 @@ class BmnBsn(BgsModule):
         threshold: Threshold = 0.5,
     ) -> None:
         super().__init__(labels, threshold)
+        check_range("model.init_args.", least=1, references=references, maps=maps, channels=channels)
+        check_range("model.init_args.", least=1, most=8, depth=depth)
+        check_range("model.init_args.", least=1, most=100, reference_draws=reference_draws)
+        check_range("model.init_args.", above=0, lr=lr)
+        check_range("model.init_args.", least=0, decay_steps=decay_steps)
         self.save_hyperparameters(ignore=["labels"])
         self.inputs = (Image(), References(references, reference_draws))
         self.reference_draws = reference_draws
-        network = BmnBsnNetwork(references, maps, channels, depth)
+        network = sized(BmnBsnNetwork, references, maps, channels, depth)
         # as the images come; faster on every device
         self.network: BmnBsnNetwork = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.lr = lr

@@ -33,6 +33,7 @@ from bgsub_lightning.modules.base import Threshold, alone
 from bgsub_lightning.modules.staged import StagedModule
 from bgsub_lightning.networks import MedalNet
 from bgsub_lightning.networks.cdn_gm import Mixture, hard_sigmoid
+from bgsub_lightning.ranges import check_range
 from bgsub_lightning.scenes.labels import LabelRule
 
 
@@ -52,6 +53,10 @@ class DensityStage(Stage):
     batch_size: int = 128
     lr: float = 1e-4
     steps_per_window: int = 1_200
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range("model.init_args.density.", least=1, steps_per_window=self.steps_per_window)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ from bgsub_lightning.modules.base import BgsModule, Threshold, alone
 from bgsub_lightning.modules.decay import cosine_decay
 from bgsub_lightning.networks import CrossNet as CrossNetNetwork
 from bgsub_lightning.networks.crossnet import UNIT, CmDff, Normalisation
+from bgsub_lightning.networks.sizes import sized
+from bgsub_lightning.ranges import check_range
 from bgsub_lightning.scenes.labels import LabelRule
 
 if TYPE_CHECKING:
@@ -78,27 +80,20 @@ class CrossNet(BgsModule):
         threshold: Threshold = 0.5,
     ) -> None:
         super().__init__(labels, threshold)
-        if min(focal_weight, l1_weight) < 0 or focal_weight == l1_weight == 0:
-            raise UserError(
-                f"model.init_args: the loss needs a positive focal_weight or l1_weight and no negative one, got "
-                f"{focal_weight} and {l1_weight}."
-            )
-        if not 0 <= alpha <= 1 or gamma < 0:
-            raise UserError(f"model.init_args: alpha lies in [0, 1] and gamma is not negative, got {alpha}, {gamma}.")
-        if lr <= 0 or not all(0 <= beta < 1 for beta in betas) or decay_steps < 0 or not 0 <= dropout <= 1:
-            raise UserError(
-                f"model.init_args: Adam needs a positive lr and betas in [0, 1), decay_steps cannot be negative, and "
-                f"dropout lies in [0, 1]; got {lr}, {list(betas)}, {decay_steps} and {dropout}."
-            )
+        check_range("model.init_args.", least=0, focal_weight=focal_weight, l1_weight=l1_weight)
+        check_range("model.init_args.", above=0, **{"focal_weight + l1_weight": focal_weight + l1_weight})
+        check_range("model.init_args.", least=0, most=1, alpha=alpha, dropout=dropout)
+        check_range("model.init_args.", least=0, gamma=gamma, decay_steps=decay_steps)
+        check_range("model.init_args.", above=0, lr=lr)
+        check_range("model.init_args.", least=0, below=1, betas=betas)
+        check_range("model.init_args.", least=1, width=width)
         if freeze_fusion and not filters:
             raise UserError(
                 "model.init_args.freeze_fusion: without filters there is no fusion to freeze. Leave one of them out."
             )
-        if width < 1:
-            raise UserError(f"model.init_args.width: a layer has a channel at least, got {width}.")
         self.save_hyperparameters(ignore=["labels"])
         self.inputs = (Image(), Hop(tuple(taus))) if taus else (Image(),)
-        network = CrossNetNetwork(len(taus), width, filters, norm, dropout, freeze_fusion)
+        network = sized(CrossNetNetwork, len(taus), width, filters, norm, dropout, freeze_fusion)
         # as the images come; faster on every device
         self.network: CrossNetNetwork = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.norm = norm

@@ -21,6 +21,8 @@ from bgsub_lightning.modules.base import Threshold, alone
 from bgsub_lightning.modules.vgg import Range, VggModule
 from bgsub_lightning.networks import Mcfcn, resize
 from bgsub_lightning.networks.mcfcn import STRIDE
+from bgsub_lightning.networks.sizes import sized
+from bgsub_lightning.ranges import check_range
 from bgsub_lightning.scenes.labels import LabelRule
 
 
@@ -78,9 +80,11 @@ class FcnModule(VggModule):
         threshold: Threshold,
     ) -> None:
         super().__init__(momentum, weight_decay, weights, weights_sha256, weights_range, labels, threshold)
+        check_range("model.init_args.", least=1, mcfcn_width=mcfcn_width)
+        check_range("model.init_args.", most=4097, size=size)
         if size % STRIDE != 1 or size <= STRIDE:
             raise UserError(f"model.init_args.size: the network needs {STRIDE}k + 1 pixels, got {size}.")
-        network = Mcfcn(channels, mcfcn_width)
+        network = sized(Mcfcn, channels, mcfcn_width)
         # faster on a CPU, in batches of any size
         self.segmentation: Mcfcn = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.size = size

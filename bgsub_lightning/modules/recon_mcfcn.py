@@ -6,7 +6,6 @@ convolutional neural network", ICME 2017.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +22,9 @@ from bgsub_lightning.modules.base import Threshold, alone
 from bgsub_lightning.modules.fcn import FcnModule, SegmentStage
 from bgsub_lightning.modules.vgg import Range
 from bgsub_lightning.networks import BackgroundReconstruction, resize
-from bgsub_lightning.networks.mcfcn import STRIDE
+from bgsub_lightning.networks.sizes import sized
 from bgsub_lightning.networks.weights import load_state_dict
+from bgsub_lightning.ranges import check_range
 from bgsub_lightning.scenes.labels import LabelRule
 
 
@@ -134,12 +134,9 @@ class ReconMcfcn(FcnModule):
                 f"model.init_args.reconstruct.batch_size: batch normalisation over a vector needs 2 frames, got "
                 f"{reconstruct.batch_size}."
             )
-        if not (segmentation_weight > 0 and math.isfinite(segmentation_weight)):
-            raise UserError(
-                f"model.init_args.segmentation_weight: must be a positive number; got {segmentation_weight}. Use 1 for "
-                f"the mean over the pixels, {((size - 1) // STRIDE + 1) ** 2} for their sum."
-            )
-        self.reconstruction = BackgroundReconstruction(bottleneck, width)
+        check_range("model.init_args.", least=1, bottleneck=bottleneck, width=width)
+        check_range("model.init_args.", above=0, segmentation_weight=segmentation_weight)
+        self.reconstruction = sized(BackgroundReconstruction, bottleneck, width)
         self.segmentation_weight = segmentation_weight
         self.begin = begin
         self.initial = initial

@@ -23,6 +23,8 @@ from bgsub_lightning.modules.base import Threshold, alone
 from bgsub_lightning.modules.vgg import Range, VggModule
 from bgsub_lightning.networks import SiameseNetwork, UNet
 from bgsub_lightning.networks.siamese import distance, fuse
+from bgsub_lightning.networks.sizes import sized
+from bgsub_lightning.ranges import check_range
 from bgsub_lightning.scenes.labels import LabelRule
 
 _PRIOR = 0.03  # share of foreground that the encoder-decoder begins with
@@ -118,8 +120,10 @@ class Siamese(VggModule):
             raise UserError(f"model.init_args.tolerance: distances lie in [0, 2], got {tolerance}.")
         if tau is not None and not 1 < tau < 2:
             raise UserError(f"model.init_args.tau: a number between 1 and 2 is needed, got {tau}.")
-        self.siamese = SiameseNetwork(width)
-        self.segmentation = UNet(3, 1, channels, depth, normalise)
+        check_range("model.init_args.", least=1, width=width, channels=channels)
+        check_range("model.init_args.", least=1, most=8, depth=depth)
+        self.siamese = sized(SiameseNetwork, width)
+        self.segmentation = sized(UNet, 3, 1, channels, depth, normalise)
         # as rare as foreground is, or the first steps do nothing but lower all answers, and kill features by it
         # (T.-Y. Lin et al., "Focal loss for dense object detection", ICCV 2017, section 4.1)
         nn.init.normal_(self.segmentation.head.weight, std=0.01)

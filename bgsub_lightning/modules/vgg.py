@@ -13,6 +13,7 @@ from bgsub_lightning.modules.base import Threshold
 from bgsub_lightning.modules.staged import StagedModule
 from bgsub_lightning.networks.vgg import Vgg
 from bgsub_lightning.networks.weights import FirstLayer, load_vgg
+from bgsub_lightning.ranges import check_range
 from bgsub_lightning.scenes.labels import LabelRule
 
 Range = Literal["unit", "imagenet", "caffe"]
@@ -50,6 +51,8 @@ class VggModule(StagedModule):
         threshold: Threshold,
     ) -> None:
         super().__init__(labels, threshold)
+        check_range("model.init_args.", least=0, below=1, momentum=momentum)
+        check_range("model.init_args.", least=0, weight_decay=weight_decay)
         self.momentum = momentum
         self.weight_decay = weight_decay
         self.weights = weights

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import FrameFlow
 from bgsub_lightning.networks.weights import load_state_dict
+from bgsub_lightning.ranges import check_range
 from bgsub_lightning.scenes.scene import Scene
 
 _STRIDE, _SMALLEST = 8, 128  # pixels: of a feature, and of a frame that the pyramid of correlations can be built of
@@ -49,8 +50,9 @@ class RaftFlow(FrameFlow):
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        if self.size not in ("small", "large") or self.updates < 1:
-            raise UserError(f"data.init_args.flow: RaftFlow is small or large, and updates the flow; got {self}.")
+        check_range("data.init_args.flow.init_args.", least=1, most=1000, updates=self.updates)
+        if self.size not in ("small", "large"):
+            raise UserError(f"data.init_args.flow: RaftFlow is small or large; got {self}.")
 
     @property
     def name(self) -> str:  # noqa: D102

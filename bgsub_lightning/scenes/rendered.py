@@ -12,6 +12,7 @@ from types import MappingProxyType
 from bgsub_lightning.console import console, progress_bar
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import folder_lock
+from bgsub_lightning.ranges import check_range
 from bgsub_lightning.scenes import synthetic
 from bgsub_lightning.scenes.cdnet2014 import CDnet2014
 from bgsub_lightning.scenes.origin import mark, origin_of
@@ -54,11 +55,13 @@ class Rendered(CDnet2014):
         size: tuple[int, int] = (320, 240),
         workers: int | None = None,
     ) -> None:
-        if not videos or frames < 2:
-            raise UserError(
-                f"data.init_args.reader: needs at least 1 seed and 2 frames; got videos={dict(videos)} and "
-                f"frames={frames}."
-            )
+        section = "data.init_args.reader.init_args."
+        if not videos:
+            raise UserError(f"{section}videos: must have at least 1 seed; got {dict(videos)}.")
+        check_range(section, least=2, most=100_000, frames=frames)
+        check_range(section, least=32, most=4096, size=size)
+        check_range(section, least=1, most=256, workers=workers)
+        check_range(f"{section}videos", least=0, **{": seeds and counts": [*videos, *videos.values()]})
         self.plans = [
             plan for seed, count in videos.items() for plan in synthetic.training_plan(count, categories, seed)
         ]

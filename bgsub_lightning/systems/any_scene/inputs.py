@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bgsub_lightning.backgrounds.samples import held
 from bgsub_lightning.data import Input, Sample, SampleTransform
 from bgsub_lightning.frames import SceneFrames
+from bgsub_lightning.ranges import check_range
 from bgsub_lightning.scenes.labels import MOVING
 from bgsub_lightning.systems.any_scene.features import in_order
 from bgsub_lightning.systems.any_scene.relighting import Relighting
@@ -56,6 +57,12 @@ class SampleBanks(Input):
     stride: int = 16
     warm_up: int = 20
     faulty: float = 0.25
+
+    def __post_init__(self) -> None:
+        check_range("SampleBanks.", least=2, most=1000, count=self.count)
+        check_range("SampleBanks.", least=1, stride=self.stride)
+        check_range("SampleBanks.", least=0, warm_up=self.warm_up)
+        check_range("SampleBanks.", least=0, most=1, faulty=self.faulty)
 
     def shape(self, size: tuple[int, int]) -> tuple[int, ...]:  # noqa: D102
         return (2, self.count, size[1], size[0], 3)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bgsub_lightning.backgrounds.samples import SampleBackground, distance
 from bgsub_lightning.frames.images import resized
+from bgsub_lightning.ranges import check_range
 from bgsub_lightning.systems.any_scene.alignment import STILL, Alignment, Shift, covered, move
 from bgsub_lightning.systems.any_scene.inputs import EARLIER
 from bgsub_lightning.systems.any_scene.relighting import Relighting
@@ -49,6 +50,11 @@ class Rules:
     warm_up: int = 20
     work_height: int = 240
     largest: int = 400
+
+    def __post_init__(self) -> None:
+        check_range("rules.", least=0, restless=self.restless, warm_up=self.warm_up)
+        check_range("rules.", above=0, most=1, restart=self.restart)
+        check_range("rules.", least=16, work_height=self.work_height, largest=self.largest)
 
 
 @dataclass

@@ -22,7 +22,9 @@ from bgsub_lightning.losses import batch_dice, image_dice, masked_binary_cross_e
 from bgsub_lightning.modules import BgsModule, alone
 from bgsub_lightning.modules.base import Threshold
 from bgsub_lightning.modules.decay import cosine_decay
+from bgsub_lightning.networks.sizes import sized
 from bgsub_lightning.networks.weights import read_checkpoint
+from bgsub_lightning.ranges import check_range
 from bgsub_lightning.scenes import Rendered
 from bgsub_lightning.scenes.labels import LabelRule
 from bgsub_lightning.systems.any_scene.features import PLANES, planes
@@ -71,12 +73,15 @@ class AnyScene(BgsModule):
         threshold: Threshold = 0.4,
     ) -> None:
         super().__init__(labels, threshold)
+        check_range("model.init_args.", least=1, widths=widths)
+        check_range("model.init_args.", above=0, lr=lr)
+        check_range("model.init_args.", least=0, weight_decay=weight_decay, decay_steps=decay_steps)
         if unknown := [name for name in hidden if name not in PLANES]:
             raise UserError(f"model.init_args.hidden: no such plane; got {unknown[0]!r}. Choose among {PLANES}.")
         self.save_hyperparameters(ignore=["labels", "rules", "weights"])
         self.hparams["hidden"] = list(hidden)
         self.inputs = (ByteStream(), EarlierFrame(), SampleBanks())
-        self.network: AnySceneNetwork = AnySceneNetwork(len(PLANES), widths).to(  # type: ignore[call-overload]
+        self.network: AnySceneNetwork = sized(AnySceneNetwork, len(PLANES), widths).to(  # type: ignore[call-overload]
             memory_format=torch.channels_last
         )
         self.lr, self.weight_decay, self.decay_steps = lr, weight_decay, decay_steps
