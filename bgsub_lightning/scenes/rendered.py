@@ -61,7 +61,7 @@ class Rendered(CDnet2014):
         check_range(section, least=2, most=100_000, frames=frames)
         check_range(section, least=32, most=4096, size=size)
         check_range(section, least=1, most=256, workers=workers)
-        check_range(f"{section}videos", least=0, **{": seeds and counts": [*videos, *videos.values()]})
+        check_range(f"{section}videos.", least=0, most=10_000, seed=list(videos), count=list(videos.values()))
         self.plans = [
             plan for seed, count in videos.items() for plan in synthetic.training_plan(count, categories, seed)
         ]
