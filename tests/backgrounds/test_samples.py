@@ -71,7 +71,7 @@ def test_samples_cover_all_that_was_seen_and_then_a_window() -> None:
 @pytest.mark.parametrize(("count", "stride"), [(1, 4), (20, 3), (20, 0)])
 def test_impossible_schedules_are_refused(count: int, stride: int) -> None:
     for make in (Schedule, SampleMedian):
-        with pytest.raises(UserError, match=rf"count.*stride.*\b{count}\b.*\b{stride}\b"):
+        with pytest.raises(UserError, match=rf"(count.*got {count}|stride.*got {stride})\."):
             make(count, stride)
 
 

@@ -266,13 +266,13 @@ def test_fingerprints_tell_sources_apart() -> None:
 @pytest.mark.parametrize(
     ("source", "arguments", "message"),
     [
-        (Eigenbackground, {"frames": 0}, "at least 1, got 0, 1 and 10"),
-        (Eigenbackground, {"every": 0}, "at least 1, got 200, 0 and 10"),
-        (Eigenbackground, {"components": 0}, "at least 1, got 200, 1 and 0"),
-        (IncrementalPcp, {"rank": 0}, "rank and iterations must be at least 1, got 0 and 3"),
-        (IncrementalPcp, {"iterations": 0}, "rank and iterations must be at least 1, got 1 and 0"),
+        (Eigenbackground, {"frames": 0}, "frames: .*got 0"),
+        (Eigenbackground, {"every": 0}, "every: .*got 0"),
+        (Eigenbackground, {"components": 0}, "components: .*got 0"),
+        (IncrementalPcp, {"rank": 0}, "rank: .*got 0"),
+        (IncrementalPcp, {"iterations": 0}, "iterations: .*got 0"),
         (IncrementalPcp, {"rank": 3, "window": 2}, "window must be at least the rank, got 2 and 3"),
-        (IncrementalPcp, {"shrinkage": -0.1}, "shrinkage cannot be negative, got -0.1"),
+        (IncrementalPcp, {"shrinkage": -0.1}, r"shrinkage: .*got -0\.1"),
     ],
 )
 def test_arguments(source: type[BackgroundSource], arguments: dict[str, Any], message: str) -> None:

@@ -70,7 +70,7 @@ def test_the_threshold_of_validation_on_training_frames(run: Run, tmp_path: Path
 
 
 def test_no_patience_at_all() -> None:
-    with pytest.raises(UserError, match=r"early_stopping\.patience: at least one validation is needed, got 0\."):
+    with pytest.raises(UserError, match=r"early_stopping\.patience: .*got 0\."):
         EarlyStopping(0)
 
 

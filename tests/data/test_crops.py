@@ -102,11 +102,11 @@ def test_the_same_seed_is_the_same_window(frames: SceneFrames) -> None:
 @pytest.mark.parametrize(
     ("settings", "key"),
     [
-        ({"size": 8}, "size=8"),
-        ({"scale": (0.0, 1.0)}, r"scale=\(0\.0, 1\.0\)"),
-        ({"scale": (1.5, 1.0)}, r"scale=\(1\.5, 1\.0\)"),
-        ({"tries": 0}, "tries=0"),
-        ({"anywhere": 1.1}, r"anywhere=1\.1"),
+        ({"size": 8}, "size: .*got 8"),
+        ({"scale": (0.0, 1.0)}, r"scale: .*got 0\.0"),
+        ({"scale": (1.5, 1.0)}, r"scale: .*got \[1\.5, 1\.0\]"),
+        ({"tries": 0}, "tries: .*got 0"),
+        ({"anywhere": 1.1}, r"anywhere: .*got 1\.1"),
     ],
 )
 def test_impossible_windows_are_refused(settings: dict[str, object], key: str) -> None:

@@ -84,7 +84,7 @@ def test_cosine_ends_at_zero() -> None:
 
 @pytest.mark.parametrize("numbers", [(0, 1, 1.0), (1, 0, 1.0), (1, 1, 0.0), (1, 1, -1.0)])
 def test_empty_stages_are_refused(numbers: tuple[int, int, float]) -> None:
-    with pytest.raises(UserError, match=r"model\.init_args: a stage needs .* got Stage\("):
+    with pytest.raises(UserError, match=r"model\.init_args: stage\.\w+: .*got"):
         Stage(*numbers)
 
 

@@ -98,8 +98,8 @@ def test_seeds_and_videos_are_other_scenes() -> None:
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"videos": {}}, r"data\.init_args\.reader.*videos=\{\}"),
-        ({"frames": 1}, r"data\.init_args\.reader.*frames=1\b"),
+        ({"videos": {}}, r"data\.init_args\.reader.*videos: .*got \{\}"),
+        ({"frames": 1}, r"data\.init_args\.reader.*frames: .*got 1\b"),
         ({"categories": ["basline"]}, "'?basline'?"),
         ({"videos": {1: 0}}, r"\b0\b"),
     ],
