@@ -65,13 +65,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             getattr(module, takes_options)(command, options)
         else:
             run_command(command, getattr(module, command), options)
-    except UserError as error:
-        print(f"error: {printable(_message(error))}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Exception as error:
+        message = _message(error)
+        if message is None:
+            raise
+        print(f"error: {printable(message)}", file=sys.stderr)
+        return 2
     return 0
 
 
@@ -103,9 +106,25 @@ def run_command(name: str, function: Callable[..., None], options: Sequence[str]
     auto_cli(function, args=rest, prog=prog, parser_class=CommandParser, as_positional=False)
 
 
-def _message(error: UserError) -> str:
-    """Return what is meant for the user; a loader's worker wraps it in its traceback."""
-    return str(error).rpartition(f"{UserError.__module__}.{UserError.__qualname__}: ")[2].strip()
+def _message(error: Exception) -> str | None:
+    """Return what is meant for the user; ``None`` if the error may be a mistake of the program.
+
+    A file that cannot be used, a full memory and a wrong option of Lightning are the user's, wherever they come up.
+    """
+    text = " ".join(str(error).split())
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if isinstance(error, UserError):  # a loader's worker wraps it in its traceback
+        return str(error).rpartition(f"{UserError.__module__}.{UserError.__qualname__}: ")[2].strip()
+    if isinstance(error, OSError) and error.errno is not None:
+        of = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+        return f"{of}cannot be used; got {error.strerror or text!r}. Name another file or folder, or mend this one."
+    if isinstance(error, UnicodeDecodeError):
+        return f"a file is not UTF-8; got {error.object[error.start : error.end]!r}. Save it as UTF-8."
+    if "MisconfigurationException" in names:
+        return f"trainer: {text}"
+    if isinstance(error, MemoryError) or "OutOfMemoryError" in names or "can't allocate memory" in text:
+        return f"memory: is too small ({text or 'no more could be had'}). Lower sizes, widths or the batch size."
+    return None
 
 
 def _help() -> str:

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, cast
+from typing import Annotated, Any, Literal, NoReturn, cast
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, callbacks
@@ -254,7 +254,7 @@ class BestCheckpoint(_RunCheckpoint):
         mode: Whether more or less of it is better.
     """
 
-    def __init__(self, monitor: str = "val/f_measure", mode: str = "max") -> None:
+    def __init__(self, monitor: str = "val/f_measure", mode: Literal["min", "max"] = "max") -> None:
         super().__init__(
             filename="best",
             monitor=monitor,
@@ -290,7 +290,7 @@ class EarlyStopping(callbacks.EarlyStopping):
         patience: int | None = None,
         min_delta: float = 0.0,
         monitor: str = "val/f_measure",
-        mode: str = "max",
+        mode: Literal["min", "max"] = "max",
     ) -> None:
         check_range("early_stopping.", least=1, patience=patience)
         check_range("early_stopping.", least=0, min_delta=min_delta)

@@ -22,6 +22,7 @@ from typing import Annotated, Any, Literal, cast
 
 import yaml
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
@@ -30,7 +31,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
-from pydantic import StringConstraints
+from pydantic import StringConstraints, ValidationError
 from typing_extensions import TypedDict
 
 os.environ.setdefault("WANDB_SILENT", "true")  # before it is imported: its hints are not about the user's run
@@ -60,6 +61,7 @@ from bgsub_lightning.commands.includes import expand
 from bgsub_lightning.commands.members import scene_folder
 from bgsub_lightning.commands.parser import TrainingParser
 from bgsub_lightning.commands.processes import end_all
+from bgsub_lightning.commands.traineroptions import check_devices, check_options, trainer_error
 from bgsub_lightning.console import console, is_first_process
 from bgsub_lightning.data import ScenesDataModule
 from bgsub_lightning.errors import UserError
@@ -263,6 +265,7 @@ class TrainingCLI(LightningCLI):
 
     def _set_seed(self) -> None:
         """Seed all that is random by one number: of the two options, the one that is told."""
+        check_options(self._given)  # here, before anything is seeded or made
         told, chosen = self._given.seed_everything, self._given.data
         if told is True:
             self._given.seed_everything = told = chosen.get("init_args.seed") or 0
@@ -344,10 +347,12 @@ class TrainingCLI(LightningCLI):
             self.model.require(self.datamodule)
         except ValueError as error:  # jsonargparse wraps what a class has raised
             cause: BaseException | None = error
-            while cause is not None and not isinstance(cause, UserError):
+            while cause is not None and not isinstance(cause, UserError | ValidationError):
                 cause = cause.__cause__ or cause.__context__
             if cause is None:
                 raise
+            if isinstance(cause, ValidationError):  # of albumentations
+                raise UserError(f"data.init_args.augment: {' '.join(str(cause).split())}") from error
             raise cause from None
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
@@ -363,7 +368,11 @@ class TrainingCLI(LightningCLI):
             synchronised = [BatchNormSync()] if self._given.trainer.sync_batchnorm else []
             plugins = [*plugins, *self._environment(), *synchronised]
         kwargs["plugins"] = plugins
-        trainer = super().instantiate_trainer(default_root_dir=str(self.run_dir), **kwargs)
+        try:
+            trainer = super().instantiate_trainer(default_root_dir=str(self.run_dir), **kwargs)
+        except (MisconfigurationException, ValueError, TypeError, ImportError) as error:
+            raise trainer_error(error) from error
+        check_devices(trainer)
         if self.model.plan and self._given.trainer.strategy == "auto" and isinstance(trainer.strategy, DDPStrategy):
             trainer.strategy._ddp_kwargs["find_unused_parameters"] = True  # what `auto` is for a system of stages
         return trainer
