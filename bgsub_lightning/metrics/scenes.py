@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -36,11 +37,17 @@ class Scores:
     all_frames: dict[str, float]
     undefined: dict[str, list[str]]
 
+    @property
+    def silent(self) -> list[str]:
+        """Videos in which nothing was called foreground, so that there is no precision."""
+        return sorted(key for key, names in self.undefined.items() if "precision" in names)
+
 
 def scores(
     counts: Mapping[str, Sequence[int]],
     averaging: Averaging = "video",
     dice: Mapping[str, Sequence[int]] | None = None,
+    skip_silent: bool = False,
 ) -> Scores:
     """Compute the figures of videos, of categories and overall.
 
@@ -49,18 +56,28 @@ def scores(
         averaging: See :data:`Averaging`.
         dice: ``category/name`` → sum of :data:`DICE_COUNTS`; pooled, Mean Dice is over a category's frames together.
             ``None``: no Mean Dice.
+        skip_silent: Give no precision where nothing was called foreground, and leave it out of the means, instead of
+            taking 0/0 for 1 (see :func:`figures`), which would raise the mean of a system that finds nothing.
 
     Example:
         >>> two = {"a/x": [10, 0, 0, 90], "a/y": [0, 0, 20, 80]}
         >>> scores(two).overall["f_measure"], round(scores(two, "pooled").overall["f_measure"], 4)
         (0.5, 0.5)
+        >>> scores(two).overall["precision"], scores({"a/y": [0, 0, 20, 80]}, skip_silent=True).overall.get("precision")
+        (1.0, None)
     """
     of_frames = dice or dict.fromkeys(counts, ())
 
-    def together(keys: Sequence[str]) -> dict[str, float]:
-        return figures(_sum([counts[key] for key in keys]), _sum([of_frames[key] for key in keys]))
+    def of(row: Sequence[int], frames: Sequence[int]) -> dict[str, float]:
+        found = figures(row, frames)
+        if skip_silent and not row[0] + row[1]:
+            del found["precision"]
+        return found
 
-    videos = {key: figures(row, of_frames[key]) for key, row in counts.items()}
+    def together(keys: Sequence[str]) -> dict[str, float]:
+        return of(_sum([counts[key] for key in keys]), _sum([of_frames[key] for key in keys]))
+
+    videos = {key: of(row, of_frames[key]) for key, row in counts.items()}
     categories: dict[str, dict[str, float]] = {}
     for category in dict.fromkeys(key.split("/")[0] for key in counts):
         members = [key for key in counts if key.split("/")[0] == category]
@@ -99,7 +116,8 @@ def best_of(at_thresholds: Sequence[Scores]) -> int:
 
 
 def _mean(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]} if rows else {}
+    there = {name: [row[name] for row in rows if name in row] for name in dict.fromkeys(chain.from_iterable(rows))}
+    return {name: sum(values) / len(values) for name, values in there.items()}
 
 
 def _sum(rows: Sequence[Sequence[int]]) -> list[int]:

@@ -167,7 +167,10 @@ class Series:
             with_training: Over the frames of the training part as well.
         """
         return [
-            whole.scores_with_training(averaging) if with_training else whole.scores(averaging) for whole in self.wholes
+            whole.scores_with_training(averaging, skip_silent=True)
+            if with_training
+            else whole.scores(averaging, skip_silent=True)
+            for whole in self.wholes
         ]
 
     def by_video(self, with_training: bool = False) -> dict[str, dict[str, Figure]]:
@@ -192,7 +195,7 @@ class Series:
         folds: dict[int, list[dict[str, float]]] = {}
         for run in self.runs:
             if len(folds_of(run.result.protocol)) == 1:
-                folds.setdefault(run.result.fold, []).append(run.result.scores(averaging).overall)
+                folds.setdefault(run.result.fold, []).append(run.result.scores(averaging, skip_silent=True).overall)
         if len(folds) < 2:
             return {}
         means = [{key: figure.mean for key, figure in _figures(rows).items()} for rows in folds.values()]

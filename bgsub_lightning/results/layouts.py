@@ -548,7 +548,9 @@ class _Notes:
             note = self._note(series.extent.note)
             return {figure: Cell(marks=(note,)) for figure in (*SEVEN, "mean_dice")} | speeds
         found = series.overall(averaging, with_training)
-        return {figure: _cell(value) for figure, value in found.items()} | speeds
+        marks = {"precision": self._silent(series, list(series.videos))}
+        figures = dict.fromkeys([*found, "precision"])
+        return {figure: _cell(found.get(figure), marks.get(figure, ())) for figure in figures} | speeds
 
     def of_part(self, series: Series, part: str, figure: str) -> tuple[str, ...]:
         """Return the marks of a category's or a sequence's cell."""
@@ -560,12 +562,28 @@ class _Notes:
 
     def of_videos(self, series: Series, keys: Sequence[str], figure: str) -> tuple[str, ...]:
         """Return the marks of a cell that is of these videos."""
-        marks = []
-        if any(figure in undefined.get(key, ()) for undefined in self.undefined[series.name] for key in keys):
+        marks: list[str] = []
+        if figure == "precision":
+            marks += self._silent(series, keys)
+        elif any(figure in undefined.get(key, ()) for undefined in self.undefined[series.name] for key in keys):
             marks.append("undefined")
         if any(whole.videos[key].binary_truth for whole in series.wholes for key in keys if key in whole.videos):
             marks.append("binary_truth")
         return tuple(marks)
+
+    def _silent(self, series: Series, keys: Sequence[str]) -> tuple[str, ...]:
+        """Count the videos that have no precision."""
+        found = {key for of_one in self.undefined[series.name] for key in keys if "precision" in of_one.get(key, ())}
+        if not found:
+            return ()
+        if len(keys) == 1:
+            return (self._note("nothing was called foreground: there is no precision"),)
+        return (
+            self._note(
+                f"nothing was called foreground in {len(found)} of {len(keys)} videos, which have no precision and are "
+                f"left out of its mean"
+            ),
+        )
 
     def _note(self, text: str) -> str:
         self.texts[text] = text
@@ -679,7 +697,7 @@ def _parts(series: Sequence[Series], theirs: Sequence[PublishedTable]) -> list[s
 
 
 def _cell(figure: Figure | None, marks: tuple[str, ...] = ()) -> Cell:
-    return Cell() if figure is None else Cell(figure.mean, figure.sd, figure.count, marks=marks)
+    return Cell(marks=marks) if figure is None else Cell(figure.mean, figure.sd, figure.count, marks=marks)
 
 
 def _printed(table: PublishedTable, number: Printed | None) -> Cell:

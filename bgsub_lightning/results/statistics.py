@@ -120,10 +120,14 @@ def compare(
     values: dict[str, tuple[float, float]] = {}
     for key in both[0]:
         a, b = (of_one[key] for of_one in both)
-        if a is None or b is None:
+        if a is not None and b is not None:
+            values[key] = (a.mean, b.mean)
+        elif figure != "precision":
             name = (first if a is None else second).name
             raise UserError(f"{name}: its scores.json has no {FIGURE_COLUMNS[figure].heading}. Run the test again.")
-        values[key] = (a.mean, b.mean)
+    silent = len(both[0]) - len(values)
+    if not values:
+        raise UserError(f"{first.name} and {second.name}: there is no video in which both found something.")
     differences = {key: a - b for key, (a, b) in values.items()}
     categories: dict[str, list[float]] = {}
     for key, difference in differences.items():
@@ -141,7 +145,7 @@ def compare(
         p_value=p_value,
         pairs=pairs,
         exact=exact,
-        remarks=_remarks(first, second),
+        remarks=(*_silence(silent, len(both[0])), *_remarks(first, second)),
     )
 
 
@@ -339,6 +343,11 @@ def _tests_all_frames(series: Series) -> bool:
         for row in published_videos()
     }
     return series.dataset == "CDnet2014" and all(public.get(key) == count for key, count in series.videos.items())
+
+
+def _silence(silent: int, videos: int) -> list[str]:
+    where = f"{silent} of {videos} videos, which have no precision and are left out"
+    return [f"One or both called nothing foreground in {where}."] if silent else []
 
 
 def _remarks(first: Series, second: Series) -> tuple[str, ...]:

@@ -54,8 +54,8 @@ def table(
         UserError: If Mean Dice is asked for, and a result has none.
     """
     first, *others = results
-    scores = first.scores(averaging)
-    other_scores = [result.scores(averaging) for result in others]
+    scores = first.scores(averaging, skip_silent=True)
+    other_scores = [result.scores(averaging, skip_silent=True) for result in others]
     dice = "mean_dice_include_empty" if include_empty else "mean_dice"
     has_dice = dice in scores.overall
     for result, each in zip(results, [scores, *other_scores], strict=True):
@@ -73,12 +73,13 @@ def table(
     ends: list[int] = []  # rows before which a rule goes
 
     def row(name: str, videos: str, figures: dict[str, float], rest: Sequence[dict[str, float]]) -> None:
-        cells = [f"{figures[key]:.{digits}f}" if figures else "–" for key, _, digits in columns]
+        cells = [f"{figures[key]:.{digits}f}" if key in figures else "–" for key, _, digits in columns]
         digits = headings[key_beside][1]
-        lines.append([name, videos, *cells, *(f"{other[key_beside]:.{digits}f}" if other else "–" for other in rest)])
+        beside_cells = [f"{other[key_beside]:.{digits}f}" if key_beside in other else "–" for other in rest]
+        lines.append([name, videos, *cells, *beside_cells])
 
     def marks(keys: Sequence[str]) -> str:
-        undefined = any(key in scores.undefined for key in keys)
+        undefined = any({*scores.undefined.get(key, ())} - {"precision"} for key in keys)
         return (" *" if undefined else "") + (" †" if any(first.videos[key].binary_truth for key in keys) else "")
 
     for category, figures in scores.categories.items():
@@ -103,7 +104,13 @@ def table(
     if has_dice:
         alarms = ", false alarms on the others as 0" if include_empty else ""
         notes.append(f"Dice: Mean Dice by frame, {_DICE[averaging]}{alarms}.")
-    if scores.undefined:
+    if scores.silent:
+        official = first.scores(averaging).overall["precision"]
+        notes.append(
+            f"Nothing was called foreground in {len(scores.silent)} of {len(scores.videos)} videos, which have no "
+            f"precision and are left out of its mean; counted as 1, it would be {official:.4f}."
+        )
+    if any({*names} - {"precision"} for names in scores.undefined.values()):
         notes.append(
             "* a figure is 0/0 in a video: there is nothing that it could count, and it is taken to be without error."
         )

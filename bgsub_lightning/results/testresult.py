@@ -145,11 +145,17 @@ class TestResult:
         """Whether frames that should have been scored could not."""
         return bool(self.missing)
 
-    def scores(self, averaging: Averaging = "video") -> Scores:
-        """Compute the figures; without Mean Dice if an earlier version made the test."""
+    def scores(self, averaging: Averaging = "video", skip_silent: bool = False) -> Scores:
+        """Compute the figures; without Mean Dice if an earlier version made the test.
+
+        Args:
+            averaging: How they come about.
+            skip_silent: Give no precision where nothing was called foreground, as tables do. Otherwise, as in the file,
+                0/0 is 1 there.
+        """
         counts = {key: video.counts for key, video in self.videos.items()}
         dice = {key: video.dice for key, video in self.videos.items()}
-        return scores(counts, averaging, dice if all(dice.values()) else None)
+        return scores(counts, averaging, dice if all(dice.values()) else None, skip_silent)
 
     @property
     def training_frames(self) -> int:
@@ -158,14 +164,14 @@ class TestResult:
             video.frames_with_training - video.frames for video in self.videos.values() if video.counts_with_training
         )
 
-    def scores_with_training(self, averaging: Averaging = "video") -> Scores:
+    def scores_with_training(self, averaging: Averaging = "video", skip_silent: bool = False) -> Scores:
         """Compute the figures over the frames of the training part as well; they are no measure of generalisation."""
         counts = {key: video.counts_with_training or video.counts for key, video in self.videos.items()}
         dice = {
             key: video.dice_with_training if video.counts_with_training else video.dice
             for key, video in self.videos.items()
         }
-        return scores(counts, averaging, dice if all(dice.values()) else None)
+        return scores(counts, averaging, dice if all(dice.values()) else None, skip_silent)
 
     def scores_of_draws(self) -> list[Scores]:
         """Compute the figures of each single draw; empty where the system makes one."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from bgsub_lightning.console import console
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.results import TestResult, VideoResult
+from bgsub_lightning.results import table as terminal
 from bgsub_lightning.results.collection import Collection, Series, collect
 from bgsub_lightning.results.layouts import (
     ablation,
@@ -223,6 +227,50 @@ def test_what_is_undefined_is_marked(tmp_path: Path) -> None:
     ]
     assert table.rows[1].cells[1].marks == ()
     assert cell(of_system(ours, by_video=True), "x", "specificity").marks == ("binary_truth",)
+
+
+def silent(name: str, **more: Any) -> TestResult:
+    """Finds something in two of three videos; in the third it misses all 3 pixels."""
+    counts = {"a/x": [8, 2, 2, 88, 0], "a/y": [0, 0, 3, 9, 0], "b/x": [5, 5, 5, 85, 0]}
+    videos = {key: VideoResult(row, 10, "unseen scenes") for key, row in counts.items()}
+    return replace(made(name, **more), videos=videos)
+
+
+def test_who_finds_nothing_has_no_precision(tmp_path: Path) -> None:
+    """Precision over the videos where something was found: (0.8 + 0.5) / 2, not ((0.8 + 1) / 2 + 0.5) / 2."""
+    found = silent("quiet")
+    (ours,) = series(tmp_path, found)
+    rows = of_system(ours, by_video=True)
+    assert cell(rows, "y", "precision").shown(4) == "–"
+    assert said(rows, cell(rows, "y", "precision")) == ["nothing was called foreground: there is no precision"]
+    assert cell(rows, "a", "precision").value == pytest.approx(0.8)
+    assert "in 1 of 2 videos" in said(rows, cell(rows, "a", "precision"))[0]
+    table = overall([ours])
+    assert cell(table, "quiet", "precision").value == pytest.approx((0.8 + 0.5) / 2)
+    assert "in 1 of 3 videos" in said(table, cell(table, "quiet", "precision"))[0]
+    assert cell(table, "quiet", "recall").value == pytest.approx(((0.8 + 0) / 2 + 0.5) / 2)
+    assert cell(table, "quiet", "recall").marks == ()
+    stored = json.loads((tmp_path / "quiet/scores.json").read_text())["figures"]  # by the stated rule
+    assert stored["videos"]["a/y"]["precision"] == 1.0
+    assert stored["overall"]["precision"] == pytest.approx(((0.8 + 1) / 2 + 0.5) / 2)
+    with console.capture() as capture:
+        console.print(terminal([found], by_video=True))
+    text = " ".join(capture.get().split())
+    assert "0.6500" in text
+    assert "in 1 of 3 videos" in text
+    assert "counted as 1, it would be 0.7000" in text
+
+
+def test_who_never_finds_anything_has_no_precision_at_all(tmp_path: Path) -> None:
+    videos = {key: VideoResult([0, 0, 3, 9, 0], 10, "unseen scenes") for key in ("a/x", "b/x")}
+    (ours,) = series(tmp_path, replace(made("mute"), videos=videos))
+    for table in (overall([ours]), of_system(ours)):
+        name = "mute" if table.key == "overall" else "overall"
+        assert cell(table, name, "precision").value is None
+        assert cell(table, name, "f_measure").value == 0
+    with console.capture() as capture:
+        console.print(terminal([ours.wholes[0]]))
+    assert "in 2 of 2 videos" in " ".join(capture.get().split())
 
 
 def test_seven_figures_of_one_system_beside_its_paper(tmp_path: Path) -> None:

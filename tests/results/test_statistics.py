@@ -203,3 +203,11 @@ def test_parts_can_be_compared(tmp_path: Path) -> None:
     found = compare(*both)
     assert len(found.values) == 2
     assert "no overall figure: fold_1 was not tested on fold 2 of 3, fold 3 of 3" in found.remarks[0]
+
+
+def test_precision_is_compared_where_both_found_something(tmp_path: Path) -> None:
+    one, other = made("one"), made("other", system="Other")
+    mute = replace(one.videos["a/x"], counts=[0, 0, 100, 900, 0])
+    found = compare(*pair(tmp_path, replace(one, videos=one.videos | {"a/x": mute}), other), "precision")
+    assert set(found.values) == set(one.videos) - {"a/x"}
+    assert "1 of 6 videos" in found.remarks[0]
