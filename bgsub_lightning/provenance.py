@@ -5,14 +5,44 @@ from __future__ import annotations
 import platform
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NotRequired
 
 import lightning
 import numpy
 import torch
 import yaml
+from pydantic import Field
+from typing_extensions import TypedDict
 
 import bgsub_lightning
+from bgsub_lightning.records import fit_record, parse_yaml, read_yaml
+
+
+class SystemRecord(TypedDict):
+    """How a system is built, as a checkpoint tells it in YAML.
+
+    Attributes:
+        model: Class and arguments of the module.
+        size: Width and height of its input in pixels; ``None``: the frames' own.
+        flow: Class and arguments of what computes its flow; ``None``: the default.
+    """
+
+    model: ClassRecord
+    size: NotRequired[Annotated[list[Annotated[int, Field(ge=16, le=8192)]], Field(min_length=2, max_length=2)] | None]
+    flow: NotRequired[ClassRecord | None]
+
+
+class ClassRecord(TypedDict):
+    """A class with its arguments."""
+
+    class_path: str
+    init_args: NotRequired[dict[str, Any] | None]
+    dict_kwargs: NotRequired[dict[str, Any] | None]
+
+
+class _RunConfiguration(TypedDict):
+    model: dict[str, Any]
+    data: dict[str, Any]
 
 
 def versions() -> dict[str, str]:
@@ -42,6 +72,27 @@ def source_tree(folder: Path = Path(bgsub_lightning.__file__).parent) -> dict[st
         return {"commit": _git(folder, "rev-parse", "HEAD"), "dirty": bool(changed)}
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def read_system(text: str, source: Path) -> SystemRecord:
+    """Read what :func:`describe_system` tells.
+
+    Raises:
+        UserError: If it is no YAML, or does not fit. It names the key and the value.
+    """
+    fix = "Name another file."
+    return fit_record(parse_yaml(text, f"{source}: system"), SystemRecord, f"{source}: system", fix)
+
+
+def system_of_run(config: Path) -> str:
+    """Return what :func:`describe_system` tells of the ``config.yaml`` of a run.
+
+    Raises:
+        UserError: If it is none of a run.
+    """
+    content = read_yaml(config)
+    fit_record(content, _RunConfiguration, str(config), "Put the config.yaml of the run there.")
+    return describe_system(content)
 
 
 def describe_system(config: dict[str, Any]) -> str:

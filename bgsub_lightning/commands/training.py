@@ -64,7 +64,7 @@ from bgsub_lightning.commands.processes import end_all
 from bgsub_lightning.commands.traineroptions import check_devices, check_options, trainer_error
 from bgsub_lightning.console import console, is_first_process
 from bgsub_lightning.data import ScenesDataModule
-from bgsub_lightning.errors import UserError
+from bgsub_lightning.errors import UserError, cause_of
 from bgsub_lightning.files import atomic_write, claimed, refuse_links, remove_partials
 from bgsub_lightning.memory import keep_freed_memory
 from bgsub_lightning.modules import BgsModule
@@ -346,9 +346,7 @@ class TrainingCLI(LightningCLI):
             super().instantiate_classes()
             self.model.require(self.datamodule)
         except ValueError as error:  # jsonargparse wraps what a class has raised
-            cause: BaseException | None = error
-            while cause is not None and not isinstance(cause, UserError | ValidationError):
-                cause = cause.__cause__ or cause.__context__
+            cause = cause_of(error, UserError, ValidationError)
             if cause is None:
                 raise
             if isinstance(cause, ValidationError):  # of albumentations

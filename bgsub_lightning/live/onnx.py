@@ -16,19 +16,22 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Annotated, Any, Literal, NamedTuple, cast
 
 import numpy as np
 import torch
-import yaml
 from numpy.typing import NDArray
+from pydantic import Field, StringConstraints
 from torch import Tensor, nn
+from typing_extensions import TypedDict
 
 from bgsub_lightning import __version__
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import atomic_write
 from bgsub_lightning.live.subtractor import Subtractor
 from bgsub_lightning.live.system import System, build
+from bgsub_lightning.provenance import read_system
+from bgsub_lightning.records import parse_json
 
 _KEY = "bgsub_lightning"
 """The key of a file's metadata."""
@@ -38,9 +41,6 @@ _AXES = {4: ("batch", "channels", "height", "width"), 3: ("steps", "channels", "
 
 _STREAM = 64
 """Frames after which a system that carries state has called its networks in every way: CDN-GM sees groups of 7 × 7."""
-
-_VERSION = 1
-"""Of the metadata's form."""
 
 _FRAMES = "RGB frames in the range [0, 1], channels first"
 
@@ -113,10 +113,15 @@ def load_onnx(path: Path, modules: Sequence[str] = ()) -> System:
     """
     runtime = _require("onnxruntime")
     about = _read_about(runtime, path)
-    system = build(yaml.safe_load(about["system"]), path, modules)
+    system = build(read_system(about["system"], path), path, modules)
     for parameter in system.module.parameters():
         parameter.data.fill_(float("nan"))  # none is used; if one was, nobody could miss it
     returned = _parts(system)
+    if different := sorted(returned.keys() ^ about["parts"].keys()):
+        raise UserError(
+            f"{path}: parts: must be {', '.join(sorted(returned))}, those of {about['module']}; got another set "
+            f"({different[0]!r}). Export the system again."
+        )
     for part, name in about["parts"].items():
         file = path.with_name(name)
         if not file.is_file():
@@ -147,9 +152,15 @@ class _Session:
         if self.session is None:
             self.session = self._begun(inputs[0].device)
         names = [each.name for each in self.session.get_inputs()]
-        given = {name: each.float().cpu().numpy() for name, each in zip(names, inputs, strict=True)}
-        found = [torch.from_numpy(each).to(inputs[0].device) for each in self.session.run(None, given)]
-        return self.returned(*found)
+        try:
+            given = {name: each.float().cpu().numpy() for name, each in zip(names, inputs, strict=True)}
+            found = [torch.from_numpy(each).to(inputs[0].device) for each in self.session.run(None, given)]
+            return self.returned(*found)
+        except Exception as error:  # of a file of another network: whatever the runtime makes of it
+            reason = " ".join(str(error).split())
+            raise UserError(
+                f"{self.file}: does not take what its system shows it; got {reason!r}. Export the system again."
+            ) from error
 
     def _begun(self, device: torch.device) -> Any:
         options = self.runtime.SessionOptions()
@@ -287,10 +298,23 @@ def _difference(loaded: System, part: str, calls: Sequence[_Call]) -> float:
     return largest
 
 
-def _about(system: System, files: dict[str, str]) -> dict[str, Any]:
+class _About(TypedDict):
     """What a file tells of its system."""
+
+    version: Literal[1]
+    bgsub_lightning: str
+    system: str
+    module: str
+    inputs: str
+    threshold: Annotated[float, Field(ge=0, lt=1)]
+    trained_on: list[str]
+    parts: dict[str, Annotated[str, StringConstraints(pattern=r"^[^/\\\x00]+\.onnx$")]]
+    about: dict[str, str | None]
+
+
+def _about(system: System, files: dict[str, str]) -> _About:
     return {
-        "version": _VERSION,
+        "version": 1,
         "bgsub_lightning": __version__,
         "system": system.told,
         "module": type(system.module).__name__,
@@ -302,20 +326,14 @@ def _about(system: System, files: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def _read_about(runtime: Any, path: Path) -> dict[str, Any]:
+def _read_about(runtime: Any, path: Path) -> _About:
     if not path.is_file():
         raise UserError(f"{path}: there is no such file.")
     session = _begin(runtime, path, ["CPUExecutionProvider"])
     told = session.get_modelmeta().custom_metadata_map.get(_KEY)
     if told is None:
         raise UserError(f"{path}: was not written by `export` of bgsub_lightning, and does not tell of its system.")
-    about = dict(json.loads(told))
-    if about["version"] != _VERSION:
-        raise UserError(
-            f"{path}: was written by bgsub_lightning {about['bgsub_lightning']}, in another form than {__version__} "
-            f"reads. Export the system again."
-        )
-    return about
+    return parse_json(told, _About, str(path), "Export the system again.")
 
 
 def _owner(module: nn.Module, part: str) -> tuple[nn.Module, str]:

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import yaml
 from jsonargparse import ArgumentParser, Namespace
 
 from bgsub_lightning.data import References, Stream
-from bgsub_lightning.errors import UserError
+from bgsub_lightning.errors import UserError, cause_of
 from bgsub_lightning.frames import DisFlow, FlowMethod
 from bgsub_lightning.live.trust import import_modules, require_trusted, trusted
 from bgsub_lightning.modules import BgsModule, ClassicalSubtractor, ThresholdedDifference
 from bgsub_lightning.networks.weights import read_checkpoint
-from bgsub_lightning.provenance import describe_system
+from bgsub_lightning.provenance import SystemRecord, read_system, system_of_run
 from bgsub_lightning.systems import AnyScene
 
 SHIPPED = "AnyScene"
@@ -99,13 +98,13 @@ def _of_checkpoint(path: Path, modules: Sequence[str] = ()) -> System:
             f"{path}: does not tell how its system is built, as an earlier version of bgsub_lightning wrote it, and "
             f"there is no config.yaml beside its folder. Put it back into checkpoints/ of its run directory."
         )
-    system = build(yaml.safe_load(told), path, modules)
+    system = build(read_system(told, path), path, modules)
     system.module.on_load_checkpoint(checkpoint)
     system.module.load_state_dict(checkpoint["state_dict"])
     return system
 
 
-def build(told: dict[str, Any], source: Path, modules: Sequence[str] = ()) -> System:
+def build(told: SystemRecord, source: Path, modules: Sequence[str] = ()) -> System:
     """Build a system, untrained, from what :func:`bgsub_lightning.provenance.describe_system` tells.
 
     Args:
@@ -129,10 +128,9 @@ def build(told: dict[str, Any], source: Path, modules: Sequence[str] = ()) -> Sy
     except UserError:
         raise
     except Exception as error:  # whatever a class of the user's raises
-        reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
-        raise UserError(
-            f"{source}: its system {told['model'].get('class_path')} cannot be built ({reason})."
-        ) from error
+        lines = str(cause_of(error) or error).strip().splitlines()
+        reason = lines[-1].strip() if lines else type(error).__name__
+        raise UserError(f"{source}: its system {told['model']['class_path']} cannot be built ({reason}).") from error
     size = told.get("size")
     run = source.resolve().parent.parent.name if source.parent.name == "checkpoints" else ""
     return System(
@@ -148,7 +146,7 @@ def build(told: dict[str, Any], source: Path, modules: Sequence[str] = ()) -> Sy
 def _of_run(path: Path) -> str | None:
     """What a checkpoint tells that that has none, from the configuration of its run."""
     config = path.resolve().parent.parent / "config.yaml"
-    return describe_system(yaml.safe_load(config.read_text())) if config.is_file() else None
+    return system_of_run(config) if config.is_file() else None
 
 
 def _baseline(name: str) -> BgsModule:

@@ -23,7 +23,7 @@ from bgsub_lightning.modules.fcn import FcnModule, SegmentStage
 from bgsub_lightning.modules.vgg import Range
 from bgsub_lightning.networks import BackgroundReconstruction, resize
 from bgsub_lightning.networks.sizes import sized
-from bgsub_lightning.networks.weights import load_state_dict
+from bgsub_lightning.networks.weights import load_state_dict, read_checkpoint
 from bgsub_lightning.ranges import check_range
 from bgsub_lightning.scenes.labels import LabelRule
 
@@ -170,7 +170,7 @@ class ReconMcfcn(FcnModule):
             super().initialise()
             return
         weights = load_state_dict(self.initial)
-        checkpoint = torch.load(self.initial.expanduser(), map_location="cpu", mmap=True, weights_only=True)
+        checkpoint = read_checkpoint(self.initial.expanduser())
         if "trained_on" not in checkpoint:
             raise UserError(
                 f"{self.initial}: does not tell what it was trained on, so that no test of what follows could be "

@@ -15,17 +15,20 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
-from typing import IO, Any, Literal, cast
+from typing import IO, Annotated, Any, Literal, cast
 from urllib.parse import urlsplit
 from urllib.request import url2pathname, urlopen
 
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.serialization import get_unsafe_globals_in_checkpoint
+from typing_extensions import TypedDict
 
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import atomic_write
 from bgsub_lightning.networks.vgg import VGG_LAYERS, Vgg
+from bgsub_lightning.records import fit_record
 
 FirstLayer = Literal["normal", "frame"]
 """How 3 pretrained input channels become 6: a new layer, or theirs for the frame and zeros for the background."""
@@ -201,11 +204,39 @@ def _inflated(path: Path) -> str | None:
     return f"it declares {declared:,} bytes in a file of {size:,}" if declared > size else None
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
+class _Validated(TypedDict):
+    threshold: Annotated[float, Field(ge=0, le=1)]
+    f_measure: Annotated[float, Field(ge=0, le=1)]
+    kind: str
+
+
+class _Checkpoint(TypedDict, total=False):
+    """What is known of a checkpoint; Lightning and callbacks add keys."""
+
+    state_dict: dict[str, Any]
+    system: str
+    module: str
+    trained_on: dict[str, list[list[int]]]
+    validated: _Validated | None
+    hyper_parameters: dict[str, Any]
+    epoch: Annotated[int, Field(ge=0)]
+    global_step: Annotated[int, Field(ge=0)]
+    optimizer_states: list[dict[str, Any]]
+    lr_schedulers: list[dict[str, Any]]
+    loops: dict[str, Any]
+    callbacks: dict[str, Any]
+
+
+def read_checkpoint(path: Path, finite: bool = True) -> dict[str, Any]:
     """Read a checkpoint onto the CPU; nothing in it is executed, whatever the environment says.
 
+    Args:
+        path: The file.
+        finite: Refuse weights that are infinite or no numbers, with which no mask can be made.
+
     Raises:
-        UserError: If there is none, it is damaged, or holds Python objects that could run code.
+        UserError: If there is none, it is damaged, or holds Python objects that could run code, values of other types
+            than `fit` writes, or weights that cannot be used.
     """
     if not path.is_file():
         raise UserError(f"{path}: there is no such checkpoint. Name one of `fit`.")
@@ -218,6 +249,18 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: cannot be read without running code of it ({reason}). Name another.") from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: must hold the state of a run; got a {type(content).__name__}. Name one of `fit`.")
+    fit_record(content, _Checkpoint, str(path), "Name another checkpoint.")
+    for name, value in content.get("state_dict", {}).items():
+        if not isinstance(value, Tensor):
+            raise UserError(
+                f"{path}: state_dict.{name}: must be a tensor; got a {type(value).__name__}. Name another checkpoint."
+            )
+        if finite and not torch.isfinite(value).all():
+            wrong = int((~torch.isfinite(value)).sum())
+            raise UserError(
+                f"{path}: state_dict.{name}: must be finite; got NaN or infinity at {wrong:,} of {value.numel():,} "
+                f"places. Its training has diverged: name an earlier checkpoint, or lower the learning rate."
+            )
     return content
 
 
