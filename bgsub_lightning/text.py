@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from bgsub_lightning.errors import UserError
+
 # of the control characters all but tab and line feed; marks that turn the order of letters; halves of surrogates, by
 # which Python stands for bytes of names that are not UTF-8
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -26,6 +28,24 @@ def printable(text: str) -> str:
 def without_passwords(text: str) -> str:
     """Replace the passwords of addresses by ``***``, also those that are given as ``?token=…``."""
     return _SECRET.sub(r"\1***", _PASSWORD.sub(r"\1:***@", text))
+
+
+def refuse_passwords(text: str, key: str, where: str) -> None:
+    """Check that a text which is kept in files holds no password.
+
+    Args:
+        text: The text.
+        key: Whose value it is.
+        where: The files that would keep it.
+
+    Raises:
+        UserError: If it does.
+    """
+    if (shown := without_passwords(text)) != text:
+        raise UserError(
+            f"{key}: an address with a password would be stored in {where}; got {shown}. Leave the password out; "
+            f"download what needs one, and name the file."
+        )
 
 
 def has_control_characters(text: str) -> bool:

@@ -14,6 +14,7 @@ from bgsub_lightning.callbacks.checkpoints import (
 )
 from bgsub_lightning.callbacks.compiled import Compile
 from bgsub_lightning.callbacks.gallery import Gallery
+from bgsub_lightning.callbacks.log import RunLog
 from bgsub_lightning.callbacks.masks import MaskWriter
 from bgsub_lightning.callbacks.optimisers import ConfiguredOptimisers
 from bgsub_lightning.callbacks.pictures import Pictures
@@ -36,6 +37,7 @@ __all__ = [
     "MaskWriter",
     "Pictures",
     "ProgressBar",
+    "RunLog",
     "ScoreWriter",
     "StageCheckpoints",
     "checkpoints_of",

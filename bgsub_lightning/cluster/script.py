@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bgsub_lightning.errors import UserError
+from bgsub_lightning.text import has_control_characters, refuse_passwords
 
 LAUNCHED = ("fit", "validate", "test", "predict")
 """Commands of which each device has a process of its own."""
@@ -78,6 +79,29 @@ class BatchScript:
     tasks: Sequence[tuple[str, Sequence[Sequence[str]]]]
     at_once: int | None = None
     is_array: bool = False
+
+    def __post_init__(self) -> None:
+        """Check that each text stays the word or the line that it is, and that no password is kept.
+
+        Raises:
+            UserError: If it does not.
+        """
+        asked = self.resources
+        words = [word for _, commands in self.tasks for command in commands for word in command]
+        for what, texts in (
+            ("--name", [self.name]),
+            ("--run_dir, --out", [str(self.folder)]),
+            ("--partition", [asked.partition or ""]),
+            ("--mem", [asked.mem or ""]),
+            ("--sbatch", [*asked.more, *asked.more.values()]),
+            ("--setup", asked.setup),
+            ("member", [name for name, _ in self.tasks]),
+            ("command", words),
+        ):
+            for text in texts:
+                if has_control_characters(text):
+                    raise UserError(f"submit: {what}: must be in one line, without control characters; got {text!r}.")
+                refuse_passwords(text, f"submit: {what}", "the batch script and job.json")
 
     @property
     def log(self) -> Path:

@@ -51,6 +51,7 @@ from bgsub_lightning.results import TestResult, require_same_frames, spread, tab
 from bgsub_lightning.results import merged as merged_results
 from bgsub_lightning.results.collection import CampaignRecord, read_campaign
 from bgsub_lightning.scenes import Reader
+from bgsub_lightning.text import refuse_passwords
 
 _SWITCHES = {"--dry_run", "--results"}
 
@@ -227,6 +228,7 @@ class Campaign:
             UserError: If the folder cannot be written.
         """
         text = json.dumps(self.content, indent=1) + "\n"
+        refuse_passwords(text, "campaign", self.record.name)
         try:
             if self.record.is_file() and self.record.read_text() == text:
                 return

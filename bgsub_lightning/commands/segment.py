@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bgsub_lightning.console import console, warn
 from bgsub_lightning.errors import UserError
+from bgsub_lightning.files import claimed
 from bgsub_lightning.live import (
     BASELINES,
     POOL,
@@ -151,7 +152,7 @@ def segment(
     if compile:
         console.print("The networks are compiled at the first frames.")
     outputs = open_outputs(out, kinds, codec, opened.rate, least_area)
-    with _bar() as bar:
+    with claimed(out), _bar() as bar:
         total = min((count for count in (frames, opened.count) if count), default=None)
         task = bar.add_task("Segmenting", total=total, speed="")
 

@@ -166,18 +166,9 @@ def _pair(text: str) -> tuple[str, str]:
     key, equals, value = text.removeprefix("--").partition("=")
     if not (key and equals and value):
         raise argparse.ArgumentTypeError(f"must be KEY=VALUE, such as account=vision, got {text!r}")
-    own = {
-        "array",
-        "cpus-per-task",
-        "gpus-per-node",
-        "job-name",
-        "mem",
-        "nodes",
-        "ntasks-per-node",
-        "partition",
-        "time",
-    }
-    if key in {*own, "open-mode", "output", "requeue", "signal"}:
+    if not re.fullmatch(r"[a-zA-Z][\w-]*", key):
+        raise argparse.ArgumentTypeError(f"the key must be letters, digits and -, such as mail-user, got {key!r}")
+    if key.replace("_", "-") in _SET:
         raise argparse.ArgumentTypeError(f"{key} is set by submit; see its own options")
     return key, value
 

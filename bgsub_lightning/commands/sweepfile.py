@@ -21,6 +21,7 @@ import numpy as np
 from bgsub_lightning.commands.members import option_text, safe_name
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.records import read_yaml
+from bgsub_lightning.text import refuse_passwords
 
 TEMPLATE = (
     "${env}",
@@ -331,6 +332,7 @@ def _content(file: Path) -> dict[str, Any]:
         content = read_yaml(file)
     except FileNotFoundError:
         raise UserError(f"{file}: there is no such file.") from None
+    refuse_passwords(str(content), str(file), "sweep.json")
     if not isinstance(content, dict) or "method" not in content:
         raise UserError(
             f"{file}: is no sweep file, which has the keys method, metric, parameters and command. Examples are in "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -25,7 +26,7 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.plugins.io import CheckpointIO
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.trainer.states import TrainerFn
@@ -52,6 +53,7 @@ from bgsub_lightning.callbacks import (
     MaskWriter,
     Pictures,
     ProgressBar,
+    RunLog,
     ScoreWriter,
     StageCheckpoints,
     checkpoints_of,
@@ -72,6 +74,7 @@ from bgsub_lightning.networks import damage
 from bgsub_lightning.networks.weights import read_checkpoint
 from bgsub_lightning.provenance import describe_system, device_name, source_tree, versions
 from bgsub_lightning.records import read_json
+from bgsub_lightning.text import refuse_passwords
 
 
 def run_trainer(command: str, options: Sequence[str], cli: type[TrainingCLI] | None = None) -> TrainingCLI:
@@ -130,6 +133,9 @@ _EXPECTED_WARNINGS = (
     "Checkpoint directory .* exists and is not empty",  # a run that is continued
     "The dirpath has changed from",  # weights of another run are used
 )
+
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 class SaveConfig(SaveConfigCallback):
@@ -256,6 +262,17 @@ class TrainingCLI(LightningCLI):
             parser.link_arguments(f"best.{name}", f"early_stopping.{name}")
         parser.set_defaults({"trainer.use_distributed_sampler": False, "trainer.sync_batchnorm": True})
 
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse them.
+
+        Raises:
+            UserError: If an address has a password, which the run would keep.
+        """
+        super().parse_arguments(parser, args)
+        for key, value in vars(self.config[self.config.subcommand].as_flat()).items():
+            refuse_passwords(str(value), key, "config.yaml, run.json and the checkpoints")
+        refuse_passwords(shlex.join(self.command), "command", "run.json")
+
     def _parse_ckpt_path(self) -> None:
         """Leave the configuration as it was given.
 
@@ -378,6 +395,13 @@ class TrainingCLI(LightningCLI):
     def _run_subcommand(self, subcommand: str) -> None:
         try:
             super()._run_subcommand(subcommand)
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                end_all(self.trainer, error)
+            file = error.filename or self.run_dir
+            end_all(
+                self.trainer, UserError(f"{file}: cannot be written ({error.strerror}). Make room, or name another.")
+            )
         except Exception as error:
             end_all(self.trainer, error)
 
@@ -459,7 +483,7 @@ class TrainingCLI(LightningCLI):
         return system.shipped() if isinstance(system, type) and issubclass(system, BgsModule) else None
 
     def _loggers(self) -> list[Logger]:
-        loggers: list[Logger] = [CSVLogger(self.run_dir, name="csv")]
+        loggers: list[Logger] = [RunLog(self.run_dir, name="csv")]
         if self._given.wandb != "disabled" and self.subcommand == "fit":
             loggers.append(
                 WandbLogger(
