@@ -14,6 +14,7 @@ from bgsub_lightning.commands.training import TrainingCLI, run_trainer
 from bgsub_lightning.console import console
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import write_png
+from bgsub_lightning.ranges import check_range
 from bgsub_lightning.results import TestResult, comparison_panel, table
 
 
@@ -28,6 +29,8 @@ def demo(out: Path = Path("demo"), steps: int = 800, seed: int = 0) -> None:
     Raises:
         UserError: If the experiments of the repository are not at hand, or the folder cannot be used.
     """
+    check_range("--", least=1, steps=steps)
+    check_range("--", least=0, below=2**32, seed=seed)
     experiments = Path(__file__).parents[2] / "experiments"
     if not experiments.is_dir():
         raise UserError(f"{experiments}: the demo needs the experiments of the repository; run it in a clone.")

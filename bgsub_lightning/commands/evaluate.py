@@ -25,6 +25,7 @@ from bgsub_lightning.files import atomic_write
 from bgsub_lightning.frames import MaskFiles, SceneCounts, SceneFrames, count_masks
 from bgsub_lightning.frames.mask_files import Fault, results_of
 from bgsub_lightning.metrics import dice_counts
+from bgsub_lightning.ranges import check_range
 from bgsub_lightning.results import TestResult, VideoResult, gallery, table, write_statistics, write_videos
 from bgsub_lightning.results.gallery import Frame
 from bgsub_lightning.sampling import Leakage
@@ -96,8 +97,7 @@ def evaluate(
         UserError: If an option makes no sense, the dataset cannot be read, there is nothing to score, the archive would
             not be complete, or the result is partial.
     """
-    if workers is not None and workers < 1:
-        raise UserError(f"--workers: must be 1 or more, got {workers}.")
+    check_range("--", least=1, most=256, workers=workers)
     reader = reader_of(dataset, "--dataset_", frames=dataset_frames, masks=dataset_masks)
     if zip is not None and not isinstance(reader, CDnet2014):
         raise UserError(f"--zip: changedetection.net takes results on CDnet2014, not on {reader.name}.")

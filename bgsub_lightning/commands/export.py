@@ -15,6 +15,7 @@ from bgsub_lightning.console import console
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.live import Subtractor, System, load_system, named_modules, open_source
 from bgsub_lightning.live.onnx import Written, export_system, largest_difference, load_onnx
+from bgsub_lightning.ranges import check_range
 
 
 def export(checkpoint: str, out: Path, source: str | None = None, frames: int = 50, modules: str = "") -> None:
@@ -30,6 +31,7 @@ def export(checkpoint: str, out: Path, source: str | None = None, frames: int = 
     Raises:
         UserError: If the checkpoint cannot be used, or a network cannot be written.
     """
+    check_range("--", least=1, most=100_000, frames=frames)
     if out.suffix != ".onnx":
         raise UserError(f"--out: {out}: a file that ends in .onnx is needed.")
     if Path(checkpoint).suffix == ".onnx":

@@ -23,6 +23,7 @@ from bgsub_lightning.frames import (
     write_png,
 )
 from bgsub_lightning.frames.flow import require_motion
+from bgsub_lightning.ranges import check_range
 from bgsub_lightning.results.drawing import comparison_panel
 from bgsub_lightning.scenes import require_sound
 from bgsub_lightning.scenes.depth import parsed_range, with_range
@@ -75,10 +76,8 @@ def flow(
         raise UserError(f"--dataset: there is no dataset {dataset!r}; there are {', '.join(READERS)}.")
     if not taus or min(taus) < 1 or len(set(taus)) < len(taus):
         raise UserError(f"--taus: one or more different numbers of frames are needed, each 1 at least, got {taus}.")
-    if min(width, height) < 16:
-        raise UserError(f"--width, --height: must be at least 16 pixels, got {width}×{height}.")
-    if workers is not None and workers < 1:
-        raise UserError(f"--workers: must be 1 or more, got {workers}.")
+    check_range("--", least=16, most=8192, width=width, height=height)
+    check_range("--", least=1, most=256, workers=workers)
     if settings is not None and (method != "dis" or files is not None or pattern is not None):
         raise UserError("--settings: names a method with its settings; leave --method, --files and --pattern out.")
     chosen = settings or _method(method, files, pattern)

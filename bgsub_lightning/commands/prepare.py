@@ -14,6 +14,7 @@ from rich.table import Table
 from bgsub_lightning.console import console, mark, progress_bar
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import FrameStore, SceneFrames, fill, read_mask
+from bgsub_lightning.ranges import check_range
 from bgsub_lightning.scenes import LASIESTA, LIMU, SBI2015, CDnet2014, Problem, Reader, Scene, Wallflower
 from bgsub_lightning.scenes.depth import parsed_range, with_range
 
@@ -52,6 +53,8 @@ def prepare(
     Raises:
         UserError: If the dataset is not there, a video cannot be used, or the store cannot be written.
     """
+    check_range("--", least=16, most=8192, width=width, height=height)
+    check_range("--", least=1, most=256, workers=workers)
     reader = reader_of(dataset, frames=frames, masks=masks)
     scenes = with_range(reader.scenes(reader.locate(root), scene), parsed_range(range))
     console.print(_videos(scenes))

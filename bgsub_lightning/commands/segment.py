@@ -33,6 +33,7 @@ from bgsub_lightning.live import (
 from bgsub_lightning.live.segmenting import Progress as Come
 from bgsub_lightning.live.sources import Images, is_image
 from bgsub_lightning.memory import keep_freed_memory
+from bgsub_lightning.ranges import check_range
 from bgsub_lightning.scenes.checks import some
 from bgsub_lightning.scenes.depth import parsed_range
 from bgsub_lightning.scenes.origin import origin_of
@@ -98,13 +99,12 @@ def segment(
     Raises:
         UserError: If the source or the checkpoint cannot be used, or an option makes no sense.
     """
-    numbers = {"pool": pool, "batch_size": batch_size, "every": every, "refresh": refresh, "frames": frames}
-    for name, value in numbers.items():
-        if value is not None and value <= 0:
-            raise UserError(f"--{name}: must be positive, got {value}.")
-    for name, value in (("least_area", least_area), ("reconnect", reconnect)):
-        if value < 0:
-            raise UserError(f"--{name}: must not be negative, got {value}.")
+    check_range("--", least=1, most=10_000, pool=pool, batch_size=batch_size)
+    check_range("--", least=1, most=10**12, frames=frames)
+    check_range("--", above=0, most=1e6, every=every, refresh=refresh)
+    check_range("--", least=0, most=1e9, least_area=least_area, reconnect=reconnect)
+    check_range("--", least=0, below=1, threshold=threshold)
+    check_range("--", least=1e-5, most=1000, rate=rate)
     kinds = _kinds(write)
     _require_free(out, kinds)
     if compile and (checkpoint in BASELINES or checkpoint.endswith(".onnx")):
@@ -200,6 +200,8 @@ def _pool(background: str | Path, source: Source, count: int, system: System) ->
         if not path.exists():
             raise UserError(f"--background: {background}: there is no such image or folder.")
         files = [file for file in path.iterdir() if is_image(file)] if path.is_dir() else [path]
+        if not files:
+            raise UserError(f"--background: {background}: must hold an image at least; got none. Name another folder.")
         if not source.is_live:
             source.first(1)  # which sets the range of 16 bits for both
         if not (found := Images(files, str(background), levels=source.range).first(len(files))):

@@ -10,6 +10,7 @@ from typing import Literal
 from bgsub_lightning.console import console, progress_bar
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import claimed
+from bgsub_lightning.ranges import check_range
 from bgsub_lightning.scenes import synthetic
 
 _SIZES = {"Wallflower": (160, 120), "LASIESTA": (352, 288)}
@@ -73,6 +74,7 @@ def synthesize(
     why, options = _SENSELESS[layout]
     if senseless := [f"--{option}" for option in options if given[option] is not None]:
         raise UserError(f"--layout {layout}: {why}. Leave {' and '.join(senseless)} out.")
+    check_range("--", least=0, below=2**63, seed=seed)
     before, after = _parts(layout, 60 if unlabelled is None else unlabelled, labelled)
     videos = _plan(layout, videos_per_category, categories, seed)
     size = _SIZES.get(layout, (320, 240))

@@ -7,6 +7,7 @@ import it would take longer to start than to count.
 from __future__ import annotations
 
 import os
+import re
 import string
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
@@ -36,6 +37,10 @@ Fault = Literal["missing", "unreadable", "of another size", "of 16 bits", "in it
 """What can be wrong with a mask. One that is not binary is scored: foreground is where it is exactly 255."""
 
 
+_NUMBER_FORM = re.compile(r"(0?\d{1,2}d?|d?)")
+"""Widths of up to 99 digits: a format of a million would take as many bytes for each name."""
+
+
 @dataclass(frozen=True)
 class MaskFiles:
     """A folder of masks.
@@ -43,7 +48,7 @@ class MaskFiles:
     Attributes:
         folder: The folder.
         pattern: Where the mask of a frame lies below it. It may use ``{dataset}``, ``{category}``, ``{video}`` and
-            ``{number}``, with Python's formats such as ``{number:06d}``; it must use the last two. The default is
+            ``{number}``, the number with a width such as ``{number:06d}``; it must use the last two. The default is
             CDnet's layout of results.
         threshold: Share of white above which a pixel is foreground, of masks of 8 or 16 bits; ``None``: masks have 8
             bits, and foreground is 255 alone, as CDnet's rule has it.
@@ -64,11 +69,14 @@ class MaskFiles:
         if not self.folder.is_dir():
             raise UserError(f"--masks: {self.folder}: there is no such folder of masks.")
         try:
-            used = {name for _, name, _, _ in string.Formatter().parse(self.pattern) if name is not None}
+            places = [place for place in string.Formatter().parse(self.pattern) if place[1] is not None]
+            used = {name for _, name, _, _ in places}
             if used - _PLACES or not {"video", "number"} <= used:
                 raise ValueError("a placeholder is unknown or missing")
-            self.pattern.format(dataset="", category="", video="", number=1)
-        except (ValueError, KeyError, IndexError, AttributeError) as error:
+            for _, name, form, conversion in places:
+                if conversion or not (_NUMBER_FORM.fullmatch(form or "") if name == "number" else not form):
+                    raise ValueError(f"the format of {{{name}}} must be that of a number, such as 06d, or none")
+        except ValueError as error:
             raise UserError(
                 f"--pattern: {self.pattern!r} cannot be used ({error}). It may hold "
                 f"{', '.join(f'{{{name}}}' for name in sorted(_PLACES))}, and must hold {{video}} and {{number}}, such "

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from bgsub_lightning.decoding import read_pixels
 from bgsub_lightning.errors import UserError
+from bgsub_lightning.ranges import check_range
 from bgsub_lightning.scenes.checks import is_whole, some
 from bgsub_lightning.scenes.depth import as_bytes, range_of
 from bgsub_lightning.scenes.scene import Range
@@ -404,9 +405,8 @@ def open_source(told: str, rate: float | None = None, reconnect: float = 10.0, l
     Raises:
         UserError: If it is none of these, cannot be opened, or is a folder of files under several patterns of names.
     """
-    if rate is not None and rate <= 0:
-        raise UserError(f"--rate: frames per second are positive, got {rate}.")
-    per_second = max(Fraction(25 if rate is None else rate).limit_denominator(100_000), Fraction(1, 100_000))
+    check_range("--", least=1e-5, most=1000, rate=rate)
+    per_second = Fraction(25 if rate is None else rate).limit_denominator(100_000)
     if told.isdecimal() and not Path(told).exists():
         return Camera(int(told))
     path = Path(told).expanduser()
@@ -432,6 +432,8 @@ def open_source(told: str, rate: float | None = None, reconnect: float = 10.0, l
         return Images([path], told, per_second, levels)
     if "://" not in told and not path.exists():
         raise UserError(f"--source: {told}: there is no such file or folder.")
+    if path.is_fifo() or path.is_socket():
+        raise UserError(f"--source: {told}: must be a file, or the address of a stream; got a pipe. Name another.")
     return VideoFile(told if "://" in told else str(path), reconnect, levels=levels)
 
 

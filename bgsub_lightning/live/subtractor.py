@@ -23,6 +23,7 @@ from bgsub_lightning.live.footage import KEY, Footage, keeps
 from bgsub_lightning.live.system import System
 from bgsub_lightning.modules import BgsModule, ClassicalSubtractor
 from bgsub_lightning.networks import compile_in_place
+from bgsub_lightning.ranges import check_range
 
 Precision = Literal["32", "bf16", "16"]
 """Of the networks' arithmetic: as they are, or by automatic mixed precision."""
@@ -77,16 +78,9 @@ class Subtractor:
         waits: bool = True,
         compiled: bool = False,
     ) -> None:
-        for name, value in (
-            ("pool_size", pool_size),
-            ("every", every),
-            ("refresh", refresh),
-            ("batch_size", batch_size),
-        ):
-            if value is not None and value < 1:
-                raise UserError(f"{name}: must be 1 frame at least, got {value}.")
-        if threshold is not None and not 0 <= threshold < 1:
-            raise UserError(f"threshold: a probability in [0, 1) is needed, got {threshold}.")
+        check_range("", least=1, most=100_000, pool_size=pool_size, batch_size=batch_size)
+        check_range("", least=1, most=10**12, every=every, refresh=refresh)
+        check_range("", least=0, below=1, threshold=threshold)
         if device is None:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         self.system = system

@@ -123,6 +123,10 @@ class CDnet2014(Reader):
         )
 
 
+_LAST = 999_999
+"""The largest frame number: names have six digits."""
+
+
 class _Draft(Draft):
     """A video of CDnet2014 while it is read."""
 
@@ -136,6 +140,8 @@ class _Draft(Draft):
         cure = "It must hold the first and the last frame number of the evaluated part, such as '470 1700'."
         words: list[str] = []
         try:
+            if not path.is_file():
+                raise FileNotFoundError(path)
             words = path.read_text(errors="replace").split()
             first, last = (int(word) for word in words)
         except OSError:
@@ -144,7 +150,7 @@ class _Draft(Draft):
         except ValueError:
             self.note("error", path, f"does not parse ({' '.join(words)[:60]!r})", cure)
             return 1, 0
-        if not 1 <= first <= last:
+        if not 1 <= first <= last <= _LAST:
             self.note("error", path, f"is no range of frame numbers ({first} {last})", cure)
             return 1, 0
         return first, last
@@ -157,11 +163,13 @@ class _Draft(Draft):
         size: tuple[int, int],
         pool: ThreadPoolExecutor,
     ) -> dict[int, Path]:
-        present = [number for number in evaluated if number in frames]
+        present = [number for number in frames if number in evaluated]
         if evaluated and len(present) < len(evaluated):
             what = f"{some(len(evaluated) - len(present), 'frame')} of the temporal ROI missing"
             self.note("warning", self.frames_folder, what, "Worked with the frames that are there.")
         inside = {number: masks[number] for number in present if number in masks}
+        if strange := next((path for path in inside.values() if not path.is_file()), None):
+            self.note("error", strange, "is a folder or a pipe, not an image file", "Remove it.")
         withheld = dict(zip(inside, each(lambda path: _is_withheld(path, size), inside.values(), pool), strict=True))
         labelled = {number: path for number, path in inside.items() if not withheld[number]}
         for count, why in ((len(present) - len(inside), "no mask"), (sum(withheld.values()), "a mask of 85 alone")):
@@ -196,6 +204,8 @@ def _is_withheld(path: Path, size: tuple[int, int]) -> bool:
 
     A uniform PNG takes a hundredth of its pixels' bytes at most, so that only small files need a look inside.
     """
+    if not path.is_file():
+        return False
     with path.open("rb") as file:
         header = file.read(26)
         length = file.seek(0, os.SEEK_END)

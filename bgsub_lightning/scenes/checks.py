@@ -47,7 +47,9 @@ class Draft:
         """Leave out what was cut off in a download, and count the gaps from the number ``start`` on."""
         sound = dict(zip(frames, each(is_whole, frames.values(), pool), strict=True))
         damaged = [frames[number] for number, whole in sound.items() if not whole]
-        if damaged:
+        if strange := next((path for path in damaged if not path.is_file()), None):
+            self.note("error", strange, "is a folder or a pipe, not an image file", "Remove it.")
+        elif damaged:
             what = f"{some(len(damaged), 'frame')} of this video {'is' if len(damaged) == 1 else 'are'} truncated"
             self.note("warning", damaged[0], what, "Left out; fetch the file again to have it back.")
         last = max(frames, default=start)
@@ -130,6 +132,8 @@ def is_whole(path: Path) -> bool:
 
     A JPEG must have its end marker, a PNG its last chunk, a BMP the size that its header tells.
     """
+    if not path.is_file():  # a folder of such a name, or a pipe, which would block
+        return False
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         if path.suffix.lower() == ".bmp":

@@ -23,7 +23,7 @@ OPTION = "data.init_args.reader.init_args"
 _SUFFIXES = (".bmp", ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".ppm", ".pgm")
 _DEEPEST = 6  # folders that `**/` looks into
 _WILD = {"**/": "(?:[^/]+/)*", "*": "[^/]*", "?": "[^/]"}
-_PLACES = {"sequence": "[^/]+", "number": r"(?<!\d)\d+(?!\d)"}
+_PLACES = {"sequence": "[^/]+", "number": r"(?<!\d)\d{1,9}(?!\d)"}
 
 
 def path_pattern(pattern: str, option: str, places: Sequence[str] = ("sequence", "number")) -> re.Pattern[str]:

@@ -91,23 +91,40 @@ def test_backgrounds_come_from_where_they_are_told(
         (["--source=absent.mp4"], "absent.mp4: there is no such file or folder"),
         (["--checkpoint=absent.ckpt"], "absent.ckpt: there is no such checkpoint"),
         (["--background=absent.png"], "--background: absent.png: there is no such image or folder"),
-        (["--refresh=-5"], "--refresh: must be positive, got -5"),
+        (["--refresh=-5"], "--refresh: must be above 0 and at most 1,000,000.0; got -5"),
         (["--write=[]"], "--write: name what is to be written"),
         (["--out=street.mkv/x"], "street.mkv/x: cannot be written"),
-        (["--pool=0"], "--pool: must be positive, got 0"),
+        (["--pool=0"], "--pool: must be from 1 to 10,000; got 0"),
         (["--out=street.mkv"], "--out: street.mkv: is a file; a folder is needed"),
         (["--write=film"], "--write: there is no 'film'. Name some of mask_video,masks,overlay,"),
-        (["--least_area=-1"], "--least_area: must not be negative"),
+        (["--least_area=-1"], "--least_area: must be from 0"),
         (["--refresh=5"], "--refresh: MOG2 learns of every frame, and follows by itself"),
         (["--compile=true"], "--compile: MOG2 has no networks of PyTorch"),
         (["--device=cuda:77"], "device: cuda:77 cannot be used"),
-        (["--threshold=2"], "threshold: a probability in [0, 1) is needed"),
+        (["--threshold=2"], "--threshold: "),
+        (["--threshold=.nan"], "--threshold: "),
+        (["--every=1e308"], "--every: must be above 0 and at most 1,000,000.0; got 1e+308"),
+        (["--every=.inf"], "--every: "),
+        (["--rate=1e-30"], "--rate: "),
+        (["--rate=1e9"], "--rate: "),
+        (["--frames=99999999999999999999"], "--frames: "),
+        (["--pool=1000000000000"], "--pool: "),
+        (["--batch_size=1000000000000"], "--batch_size: "),
+        (["--reconnect=1e300"], "--reconnect: "),
+        (["--out=" + "x" * 300], "x: cannot be used; got 'File name too long'"),
+        (["--source=pipe.mp4"], "--source: pipe.mp4: "),
+        (["--source=pipe.png"], "--source: pipe.png: "),
+        (["--background=empty"], "--background: empty: "),
+        (["--background=pipe.png"], "--background: pipe.png: "),
     ],
 )
 def test_bad_options_are_told(
     options: list[str], message: str, video: Path, fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(video.parent)
+    for name in ("pipe.mp4", "pipe.png"):
+        os.mkfifo(name)
+    Path("empty").mkdir()
     given = {"--source": str(video), "--checkpoint": "MOG2", "--out": "out"}
     given |= dict(option.split("=", 1) for option in options)
     assert message in fails(main(["segment", *(f"{name}={value}" for name, value in given.items())]))

@@ -336,7 +336,7 @@ def test_a_time_lapse_has_a_slow_rate(tmp_path: Path) -> None:
 
 
 def test_a_rate_that_is_none_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="--rate: frames per second are positive, got 0"):
+    with pytest.raises(UserError, match=r"--rate: .*got 0"):
         open_source(str(tmp_path), 0)
 
 

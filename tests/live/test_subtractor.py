@@ -322,9 +322,9 @@ def test_flow_from_files_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"every": 0}, "every: must be 1 frame at least, got 0"),
-        ({"refresh": 0}, "refresh: must be 1 frame at least"),
-        ({"threshold": 1.0}, r"threshold: a probability in \[0, 1\) is needed"),
+        ({"every": 0}, "every: .*got 0"),
+        ({"refresh": 0}, "refresh: .*got 0"),
+        ({"threshold": 1.0}, r"threshold: .*got 1\.0"),
     ],
 )
 def test_numbers_without_sense_are_refused(settings: dict[str, Any], message: str) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -110,6 +111,8 @@ def test_other_files_and_hidden_folders_are_passed_over(video: Path) -> None:
         ("1.5 20", "does not parse"),
         ("26 21", "is no range of frame numbers"),
         ("0 26", "is no range of frame numbers"),
+        ("1 99999999999", "is no range of frame numbers"),
+        (f"1 {10**30}", "is no range of frame numbers"),
         ("-5 26", "is no range of frame numbers"),
     ],
 )
@@ -304,6 +307,19 @@ def test_truncated_frames_are_left_out(video: Path, kept: float) -> None:
     assert (damaged.severity, damaged.file) == ("warning", frame(video, 7))
     assert damaged.what == "2 frames of this video are truncated"
     assert [problem.what for problem in scene.problems[1:]] == ["1 frame of the temporal ROI missing"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe"])
+@pytest.mark.parametrize("name", ["input/in000007.jpg", "groundtruth/gt000023.png", "temporalROI.txt", "ROI.bmp"])
+def test_what_has_the_name_of_a_file_and_is_none(video: Path, name: str, kind: str) -> None:
+    file = video / name
+    file.unlink(missing_ok=True)
+    if kind == "folder":
+        file.mkdir()
+    else:
+        os.mkfifo(file)  # to open it would block
+    scene = read(video)
+    assert file in [problem.file for problem in scene.problems]
 
 
 def test_bytes_after_the_end_marker_are_no_damage(video: Path) -> None:

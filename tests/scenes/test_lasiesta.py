@@ -230,7 +230,7 @@ def test_twin_in_the_store(scenes: dict[str, Scene], tmp_path: Path) -> None:
         (["--unlabelled=3"], "--layout LASIESTA: each of its frames has a mask. Leave --unlabelled out"),
         (["--labelled=1"], "--labelled must be 2 or more frames for the layout LASIESTA, not 1"),
         (["--categories=[I_SI, baseline]"], "--categories: unknown baseline; choose among I_SI"),
-        (["--videos_per_category=0"], "--videos_per_category must be 1 or more, not 0"),
+        (["--videos_per_category=0"], "--videos_per_category: must be from 1 to 10,000; got 0"),
     ],
 )
 def test_nonsense_is_refused_before_anything_is_written(

@@ -121,7 +121,7 @@ def test_commands(name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) 
         ("synthesize --layout=LIMU --categories=[a]", "its three sequences have no categories. Leave --categories out"),
         ("synthesize --layout=SBI2015 --unlabelled=3", "and each frame a mask. Leave --unlabelled out"),
         ("synthesize --layout=SBI2015 --labelled=1", "--labelled must be 2 or more frames for the layout SBI2015"),
-        ("synthesize --layout=LIMU --labelled=0", "--labelled must be 1 or more frames, not 0"),
+        ("synthesize --layout=LIMU --labelled=0", "--labelled: must be from 1 to 100,000; got 0"),
         ("prepare --dataset=Wallflower --frames={number}", "--frames: the layout of Wallflower is fixed"),
         ("prepare --dataset=LIMU --masks=gt/{number}.png", "masks: 'gt/{number}.png' must hold {sequence}"),
     ],

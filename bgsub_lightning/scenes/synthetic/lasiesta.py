@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from bgsub_lightning.errors import UserError
+from bgsub_lightning.ranges import check_range
 from bgsub_lightning.scenes.labels import GREEN, GREY, RED, WHITE, YELLOW
 from bgsub_lightning.scenes.synthetic import effects
 from bgsub_lightning.scenes.synthetic.drawing import Light
@@ -83,8 +84,7 @@ def plan(videos_per_category: int = 2, categories: Sequence[str] | None = None, 
     Raises:
         UserError: If a category is unknown, or no video is asked for.
     """
-    if videos_per_category < 1:
-        raise UserError(f"--videos_per_category must be 1 or more, not {videos_per_category}.")
+    check_range("--", least=1, most=10_000, videos_per_category=videos_per_category)
     chosen = tuple(RECIPES) if categories is None else tuple(dict.fromkeys(categories))
     if unknown := [category for category in chosen if category not in RECIPES]:
         raise UserError(f"--categories: unknown {', '.join(unknown)}; choose among {', '.join(RECIPES)}.")

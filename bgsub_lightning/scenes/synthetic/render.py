@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import PARTIAL, make_folder
 from bgsub_lightning.parallel import in_processes
+from bgsub_lightning.ranges import check_range
 from bgsub_lightning.scenes.labels import MOVING, OUTSIDE_ROI, SHADOW, UNKNOWN
 from bgsub_lightning.scenes.origin import mark
 from bgsub_lightning.scenes.synthetic import effects
@@ -105,6 +106,7 @@ CATEGORIES: tuple[str, ...] = tuple(RECIPES)
 """The eleven categories of CDnet2014."""
 
 _SMALLEST = (64, 48)
+_LARGEST = 4096
 _FAINT = 0.25
 """The share of the sun below which shadows are not labelled."""
 _HAZE = np.array([206, 204, 202], np.float32)
@@ -278,8 +280,8 @@ def listed(
     kind: type[VideoKind], videos_per_category: int, categories: Sequence[str] | None, seed: int
 ) -> list[VideoKind]:
     """List the videos of one kind of plan, as :func:`plan` does."""
-    if videos_per_category < 1:
-        raise UserError(f"--videos_per_category must be 1 or more, not {videos_per_category}.")
+    check_range("--", least=1, most=10_000, videos_per_category=videos_per_category)
+    check_range("--", least=0, below=2**63, seed=seed)
     chosen = tuple(kind.recipes) if categories is None else tuple(dict.fromkeys(categories))
     if unknown := [category for category in chosen if category not in kind.recipes]:
         raise UserError(f"--categories: unknown {', '.join(unknown)}; choose among {', '.join(kind.recipes)}.")
@@ -329,8 +331,7 @@ def render_all(
         UserError: If an option makes no sense, or the folder holds anything else; before anything is rendered.
     """
     _check(size, unlabelled, labelled)
-    if workers < 1:
-        raise UserError(f"--workers must be 1 or more, not {workers}.")
+    check_range("--", least=1, most=256, workers=workers)
     if root.exists() and not root.is_dir():
         raise UserError(f"--out: {root} is a file; give a folder that holds the twin, or is to be created.")
     if videos:
@@ -340,13 +341,9 @@ def render_all(
 
 
 def _check(size: tuple[int, int], unlabelled: int, labelled: int) -> None:
-    if size[0] < _SMALLEST[0] or size[1] < _SMALLEST[1]:
-        raise UserError(
-            f"--width and --height (--size) must be at least {_SMALLEST[0]}×{_SMALLEST[1]}, not {size[0]}×{size[1]}."
-        )
-    for option, count in (("--unlabelled", unlabelled), ("--labelled", labelled)):
-        if count < 1:
-            raise UserError(f"{option} must be 1 or more frames, not {count}.")
+    check_range("--", least=_SMALLEST[0], most=_LARGEST, width=size[0])
+    check_range("--", least=_SMALLEST[1], most=_LARGEST, height=size[1])
+    check_range("--", least=1, most=100_000, unlabelled=unlabelled, labelled=labelled)
 
 
 def _render_below(shared: tuple[Path, tuple[int, int], int, int], video: Plan) -> Path:
