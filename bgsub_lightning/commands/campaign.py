@@ -55,6 +55,9 @@ from bgsub_lightning.text import refuse_passwords
 
 _SWITCHES = {"--dry_run", "--results"}
 
+_NAME = "{member}"
+"""What stands for a member's name in an option: weights of another campaign over the same values."""
+
 _OWN = {"--over", "--out", "--only", "--help", *_SWITCHES}
 
 _OURS = {
@@ -79,6 +82,7 @@ is resumed. More values, or more members in the file, are added to what is there
 _MORE = """\
 all other options are those of `fit` and `test` (see `fit --help`) and are handed to both as they are. --ckpt_path FILE
 is what training starts from, or what is tested where nothing is trained; --ckpt_path best tests the best checkpoint.
+{member} in an option is the member's name, as in --ckpt_path 'runs/other/{member}/checkpoints/last.ckpt'.
 
 An experiment may hold its members itself, where they are no product of values:
 
@@ -182,7 +186,7 @@ class Campaign:
 
     def call(self, member: Member, command: str) -> list[str]:
         """Return the command of a member, without the name of the program."""
-        options = [*self.handed, *member.options]
+        options = [option.replace(_NAME, member.name) for option in (*self.handed, *member.options)]
         told = checkpoint_of(options)
         of_run = told in {"last", "best"}
         if command == "fit":  # what was told is where a first start begins

@@ -393,7 +393,7 @@ def test_failing_member_is_reported(mog2: Path, out: Path, capfd: pytest.Capture
     """The one test here whose members have a process of their own and that is not slow."""
     assert campaign(mog2, "--over=fold=9,1", "--out", out, "--only=fold_9") == 1
     told = capfd.readouterr()
-    reason = "error: data.init_args.fold: 9 is not among the folds 1 to 3."
+    reason = "error: data.init_args.fold: must be between 1 and 3; got 9."
     assert reason in told.err
     assert "1 failed" in told.out
     assert f"fold 9 ({out / 'fold_9'}): test: {reason}" in told.out
@@ -478,3 +478,11 @@ def test_ctrl_c_ends_the_member_as_well(tiny: Path, out: Path) -> None:
     assert "The same command goes on from here" in told
     with folder_lock(out / "fold_1") as lock:
         assert lock is not None  # nobody is left
+
+
+def test_an_option_may_hold_the_members_name(mog2: Path, out: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    options = ["--over", "scene=baseline/highway,thermal/park", f"--out={out}", "--ckpt_path=runs/x/{member}/last.ckpt"]
+    assert main(["campaign", str(mog2), *options, "--dry_run"]) == 0
+    lines = [line for line in capfd.readouterr().out.splitlines() if "bgsub_lightning test" in line]
+    told = [option for line in lines for option in shlex.split(line) if option.startswith("--ckpt_path=")]
+    assert told == [f"--ckpt_path=runs/x/{name}/last.ckpt" for name in ("baseline_highway", "thermal_park")]

@@ -72,6 +72,34 @@ def test_background_is_modelled_once_per_scene() -> None:
     assert len(calls) == 2
 
 
+def test_background_modelled_for_each_frame_gives_the_same_answer() -> None:
+    module, each = (small(model_each_frame=value) for value in (False, True))
+    each.load_state_dict(module.state_dict())
+    data = batch(3)
+    modelled: list[int] = []
+    each.network.bmn.register_forward_hook(lambda *_: modelled.append(1))
+    with torch.no_grad():
+        opening = {"image": data["image"], "references": data["references"][:1]}
+        expected = module.eval().probability(opening)
+        assert torch.allclose(each.eval().probability(opening), expected, atol=1e-6)
+        assert torch.allclose(each.probability({"image": data["image"]}), expected, atol=1e-6)
+    assert len(modelled) == 1 + 3 + 3
+
+
+def test_references_are_shown() -> None:
+    module, data = small().eval(), batch(1)
+    with torch.no_grad():
+        module.probability(data)
+    shown = module.background_pictures()
+    (references,) = data["references"]
+    assert torch.equal(shown["reference"], references[0])
+    sheet = shown["references"]  # three of 21×30 on two columns
+    assert sheet.shape == references[0].shape
+    assert torch.allclose(sheet[:, :10, 15:30].mean(), references[1].mean(), atol=0.02)
+    assert not sheet[:, 10:20, 15:].any()
+    assert {"maps 1 to 3", "maps 4 to 6"} <= shown.keys()
+
+
 def test_frame_without_its_scene_is_an_error() -> None:
     with pytest.raises(RuntimeError, match="first batch of a scene must bring its references"):
         small().probability({"image": batch()["image"]})
