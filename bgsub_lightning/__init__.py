@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bgsub_lightning.live import Subtractor
+    from bgsub_lightning.live import StreamSubtractor
 
 __version__ = "0.1.0"
 
 
-def load(source: str = "AnyScene", *, modules: Sequence[str] = (), **options: Any) -> Subtractor:
+def load(source: str = "AnyScene", *, modules: Sequence[str] = (), **options: Any) -> StreamSubtractor:
     """Load a background subtractor that takes frames one by one, as OpenCV's do.
 
     On a CPU :func:`bgsub_lightning.memory.keep_freed_memory`, called before, makes some systems faster; it concerns the
@@ -24,11 +24,16 @@ def load(source: str = "AnyScene", *, modules: Sequence[str] = (), **options: An
         modules: Modules outside of this package whose classes a checkpoint may name: import paths, or files such as
             ``own_network.py``. They are executed.
         options: Those of :class:`bgsub_lightning.live.Subtractor`: ``device`` (``"cuda:1"``), ``pool`` (clean frames,
-            RGB), ``refresh`` and ``every`` (in frames), ``batch_size``, ``threshold``, ``precision`` and others.
+            RGB, or the path of some), ``refresh`` and ``every`` (in frames), ``batch_size``, ``threshold``,
+            ``precision``, ``range`` (of frames of 16 bits) and others.
 
     Raises:
         UserError: If it is none of these, or an option makes no sense.
     """
-    from bgsub_lightning.live import Subtractor, load_system  # here, so that the command line's help is instant
+    from bgsub_lightning.live import OPENCV, OpenCvSubtractor  # here, so that the command line's help is instant
+
+    if source in OPENCV:
+        return OpenCvSubtractor(source, **options)
+    from bgsub_lightning.live import Subtractor, load_system  # with PyTorch
 
     return Subtractor(load_system(source, modules), **options)

@@ -9,7 +9,6 @@ from typing import Any, NoReturn
 
 import yaml
 from jsonargparse import ArgumentParser, get_loader, set_loader
-from lightning.pytorch.cli import LightningArgumentParser
 
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.records import check_yaml
@@ -39,7 +38,9 @@ _load_yaml = get_loader("yaml")
 set_loader("yaml", _load, exceptions=(yaml.YAMLError,))
 
 
-class _Plain(ArgumentParser):
+class PlainParser(ArgumentParser):
+    """Parser that raises what the user can mend."""
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise what the user can mend.
 
@@ -50,12 +51,8 @@ class _Plain(ArgumentParser):
         raise UserError(f"{told}\nAll options: {self.prog.replace(' [options]', '')} --help") from ex
 
 
-class CommandParser(_Plain):
+class CommandParser(PlainParser):
     """Parser of a typed function."""
-
-
-class TrainingParser(_Plain, LightningArgumentParser):
-    """Parser of Lightning's commands."""
 
 
 def _plain(message: str) -> str:

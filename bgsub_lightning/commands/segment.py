@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from bgsub_lightning import live
 from bgsub_lightning.console import console, warn
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import claimed
 from bgsub_lightning.live import (
     BASELINES,
+    OPENCV,
     POOL,
     SHIPPED,
     Codec,
     Kind,
+    OpenCvSubtractor,
     Precision,
     Source,
-    Subtractor,
-    System,
-    load_system,
+    StreamSubtractor,
     named_modules,
     open_outputs,
     open_source,
@@ -110,40 +110,42 @@ def segment(
     if compile and (checkpoint in BASELINES or checkpoint.endswith(".onnx")):
         raise UserError(f"--compile: {checkpoint} has no networks of PyTorch. Leave the option out.")
     keep_freed_memory()
-    system = load_system(checkpoint, named_modules(modules))
+    system = None if checkpoint in OPENCV else live.load_system(checkpoint, named_modules(modules))
     opened = open_source(source, rate, reconnect, parsed_range(range))
-    if not system.needs_pool:
-        _require_no_background(system, background, refresh)
+    if system is None or not system.needs_pool:
+        _require_no_background(checkpoint, system, background, refresh)
     elif refresh is None and opened.is_live:
         refresh = 60.0
-    size = 1 if latency or opened.is_live else batch_size
-    given, what = _pool(background, opened, max(pool, system.references), system)
-    subtractor = Subtractor(
-        system,
-        device,
-        given,
-        pool_size=pool,
-        every=max(1, round(every * opened.rate)),
-        refresh=None if refresh is None else max(1, round(refresh * opened.rate)),
-        batch_size=size,
-        threshold=threshold,
-        precision=precision or "32",
-        waits=not opened.is_live,
-        compiled=compile,
-    )
-    if precision is None and subtractor.device.type == "cuda":
-        subtractor.precision = "bf16"
+    given, what = _pool(background, opened, pool, system)
+    options: dict[str, Any] = {
+        "device": device,
+        "pool": given,
+        "pool_size": pool,
+        "every": max(1, round(every * opened.rate)),
+        "refresh": None if refresh is None else max(1, round(refresh * opened.rate)),
+        "batch_size": 1 if latency or opened.is_live else batch_size,
+        "threshold": threshold,
+        "precision": precision or "32",
+        "waits": not opened.is_live,
+        "compiled": compile,
+    }
+    subtractor: StreamSubtractor
+    if system is None:
+        subtractor, where = OpenCvSubtractor(checkpoint, **options), "cpu"
+    else:
+        subtractor, where = _with_pytorch(system, options, is_free=precision is None)
     console.print(
-        f"{type(system.module).__name__} ({system.name}) on {subtractor.device}, "
-        f"at {'{}×{}'.format(*system.size) if system.size else 'the size of its frames'}: {opened.name}, "
+        f"{subtractor.kind} ({subtractor.name}) on {where}, "
+        f"at {'{}×{}'.format(*system.size) if system and system.size else 'the size of its frames'}: {opened.name}, "
         f"{'live' if opened.is_live else f'{opened.count:,} frames' if opened.count else 'of unknown length'}, "
-        f"{float(opened.rate):.4g} a second.{_threshold(subtractor) if threshold is None else ''}",
+        f"{float(opened.rate):.4g} a second.{_threshold(system) if system and threshold is None else ''}",
         soft_wrap=True,
     )
     if not subtractor.is_warm:
+        of, stride = max(pool, system.references if system else 0), options["every"]
         console.print(
-            f"Warming up: the background is made of {subtractor.pool_size} frames of the stream, one in "
-            f"{subtractor.every}; masks of the first {subtractor.pool_size * subtractor.every:,} are provisional."
+            f"Warming up: the background is made of {of} frames of the stream, one in {stride}; masks of the first "
+            f"{of * stride:,} are provisional."
         )
     if what:
         console.print(f"The background is made of {what}.", soft_wrap=True)
@@ -162,14 +164,16 @@ def segment(
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what is written becomes whole
         try:
             come = segment_frames(subtractor, opened, outputs, tell, frames)
-        except torch.OutOfMemoryError as error:
+        except RuntimeError as error:
+            if type(error).__name__ != "OutOfMemoryError":  # PyTorch's
+                raise
             raise UserError(
-                f"--batch_size: {size} frames at once do not fit into the memory of {subtractor.device}. Try fewer, or "
-                f"--device cpu."
+                f"--batch_size: so many frames do not fit into the memory of {where} at once; got "
+                f"{subtractor.batch_size}. Try fewer, or --device cpu."
             ) from error
         finally:
             signal.signal(signal.SIGTERM, before)
-    _conclude(come, opened, [output.path for output in outputs], subtractor.module.restarts)
+    _conclude(come, opened, [output.path for output in outputs], subtractor.restarts)
     if come.is_interrupted:
         raise SystemExit(130)
 
@@ -184,17 +188,31 @@ def _kinds(write: str) -> list[Kind]:
     return [kind for kind in known if kind in named]
 
 
-def _require_no_background(system: System, background: str | Path, refresh: float | None) -> None:
+def _with_pytorch(system: live.System, options: dict[str, Any], is_free: bool) -> tuple[live.Subtractor, str]:
+    """Return a subtractor, on a GPU in bf16 if its precision is free, and where it computes."""
+    subtractor = live.Subtractor(system, **options)
+    if is_free and subtractor.device.type == "cuda":
+        subtractor.precision = "bf16"
+    return subtractor, str(subtractor.device)
+
+
+def _require_no_background(
+    name: str, system: live.System | None, background: str | Path, refresh: float | None
+) -> None:
     """Systems that make nothing of a pool."""
+    streams = system is None or system.streams
     if refresh is not None:
-        why = "learns of every frame, and follows by itself" if system.streams else "keeps no background"
-        raise UserError(f"--refresh: {system.name} {why}. Leave the option out.")
-    if not system.streams and background != "auto":
-        raise UserError(f"--background: {system.name} keeps no background. Leave the option out.")
+        why = "learns of every frame, and follows by itself" if streams else "keeps no background"
+        raise UserError(f"--refresh: {name} {why}. Leave the option out.")
+    if not streams and background != "auto":
+        raise UserError(f"--background: {name} keeps no background. Leave the option out.")
 
 
-def _pool(background: str | Path, source: Source, count: int, system: System) -> tuple[list[NDArray[np.uint8]], str]:
+def _pool(
+    background: str | Path, source: Source, count: int, system: live.System | None
+) -> tuple[list[NDArray[np.uint8]], str]:
     """Take the frames that the background is made of before the first is subtracted, and say what they are."""
+    count = max(count, system.references if system else 0)
     if isinstance(background, Path):
         path = background.expanduser()
         if not path.exists():
@@ -208,7 +226,7 @@ def _pool(background: str | Path, source: Source, count: int, system: System) ->
             raise UserError(f"--background: {background}: is no image that can be decoded, and no folder of some.")
         return found, f"{some(len(found), 'image')} of {background}"
     if background == "auto":
-        background = "spread" if system.needs_pool and not source.is_live else "stream"
+        background = "spread" if system and system.needs_pool and not source.is_live else "stream"
     if background == "stream":
         return [], ""
     if source.is_live:
@@ -220,11 +238,11 @@ def _pool(background: str | Path, source: Source, count: int, system: System) ->
     return found, f"{some(len(found), 'frame')} of the source, {where}"
 
 
-def _threshold(subtractor: Subtractor) -> str:
+def _threshold(system: live.System) -> str:
     """What chose the threshold; nothing to tell of systems that were never trained."""
-    module = subtractor.module
+    module = system.module
     by = f", chosen by {module.threshold_from}" if module.threshold_from else ""
-    return f" Threshold {subtractor.threshold:.2f}{by}." if module.trained else ""
+    return f" Threshold {module.threshold:.2f}{by}." if module.trained else ""
 
 
 def _require_free(out: Path, write: list[Kind]) -> None:
@@ -265,6 +283,11 @@ def _conclude(come: Come, source: Source, written: list[Path], restarts: int) ->
         warn(
             f"The background restarted {some(restarts, 'time')}: most of the picture had changed, "
             f"as when a camera turns or zooms."
+        )
+    if come.flooded:
+        warn(
+            f"Most of the picture is foreground in {some(come.flooded, 'frame')}, the first at {come.flooded_at:.1f} "
+            f"s: the light or the view changed, or the background shows another scene."
         )
     if come.resized:
         warn(f"The frames changed their size {some(come.resized, 'time')}; the background began anew.")

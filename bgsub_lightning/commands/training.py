@@ -61,7 +61,7 @@ from bgsub_lightning.callbacks import (
 )
 from bgsub_lightning.commands.includes import expand
 from bgsub_lightning.commands.members import scene_folder
-from bgsub_lightning.commands.parser import TrainingParser
+from bgsub_lightning.commands.parser import PlainParser
 from bgsub_lightning.commands.processes import end_all
 from bgsub_lightning.commands.traineroptions import check_devices, check_options, trainer_error
 from bgsub_lightning.console import console, is_first_process
@@ -75,6 +75,10 @@ from bgsub_lightning.networks.weights import read_checkpoint
 from bgsub_lightning.provenance import describe_system, device_name, source_tree, versions
 from bgsub_lightning.records import read_json
 from bgsub_lightning.text import refuse_passwords
+
+
+class TrainingParser(PlainParser, LightningArgumentParser):
+    """Parser of Lightning's commands."""
 
 
 def run_trainer(command: str, options: Sequence[str], cli: type[TrainingCLI] | None = None) -> TrainingCLI:

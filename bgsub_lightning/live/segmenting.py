@@ -15,13 +15,18 @@ from bgsub_lightning.errors import UserError
 from bgsub_lightning.live.outputs import Output
 from bgsub_lightning.live.pipeline import Behind, ahead
 from bgsub_lightning.live.sources import Frame, Source
-from bgsub_lightning.live.subtractor import Subtractor
+from bgsub_lightning.live.stream import StreamSubtractor
 
 _WAITING = 2
 """Batches that may wait between two threads."""
 
 _LIVE = 8
 """Frames of a live source that may wait, for bursts; where one more comes, the oldest is left out."""
+
+
+FLOODED = 0.7
+"""Share of foreground beyond which a mask shows a change of light or of the camera's view rather than what moves; the
+same as that beyond which AnyScene's background restarts."""
 
 
 @dataclass
@@ -36,6 +41,8 @@ class Progress:
         resized: Number of times that the source has changed its size.
         is_interrupted: Whether Ctrl-C has ended it.
         foreground: Share of foreground pixels in all masks.
+        flooded: Number of frames of which more than :data:`FLOODED` is foreground, as after the light was switched.
+        flooded_at: Time of the first of them in s since the source's beginning.
     """
 
     frames: int = 0
@@ -45,10 +52,12 @@ class Progress:
     resized: int = 0
     is_interrupted: bool = False
     foreground: float = 0.0
+    flooded: int = 0
+    flooded_at: float = 0.0
 
 
 def segment_frames(
-    subtractor: Subtractor,
+    subtractor: StreamSubtractor,
     source: Source,
     outputs: Sequence[Output],
     tell: Callable[[Progress], None] = lambda _: None,
@@ -96,7 +105,12 @@ def segment_frames(
                     writer.put((frames, masks))
                     progress.frames += len(frames)
                     progress.time = frames[-1].time
-                    foreground += sum(float(np.count_nonzero(mask)) / mask.size for mask in masks)
+                    shares = [float(np.count_nonzero(mask)) / mask.size for mask in masks]
+                    foreground += sum(shares)
+                    for frame, share in zip(frames, shares, strict=True):
+                        if share > FLOODED:
+                            progress.flooded_at = progress.flooded_at if progress.flooded else frame.time
+                            progress.flooded += 1
                     progress.foreground = foreground / progress.frames
                     progress.seconds = time.perf_counter() - started
                     tell(progress)

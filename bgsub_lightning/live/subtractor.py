@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -20,22 +20,17 @@ from bgsub_lightning.data.dataset import evaluation_inputs, ready
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames.images import resized
 from bgsub_lightning.live.footage import KEY, Footage, keeps
+from bgsub_lightning.live.stream import POOL, Precision, StreamSubtractor, checked_frames, checked_options
 from bgsub_lightning.live.system import System
-from bgsub_lightning.modules import BgsModule, ClassicalSubtractor
+from bgsub_lightning.modules import BgsModule
 from bgsub_lightning.networks import compile_in_place
-from bgsub_lightning.ranges import check_range
-
-Precision = Literal["32", "bf16", "16"]
-"""Of the networks' arithmetic: as they are, or by automatic mixed precision."""
-
-POOL = 25
-"""Frames of the pool, unless it is told otherwise."""
+from bgsub_lightning.scenes.scene import Range
 
 _BACKGROUNDS = ("background", "reconstruction", "base image")
 _TYPES = {"bf16": torch.bfloat16, "16": torch.float16}
 
 
-class Subtractor:
+class Subtractor(StreamSubtractor):
     """A background subtractor for one stream of frames, of any system.
 
     Systems that compare a frame with references or with a base image take them from a *pool* of frames: those that are
@@ -47,8 +42,8 @@ class Subtractor:
     Args:
         system: What subtracts. Its module keeps the background, so that a system serves one stream at a time.
         device: Where; ``None``: a GPU if there is one.
-        pool: Frames of the scene, RGB, shape ``(h, w, 3)``, uint8, all of one size; best without foreground. Empty:
-            the pool is taken from the stream.
+        pool: Frames of the scene, best without foreground; see :class:`StreamSubtractor`. Empty: the pool is taken from
+            the stream.
         pool_size: Frames of a pool that the stream fills; as many as the system draws references, if that is more.
         every: The stream gives the pool one of so many frames.
         refresh: Frames after which the background is made anew of the pool; ``None``: it stays as it is, once a pool
@@ -59,16 +54,18 @@ class Subtractor:
         waits: Whether frames wait while the background is made anew. ``False``: the one before serves them until the
             new one is made, in a thread beside; which frame is the first to see it then depends on time.
         compiled: Whether ``torch.compile`` works on the networks, which takes a minute at the first frames.
+        range: See :class:`StreamSubtractor`.
 
     Raises:
-        UserError: If a number makes no sense, the device cannot be used, or there is no compiler.
+        UserError: If a number makes no sense, the pool holds something else than frames, the device cannot be used, or
+            there is no compiler.
     """
 
     def __init__(
         self,
         system: System,
         device: str | torch.device | None = None,
-        pool: Sequence[NDArray[np.uint8]] = (),
+        pool: Any = (),
         pool_size: int = POOL,
         every: int = 25,
         refresh: int | None = None,
@@ -77,10 +74,11 @@ class Subtractor:
         precision: Precision = "32",
         waits: bool = True,
         compiled: bool = False,
+        range: Range | None = None,
     ) -> None:
-        check_range("", least=1, most=100_000, pool_size=pool_size, batch_size=batch_size)
-        check_range("", least=1, most=10**12, every=every, refresh=refresh)
-        check_range("", least=0, below=1, threshold=threshold)
+        frames_of = {"pool_size": pool_size, "every": every, "refresh": refresh, "batch_size": batch_size}
+        checked_options(frames_of, threshold)
+        super().__init__(system.name, pool, range)
         if device is None:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         self.system = system
@@ -94,26 +92,31 @@ class Subtractor:
         if compiled:
             compile_in_place(self.module.compilable, self.device, "compile")
         self.batch_size = batch_size
-        self.pool_size = max(pool_size, system.references, len(pool))
+        self.pool_size = max(pool_size, system.references, len(self._given))
         self.every = every
         self.refresh = refresh
         self.precision = precision
         self.waits = waits or system.streams  # what carries state cannot be made beside
-        self._given = list(pool)
         self._is_fixed = False
         self._beside = ThreadPoolExecutor(1, "renewal")
         self.footage: Footage | None = None
         self.reset()
 
     @property
-    def is_warm(self) -> bool:
-        """Whether the pool has as many frames as are wanted; ``True`` for systems that need none."""
+    def kind(self) -> str:  # noqa: D102
+        return type(self.module).__name__
+
+    @property
+    def restarts(self) -> int:  # noqa: D102
+        return self.module.restarts
+
+    @property
+    def is_warm(self) -> bool:  # noqa: D102
         if not self.system.needs_pool or self._given:
             return True
         return self.footage is not None and len(self.footage.pool) == self.footage.pool.maxlen
 
-    def reset(self) -> None:
-        """Forget the stream; a pool that was given is taken again."""
+    def reset(self) -> None:  # noqa: D102
         self.footage = None
         self._next = 1
         self._pooled = self._renewed = -math.inf  # numbers of the frames at which that was last done
@@ -121,25 +124,9 @@ class Subtractor:
         self._renewing: Future[BgsModule] | None = None
         self._opens = True
 
-    def push(
+    def push(  # noqa: D102
         self, images: Sequence[NDArray[np.uint8]], numbers: Sequence[int] | None = None
     ) -> list[NDArray[np.uint8]]:
-        """Take the next frames of the stream.
-
-        Args:
-            images: At most ``batch_size`` frames, RGB, shape ``(h, w, 3)``, uint8, all of one size. If it is another
-                size than before, another stream begins.
-            numbers: Their numbers, ascending and after those before; ``None``: they follow each other. Frames of a
-                video that are missing leave a gap, which optical flow is measured over.
-
-        The frames are kept for as long as they are needed: whoever reuses their memory hands over copies.
-
-        Returns:
-            A mask for each, shape ``(h, w)``, uint8: 255 is foreground, 0 background.
-
-        Raises:
-            UserError: If they are no such images, or the system's optical flow cannot be computed of a stream.
-        """
         found = self.module.is_foreground(self._answer(images, numbers), self.threshold)
         masks = found.byte().mul_(255)  # before it leaves the device
         return list(masks.cpu().numpy())
@@ -150,59 +137,23 @@ class Subtractor:
         """Take the next frames as :meth:`push` does, and return the probability of foreground, ``(B, h, w)``."""
         return self._answer(images, numbers).cpu().numpy()
 
-    def apply(
-        self,
-        image: NDArray[np.uint8],
-        fgmask: NDArray[np.uint8] | None = None,
-        learningRate: float = -1,  # noqa: N803
-    ) -> NDArray[np.uint8]:
-        """Take the next frame and return its mask, as ``cv2.BackgroundSubtractor.apply`` does.
-
-        Args:
-            image: BGR, shape ``(h, w, 3)``, or grey, ``(h, w)``, uint8.
-            fgmask: Where the mask is written as well, if that is given.
-            learningRate: As in OpenCV, 0 leaves the background as it is, 1 makes it anew from this frame, and a
-                negative one is the system's own. What lies between means something to MOG2 and KNN alone.
-
-        Returns:
-            Shape ``(h, w)``, uint8: 255 is foreground, 0 background.
-
-        Raises:
-            UserError: If it is no such image, or the system learns of every frame and cannot leave its background.
-        """
-        if (
-            image is None
-            or image.dtype != np.uint8
-            or image.ndim not in {2, 3}
-            or image.shape[2:] not in {(), (1,), (3,)}
-        ):
-            got = "nothing" if image is None else f"{image.dtype} of shape {image.shape}"
-            raise UserError(f"a frame is uint8, BGR (h, w, 3) or grey (h, w), got {got}.")
-        if isinstance(self.module, ClassicalSubtractor):
-            self.module.learning_rate = learningRate
-        elif learningRate == 0 and self.system.streams:
-            raise UserError(f"learningRate: {self.system.name} learns of every frame, and cannot be told not to.")
-        elif learningRate == 1:
+    def _apply(self, image: NDArray[np.uint8], rate: float, known: NDArray[np.bool_] | None) -> NDArray[np.uint8]:
+        if rate == 0 and self.system.streams:
+            raise UserError(f"learningRate: {self.name} learns of every frame, and cannot leave one out; got 0.")
+        if rate == 1:
             self._given = []
             self.reset()
-        self._is_fixed = learningRate == 0
-        code = cv2.COLOR_GRAY2RGB if image.ndim == 2 or image.shape[2] == 1 else cv2.COLOR_BGR2RGB
+        self._is_fixed = rate == 0
+        frame = np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB if image.ndim == 2 else cv2.COLOR_BGR2RGB), np.uint8)
+        background = None if known is None else self._background()
+        if known is not None and background is not None and background.shape == frame.shape:
+            frame = np.where(known[..., None], background[..., ::-1], frame)
         try:
-            (mask,) = self.push([np.asarray(cv2.cvtColor(image, code), np.uint8)])
+            return self.push([frame])[0]
         finally:
             self._is_fixed = False
-            if isinstance(self.module, ClassicalSubtractor):
-                self.module.learning_rate = -1
-        if fgmask is not None:
-            fgmask[...] = mask
-        return mask
 
-    def getBackgroundImage(self) -> NDArray[np.uint8] | None:  # noqa: N802
-        """Return the background, BGR at the frames' own size, as ``cv2.BackgroundSubtractor`` does.
-
-        It is what the system models, where that is an image, or else the median of the pool; ``None`` where there is
-        neither, as in systems that see the frame and its flow alone, or before the first frame.
-        """
+    def _background(self) -> NDArray[np.uint8] | None:
         if self.footage is None:
             return None
         shown = self.module.background_pictures()
@@ -215,12 +166,27 @@ class Subtractor:
             return None
         return np.asarray(cv2.cvtColor(resized(rgb, self.footage.scene.size), cv2.COLOR_RGB2BGR), np.uint8)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the thread behind, once it has ended its work.
+
+        Raises:
+            UserError: If a subtractor of a library has learnt, which cannot be copied.
+        """
+        if getattr(self.module, "_subtractor", None) is not None:
+            raise UserError(
+                f"{self.name}: must be copied or pickled before its first frame; got one that has learnt, which its "
+                f"library cannot copy. Call reset() first, or load another."
+            )
+        if self._renewing is not None:
+            self.module, self._renewing = self._renewing.result(), None
+        return {name: value for name, value in vars(self).items() if name != "_beside"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._beside = ThreadPoolExecutor(1, "renewal")
+
     def _answer(self, images: Sequence[NDArray[np.uint8]], numbers: Sequence[int] | None) -> Tensor:
-        if not 1 <= len(images) <= self.batch_size:
-            raise UserError(f"1 to {self.batch_size} frames at once (batch_size), got {len(images)}.")
-        for image in images:
-            if image.dtype != np.uint8 or image.shape != (*images[0].shape[:2], 3):
-                raise UserError(f"frames are RGB, (h, w, 3), uint8, of one size; got {image.dtype} of {image.shape}.")
+        checked_frames(images, self.batch_size)
         height, width = images[0].shape[:2]
         if self.footage is None or self.footage.scene.size != (width, height):
             self._begin((width, height))

@@ -12,17 +12,12 @@ from jsonargparse import ArgumentParser, Namespace
 from bgsub_lightning.data import References, Stream
 from bgsub_lightning.errors import UserError, cause_of
 from bgsub_lightning.frames import DisFlow, FlowMethod
+from bgsub_lightning.live import BASELINES, SHIPPED
 from bgsub_lightning.live.trust import import_modules, require_trusted, trusted
 from bgsub_lightning.modules import BgsModule, ClassicalSubtractor, ThresholdedDifference
 from bgsub_lightning.networks.weights import read_checkpoint
 from bgsub_lightning.provenance import SystemRecord, read_system, system_of_run
 from bgsub_lightning.systems import AnyScene
-
-SHIPPED = "AnyScene"
-"""The system whose weights ship with the package."""
-
-BASELINES = ("MOG2", "KNN", "TemporalMedian")
-"""Systems without weights."""
 
 _MEDIAN_THRESHOLD = 0.15  # that of experiments/threshold_median.yaml
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bgsub_lightning.data import ByteStream, EvaluationBatch
+from bgsub_lightning.frames.opencv import opencv_subtractor
 from bgsub_lightning.modules.untrained import UntrainedModule
 
 
@@ -75,17 +76,10 @@ class ClassicalSubtractor(StreamingSubtractor):
         super().__init__()
         self.save_hyperparameters()
         self.method = method
-        self.learning_rate = -1.0
 
     def subtractor(self) -> Subtractor:  # noqa: D102
-        cv2.setRNGSeed(0)  # KNN draws from a generator that whatever ran before has moved
-        created: Subtractor = getattr(cv2, f"createBackgroundSubtractor{self.method}")()
+        created: Subtractor = opencv_subtractor(self.method)
         return created
-
-    def mask(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return the subtractor's mask of the next frame, which it learns of at :attr:`learning_rate`."""
-        subtractor: Any = self._subtractor
-        return np.asarray(subtractor.apply(frame, learningRate=self.learning_rate), np.uint8)
 
     def background_pictures(self) -> dict[str, Tensor]:
         """Show the background that OpenCV makes of its model."""

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from live_systems import moving_square, save, tiny_system, write_video
 
+from bgsub_lightning import live
 from bgsub_lightning.cli import main
 from bgsub_lightning.live import open_source
 from bgsub_lightning.scenes.synthetic import plan, render_all
@@ -62,16 +63,14 @@ def test_backgrounds_come_from_where_they_are_told(
     checkpoint = save(tiny_system("Siamese"), tmp_path / "x.ckpt")
     options = [f"--source={video}", f"--checkpoint={checkpoint}", "--out=out", f"--background={background}"]
     seen = []
-    from bgsub_lightning.commands import segment as command
-
-    original = command.Subtractor
+    original = live.Subtractor
 
     class Watched(original):  # type: ignore[misc, valid-type]
         def __init__(self, *arguments: object, **settings: object) -> None:
             super().__init__(*arguments, **settings)
             seen.append(list(self._given))
 
-    monkeypatch.setattr(command, "Subtractor", Watched)
+    monkeypatch.setattr(live, "Subtractor", Watched)
     assert main(["segment", *options, "--pool=3", "--write=boxes_csv", "--device=cpu"]) == 0
     expected = {
         "first": frames[:3],
@@ -100,7 +99,7 @@ def test_backgrounds_come_from_where_they_are_told(
         (["--least_area=-1"], "--least_area: must be from 0"),
         (["--refresh=5"], "--refresh: MOG2 learns of every frame, and follows by itself"),
         (["--compile=true"], "--compile: MOG2 has no networks of PyTorch"),
-        (["--device=cuda:77"], "device: cuda:77 cannot be used"),
+        (["--device=cuda:77"], "device: MOG2 computes on the CPU; got cuda:77"),
         (["--threshold=2"], "--threshold: "),
         (["--threshold=.nan"], "--threshold: "),
         (["--every=1e308"], "--every: must be above 0 and at most 1,000,000.0; got 1e+308"),
@@ -174,3 +173,23 @@ def test_ctrl_c_leaves_a_playable_file_and_says_how_far_it_came(sent: signal.Sig
     frames = len(list(open_source(str(tmp_path / "out/mask_video.mp4"))))
     assert 0 < frames < 400
     assert f"Stopped after {frames} frames" in told
+
+
+@pytest.mark.parametrize("checkpoint", ["MOG2", "TemporalMedian"])
+def test_frames_that_a_light_jump_floods_are_counted(
+    checkpoint: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    still = np.random.default_rng(0).integers(60, 90, (48, 64, 3), np.uint8)
+    for number in range(60):
+        cv2.imwrite(str(tmp_path / f"f{number:03d}.png"), still + np.uint8(60 if number >= 40 else 0))
+    options = [f"--source={tmp_path}", f"--checkpoint={checkpoint}", "--device=cpu", "--write=masks", "--rate=10"]
+    options += ["--background=first"] if checkpoint == "TemporalMedian" else []
+    assert main(["segment", *options, f"--out={tmp_path / 'out'}"]) == 0
+    masks = [cv2.imread(str(file), cv2.IMREAD_GRAYSCALE) for file in sorted((tmp_path / "out/masks").iterdir())]
+    flooded = [number for number, mask in enumerate(masks) if (mask == 255).mean() > 0.7]
+    assert flooded[0] == 40
+    told = " ".join(capfd.readouterr().out.split())
+    assert f"in {len(flooded)} frame" in told
+    assert "at 4.0 s" in told
+    assert main(["segment", *options, f"--out={tmp_path / 'calm'}", "--frames=40"]) == 0
+    assert "at 4.0 s" not in capfd.readouterr().out

@@ -95,12 +95,6 @@ def test_apply_has_opencvs_manners() -> None:
     np.testing.assert_array_equal(subtractor.getBackgroundImage(), frames[1][..., ::-1])
 
 
-@pytest.mark.parametrize("image", [np.zeros((4, 4), np.float32), np.zeros((4, 4, 2), np.uint8), None])
-def test_what_is_no_frame_is_refused(image: Any) -> None:
-    with pytest.raises(UserError, match=r"a frame is uint8, BGR \(h, w, 3\) or grey \(h, w\), got"):
-        Subtractor(tiny_system("FrameFcn"), "cpu").apply(image)
-
-
 def test_before_the_first_frame_and_without_a_background_there_is_no_image() -> None:
     subtractor = Subtractor(tiny_system("CrossNet"), "cpu")
     assert subtractor.getBackgroundImage() is None
