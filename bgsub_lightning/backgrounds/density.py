@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from bgsub_lightning.data.background import BackgroundSource
-from bgsub_lightning.networks.cdn_gm import BLOCK, GROUPS, CdnGm, Mixture, Spread
+from bgsub_lightning.networks.cdn_gm import BLOCK, GROUPS, SLOPE, CdnGm, Mixture, Spread
 from bgsub_lightning.ranges import check_range
 
 _PIXELS = 8192  # computed at once: their histories as floats are 24 MB
@@ -32,12 +32,23 @@ class DensityBackground(BackgroundSource):
         components: Number of Gaussian components, K.
         history: Frames of the window, T; 240 has no blocks to keep, so that each window is computed as a whole.
         spread: How the spread is read; see :class:`CdnGm`.
+        slope: Slope of the hard sigmoid that gives spreads and means; see :class:`CdnGm`.
+
+    Raises:
+        UserError: If an argument is out of its range.
     """
 
-    def __init__(self, components: int = 3, history: Literal[245, 240] = 245, spread: Spread = "deviation") -> None:
+    def __init__(
+        self,
+        components: int = 3,
+        history: Literal[245, 240] = 245,
+        spread: Spread = "deviation",
+        slope: float = SLOPE,
+    ) -> None:
         super().__init__()
         check_range("DensityBackground.", least=1, most=1000, components=components)
-        self.network = CdnGm(components, history, spread)
+        check_range("DensityBackground.", above=0, most=1, slope=slope)
+        self.network = CdnGm(components, history, spread, slope)
         self.reset()
 
     def reset(self) -> None:  # noqa: D102
@@ -57,7 +68,10 @@ class DensityBackground(BackgroundSource):
 
     def settings(self) -> str:  # noqa: D102
         network = self.network
-        return f"CDN-GM of {network.components} components, {network.history} frames, spread a {network.spread}"
+        return (
+            f"CDN-GM of {network.components} components, {network.history} frames, spread a {network.spread}, "
+            f"slope {network.slope:g}"
+        )
 
     def pictures(self) -> dict[str, Tensor]:
         """Return the background, and each component's weight and spread (white: the largest that there can be)."""

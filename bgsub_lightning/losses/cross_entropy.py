@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bgsub_lightning.losses.reduction import global_count, global_mean
-from bgsub_lightning.networks.cdn_gm import hard_sigmoid
+from bgsub_lightning.networks.cdn_gm import SLOPE, hard_sigmoid
 from bgsub_lightning.scenes.labels import FOREGROUND, IGNORED
 
 _SMALLEST = 1e-7  # of the probabilities whose logarithm is taken: finite, and the same in every precision
@@ -44,14 +44,17 @@ def masked_cross_entropy(logits: Tensor, target: Tensor, class_balanced: bool = 
     return global_mean(losses.sum(), valid.sum())
 
 
-def masked_binary_cross_entropy(logits: Tensor, target: Tensor, sigmoid: Literal["logistic", "hard"]) -> Tensor:
+def masked_binary_cross_entropy(
+    logits: Tensor, target: Tensor, sigmoid: Literal["logistic", "hard"], slope: float = SLOPE
+) -> Tensor:
     """Binary cross-entropy, mean over the valid pixels (CDN-MEDAL-net, equation 24).
 
     Args:
         logits: Shape ``(B, H, W)``.
         target: Classes, shape ``(B, H, W)``, any integer type; 255 is ignored.
         sigmoid: What makes probabilities of logits: the logistic function, in a numerically safe form; or
-            clip(0.2 x + 0.5), whose gradient is 0 where a pixel is saturated, wrongly or not.
+            clip(slope · x + 0.5), whose gradient is 0 where a pixel is saturated, wrongly or not.
+        slope: Slope of the hard sigmoid.
 
     Returns:
         The loss, a scalar; 0, with gradients of 0, where no pixel is valid.
@@ -66,7 +69,7 @@ def masked_binary_cross_entropy(logits: Tensor, target: Tensor, sigmoid: Literal
     if sigmoid == "logistic":
         losses = F.binary_cross_entropy_with_logits(logits, foreground, reduction="none")
     else:
-        probability = hard_sigmoid(logits)
+        probability = hard_sigmoid(logits, slope)
         chance = torch.where(target == FOREGROUND, probability, 1 - probability)
         losses = -chance.clamp(min=_SMALLEST).log()
     return global_mean((losses * valid).sum(), valid.sum())

@@ -32,7 +32,7 @@ from bgsub_lightning.losses import masked_binary_cross_entropy, mixture_nll
 from bgsub_lightning.modules.base import Threshold, alone
 from bgsub_lightning.modules.staged import StagedModule
 from bgsub_lightning.networks import MedalNet
-from bgsub_lightning.networks.cdn_gm import Mixture, hard_sigmoid
+from bgsub_lightning.networks.cdn_gm import SLOPE, Mixture, hard_sigmoid
 from bgsub_lightning.ranges import check_range
 from bgsub_lightning.scenes.labels import LabelRule
 
@@ -91,7 +91,9 @@ class CdnMedal(StagedModule):
         density: Numbers of the first stage.
         difference: Numbers of the second.
         sigmoid: What makes probabilities of MEDAL-net's logits in training; the paper's hard sigmoid gives no gradient
-            to pixels that are saturated and wrong.
+            to pixels that are saturated and wrong. Predictions are those of the hard sigmoid in either case.
+        slope: Slope of that hard sigmoid, in (0, 1]; see :data:`bgsub_lightning.networks.cdn_gm.SLOPE`. CDN-GM has
+            its own, an argument of :class:`DensityBackground`.
         labels: What the grey levels of a mask mean in training.
         threshold: Probability from which a pixel is called foreground, ε (section IV-A): where it is ε or more
             (equation 22); or ``"validation"``, see :class:`BgsModule`.
@@ -105,10 +107,12 @@ class CdnMedal(StagedModule):
         density: DensityStage = DensityStage(),
         difference: DifferenceStage = DifferenceStage(),
         sigmoid: Literal["logistic", "hard"] = "logistic",
+        slope: float = SLOPE,
         labels: LabelRule = LabelRule.TRAINING,
         threshold: Threshold = 0.3,
     ) -> None:
         super().__init__(labels, threshold)
+        check_range("model.init_args.", above=0, most=1, slope=slope)
         self.save_hyperparameters(ignore=["labels", "background"])
         self.background = DensityBackground() if background is None else background
         if self.background.state_dict() and not isinstance(self.background, DensityBackground):
@@ -118,6 +122,7 @@ class CdnMedal(StagedModule):
             )
         self.difference = MedalNet()
         self.sigmoid: Literal["logistic", "hard"] = sigmoid
+        self.slope = slope
         self.inputs = (Stream(),)
         spans = []
         if isinstance(self.background, DensityBackground):
@@ -143,7 +148,8 @@ class CdnMedal(StagedModule):
         if "history" in batch:
             return {"density": self._density_loss(batch["history"])}
         logits = self(batch["image"], batch["background"])
-        return {"difference": masked_binary_cross_entropy(logits, self.target(batch["mask"]), self.sigmoid)}
+        target = self.target(batch["mask"])
+        return {"difference": masked_binary_cross_entropy(logits, target, self.sigmoid, self.slope)}
 
     def probability(self, batch: EvaluationBatch) -> Tensor:
         """Return the probability of the frames that are scored, shape ``(1, B, H, W)``; 0 for those that only pass."""
@@ -154,7 +160,7 @@ class CdnMedal(StagedModule):
         probability = image.new_zeros(len(image), *image.shape[-2:])
         if bool(scored.any()):
             logits = self(image[scored], backgrounds[scored])
-            probability[scored] = hard_sigmoid(logits).to(probability.dtype)
+            probability[scored] = hard_sigmoid(logits, self.slope).to(probability.dtype)
         return probability[None]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -6,13 +6,14 @@ framework for motion analysis", arXiv:2106.03776.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bgsub_lightning.errors import UserError
+from bgsub_lightning.ranges import check_range
 
 BLOCK = 7
 """Frames that one output of the first layer sees, and outputs of that layer that one of the second sees."""
@@ -24,7 +25,13 @@ _WIDTH = 7
 _LOWEST, _HIGHEST = 16 / 255, 32 / 255  # the range of the spread (section IV-A)
 
 Spread = Literal["deviation", "variance"]
-"""How the spread σ of equation 6 is read: equation 12 has a standard deviation, equation 2 a variance."""
+"""How the spread σ of equation 6 is read: equation 12 has a standard deviation, equations 2 and 20 a variance."""
+
+SLOPE = 0.2
+"""Slope of the hard sigmoid in the paper's gradients (equations 20 and 21: 0.2, 3.2/255, ±2.5).
+
+Equations 7 and 8 print ½; the authors' published code has that of PyTorch, 1/6.
+"""
 
 
 class Mixture(NamedTuple):
@@ -52,22 +59,37 @@ class CdnGm(nn.Module):
     Args:
         components: Number of Gaussian components, K.
         history: Frames of a pixel's history, T: 245, which the layers fit exactly; or 240, padded by zeros.
-        spread: How σ is read: as a standard deviation, or as a variance. With a variance of 16/255 or more a component
-            is at least 64 grey levels wide, so that the mixture cannot tell foreground from background, and its mean is
-            the temporal mean; for replication only.
+        spread: How σ is read: as a standard deviation; or as a variance, as the authors' code does. With a variance of
+            16/255 or more a component is at least 64 grey levels wide, so that the mixture hardly separates foreground
+            from background.
+        slope: Slope of the hard sigmoid that gives spreads and means, in (0, 1]; see :data:`SLOPE`.
+
+    Raises:
+        UserError: If an argument is out of its range.
 
     Example:
         >>> sum(parameter.numel() for parameter in CdnGm().parameters())
         694
     """
 
-    def __init__(self, components: int = 3, history: Literal[245, 240] = 245, spread: Spread = "deviation") -> None:
+    def __init__(
+        self,
+        components: int = 3,
+        history: Literal[245, 240] = 245,
+        spread: Spread = "deviation",
+        slope: float = SLOPE,
+    ) -> None:
         super().__init__()
-        if components < 1:
-            raise UserError(f"components: a mixture needs at least one, got {components}.")
+        check_range("", least=1, components=components)
+        check_range("", above=0, most=1, slope=slope)
+        if history not in (245, 240):
+            raise UserError(f"history: must be 245 or 240 frames; got {history}.")
+        if spread not in get_args(Spread):
+            raise UserError(f"spread: must be deviation or variance; got {spread!r}.")
         self.components = components
         self.history = history
         self.spread = spread
+        self.slope = slope
         self.depthwise1 = nn.Conv1d(3, 3, BLOCK, BLOCK, groups=3, bias=False)
         self.pointwise1 = nn.Conv1d(3, _WIDTH, 1)
         self.depthwise2 = nn.Conv1d(_WIDTH, _WIDTH, BLOCK, BLOCK, groups=_WIDTH, bias=False)
@@ -111,10 +133,10 @@ class CdnGm(nn.Module):
         weight, bias = torch.cat([head.weight for head in heads]), torch.cat([head.bias for head in heads])
         out = weight @ features + bias[:, None]
         weights, spreads, means = torch.split(out, [head.out_features for head in heads], dim=-2)
-        means = hard_sigmoid(means)
+        means = hard_sigmoid(means, self.slope)
         return Mixture(
             weights.log_softmax(-2),
-            _LOWEST + (_HIGHEST - _LOWEST) * hard_sigmoid(spreads),
+            _LOWEST + (_HIGHEST - _LOWEST) * hard_sigmoid(spreads, self.slope),
             means.reshape(*means.shape[:-2], self.components, 3, means.shape[-1]),
         )
 
@@ -123,12 +145,14 @@ class CdnGm(nn.Module):
         return mixture.spreads if self.spread == "deviation" else mixture.spreads.sqrt()
 
 
-def hard_sigmoid(x: Tensor) -> Tensor:
-    """Return clip(0.2 x + 0.5, 0, 1).
+def hard_sigmoid(x: Tensor, slope: float = SLOPE) -> Tensor:
+    """Return clip(slope · x + 0.5, 0, 1).
 
-    Equations 7 and 8 print a slope of ½; the paper's own gradients (equations 20 and 21) are those of 0.2.
+    Args:
+        x: Any shape.
+        slope: See :data:`SLOPE`.
     """
-    return (0.2 * x + 0.5).clamp(0, 1)
+    return (slope * x + 0.5).clamp(0, 1)
 
 
 def _over_time(steps: Tensor, depthwise: nn.Conv1d, pointwise: nn.Conv1d) -> Tensor:
