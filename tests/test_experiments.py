@@ -152,12 +152,13 @@ def test_cdn_medal_is_the_paper(tmp_path: Path) -> None:
     assert isinstance(model.background, DensityBackground)
     network = model.background.network
     assert [sum(p.numel() for p in part.parameters()) for part in (network, model.difference)] == [694, 2806]
-    assert (network.components, network.history, network.spread) == (3, 245, "deviation")
+    assert (network.components, network.history, network.spread, network.slope) == (3, 245, "deviation", 0.2)
     density, difference = model.plan
     assert density.stage == DensityStage(96_000, 128, 1e-4, "constant", 1_200)
     assert density.inputs == (Histories(245, 128),)
     assert difference.stage == DifferenceStage(200_000, 1, 5e-3, "constant")
-    assert (model.threshold, model.sigmoid, model.labels) == (0.3, "logistic", LabelRule.TRAINING)
+    assert (model.threshold, model.sigmoid, model.slope) == (0.3, "logistic", 0.2)
+    assert model.labels is LabelRule.TRAINING
     assert model.inputs == (Stream(),)
     assert type(model.configure_optimizers()["optimizer"]) is torch.optim.Adam
     assert (cli.trainer.max_epochs, cli.trainer.max_steps) == (1, -1)
@@ -165,6 +166,24 @@ def test_cdn_medal_is_the_paper(tmp_path: Path) -> None:
     assert isinstance(data.protocol, LabelBudget)
     assert (data.protocol.frames, data.protocol.drawn, data.protocol.among) == (200, "fgsegnet", "labelled")
     assert (data.protocol.val_scenes, data.protocol.val_fraction) == (0, 0.0)
+
+
+def test_cdn_medal_authors_is_what_its_head_says(tmp_path: Path) -> None:
+    model = build("cdn_medal_authors", tmp_path).model
+    network = model.background.network
+    assert (network.components, network.history, network.spread) == (3, 240, "variance")
+    torch.testing.assert_close(torch.tensor([network.slope, model.slope]), torch.tensor([1 / 6, 1 / 6]))
+    assert model.plan.spans[1].stage == DifferenceStage(25_000, 8, 5e-3)
+    assert (model.sigmoid, model.labels, model.threshold) == ("hard", LabelRule.CDN_MEDAL, 0.3)
+
+
+def test_readings_of_cdn_medal_see_as_many_pixels_and_windows(tmp_path: Path) -> None:
+    _, members = members_of_file(campaign_of(FOLDER / "cdn_medal_readings_small.yaml"))
+    plans = {each.name: build("cdn_medal_readings_small", tmp_path, *each.options).model.plan.spans for each in members}
+    assert [span.name for span in plans.pop("median")] == ["difference"]
+    stages = [density.stage for density, _ in plans.values()]
+    assert {stage.steps * stage.batch_size for stage in stages} == {600 * 2048}
+    assert {stage.steps / stage.steps_per_window for stage in stages} == {75}
 
 
 def test_cdn_medal_small_differs_where_its_head_says(tmp_path: Path) -> None:
@@ -198,7 +217,7 @@ def test_recon_mcfcn_is_the_paper(tmp_path: Path) -> None:
     assert (model.weights, model.first_layer, model.begin, model.initial) == (None, "normal", "reconstruct", None)
     optimizer = model.configure_optimizers()["optimizer"]
     assert type(optimizer) is torch.optim.SGD
-    assert {(group["momentum"], group["weight_decay"]) for group in optimizer.param_groups} == {(0.9, 5e-4)}
+    assert {(group["momentum"], group["weight_decay"]) for group in optimizer.param_groups} == {(0.9, 5e-4), (0.9, 0)}
     assert (cli.trainer.max_epochs, cli.trainer.max_steps) == (1, -1)
     assert (data.size, data.flip, data.augment, data.paste) == (None, 0.0, None, None)
     assert isinstance(data.protocol, FirstHalf)
@@ -310,7 +329,7 @@ def test_siamese_is_the_paper(tmp_path: Path) -> None:
     assert model.inputs == (Image(), BaseImage())
     optimizer = model.configure_optimizers()["optimizer"]
     assert type(optimizer) is torch.optim.SGD
-    assert {(group["momentum"], group["weight_decay"]) for group in optimizer.param_groups} == {(0.9, 5e-4)}
+    assert {(group["momentum"], group["weight_decay"]) for group in optimizer.param_groups} == {(0.9, 5e-4), (0.9, 0)}
     assert (cli.trainer.max_epochs, cli.trainer.max_steps) == (1, -1)
     assert (data.size, data.flip, data.augment) == ((320, 240), 0.0, None)
     assert isinstance(data.protocol, RandomShares)
@@ -467,7 +486,7 @@ def test_any_scene_can_be_fitted_and_tested(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["cdn_medal", "cdn_medal_small"])
+@pytest.mark.parametrize("name", ["cdn_medal", "cdn_medal_authors", "cdn_medal_small"])
 def test_cdn_medal_can_be_fitted_and_tested(name: str, tmp_path: Path) -> None:
     """With frames of its own, as the published list is of the real sequences."""
     root = tmp_path / "data"

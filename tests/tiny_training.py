@@ -67,6 +67,11 @@ def moved(before: dict[str, Tensor], after: dict[str, Tensor], network: str) -> 
     return {key for key in before if key.startswith(network) and not torch.equal(before[key], after[key])}
 
 
+def undecayed(networks: Sequence[str]) -> list[str]:
+    """The names of the parameter groups of systems with weight decay: a network's weights, and its vectors."""
+    return [name for network in networks for name in (network, f"{network}_undecayed")]
+
+
 def assert_alike(expected: Path, found: Path) -> None:
     """Assert that two checkpoints have the same step, weights and moments, bit for bit."""
     one, other = content(expected), content(found)
@@ -99,7 +104,7 @@ class Watcher(Callback):
         self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
         assert isinstance(pl_module, StagedModule)
-        self.rates.append({group["name"]: group["lr"] for group in optimizer.param_groups})
+        self.rates.append({group["network"]: group["lr"] for group in optimizer.param_groups})
         self.moments.append(len(optimizer.state))
         self.modes.append(tuple(getattr(pl_module, name).training for name in pl_module.plan.networks))
         self.gradients.append({name: p.grad is not None for name, p in pl_module.named_parameters()})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -9,31 +11,44 @@ from torch import Tensor
 from bgsub_lightning.losses.reduction import global_mean
 from bgsub_lightning.scenes.labels import FOREGROUND, IGNORED
 
-_SCALE, _LARGEST = 0.25, 50.0
-"""t₃ of equation 6, and the bound of the reciprocal share."""
+SCALE, LIMIT = 0.25, 50.0
+"""t₃ of equation 6, and the limit of the reciprocal share."""
+
+Share = Literal["all", "background"]
+"""What the area of foreground is divided by: all valid pixels, as in the authors' code, or those of the background, as
+in the paper's text."""
 
 
-def scale_weight(target: Tensor) -> Tensor:
-    """Weigh the foreground of an image by how small it is: β = 0.25 · min(1/S, 50) (CrossNet, equation 6).
+def scale_weight(target: Tensor, scale: float = SCALE, limit: float = LIMIT, share: Share = "all") -> Tensor:
+    """Weigh the foreground of an image by how small it is: β = t₃ · min(1/S, limit) (CrossNet, equation 6).
 
     Args:
         target: Classes, shape ``(B, H, W)``, any integer type; 255 is ignored.
+        scale: t₃.
+        limit: The largest 1/S.
+        share: What S is a share of, in each image.
 
     Returns:
-        Shape ``(B,)``, range [0.25, 12.5], float32. S is the share of foreground among an image's valid pixels; where
-        there is none, 1/S is 50.
+        Shape ``(B,)``, float32, range [0.25, 12.5] by default. Where there is no foreground, 1/S is the limit; where
+        there is no background, a share of it gives 0.
 
     Example:
         >>> scale_weight(torch.tensor([[[1, 0, 0, 0, 255]], [[0, 0, 0, 0, 0]]])).tolist()
         [1.0, 12.5]
     """
     foreground = (target == FOREGROUND).flatten(1).sum(1)
-    valid = (target != IGNORED).flatten(1).sum(1)
-    return _SCALE * (valid / foreground.clamp(min=1)).where(foreground > 0, torch.inf).clamp(max=_LARGEST)
+    area = (target != IGNORED).flatten(1).sum(1)
+    if share == "background":
+        area = area - foreground
+    return scale * (area / foreground.clamp(min=1)).where(foreground > 0, torch.inf).clamp(max=limit)
 
 
 def focal_loss(
-    logits: Tensor, target: Tensor, alpha: float = 0.75, gamma: float = 0.0, by_scale: bool = False
+    logits: Tensor,
+    target: Tensor,
+    alpha: float = 0.75,
+    gamma: float = 0.0,
+    beta: Tensor | None = None,
 ) -> Tensor:
     """Focal loss, mean over the valid pixels of the batch (CrossNet, equation 5), or its CS-Focal (equation 7).
 
@@ -45,7 +60,7 @@ def focal_loss(
         target: Classes, shape ``(B, H, W)``, any integer type; 255 is ignored.
         alpha: Weight of foreground, in [0, 1].
         gamma: How much less pixels count that are right already, from 0.
-        by_scale: Multiply the foreground of each image by :func:`scale_weight`.
+        beta: What the foreground of each image is multiplied by, shape ``(B,)``: :func:`scale_weight`.
 
     Returns:
         The loss, a scalar; 0, with gradients of 0, where no pixel is valid.
@@ -59,7 +74,7 @@ def focal_loss(
     foreground, valid = target == FOREGROUND, target != IGNORED
     right = torch.where(foreground, logits, -logits)  # the logit of the true class
     losses = -F.logsigmoid(right) * (gamma * F.logsigmoid(-right)).exp()
-    weight_of_foreground = alpha * (scale_weight(target)[:, None, None] if by_scale else 1.0)
+    weight_of_foreground = alpha * (1.0 if beta is None else beta[:, None, None])
     weights = torch.where(foreground, weight_of_foreground, 1 - alpha)
     return global_mean((losses * weights * valid).sum(), valid.sum())
 

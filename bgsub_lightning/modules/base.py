@@ -391,11 +391,15 @@ def _require_same_network(module: BgsModule, checkpoint: dict[str, Any]) -> None
     hyperparameters = checkpoint.get("hyper_parameters", {})
     if own == stored:
         for name in module.essential:
-            told, trained = module.hparams[name], hyperparameters.get(name, module.hparams[name])
-            if list(told) != list(trained):
+            given = module.hparams[name]
+            here, trained = (
+                list(value) if isinstance(value, list | tuple) else value
+                for value in (given, hyperparameters.get(name, given))
+            )
+            if here != trained:
                 raise UserError(
-                    f"model.init_args.{name}: the checkpoint was trained with {list(trained)}, and this configuration "
-                    f"says {list(told)}. Set --model.init_args.{name}={list(trained)}."
+                    f"model.init_args.{name}: the checkpoint was trained with {trained}; got {here}. "
+                    f"Set --model.init_args.{name}={trained}."
                 )
         return
     there, here = checkpoint.get("module", "another module"), type(module).__name__

@@ -99,6 +99,7 @@ class CdnMedal(StagedModule):
             (equation 22); or ``"validation"``, see :class:`BgsModule`.
     """
 
+    essential = ("slope",)
     threshold_is_foreground = True
 
     def __init__(

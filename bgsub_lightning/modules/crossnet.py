@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -16,11 +16,12 @@ from torch import Tensor, nn
 
 from bgsub_lightning.data import EvaluationBatch, Hop, Image, TrainingBatch
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.losses import focal_loss, l1_loss
+from bgsub_lightning.losses import focal_loss, l1_loss, scale_weight
+from bgsub_lightning.losses.focal import LIMIT, SCALE, Share
 from bgsub_lightning.modules.base import BgsModule, Threshold, alone
 from bgsub_lightning.modules.decay import cosine_decay
 from bgsub_lightning.networks import CrossNet as CrossNetNetwork
-from bgsub_lightning.networks.crossnet import UNIT, CmDff, Normalisation
+from bgsub_lightning.networks.crossnet import UNIT, CmDff, Form, Normalisation
 from bgsub_lightning.networks.sizes import sized
 from bgsub_lightning.ranges import check_range
 from bgsub_lightning.scenes.labels import LabelRule
@@ -40,9 +41,13 @@ class CrossNet(BgsModule):
         taus: Intervals of the optical flow in frames, one channel for each; empty: no flow, and no second encoder.
         width: Channels of the encoders' first layers; the others scale with it.
         filters: Whether the decoder filters the encoders' features (CmDFF), or takes them as they are.
+        form: Whether the decoder's steps are those of the authors' code or of equations 1 to 3; as printed they have
+            batch normalisation, ``norm: batch``.
         norm: Normalisation of each sample over all its channels, as in the authors' code, or of the batch.
-        dropout: Probability to drop a feature of the decoder's first three steps in training.
-        freeze_fusion: Leave the convolutions that fuse appearance and motion as they were drawn.
+        dropout: Probability to drop a feature in training, in the decoder's first three steps, or in all of the printed
+            form.
+        freeze_fusion: Leave the convolutions that fuse appearance and motion, the bottleneck among them, as they were
+            drawn. The authors' code does, as it trains the variables with ``g_`` in their names.
         lr: Learning rate of Adam.
         betas: Of Adam.
         decay_steps: Steps over which the rate falls to zero along a cosine, where it stays: the length of the run.
@@ -51,6 +56,10 @@ class CrossNet(BgsModule):
         l1_weight: t₂ of equation 8: what the absolute difference is multiplied by.
         beta: Whether foreground counts by how small it is in its image (CS-Focal, equation 6), or not (focal loss; in
             the authors' code it never does).
+        beta_scale: t₃ of equation 6.
+        beta_limit: The largest 1/S of equation 6.
+        beta_share: What the foreground is divided by in S: all valid pixels, as in the authors' code, or those of the
+            background, as in the text.
         alpha: Weight of foreground in the focal loss.
         gamma: How much less pixels count in the focal loss that are right already.
         labels: What the grey levels of a mask mean in training; the authors' rule is ``CROSSNET``.
@@ -65,6 +74,7 @@ class CrossNet(BgsModule):
         taus: Sequence[int] = (1, 5, 10),
         width: int = 64,
         filters: bool = True,
+        form: Form = "code",
         norm: Normalisation = "group",
         dropout: float = 0.5,
         freeze_fusion: bool = False,
@@ -74,6 +84,9 @@ class CrossNet(BgsModule):
         focal_weight: float = 0.8,
         l1_weight: float = 0.2,
         beta: Literal["paper", "off"] = "paper",
+        beta_scale: float = SCALE,
+        beta_limit: float = LIMIT,
+        beta_share: Share = "all",
         alpha: float = 0.75,
         gamma: float = 0.0,
         labels: LabelRule = LabelRule.TRAINING,
@@ -87,13 +100,17 @@ class CrossNet(BgsModule):
         check_range("model.init_args.", above=0, lr=lr)
         check_range("model.init_args.", least=0, below=1, betas=betas)
         check_range("model.init_args.", least=1, width=width)
+        check_range("model.init_args.", above=0, beta_scale=beta_scale, beta_limit=beta_limit)
+        for key, name, names in (("beta_share", beta_share, get_args(Share)), ("form", form, get_args(Form))):
+            if name not in names:
+                raise UserError(f"model.init_args.{key}: must be {' or '.join(names)}; got {name!r}.")
         if freeze_fusion and not filters:
             raise UserError(
                 "model.init_args.freeze_fusion: without filters there is no fusion to freeze. Leave one of them out."
             )
         self.save_hyperparameters(ignore=["labels"])
         self.inputs = (Image(), Hop(tuple(taus))) if taus else (Image(),)
-        network = sized(CrossNetNetwork, len(taus), width, filters, norm, dropout, freeze_fusion)
+        network = sized(CrossNetNetwork, len(taus), width, filters, norm, dropout, freeze_fusion, form)
         # as the images come; faster on every device
         self.network: CrossNetNetwork = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.norm = norm
@@ -103,6 +120,9 @@ class CrossNet(BgsModule):
         self.focal_weight = focal_weight
         self.l1_weight = l1_weight
         self.beta = beta
+        self.beta_scale = beta_scale
+        self.beta_limit = beta_limit
+        self.beta_share: Share = beta_share
         self.alpha = alpha
         self.gamma = gamma
         self._means: dict[str, Tensor] = {}
@@ -143,8 +163,10 @@ class CrossNet(BgsModule):
         logits, target = self(batch["image"], batch.get("hop")), self.target(batch["mask"])
         terms = {}
         if self.focal_weight:
-            focal = focal_loss(logits, target, self.alpha, self.gamma, self.beta == "paper")
-            terms["cs_focal" if self.beta == "paper" else "focal"] = self.focal_weight * focal
+            by_scale = self.beta == "paper"
+            beta = scale_weight(target, self.beta_scale, self.beta_limit, self.beta_share) if by_scale else None
+            focal = focal_loss(logits, target, self.alpha, self.gamma, beta)
+            terms["cs_focal" if by_scale else "focal"] = self.focal_weight * focal
         if self.l1_weight:
             terms["l1"] = self.l1_weight * l1_loss(logits, target)
         return terms

@@ -56,6 +56,7 @@ class FcnModule(VggModule):
             ``size`` with logits resized.
         momentum: Of SGD.
         weight_decay: Of SGD.
+        decay_all: Whether it acts on biases and normalisation as well.
         weights: File or URL of weights to begin with; ``None``: from scratch.
         weights_sha256: Its SHA-256 digest.
         weights_range: What range the weights were made for.
@@ -72,6 +73,7 @@ class FcnModule(VggModule):
         loss_size: Literal["grid", "full"],
         momentum: float,
         weight_decay: float,
+        decay_all: bool,
         weights: str | None,
         weights_sha256: str | None,
         weights_range: Range,
@@ -79,7 +81,7 @@ class FcnModule(VggModule):
         labels: LabelRule,
         threshold: Threshold,
     ) -> None:
-        super().__init__(momentum, weight_decay, weights, weights_sha256, weights_range, labels, threshold)
+        super().__init__(momentum, weight_decay, decay_all, weights, weights_sha256, weights_range, labels, threshold)
         check_range("model.init_args.", least=1, mcfcn_width=mcfcn_width)
         check_range("model.init_args.", most=4097, size=size)
         if size % STRIDE != 1 or size <= STRIDE:
@@ -141,6 +143,7 @@ class FrameFcn(FcnModule):
         loss_size: See :class:`FcnModule`.
         momentum: Of SGD; DeepLab's.
         weight_decay: Of SGD; DeepLab's.
+        decay_all: Whether it acts on biases as well.
         weights: File or URL of a VGG-16 or of DeepLab-LargeFOV to begin with; ``None``: from scratch.
         weights_sha256: Its SHA-256 digest, to be checked.
         weights_range: What range the weights were made for: DeepLab's ``caffe``, torchvision's ``imagenet``.
@@ -156,6 +159,7 @@ class FrameFcn(FcnModule):
         loss_size: Literal["grid", "full"] = "grid",
         momentum: float = 0.9,
         weight_decay: float = 5e-4,
+        decay_all: bool = False,
         weights: str | None = None,
         weights_sha256: str | None = None,
         weights_range: Range = "caffe",
@@ -163,7 +167,7 @@ class FrameFcn(FcnModule):
         threshold: Threshold = 0.5,
     ) -> None:
         super().__init__(
-            *(3, mcfcn_width, size, loss_size, momentum, weight_decay),
+            *(3, mcfcn_width, size, loss_size, momentum, weight_decay, decay_all),
             *(weights, weights_sha256, weights_range, "frame", labels, threshold),
         )
         self.save_hyperparameters(ignore=["labels"])

@@ -84,6 +84,7 @@ class ReconMcfcn(FcnModule):
             ``size``, with logits resized.
         momentum: Of SGD; DeepLab's.
         weight_decay: Of SGD; DeepLab's.
+        decay_all: Whether it acts on biases and batch normalisation as well.
         weights: File or URL of a VGG-16 or of DeepLab-LargeFOV for the second network to begin with; ``None``: none.
         weights_sha256: Its SHA-256 digest, to be checked.
         weights_range: What range the weights were made for: DeepLab's ``caffe``, torchvision's ``imagenet``.
@@ -110,6 +111,7 @@ class ReconMcfcn(FcnModule):
         loss_size: Literal["grid", "full"] = "grid",
         momentum: float = 0.9,
         weight_decay: float = 5e-4,
+        decay_all: bool = False,
         weights: str | None = None,
         weights_sha256: str | None = None,
         weights_range: Range = "caffe",
@@ -120,7 +122,7 @@ class ReconMcfcn(FcnModule):
         threshold: Threshold = 0.5,
     ) -> None:
         super().__init__(
-            *(6, mcfcn_width, size, loss_size, momentum, weight_decay),
+            *(6, mcfcn_width, size, loss_size, momentum, weight_decay, decay_all),
             *(weights, weights_sha256, weights_range, first_layer, labels, threshold),
         )
         self.save_hyperparameters(ignore=["labels", "initial", "begin"])  # not the origin of a run

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +22,7 @@ from bgsub_lightning.losses import class_constant, contrastive, masked_binary_cr
 from bgsub_lightning.modules.base import Threshold, alone
 from bgsub_lightning.modules.vgg import Range, VggModule
 from bgsub_lightning.networks import SiameseNetwork, UNet
-from bgsub_lightning.networks.siamese import distance, fuse
+from bgsub_lightning.networks.siamese import Fusion, distance, fuse
 from bgsub_lightning.networks.sizes import sized
 from bgsub_lightning.ranges import check_range
 from bgsub_lightning.scenes.labels import LabelRule
@@ -82,18 +82,25 @@ class Siamese(VggModule):
         segment: Numbers of the second.
         tolerance: Distance in [0, 2) up to which similar pixels are left alone: what C(Y) of equation 2 is meant to do
             where a camera moves, and cannot, as it has no gradient. Below 0.5 the map rounds it away.
+        margin: m of equation 2, in (0, 2]: from which distance on changed pixels are left alone. Below 2 the best
+            distances are no longer the 2, 1 and 0 that the map is rounded to.
         tau: τ of C(Y), in (1, 2), to add that constant to the loss as the paper does; ``None``: it is left out.
+        fusion: How the map and the frame become one image of the range [0, 1]: stretched to it as a whole, or the mean
+            of the frame and the halved map; see :func:`fuse`.
         base: What an evaluation compares with: the number of a frame, or an image file; or a scene's key → one of
             these; or the ``scores.json`` of a test, or its run directory, for the bases of that test. ``None``, and for
             scenes that are not named: a frame with many foreground pixels (see :class:`BaseImage`).
         momentum: Of SGD; not stated in the paper.
         weight_decay: Of SGD.
+        decay_all: Whether it acts on biases and batch normalisation as well.
         weights: File or URL of a VGG-16 or of DeepLab's features for the siamese network to begin with; ``None``: none.
         weights_sha256: Its SHA-256 digest, to be checked.
         weights_range: What range the weights were made for: DeepLab's ``caffe``, torchvision's ``imagenet``.
         labels: What the grey levels of a mask mean in training.
         threshold: Probability above which a pixel is called foreground; or ``"validation"``, see :class:`BgsModule`.
     """
+
+    essential = ("fusion",)
 
     def __init__(
         self,
@@ -104,20 +111,26 @@ class Siamese(VggModule):
         metric: MetricStage = MetricStage(),
         segment: SegmentStage = SegmentStage(),
         tolerance: float = 0.0,
+        margin: float = 2.0,
         tau: float | None = None,
+        fusion: Fusion = "stretch",
         base: int | Path | dict[str, int | Path] | None = None,
         momentum: float = 0.9,
         weight_decay: float = 5e-4,
+        decay_all: bool = False,
         weights: str | None = None,
         weights_sha256: str | None = None,
         weights_range: Range = "caffe",
         labels: LabelRule = LabelRule.TRAINING,
         threshold: Threshold = 0.5,
     ) -> None:
-        super().__init__(momentum, weight_decay, weights, weights_sha256, weights_range, labels, threshold)
+        super().__init__(momentum, weight_decay, decay_all, weights, weights_sha256, weights_range, labels, threshold)
         self.save_hyperparameters(ignore=["labels", "base"])
         if not 0 <= tolerance < 2:
             raise UserError(f"model.init_args.tolerance: distances lie in [0, 2], got {tolerance}.")
+        check_range("model.init_args.", above=0, most=2, margin=margin)
+        if fusion not in get_args(Fusion):
+            raise UserError(f"model.init_args.fusion: must be stretch or mean; got {fusion!r}.")
         if tau is not None and not 1 < tau < 2:
             raise UserError(f"model.init_args.tau: a number between 1 and 2 is needed, got {tau}.")
         check_range("model.init_args.", least=1, width=width, channels=channels)
@@ -129,6 +142,8 @@ class Siamese(VggModule):
         nn.init.normal_(self.segmentation.head.weight, std=0.01)
         nn.init.constant_(cast("Tensor", self.segmentation.head.bias), math.log(_PRIOR / (1 - _PRIOR)))
         self.tolerance = tolerance
+        self.margin = margin
+        self.fusion: Fusion = fusion
         self.tau = tau
         self._base: tuple[Tensor, Tensor] | None = None
         self._shown: tuple[Tensor, Tensor] | None = None
@@ -161,7 +176,7 @@ class Siamese(VggModule):
             return {"segmentation": masked_binary_cross_entropy(logits, self.target(batch["mask"]), "logistic")}
         places = distances.shape[-2:]
         classes = pair_classes(self._classes(batch["mask"], places), self._classes(batch["base_mask"], places))
-        terms = {"contrast": contrastive(distances, classes, tolerance=self.tolerance)}
+        terms = {"contrast": contrastive(distances, classes, self.margin, self.tolerance)}
         if self.tau is not None:
             terms["constant"] = class_constant(classes, self.tau)
         return terms
@@ -192,11 +207,11 @@ class Siamese(VggModule):
         return {
             "distance from the base": _coloured(distances[0]),
             "rounded": _coloured(distances[0].round()),
-            "fused image": fuse(distances, image)[0],
+            "fused image": fuse(distances, image, self.fusion)[0],
         }
 
     def _segment(self, distances: Tensor, image: Tensor) -> Tensor:
-        return self.segmentation(fuse(distances, image))[:, 0]  # type: ignore[no-any-return]
+        return self.segmentation(fuse(distances, image, self.fusion))[:, 0]  # type: ignore[no-any-return]
 
     def _classes(self, mask: Tensor, size: torch.Size) -> Tensor:
         """Return the classes of a mask at the size of the map: in the middle of what a place becomes when enlarged."""

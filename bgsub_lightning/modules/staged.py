@@ -21,10 +21,10 @@ torch.serialization.add_safe_globals([Stage])  # checkpoints keep stages among t
 class StagedModule(BgsModule):
     """A system whose sub-networks learn in stages.
 
-    There is one optimiser with one parameter group per sub-network; a stage sets the groups' rates and begins with
-    fresh moments. A sub-network that does not learn is in eval mode. Its ``requires_grad`` is never touched,
-    because DDP would not notice: use ``ddp_find_unused_parameters_true`` on several devices, as the command line does
-    where the strategy is left to it.
+    There is one optimiser with one parameter group per sub-network, or two where some parameters have no weight decay;
+    a stage sets the groups' rates and begins with fresh moments. A sub-network that does not learn is in eval mode. Its
+    ``requires_grad`` is never touched, because DDP would not notice: use ``ddp_find_unused_parameters_true`` on several
+    devices, as the command line does where the strategy is left to it.
 
     A paper sets :attr:`plan`, whose names of sub-networks are those of the module's attributes. The whole plan is one
     epoch of the trainer.
@@ -47,15 +47,23 @@ class StagedModule(BgsModule):
         return network in self.span.learns
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        """Make the optimiser; its rate, 1, is multiplied by the plan's."""
+        """Make the optimiser; its rate, 1, is multiplied by the plan's.
+
+        Args:
+            groups: One for each sub-network, with its ``name``, ``network`` and ``params``. A group may be divided, if
+                its parts keep ``network`` and have a ``name`` each.
+        """
         return torch.optim.Adam(groups, lr=1.0)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Give each sub-network a group, and each group the plan's rates."""
         networks = self.plan.networks
-        groups = [{"name": name, "params": list(self._network(name).parameters())} for name in networks]
+        groups = [
+            {"name": name, "network": name, "params": list(self._network(name).parameters())} for name in networks
+        ]
         optimizer = self.optimizer(groups)
-        rates = LambdaLR(optimizer, [lambda step, name=name: self.plan.rate(name, step) for name in networks])  # type: ignore[misc]
+        of_group = [group["network"] for group in optimizer.param_groups]
+        rates = LambdaLR(optimizer, [lambda step, name=name: self.plan.rate(name, step) for name in of_group])  # type: ignore[misc]
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": rates, "interval": "step", "name": "lr"}}
 
     def configure_gradient_clipping(
@@ -70,12 +78,12 @@ class StagedModule(BgsModule):
         ``gradient_clip_val`` at every step, training is normalised gradient descent, whose steps have the length
         lr · ``gradient_clip_val`` whatever the loss.
         """
-        for group in optimizer.param_groups:
-            learning = [parameter for parameter in group["params"] if parameter.grad is not None]
+        for name in self.plan.networks:
+            learning = [parameter for parameter in self._network(name).parameters() if parameter.grad is not None]
             if not learning:
                 continue
             norm = nn.utils.get_total_norm([cast("Tensor", parameter.grad) for parameter in learning])
-            self.log(f"train/gradient_norm/{group['name']}", norm, on_step=True)
+            self.log(f"train/gradient_norm/{name}", norm, on_step=True)
             if gradient_clip_val and gradient_clip_algorithm == GradClipAlgorithmType.VALUE:
                 nn.utils.clip_grad_value_(learning, gradient_clip_val)
             elif gradient_clip_val:

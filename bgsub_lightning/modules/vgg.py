@@ -10,6 +10,7 @@ from torch import Tensor
 
 from bgsub_lightning.console import console
 from bgsub_lightning.modules.base import Threshold
+from bgsub_lightning.modules.decay import decay_groups
 from bgsub_lightning.modules.staged import StagedModule
 from bgsub_lightning.networks.vgg import Vgg
 from bgsub_lightning.networks.weights import FirstLayer, load_vgg
@@ -30,6 +31,7 @@ class VggModule(StagedModule):
     Args:
         momentum: Of SGD.
         weight_decay: Of SGD.
+        decay_all: Whether it acts on biases and normalisation as well.
         weights: File or URL of weights to begin with; ``None``: from scratch.
         weights_sha256: Its SHA-256 digest.
         weights_range: What range the weights were made for.
@@ -44,6 +46,7 @@ class VggModule(StagedModule):
         self,
         momentum: float,
         weight_decay: float,
+        decay_all: bool,
         weights: str | None,
         weights_sha256: str | None,
         weights_range: Range,
@@ -55,6 +58,7 @@ class VggModule(StagedModule):
         check_range("model.init_args.", least=0, weight_decay=weight_decay)
         self.momentum = momentum
         self.weight_decay = weight_decay
+        self.decay_all = decay_all
         self.weights = weights
         self.weights_sha256 = weights_sha256
         self.weights_range = weights_range
@@ -96,4 +100,5 @@ class VggModule(StagedModule):
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         """SGD with the papers' momentum and weight decay."""
-        return torch.optim.SGD(groups, lr=1.0, momentum=self.momentum, weight_decay=self.weight_decay)
+        decayed = decay_groups(groups, self.weight_decay, self.decay_all)
+        return torch.optim.SGD(decayed, lr=1.0, momentum=self.momentum)

@@ -4,7 +4,8 @@ D. Liang, D. Zhang, Q. Wang, Z. Wei, L. Zhang, "CrossNet: cross-scene background
 flow", IEEE Transactions on Multimedia 2023.
 
 Where the paper and its authors' published code differ, this is the code: kernels of 3 to 7, LeakyReLU before each
-convolution, normalisation of each sample over all its channels, and dropout behind it.
+convolution, normalisation of each sample over all its channels, and dropout behind it. :data:`Form` has the decoder's
+steps as they are printed.
 """
 
 from __future__ import annotations
@@ -29,6 +30,15 @@ Normalisation = Literal["group", "batch"]
 """Of each sample over all its channels, as in the authors' code; or batch normalisation, as the paper's text has it."""
 
 
+Form = Literal["code", "paper"]
+"""The steps of the decoder.
+
+``code`` has kernels of 3 to 7, LeakyReLU, and dropout behind the normalisation in the first three steps. ``paper`` is
+equations 1 to 3: kernels of 3 in both convolutions, ReLU before them, and dropout before the normalisation in every
+step; transposed convolutions, of which the paper prints no numbers, are the code's.
+"""
+
+
 class CrossNet(nn.Module):
     """Foreground of a frame and its hierarchical optical flow (section III).
 
@@ -40,8 +50,10 @@ class CrossNet(nn.Module):
         width: Channels of the first layer; the others scale with it, up to 16 times as many.
         filters: Whether the decoder filters the encoders' features (CmDFF); else it takes them as they are (row 11).
         norm: Which normalisation.
-        dropout: Probability to drop a feature of the first three steps of the decoder in training.
-        freeze_fusion: Leave the convolutions that fuse appearance and motion (equation 1) as they were drawn.
+        dropout: Probability to drop a feature of the decoder in training; see :data:`Form`.
+        freeze_fusion: Leave the convolutions that fuse appearance and motion (equation 1, and the bottleneck) as they
+            were drawn.
+        form: Whether the steps of the decoder are the code's or the paper's.
 
     Raises:
         ValueError: If there is a negative number of flows, or no channel.
@@ -55,6 +67,7 @@ class CrossNet(nn.Module):
         norm: Normalisation = "group",
         dropout: float = 0.5,
         freeze_fusion: bool = False,
+        form: Form = "code",
     ) -> None:
         super().__init__()
         if flows < 0 or width < 1:
@@ -68,9 +81,9 @@ class CrossNet(nn.Module):
         steps: list[nn.Module] = []
         channels = top
         for i, (kernel, multiple) in enumerate(_DECODER):
-            rate = dropout if i < _DROPPED else 0.0
+            rate = dropout if i < _DROPPED or form == "paper" else 0.0
             kind = CmDff if filters else _Concatenation
-            steps.append(kind(channels, multiple * width, streams, kernel, norm, rate))
+            steps.append(kind(channels, multiple * width, streams, kernel, norm, rate, form))
             channels = multiple * width * (2 if filters else 1 + streams)
         self.decoder = nn.ModuleList(steps)
         self.head = nn.Sequential(nn.LeakyReLU(0.2), nn.ConvTranspose2d(channels, 1, 7, 2, 3, output_padding=1))
@@ -79,6 +92,7 @@ class CrossNet(nn.Module):
                 nn.init.normal_(module.weight, std=0.02)
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]
         if freeze_fusion:
+            self.bottleneck.requires_grad_(False)
             for step in self.decoder:
                 if isinstance(step, CmDff):
                     step.fuse.requires_grad_(False)
@@ -121,23 +135,26 @@ class CmDff(nn.Module):
         kernel: Size of the kernels.
         norm: Which normalisation.
         dropout: Probability to drop a feature in training.
+        form: Whether it is the code's or the paper's.
     """
 
     def __init__(
-        self, in_channels: int, channels: int, streams: int, kernel: int, norm: Normalisation, dropout: float
+        self,
+        in_channels: int,
+        channels: int,
+        streams: int,
+        kernel: int,
+        norm: Normalisation,
+        dropout: float,
+        form: Form = "code",
     ) -> None:
         super().__init__()
         self.up = _up(in_channels, channels, kernel)
-        self.weigh = nn.Sequential(
-            nn.LeakyReLU(0.2),
-            nn.Conv2d(channels, channels, kernel, padding=kernel // 2),
-            _norm(norm, channels),
-            nn.Sigmoid(),
-        )
-        self.fuse = nn.Sequential(
-            nn.LeakyReLU(0.2), nn.Conv2d(streams * channels, channels, kernel, padding=kernel // 2)
-        )
-        self.keep = nn.Sequential(_norm(norm, channels), nn.Dropout(dropout))
+        size = kernel if form == "code" else 3
+        weigh, fuse = (nn.Conv2d(n * channels, channels, size, padding=size // 2) for n in (1, streams))
+        self.weigh = nn.Sequential(_activation(form), weigh, _norm(norm, channels), nn.Sigmoid())
+        self.fuse = nn.Sequential(_activation(form), fuse)
+        self.keep = _keep(channels, norm, dropout, form)
 
     def forward(self, x: Tensor, encoded: Tensor) -> Tensor:
         """Double the resolution.
@@ -157,11 +174,18 @@ class _Concatenation(nn.Module):
     """The step without the filter: everything side by side; arguments and shapes are those of :class:`CmDff`."""
 
     def __init__(
-        self, in_channels: int, channels: int, streams: int, kernel: int, norm: Normalisation, dropout: float
+        self,
+        in_channels: int,
+        channels: int,
+        streams: int,
+        kernel: int,
+        norm: Normalisation,
+        dropout: float,
+        form: Form,
     ) -> None:
         super().__init__()
         self.up = _up(in_channels, channels, kernel)
-        self.keep = nn.Sequential(_norm(norm, channels), nn.Dropout(dropout))
+        self.keep = _keep(channels, norm, dropout, form)
 
     def forward(self, x: Tensor, encoded: Tensor) -> Tensor:
         return torch.cat([self.keep(self.up(x)), encoded], dim=1)
@@ -189,6 +213,15 @@ def _up(in_channels: int, channels: int, kernel: int) -> nn.Sequential:
     return nn.Sequential(
         nn.LeakyReLU(0.2), nn.ConvTranspose2d(in_channels, channels, kernel, 2, kernel // 2, output_padding=1)
     )
+
+
+def _activation(form: Form) -> nn.Module:
+    return nn.LeakyReLU(0.2) if form == "code" else nn.ReLU()
+
+
+def _keep(channels: int, norm: Normalisation, dropout: float, form: Form) -> nn.Sequential:
+    layers = [_norm(norm, channels), nn.Dropout(dropout)]
+    return nn.Sequential(*(layers if form == "code" else reversed(layers)))
 
 
 def _norm(norm: Normalisation, channels: int) -> nn.Module:

@@ -8,6 +8,8 @@ encoder's features after each.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -16,6 +18,9 @@ from bgsub_lightning.networks.vgg import Vgg
 
 STRIDE = 4
 """Pixels from one feature to the next."""
+
+Fusion = Literal["stretch", "mean"]
+"""How a similarity map is added to its image."""
 
 
 class SiameseNetwork(Vgg):
@@ -64,20 +69,24 @@ def distance(features: Tensor, base: Tensor) -> Tensor:
     return torch.linalg.vector_norm(features.float() - base.float(), dim=1)  # type: ignore[no-any-return]
 
 
-def fuse(distances: Tensor, image: Tensor) -> Tensor:
+def fuse(distances: Tensor, image: Tensor, fusion: Fusion = "stretch") -> Tensor:
     """Add a similarity map to its image (section 1.3).
 
-    The map is rounded to 0, 1 and 2, enlarged by nearest neighbour, halved and added to each channel; each image of the
-    batch is then stretched to [0, 1] as a whole.
+    The map is rounded to 0, 1 and 2, enlarged by nearest neighbour, halved and added to each channel. The paper then
+    normalises the sum, and does not say how. Each image of the batch is stretched to [0, 1] as a whole, so that a
+    single place of the map that becomes 2 darkens all the rest; or the sum is halved, and a place acts on itself alone.
 
     Args:
         distances: Shape ``(B, h, w)``, range [0, 2].
         image: Shape ``(B, 3, H, W)``, range [0, 1].
+        fusion: ``stretch``, or ``mean``: (image + map / 2) / 2.
 
     Returns:
-        Shape ``(B, 3, H, W)``, range [0, 1]; 0 where an image and its map are of one value all over.
+        Shape ``(B, 3, H, W)``, range [0, 1]; stretched, it is 0 where an image and its map are of one value all over.
     """
     similarity = F.interpolate(distances.round()[:, None], image.shape[-2:], mode="nearest-exact") / 2
     both = image + similarity.to(image.dtype)
+    if fusion == "mean":
+        return both / 2
     low, high = both.amin((1, 2, 3), keepdim=True), both.amax((1, 2, 3), keepdim=True)
     return (both - low) / (high - low).clamp(min=torch.finfo(both.dtype).tiny)

@@ -300,8 +300,11 @@ def test_fingerprints_tell_weights_and_settings() -> None:
         same.network.means.bias[0] += 1e-6
     variance = DensityBackground(spread="variance")
     variance.network.load_state_dict(first.network.state_dict())
-    sources = [first, same, density(240), variance, TemporalMedian(), TemporalMedian(240), TemporalMedian(245, 5)]
-    assert len({source.fingerprint() for source in [*sources, Mog2Background()]}) == 8
+    steep = DensityBackground(slope=0.5)
+    steep.network.load_state_dict(first.network.state_dict())
+    sources = [first, same, density(240), variance, steep]
+    sources += [TemporalMedian(), TemporalMedian(240), TemporalMedian(245, 5), Mog2Background()]
+    assert len({source.fingerprint() for source in sources}) == len(sources)
 
 
 def test_fingerprint_of_half_precision() -> None:

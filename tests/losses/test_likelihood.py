@@ -104,19 +104,20 @@ def pixels(seed: int) -> tuple[Tensor, Tensor]:
 
 
 @SIGMOIDS
+@pytest.mark.parametrize("slope", [0.2, 0.5, 1 / 6])
 @pytest.mark.parametrize("seed", range(3))
-def test_cross_entropy_against_numpy(seed: int, sigmoid: str) -> None:
+def test_cross_entropy_against_numpy(seed: int, slope: float, sigmoid: str) -> None:
     logits, target = pixels(seed)
     losses = []
     for logit, wanted in zip(logits.flatten().tolist(), target.flatten().tolist(), strict=True):
         if wanted == 255:
             continue
-        chance = 1 / (1 + math.exp(-logit)) if sigmoid == "logistic" else min(max(0.2 * logit + 0.5, 0), 1)
+        chance = 1 / (1 + math.exp(-logit)) if sigmoid == "logistic" else min(max(slope * logit + 0.5, 0), 1)
         chance = max(chance if wanted else 1 - chance, 1e-7)
         losses.append(-math.log(chance))
     expected = sum(losses) / len(losses)
-    assert masked_binary_cross_entropy(logits, target, sigmoid).item() == pytest.approx(expected, rel=1e-9)  # type: ignore[arg-type]
-    single = masked_binary_cross_entropy(logits.float(), target.long(), sigmoid)  # type: ignore[arg-type]
+    assert masked_binary_cross_entropy(logits, target, sigmoid, slope).item() == pytest.approx(expected, rel=1e-9)  # type: ignore[arg-type]
+    single = masked_binary_cross_entropy(logits.float(), target.long(), sigmoid, slope)  # type: ignore[arg-type]
     assert single.item() == pytest.approx(expected, rel=1e-4)
 
 

@@ -15,6 +15,7 @@ import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
 from lightning.pytorch.loggers import CSVLogger
+from scipy.stats import multivariate_normal
 from tiny_training import content, each_step, quiet, trainer, weights
 from torch import Tensor
 
@@ -22,7 +23,7 @@ from bgsub_lightning.backgrounds import DensityBackground, Mog2Background, Recon
 from bgsub_lightning.callbacks import BestCheckpoint, LastCheckpoint, Pictures, StageCheckpoints
 from bgsub_lightning.data import Background, BackgroundSource, Histories, ScenesDataModule, Stream
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.losses import masked_binary_cross_entropy, mixture_nll
+from bgsub_lightning.losses import masked_binary_cross_entropy
 from bgsub_lightning.modules import CdnMedal
 from bgsub_lightning.modules.cdn_medal import DensityStage, DifferenceStage
 from bgsub_lightning.networks.cdn_gm import hard_sigmoid
@@ -140,6 +141,12 @@ def test_tables_tell_what_the_density_network_has_seen() -> None:
     assert CdnMedal(TemporalMedian()).remark(tested, all_unseen=False) == ""
 
 
+@pytest.mark.parametrize("slope", [0.0, -1.0, 2.0])
+def test_a_slope_out_of_range_is_refused(slope: float) -> None:
+    with pytest.raises(UserError, match=rf"^model\.init_args\.slope: .*got {slope}\."):
+        CdnMedal(slope=slope)
+
+
 def batch(size: int = 2) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(0)
     levels = torch.tensor([0, 50, 85, 170, 255], dtype=torch.uint8)
@@ -169,28 +176,48 @@ def test_loss_of_the_difference(rule: LabelRule, sigmoid: str) -> None:
     assert all(p.grad is not None for p in system.difference.parameters())
 
 
+@pytest.mark.parametrize("slope", [0.2, 0.5, 1 / 6])
 @pytest.mark.parametrize("spread", ["deviation", "variance"])
-def test_loss_of_the_density(spread: str) -> None:
-    source = DensityBackground(spread=spread)  # type: ignore[arg-type]
+def test_loss_of_the_density(spread: str, slope: float) -> None:
+    """Equations 1, 2, 6 and 14, by SciPy's densities on what the dense layers give."""
+    source = DensityBackground(2, spread=spread, slope=slope)  # type: ignore[arg-type]
     system = module(background=source)
-    history = torch.rand(1, 245, 3, 16)
+    history = torch.rand(1, 245, 3, 4)
     losses = system.losses({"history": history, "number": torch.ones(1)})
     assert set(losses) == {"density"}
-    mixture = source.network(history)
-    deviations = mixture.spreads if spread == "deviation" else mixture.spreads.sqrt()
-    torch.testing.assert_close(losses["density"], mixture_nll(history, mixture.log_weights, deviations, mixture.means))
+
+    network = source.network
+    outputs: list[np.ndarray] = []
+    with torch.no_grad():
+        groups = network.groups(network.blocks(history))[0]  # (5, 7, P)
+        features = groups.permute(2, 1, 0).flatten(1)
+        outputs = [head(features).double().numpy() for head in (network.weights, network.spreads, network.means)]
+    log_likelihood = 0.0
+    for pixel, (logits, spreads, means) in enumerate(zip(*outputs, strict=True)):
+        weights = np.exp(logits) / np.exp(logits).sum()
+        sigma = (16 + 16 * np.clip(slope * spreads + 0.5, 0, 1)) / 255
+        covariance = sigma if spread == "variance" else sigma**2
+        centres = np.clip(slope * means + 0.5, 0, 1).reshape(2, 3)
+        samples = history[0, :, :, pixel].double().numpy()
+        density = sum(
+            weight * multivariate_normal(centre, variance * np.eye(3)).pdf(samples)
+            for weight, centre, variance in zip(weights, centres, covariance, strict=True)
+        )
+        log_likelihood += np.log(density).sum()
+    assert losses["density"].item() == pytest.approx(-log_likelihood / 4, rel=1e-4)
     losses["density"].backward()
     assert all(p.grad is not None for p in source.parameters())
     assert all(p.grad is None for p in system.difference.parameters())
 
 
+@pytest.mark.parametrize("slope", [0.2, 0.5, 1 / 6])
 @torch.no_grad()
-def test_probability_is_that_of_the_scored_frames() -> None:
-    system = module(background=TemporalMedian(5, 1)).eval()
+def test_probability_is_that_of_the_scored_frames(slope: float) -> None:
+    system = module(background=TemporalMedian(5, 1), slope=slope).eval()
     images = (torch.rand(9, 3, 21, 30) * 255).round() / 255
     scored = torch.tensor([False, True, False, True, True, False, False, False, True])
     backgrounds = TemporalMedian(5, 1).push(images)
-    expected = hard_sigmoid(system.difference(images, backgrounds)) * scored[:, None, None]
+    expected = (slope * system.difference(images, backgrounds) + 0.5).clamp(0, 1) * scored[:, None, None]
     for _ in range(2):  # the second scene is the first again: nothing is left of it
         found = []
         for first, last in ((0, 4), (4, 5), (5, 8), (8, 9)):

@@ -13,7 +13,7 @@ import torch
 from bgsub_lightning.cli import main
 from bgsub_lightning.data import Hop, Image
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.losses import focal_loss, l1_loss
+from bgsub_lightning.losses import focal_loss, l1_loss, scale_weight
 from bgsub_lightning.modules import CrossNet
 from bgsub_lightning.scenes.labels import LabelRule
 
@@ -58,8 +58,26 @@ def test_losses_are_the_weighted_terms(beta: str, rule: LabelRule) -> None:
     terms = module.losses(data)
     name = "cs_focal" if beta == "paper" else "focal"
     assert set(terms) == {name, "l1"}
-    torch.testing.assert_close(terms[name], 0.7 * focal_loss(logits, target, 0.6, 1.5, beta == "paper"))
+    by_scale = scale_weight(target) if beta == "paper" else None
+    torch.testing.assert_close(terms[name], 0.7 * focal_loss(logits, target, 0.6, 1.5, by_scale))
     torch.testing.assert_close(terms["l1"], 0.4 * l1_loss(logits, target))
+
+
+def test_the_numbers_of_beta_are_options() -> None:
+    """At γ = 0 the loss is linear in β: foreground of one image alone, so that β is a factor."""
+    data = batch(1)
+    data["mask"] = torch.zeros_like(data["mask"])
+    data["mask"][:, :64] = 255  # a quarter of the image
+    settings = {"l1_weight": 0.0, "alpha": 1.0}
+    plain = small(**settings, beta="off").eval().losses(data)["focal"]
+    for beta, numbers in (
+        (0.25 * 4, {}),
+        (0.5 * 4, {"beta_scale": 0.5}),
+        (0.25 * 2, {"beta_limit": 2.0}),
+        (0.25 * 3, {"beta_share": "background"}),
+    ):
+        found = small(**settings, **numbers).eval().losses(data)["cs_focal"]
+        torch.testing.assert_close(found, beta * plain)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +139,14 @@ def test_adam_has_the_papers_numbers_and_leaves_out_what_is_frozen() -> None:
     assert (group["lr"], group["betas"]) == (5e-5, (0.95, 0.999))
     assert len(group["params"]) == len(list(module.parameters()))
     frozen = small(freeze_fusion=True)
-    assert len(frozen.configure_optimizers().param_groups[0]["params"]) == len(list(frozen.parameters())) - 14
+    learning = {id(each) for each in frozen.configure_optimizers().param_groups[0]["params"]}
+    still = {
+        name.split(".")[-3] if "bottleneck" not in name else "bottleneck"
+        for name, each in frozen.named_parameters()
+        if id(each) not in learning
+    }
+    assert still == {"fuse", "bottleneck"}
+    assert len(learning) == len(list(frozen.parameters())) - 16
 
 
 @pytest.mark.parametrize(
@@ -137,6 +162,10 @@ def test_adam_has_the_papers_numbers_and_leaves_out_what_is_frozen() -> None:
         ({"betas": (0.9, 1.5)}, r"betas: .*got 1\.5"),
         ({"decay_steps": -5}, "decay_steps: .*got -5"),
         ({"dropout": 2.0}, r"dropout: .*got 2\.0"),
+        ({"beta_scale": 0.0}, r"beta_scale: .*got 0\.0"),
+        ({"beta_limit": float("inf")}, r"beta_limit: .*got inf"),
+        ({"beta_share": "half"}, r"beta_share: .*got 'half'"),
+        ({"form": "printed"}, r"form: .*got 'printed'"),
         ({"freeze_fusion": True, "filters": False}, "no fusion to freeze"),
     ],
 )
@@ -167,7 +196,7 @@ def test_weights_of_other_intervals_are_refused() -> None:
     trained = small(taus=(1, 5, 10))
     checkpoint = {"state_dict": trained.state_dict(), "trained_on": {}, "hyper_parameters": dict(trained.hparams)}
     small(taus=[1, 5, 10]).on_load_checkpoint(checkpoint)
-    with pytest.raises(UserError, match=r"trained with \[1, 5, 10\], and this configuration says \[2, 3, 4\]"):
+    with pytest.raises(UserError, match=r"^model\.init_args\.taus: .*\[1, 5, 10\]; got \[2, 3, 4\]"):
         small(taus=(2, 3, 4)).on_load_checkpoint(checkpoint)
 
 

@@ -14,7 +14,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
 from lightning.pytorch.loggers import CSVLogger
 from numpy.typing import NDArray
-from tiny_training import assert_alike, content, each_step, moved, quiet, trainer, weights
+from tiny_training import assert_alike, content, each_step, moved, quiet, trainer, undecayed, weights
 from torch import Tensor, nn
 
 from bgsub_lightning.backgrounds import ReconstructedBackground
@@ -384,11 +384,16 @@ def test_frame_alone_has_the_numbers_of_the_second_step() -> None:
 def test_optimizer() -> None:
     optimizer = module().configure_optimizers()["optimizer"]  # type: ignore[index, call-overload]
     assert type(optimizer) is torch.optim.SGD
-    assert [group["name"] for group in optimizer.param_groups] == list(NETWORKS)
-    assert all((group["momentum"], group["weight_decay"]) == (0.9, 5e-4) for group in optimizer.param_groups)
+    assert [group["name"] for group in optimizer.param_groups] == undecayed(NETWORKS)
+    for group in optimizer.param_groups:
+        assert group["momentum"] == 0.9
+        assert group["weight_decay"] == (5e-4 if group["name"] in NETWORKS else 0)
+        assert {parameter.ndim > 1 for parameter in group["params"]} == {group["name"] in NETWORKS}
     assert not any(group["nesterov"] or group["dampening"] for group in optimizer.param_groups)
     other = module(momentum=0.5, weight_decay=0.0).configure_optimizers()["optimizer"]  # type: ignore[index, call-overload]
     assert all((group["momentum"], group["weight_decay"]) == (0.5, 0.0) for group in other.param_groups)
+    whole = module(decay_all=True).configure_optimizers()["optimizer"]  # type: ignore[index, call-overload]
+    assert [(group["name"], group["weight_decay"]) for group in whole.param_groups] == [(n, 5e-4) for n in NETWORKS]
 
 
 @pytest.mark.parametrize("size", [960, 48, 1, 0, -7, 9 - 1])

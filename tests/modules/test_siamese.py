@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
-from tiny_training import Watcher, assert_alike, content, each_step, moved, quiet, trainer, weights
+from tiny_training import Watcher, assert_alike, content, each_step, moved, quiet, trainer, undecayed, weights
 from torch import Tensor
 
 from bgsub_lightning.callbacks import BestCheckpoint, LastCheckpoint, Pictures, StageCheckpoints
@@ -98,7 +98,7 @@ def lively(system: Siamese) -> Siamese:
 # --- losses ----------------------------------------------------------------------------------------------------------
 
 
-def contrast_by_hand(system: Siamese, data: Any, tolerance: float = 0.0) -> tuple[float, float]:
+def contrast_by_hand(system: Siamese, data: Any, tolerance: float = 0.0, margin: float = 2.0) -> tuple[float, float]:
     """Equation 2 place by place, and equation 3; a place has the class of the pixel in the middle of its 4×4."""
     with torch.no_grad():
         distances = system.siamese(2 * data["image"] - 1, 2 * data["base_image"] - 1).double().numpy()
@@ -108,17 +108,17 @@ def contrast_by_hand(system: Siamese, data: Any, tolerance: float = 0.0) -> tupl
         if not {85, 170} & {*levels}:
             moving = sum(level == 255 for level in levels)
             kind = {0: 2, 1: 0, 2: 1}[moving]
-            total += kind / 2 * max(d - tolerance, 0) ** 2 + (1 - kind / 2) * (2 - d) ** 2
+            total += kind / 2 * max(d - tolerance, 0) ** 2 + (1 - kind / 2) * max(margin - d, 0) ** 2
             constant += 1 / (1.5 - kind)
     return total / (2 * len(distances)), constant / (2 * len(distances))
 
 
-@pytest.mark.parametrize("tolerance", [0.0, 0.2])
-def test_contrast(tolerance: float) -> None:
-    system, data = lively(module(tolerance=tolerance)), batch()
+@pytest.mark.parametrize(("tolerance", "margin"), [(0.0, 2.0), (0.2, 2.0), (0.0, 1.0)])
+def test_contrast(tolerance: float, margin: float) -> None:
+    system, data = lively(module(tolerance=tolerance, margin=margin)), batch()
     losses = system.losses(data)
     assert set(losses) == {"contrast"}
-    assert losses["contrast"].item() == pytest.approx(contrast_by_hand(system, data, tolerance)[0], rel=1e-5)
+    assert losses["contrast"].item() == pytest.approx(contrast_by_hand(system, data, tolerance, margin)[0], rel=1e-5)
     losses["contrast"].backward()
     assert all(p.grad is not None for p in system.siamese.parameters())
     assert all(p.grad is None for p in system.segmentation.parameters())
@@ -143,8 +143,9 @@ def test_labels_are_those_of_the_rule() -> None:
     assert len(set(found.values())) == len(LabelRule)
 
 
-def test_segmentation_is_of_the_fused_image_and_leaves_the_siamese_network_alone() -> None:
-    system, data = lively(module()), batch()
+@pytest.mark.parametrize("fusion", ["stretch", "mean"])
+def test_segmentation_is_of_the_fused_image_and_leaves_the_siamese_network_alone(fusion: str) -> None:
+    system, data = lively(module(fusion=fusion)), batch()
     del data["base_mask"]
     seen: list[Tensor] = []
     system.segmentation.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
@@ -157,7 +158,8 @@ def test_segmentation_is_of_the_fused_image_and_leaves_the_siamese_network_alone
     large = np.rint(distances).repeat(4, 1).repeat(4, 2) / 2
     both = data["image"].numpy() + large[:, None]
     low, high = both.min((1, 2, 3), keepdims=True), both.max((1, 2, 3), keepdims=True)
-    np.testing.assert_allclose(seen[0].numpy(), (both - low) / (high - low), atol=1e-6)
+    expected = both / 2 if fusion == "mean" else (both - low) / (high - low)
+    np.testing.assert_allclose(seen[0].numpy(), expected, atol=1e-6)
 
     with torch.no_grad():
         chances = system.segmentation(seen[0])[:, 0].sigmoid().double().numpy()
@@ -168,6 +170,14 @@ def test_segmentation_is_of_the_fused_image_and_leaves_the_siamese_network_alone
     losses["segmentation"].backward()
     assert all(p.grad is None for p in system.siamese.parameters())
     assert all(p.grad is not None for p in system.segmentation.parameters())
+
+
+def test_weights_of_the_other_fusion_are_refused() -> None:
+    trained = module()
+    checkpoint = {"state_dict": trained.state_dict(), "trained_on": {}, "hyper_parameters": dict(trained.hparams)}
+    module().on_load_checkpoint(checkpoint)
+    with pytest.raises(UserError, match=r"^model\.init_args\.fusion: .*stretch; got mean"):
+        module(fusion="mean").on_load_checkpoint(checkpoint)
 
 
 @pytest.mark.parametrize("wanted", ["unit", "imagenet", "caffe"])
@@ -335,8 +345,11 @@ def test_the_papers_numbers_are_the_defaults() -> None:
     assert segment.inputs == (Image(), BaseImage())
     optimizer = system.configure_optimizers()["optimizer"]  # type: ignore[index, call-overload]
     assert type(optimizer) is torch.optim.SGD
-    assert [group["name"] for group in optimizer.param_groups] == list(NETWORKS)
-    assert all((group["momentum"], group["weight_decay"]) == (0.9, 5e-4) for group in optimizer.param_groups)
+    assert [group["name"] for group in optimizer.param_groups] == undecayed(NETWORKS)
+    for group in optimizer.param_groups:
+        assert group["momentum"] == 0.9
+        assert group["weight_decay"] == (5e-4 if group["name"] in NETWORKS else 0)
+        assert {parameter.ndim > 1 for parameter in group["params"]} == {group["name"] in NETWORKS}
 
 
 @pytest.mark.parametrize(
@@ -344,6 +357,9 @@ def test_the_papers_numbers_are_the_defaults() -> None:
     [
         ({"tolerance": -0.1}, r"model\.init_args\.tolerance: distances lie in \[0, 2\], got -0\.1\."),
         ({"tolerance": 2.0}, r"model\.init_args\.tolerance: .* got 2\.0\."),
+        ({"margin": 0.0}, r"model\.init_args\.margin: .*got 0\.0\."),
+        ({"margin": 2.5}, r"model\.init_args\.margin: .*got 2\.5\."),
+        ({"fusion": "sum"}, r"model\.init_args\.fusion: .*got 'sum'\."),
         ({"tau": 1.0}, r"model\.init_args\.tau: a number between 1 and 2 is needed, got 1\.0\."),
         ({"tau": 2.0}, r"model\.init_args\.tau: .* got 2\.0\."),
         ({"threshold": 1.0}, r"model\.init_args\.threshold"),

@@ -15,9 +15,12 @@ from bgsub_lightning.networks.cdn_gm import Mixture, hard_sigmoid
 HISTORIES = pytest.mark.parametrize("history", [245, 240])
 
 
-def network(components: int = 3, history: int = 245, spread: str = "deviation") -> CdnGm:
+SLOPES = pytest.mark.parametrize("slope", [0.2, 0.5, 1 / 6])
+
+
+def network(components: int = 3, history: int = 245, spread: str = "deviation", slope: float = 0.2) -> CdnGm:
     torch.manual_seed(0)
-    return CdnGm(components, history, spread)  # type: ignore[arg-type]
+    return CdnGm(components, history, spread, slope)  # type: ignore[arg-type]
 
 
 def histories(net: CdnGm, pixels: int = 5) -> Tensor:
@@ -65,9 +68,21 @@ def test_other_numbers_of_components(components: int) -> None:
     assert mixture.background().shape == (3, 4)
 
 
-def test_no_component_is_refused() -> None:
-    with pytest.raises(UserError, match=r"components: .* at least one, got 0"):
-        CdnGm(0)
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("components", 0),
+        ("history", 7),
+        ("spread", "width"),
+        ("slope", 0.0),
+        ("slope", -0.2),
+        ("slope", 1.5),
+        ("slope", math.nan),
+    ],
+)
+def test_values_out_of_range_are_refused(setting: str, value: object) -> None:
+    with pytest.raises(UserError, match=rf"^{setting}: .*got '?{value}\b"):
+        CdnGm(**{setting: value})  # type: ignore[arg-type]
 
 
 def test_blocks_and_groups() -> None:
@@ -129,15 +144,16 @@ def test_a_block_sees_its_seven_frames_only(frame: int) -> None:
 
 
 @HISTORIES
+@SLOPES
 @pytest.mark.parametrize("components", [1, 3, 4])
-def test_it_is_the_layers(history: int, components: int) -> None:
-    net = network(components, history).double()
+def test_it_is_the_layers(history: int, slope: float, components: int) -> None:
+    net = network(components, history, slope=slope).double()
     frames = histories(net, 11).double()
     weights, spreads, means = straightforward(net, frames)
     mixture = net(frames)
     torch.testing.assert_close(mixture.log_weights, weights.log_softmax(1).T)
-    torch.testing.assert_close(mixture.spreads, ((16 + 16 * (0.2 * spreads + 0.5).clamp(0, 1)) / 255).T)
-    expected = (0.2 * means + 0.5).clamp(0, 1).reshape(11, components, 3)
+    torch.testing.assert_close(mixture.spreads, ((16 + 16 * (slope * spreads + 0.5).clamp(0, 1)) / 255).T)
+    expected = (slope * means + 0.5).clamp(0, 1).reshape(11, components, 3)
     torch.testing.assert_close(mixture.means, expected.permute(1, 2, 0))
 
 
@@ -187,14 +203,21 @@ def test_hard_sigmoid_is_that_of_the_papers_gradients() -> None:
     assert hard_sigmoid(torch.tensor([-2.5, 2.5])).tolist() == [0, 1]
 
 
-def test_gradient_of_the_spread() -> None:
-    """3.2/255 per unit of the dense layer (equation 20)."""
-    net = network()
+def test_other_slopes_of_the_hard_sigmoid() -> None:
+    x = torch.linspace(-4, 4, 81)
+    torch.testing.assert_close(hard_sigmoid(x, 0.5), ((x + 1) / 2).clamp(0, 1))  # equations 7 and 8
+    torch.testing.assert_close(hard_sigmoid(x, 1 / 6), F.hardsigmoid(x))  # the authors' code
+
+
+@SLOPES
+def test_gradient_of_the_spread(slope: float) -> None:
+    """3.2/255 per unit of the dense layer (equation 20), at a slope of 0.2."""
+    net = network(slope=slope)
     net.spreads.bias.data.zero_()
     net.spreads.weight.data.zero_()
     net(histories(net, 1)).spreads[0, 0].backward()
     assert net.spreads.bias.grad is not None
-    torch.testing.assert_close(net.spreads.bias.grad, torch.tensor([3.2 / 255, 0, 0]))
+    torch.testing.assert_close(net.spreads.bias.grad, torch.tensor([16 * slope / 255, 0, 0]))
 
 
 def test_spread_lies_between_16_and_32_levels() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -123,6 +124,31 @@ def fused_by_hand(distances: np.ndarray, frame: np.ndarray) -> np.ndarray:
             )
             both[:, y, x] = frame[:, y, x] + np.rint(distances[row, column]) / 2
     return (both - both.min()) / (both.max() - both.min())
+
+
+def test_the_mean_of_image_and_map() -> None:
+    frames = image(8, 12)
+    distances = 2 * torch.rand(2, 2, 3, generator=torch.Generator().manual_seed(3))
+    large = distances.numpy().round().repeat(4, 1).repeat(4, 2)[:, None]
+    fused = fuse(distances, frames, "mean")
+    np.testing.assert_allclose(fused.numpy(), (frames.numpy() + large / 2) / 2, atol=1e-6)
+    assert 0 <= fused.min() < fused.max() <= 1
+
+
+@pytest.mark.parametrize(("fusion", "moves"), [("mean", False), ("stretch", True)])
+def test_a_place_of_the_map_acts_on_the_whole_frame_where_it_is_stretched(
+    fusion: Literal["mean", "stretch"], moves: bool
+) -> None:
+    """One 4×4 place at 2 in a bright frame: by the mean the rest stays, bit for bit."""
+    frames = 0.6 + 0.4 * image(24, 32, 1)
+    quiet, changed = torch.zeros(1, 6, 8), torch.zeros(1, 6, 8)
+    changed[0, 2, 3] = 2
+    before, after = (fuse(each, frames, fusion)[0] for each in (quiet, changed))
+    rest = torch.ones(24, 32, dtype=torch.bool)
+    rest[8:12, 12:16] = False
+    assert torch.equal(before[:, rest], after[:, rest]) is not moves
+    assert (before[:, ~rest] != after[:, ~rest]).all()
+    assert ((before - after)[:, rest].abs().max() > 0.2).item() is moves
 
 
 @pytest.mark.parametrize("size", [(24, 32), (23, 33), (21, 30)])

@@ -166,6 +166,6 @@ def test_rate_warms_up_and_decays() -> None:
     configured: Any = AnyScene((4, 4, 4, 4), lr=0.1, weight_decay=0.2, decay_steps=100).configure_optimizers()
     optimizer = configured["optimizer"]
     assert type(optimizer) is torch.optim.AdamW
-    assert optimizer.param_groups[0]["weight_decay"] == 0.2
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.2]  # of all, as the shipped weights had it
     assert optimizer.param_groups[0]["lr"] < 0.01
     assert isinstance(AnyScene((4, 4, 4, 4)).configure_optimizers(), torch.optim.AdamW)

@@ -21,7 +21,7 @@ from bgsub_lightning.errors import UserError
 from bgsub_lightning.losses import batch_dice, image_dice, masked_binary_cross_entropy
 from bgsub_lightning.modules import BgsModule, alone
 from bgsub_lightning.modules.base import Threshold
-from bgsub_lightning.modules.decay import cosine_decay
+from bgsub_lightning.modules.decay import cosine_decay, decay_groups
 from bgsub_lightning.networks.sizes import sized
 from bgsub_lightning.networks.weights import read_checkpoint
 from bgsub_lightning.ranges import check_range
@@ -44,6 +44,7 @@ class AnyScene(BgsModule):
         widths: Channels of the network at 1/2, 1/4, 1/8 and 1/16 of the resolution.
         lr: Largest learning rate of AdamW.
         weight_decay: Its weight decay.
+        decay_all: Whether it acts on biases and normalisation as well, as it did on the shipped weights.
         decay_steps: Steps over which the rate falls to zero along a cosine: the length of the run. 0: it is constant.
         rules: How a stream is watched.
         weights: Checkpoint whose weights a fit begins with; ``"shipped"``: those of the package. ``None``: random ones.
@@ -65,6 +66,7 @@ class AnyScene(BgsModule):
         widths: tuple[int, int, int, int] = (16, 32, 48, 64),
         lr: float = 3e-3,
         weight_decay: float = 1e-3,
+        decay_all: bool = True,
         decay_steps: int = 0,
         rules: Rules = Rules(),  # noqa: B008 (it cannot be changed)
         weights: Literal["shipped"] | Path | None = None,
@@ -84,7 +86,7 @@ class AnyScene(BgsModule):
         self.network: AnySceneNetwork = sized(AnySceneNetwork, len(PLANES), widths).to(  # type: ignore[call-overload]
             memory_format=torch.channels_last
         )
-        self.lr, self.weight_decay, self.decay_steps = lr, weight_decay, decay_steps
+        self.lr, self.weight_decay, self.decay_all, self.decay_steps = lr, weight_decay, decay_all, decay_steps
         self.rules = rules
         self.weights = weights
         shown = torch.tensor([name not in hidden for name in PLANES], dtype=torch.uint8)
@@ -184,5 +186,6 @@ class AnyScene(BgsModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW, with a short warm-up."""
-        optimizer = torch.optim.AdamW(self.parameters(), self.lr, weight_decay=self.weight_decay)
+        whole = [{"name": "network", "params": list(self.parameters())}]
+        optimizer = torch.optim.AdamW(decay_groups(whole, self.weight_decay, self.decay_all), self.lr)
         return cosine_decay(optimizer, self.decay_steps, warm_up=40)
