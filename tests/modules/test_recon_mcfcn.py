@@ -425,8 +425,8 @@ def test_only_what_a_stage_trains_moves(run: Path) -> None:
     assert moved(restored, segmented, "segmentation")
     changed = moved(segmented, end, "reconstruction")
     assert not changed & statistics
-    # a bias before a normalisation that is on batch statistics has no gradient; here it has
-    assert {name for name in reconstruction & learnt if name.endswith("weight")} <= changed
+    # a step of a scale near 1 may be smaller than what a float can show
+    assert {name for name in reconstruction & learnt if end[name].ndim > 1} <= changed
     assert moved(segmented, end, "segmentation")
 
 
