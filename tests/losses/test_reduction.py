@@ -21,6 +21,7 @@ from bgsub_lightning.losses import (
     masked_binary_cross_entropy,
     masked_cross_entropy,
     mixture_nll,
+    scale_weight,
     squared_error,
 )
 
@@ -46,7 +47,7 @@ LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "class-balanced": lambda outputs, _, classes: masked_cross_entropy(outputs[:, :2], classes, class_balanced=True),
     "binary, logistic": lambda outputs, _, classes: masked_binary_cross_entropy(outputs[:, 0], classes, "logistic"),
     "binary, hard": lambda outputs, _, classes: masked_binary_cross_entropy(outputs[:, 0], classes, "hard"),
-    "CS-Focal": lambda outputs, _, classes: focal_loss(outputs[:, 0], classes, by_scale=True),
+    "CS-Focal": lambda outputs, _, classes: focal_loss(outputs[:, 0], classes, beta=scale_weight(classes)),
     "focal": lambda outputs, _, classes: focal_loss(outputs[:, 0], classes, gamma=2),
     "L1": lambda outputs, _, classes: l1_loss(outputs[:, 0], classes),
     "Dice, of the batch": lambda outputs, _, classes: batch_dice(outputs[:, 0], classes),

@@ -452,9 +452,10 @@ def test_a_stage_begins_with_fresh_momentum(run: Path) -> None:
     """After one step from a gradient alone, SGD's buffer is what the weights have moved by."""
     for step in (FIRST_OF_SEGMENT, FIRST_OF_JOINT):
         before, after = (content(run / f"step={number}.ckpt") for number in (step, step + 1))
-        names = [
-            f"{network}.{name}" for network in NETWORKS for name, _ in getattr(module(), network).named_parameters()
-        ]
+        system = module()
+        of_id = {id(parameter): name for name, parameter in system.named_parameters()}
+        groups = system.configure_optimizers()["optimizer"].param_groups  # type: ignore[index, call-overload]
+        names = [of_id[id(parameter)] for group in groups for parameter in group["params"]]
         rate = 1e-2 if step == FIRST_OF_SEGMENT else 1e-4
         state = after["optimizer_states"][0]["state"]
         assert state
