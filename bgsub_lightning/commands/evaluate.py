@@ -7,7 +7,7 @@ import difflib
 import platform
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
@@ -32,7 +32,7 @@ from bgsub_lightning.sampling import Leakage
 from bgsub_lightning.scenes import CDnet2014, Problem, Reader, Scene, require_sound
 from bgsub_lightning.scenes.cdnet2014 import published_videos
 from bgsub_lightning.scenes.checks import folders, some
-from bgsub_lightning.scenes.labels import MOVING
+from bgsub_lightning.scenes.labels import MOVING, MaskCode
 from bgsub_lightning.text import csv_cell, from_csv_cell
 
 _CURES: dict[Fault, str] = {
@@ -61,6 +61,7 @@ def evaluate(
     dataset_masks: str | None = None,
     threshold: float | None = None,
     invert: bool = False,
+    mask_code: MaskCode | None = None,
     workers: int | None = None,
 ) -> None:
     """Score a folder of masks by CDnet's official rule, whoever made them: scores.json, tables and statistics.
@@ -91,6 +92,7 @@ def evaluate(
         threshold: Share of white above which a pixel is foreground, for soft maps of 8 or 16 bits; 0 for masks of 0
             and 1. Default: 255 alone is foreground, as CDnet's rule has it.
         invert: Foreground is black.
+        mask_code: How the dataset's own masks are written, as that of `prepare`.
         workers: Processes that count. Default: one for each processor, or fewer for few frames.
 
     Raises:
@@ -108,6 +110,8 @@ def evaluate(
     asked = _frames_of(frames) if frames else None
     scenes = reader.scenes(folder, scene if scene is not None or asked is None else list(asked.videos))
     require_sound(scenes)
+    if mask_code is not None:
+        scenes = [replace(each, mask_code=mask_code) for each in scenes]
     chosen = _chosen(scenes, asked, reader)
     whole = scene is None and asked is None
     _require_nesting(files, chosen, reader)

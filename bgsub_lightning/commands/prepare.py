@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +19,9 @@ from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import FrameStore, SceneFrames, fill, read_mask
 from bgsub_lightning.ranges import check_range
 from bgsub_lightning.scenes import LASIESTA, LIMU, SBI2015, CDnet2014, Problem, Reader, Scene, Wallflower
+from bgsub_lightning.scenes.checks import some
 from bgsub_lightning.scenes.depth import parsed_range, with_range
+from bgsub_lightning.scenes.labels import MaskCode
 
 READERS: dict[str, type[Reader]] = {reader.name: reader for reader in (CDnet2014, LASIESTA, LIMU, SBI2015, Wallflower)}
 """Name of a dataset → its reader."""
@@ -33,6 +38,7 @@ def prepare(
     frames: str | None = None,
     masks: str | None = None,
     range: str | None = None,
+    mask_code: MaskCode | None = None,
 ) -> None:
     """Check a dataset, list its videos and problems, and fill the frame store.
 
@@ -49,6 +55,8 @@ def prepare(
         masks: Pattern of the masks' paths, likewise.
         range: Grey levels of frames of 16 bits that become 0 and 255, such as 51000,52000; give data.init_args.range
             the same. Default: by each video's first frame, as everywhere.
+        mask_code: How the masks are written: BINARY for black and white, or 0 and 1; CDNET, SBI2015 or LASIESTA; give
+            data.init_args.mask_code the same. Default: the dataset's.
 
     Raises:
         UserError: If the dataset is not there, a video cannot be used, or the store cannot be written.
@@ -57,9 +65,11 @@ def prepare(
     check_range("--", least=1, most=256, workers=workers)
     reader = reader_of(dataset, frames=frames, masks=masks)
     scenes = with_range(reader.scenes(reader.locate(root), scene), parsed_range(range))
+    if mask_code is not None:
+        scenes = [replace(each, mask_code=mask_code) for each in scenes]
     console.print(_videos(scenes))
     problems = [problem for each in scenes for problem in each.problems] + _spoiled_masks(scenes)
-    for problem in problems:
+    for problem in _grouped(problems):
         mark(problem.severity, str(problem), "red" if problem.severity == "error" else "yellow")
     for each in scenes:
         if each.range is not None:
@@ -72,6 +82,20 @@ def prepare(
     if store is not None:
         fill([SceneFrames(each, (width, height), FrameStore(store)) for each in scenes], workers)
         console.print(f"The store {store} is complete for {width}×{height}.")
+
+
+def _grouped(problems: Sequence[Problem]) -> list[Problem]:
+    """Put those of one folder and one cause into one, with the first file and a count."""
+    groups: dict[tuple[str, ...], list[Problem]] = {}
+    for problem in problems:
+        cause = re.sub(r"\(.*?\)|\d+", "", f"{problem.what} {problem.cure}")
+        groups.setdefault((problem.severity, str(problem.file.parent), cause), []).append(problem)
+    return [
+        replace(group[0], what=f"{group[0].what} (and {some(len(group) - 1, 'file')} more)")
+        if len(group) > 1
+        else group[0]
+        for group in groups.values()
+    ]
 
 
 def reader_of(dataset: str, options: str = "--", **patterns: str | None) -> Reader:

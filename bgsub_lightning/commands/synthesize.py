@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +14,7 @@ from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import claimed
 from bgsub_lightning.ranges import check_range
 from bgsub_lightning.scenes import synthetic
+from bgsub_lightning.scenes.checks import folders as inner_folders
 
 _SIZES = {"Wallflower": (160, 120), "LASIESTA": (352, 288)}
 _LABELLED = {"CDnet2014": 60, "LASIESTA": 100, "LIMU": 12, "SBI2015": 100, "Wallflower": 1}
@@ -81,7 +84,7 @@ def synthesize(
     size = (size[0] if width is None else width, size[1] if height is None else height)
     workers = min(os.cpu_count() or 1, len(videos)) if workers is None else workers
     try:
-        with claimed(out), progress_bar() as progress:
+        with _cleared(out), claimed(out), progress_bar() as progress:
             folders = synthetic.render_all(out, videos, size, before, after, workers)
             task = progress.add_task("Rendering", total=len(videos))
             for folder in folders:
@@ -96,6 +99,19 @@ def synthesize(
     console.print(f"{len(videos)} videos with {frames} frames are in {out}.", soft_wrap=True)
     dataset = "" if layout == "CDnet2014" else f" --dataset {layout}"
     console.print(f"Next: python -m bgsub_lightning prepare{dataset} --root {out}", soft_wrap=True)
+
+
+@contextmanager
+def _cleared(out: Path) -> Iterator[None]:
+    """Take SIGTERM for Ctrl-C, and leave no empty category, which a reader would trip over."""
+    handler = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+        for folder in inner_folders(out) if out.is_dir() else []:
+            with suppress(OSError):  # it holds something
+                folder.rmdir()
 
 
 def _plan(

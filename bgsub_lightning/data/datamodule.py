@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
@@ -30,6 +31,7 @@ from bgsub_lightning.ranges import check_range
 from bgsub_lightning.sampling import EvaluationBatches, FrameSet, Protocol, Split, TrainingBatches
 from bgsub_lightning.scenes import CDnet2014, Reader
 from bgsub_lightning.scenes.depth import checked_range, with_range
+from bgsub_lightning.scenes.labels import MaskCode
 
 _PURPOSE = {"fit": "train on", "validate": "validate", "test": "test", "predict": "predict"}
 
@@ -62,6 +64,8 @@ class ScenesDataModule(LightningDataModule):
         crop: Square window of the frames that a training sample shows, at the frames' own scale; ``None``: all of them.
         transforms: Variations of training samples that know the target from the past, applied in their order. On an
             accelerator, the pointwise ones at the end of the list are computed there, to the same bits.
+        mask_code: How masks are written, such as ``BINARY`` for black and white, or 0 and 1; ``None``: as the
+            reader says.
         range: Grey levels of frames of 16 bits that become 0 and 255; ``None``: by each scene's first frame (see
             :func:`bgsub_lightning.scenes.depth.range_of`).
         flow: What computes the optical flow of systems that see it. With a store, what that lacks is computed before
@@ -90,6 +94,7 @@ class ScenesDataModule(LightningDataModule):
         flow: FlowMethod = DisFlow(),  # noqa: B008 (it cannot be changed)
         crop: Crop | None = None,
         transforms: Sequence[SampleTransform] = (),
+        mask_code: MaskCode | None = None,
         range: tuple[float, float] | None = None,
     ) -> None:
         super().__init__()
@@ -122,6 +127,7 @@ class ScenesDataModule(LightningDataModule):
         self.flow = flow
         self.crop = crop
         self.transforms = tuple(transforms)
+        self.mask_code = mask_code
         self.range = None if range is None else checked_range(range, "data.init_args.range")
         self.allow_training_frames = allow_training_frames
         self._frames: dict[str, FrameSet] = {}
@@ -136,6 +142,8 @@ class ScenesDataModule(LightningDataModule):
         """
         scenes = self.reader.scenes(self.reader.locate(self.root), self.scene)
         scenes = with_range(scenes, self.range, "data.init_args.range")
+        if self.mask_code is not None:
+            scenes = [replace(scene, mask_code=self.mask_code) for scene in scenes]
         return self.protocol.split(scenes, self.fold, self.seed)
 
     @property

@@ -88,13 +88,19 @@ def read_mask(
         shown = ", ".join(strange[:8]) + (" …" if len(strange) > 8 else "")
         raise UserError(
             f"{path}: the mask holds {'colours' if code.is_coloured else 'grey levels'} that do not exist ({shown}); "
-            f"a mask knows {code.known}. "
-            f"It was probably saved as a JPEG or resized with interpolation: fetch the original PNG."
+            f"a mask knows {code.known}. {_cure(values)}"
         )
     mask = code.levels(values)
     if size is not None and size != (width, height):
         mask = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST_EXACT).astype(np.uint8, copy=False)
     return mask
+
+
+def _cure(values: NDArray[np.uint8]) -> str:
+    """What may have happened to a mask of other levels."""
+    if values.max(initial=0) == 1:
+        return "It looks like a mask of 0 and 1: take it by --mask_code BINARY (data.init_args.mask_code)."
+    return "It was probably saved as a JPEG or resized with interpolation: fetch the original PNG."
 
 
 def _mask_levels(decoded: NDArray[Any], path: Path) -> NDArray[np.uint8]:

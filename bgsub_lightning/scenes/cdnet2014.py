@@ -8,8 +8,9 @@ from __future__ import annotations
 import csv
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -19,12 +20,14 @@ import numpy as np
 
 from bgsub_lightning.decoding import read_pixels
 from bgsub_lightning.errors import UserError
+from bgsub_lightning.files import PARTIAL
 from bgsub_lightning.scenes.checks import THREADS, Draft, each, folders, numbered, some
 from bgsub_lightning.scenes.labels import OUTSIDE_ROI
 from bgsub_lightning.scenes.scene import Reader, Scene, select
 
 _CUT = 0.01  # of the frames or the masks may be missing, as single files get lost in a download
 _FRAME = re.compile(r"in(\d+)\.(?:jpe?g|png|bmp)", re.IGNORECASE)
+_OTHER_MASK = re.compile(r"gt\d+\.(?:jpe?g|tiff?|bmp)", re.IGNORECASE)
 _MASK = re.compile(r"gt(\d+)\.png", re.IGNORECASE)
 
 
@@ -85,11 +88,12 @@ class CDnet2014(Reader):
         for category in folders(root):
             found = [video for video in folders(category) if (video / "input").is_dir()]
             videos |= {f"{category.name}/{video.name}": video for video in found}
-            if not found and category.name in self.categories:
+            is_begun = any(category.glob(f".*{PARTIAL}"))  # by a synthesize that was killed
+            if not found and category.name in self.categories and not is_begun:
                 empty.append(category)
         if not videos and not empty:
-            inner = next((folder for folder in ("dataset", "dataset2014/dataset") if (root / folder).is_dir()), None)
-            cure = f"Did you mean {root / inner}?" if inner else f"It must look like {self.layout}."
+            right = next((folder for folder in _around(root) if _holds_videos(folder)), None)
+            cure = f"Did you mean {right}?" if right else f"It must look like {self.layout}."
             raise UserError(f"{root}: holds no video of {self.name} (no CATEGORY/VIDEO/input folder). {cure}")
         if patterns is None and empty:
             raise UserError(
@@ -106,6 +110,7 @@ class CDnet2014(Reader):
         draft = _Draft(folder / "input", "in%06d.jpg")
         frames = draft.sound_frames(numbered(draft.frames_folder, _FRAME), 1, pool)
         first, last = draft.temporal_roi()
+        draft.named_otherwise(folder / "groundtruth", _OTHER_MASK, "gt%06d.png")
         size = draft.frame_size(frames)
         masks = draft.labelled(numbered(folder / "groundtruth", _MASK), frames, range(first, last + 1), size, pool)
         return Scene(
@@ -123,37 +128,8 @@ class CDnet2014(Reader):
         )
 
 
-_LAST = 999_999
-"""The largest frame number: names have six digits."""
-
-
 class _Draft(Draft):
     """A video of CDnet2014 while it is read."""
-
-    @property
-    def folder(self) -> Path:
-        """The video's folder."""
-        return self.frames_folder.parent
-
-    def temporal_roi(self) -> tuple[int, int]:
-        path = self.folder / "temporalROI.txt"
-        cure = "It must hold the first and the last frame number of the evaluated part, such as '470 1700'."
-        words: list[str] = []
-        try:
-            if not path.is_file():
-                raise FileNotFoundError(path)
-            words = path.read_text(errors="replace").split()
-            first, last = (int(word) for word in words)
-        except OSError:
-            self.note("error", path, "is missing", cure)
-            return 1, 0
-        except ValueError:
-            self.note("error", path, f"does not parse ({' '.join(words)[:60]!r})", cure)
-            return 1, 0
-        if not 1 <= first <= last <= _LAST:
-            self.note("error", path, f"is no range of frame numbers ({first} {last})", cure)
-            return 1, 0
-        return first, last
 
     def labelled(
         self,
@@ -180,23 +156,20 @@ class _Draft(Draft):
             self.note("warning", self.folder / "groundtruth", "no labelled frame", "It can be predicted, not scored.")
         return labelled
 
-    def roi(self, size: tuple[int, int]) -> Path | None:
-        path = self.folder / "ROI.bmp"
-        image = read_pixels(path, cv2.IMREAD_GRAYSCALE)
-        if image is None:
-            what = "cannot be decoded as an image" if path.is_file() else "is missing"
-            self.note("warning", path, what, "The ROI is taken to be the whole frame.")
-            return None
-        if (uniform := bool((image == image.flat[0]).all())) and image.flat[0] == 0:
-            self.note("error", path, "is black all over: nothing is inside the ROI", "Fetch it again, or delete it.")
-        height, width = image.shape
-        if size not in ((width, height), (0, 0)):
-            what = f"is {width}×{height}, the frames are {size[0]}×{size[1]}"
-            if uniform:
-                self.note("warning", path, f"{what}, and it is uniform", "The ROI is taken to be the whole frame.")
-            else:
-                self.note("error", path, what, "Give it the frames' size; it cannot be guessed how it lies on them.")
-        return None if uniform else path
+
+def _around(root: Path) -> Iterator[Path]:
+    """Yield the folders that may be meant: up to three levels above, and two below."""
+    yield from root.absolute().parents[:3]
+    below = folders(root)
+    yield from below
+    for folder in below:
+        yield from folders(folder)
+
+
+def _holds_videos(root: Path) -> bool:
+    with suppress(OSError):
+        return any((video / "input").is_dir() for category in folders(root) for video in folders(category))
+    return False
 
 
 def _is_withheld(path: Path, size: tuple[int, int]) -> bool:

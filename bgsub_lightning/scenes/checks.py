@@ -6,11 +6,13 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import cv2
+from PIL import Image
 
 from bgsub_lightning.decoding import read_pixels
 from bgsub_lightning.errors import UserError
@@ -18,7 +20,11 @@ from bgsub_lightning.scenes.depth import range_of
 from bgsub_lightning.scenes.scene import Problem, Range
 
 _ENDINGS = {".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9", ".png": b"IEND"}
+_ORIENTATION = 0x0112  # the tag of EXIF
 _TAIL = 1024  # bytes; some programs write a few more after the end
+
+_LAST = 999_999
+"""The largest frame number: names have six digits."""
 
 THREADS = 16  # the checks wait for the disk, not for the processor
 
@@ -72,9 +78,70 @@ class Draft:
             except UserError as error:
                 what, _, cure = str(error).removeprefix("frames: ").partition(". ")
                 self.note("error", path, what, cure)
+            if (turned := _orientation(path)) != 1:
+                what = f"is turned as its EXIF orientation {turned} says, to {image.shape[1]}×{image.shape[0]}"
+                self.note("warning", path, what, "Masks must be turned alike; or save the frames upright.")
             return image.shape[1], image.shape[0]
         self.note("error", self.frames_folder, "holds no frame", f"Its files must be named {self.frame_name}.")
         return 0, 0
+
+    @property
+    def folder(self) -> Path:
+        """The video's folder."""
+        return self.frames_folder.parent
+
+    def temporal_roi(self, start: int = 1) -> tuple[int, int]:
+        """Return the first and the last number of the evaluated part, (1, 0) with an error noted if there is none.
+
+        Args:
+            start: The smallest number that a frame may have.
+        """
+        path = self.folder / "temporalROI.txt"
+        cure = "It must hold the first and the last frame number of the evaluated part, such as '470 1700'."
+        words: list[str] = []
+        try:
+            if not path.is_file():
+                raise FileNotFoundError(path)
+            words = path.read_text(encoding="utf-8-sig", errors="replace").split()  # a BOM is no part of a number
+            first, last = (int(word) for word in words)
+        except OSError:
+            self.note("error", path, "is missing", cure)
+            return 1, 0
+        except ValueError:
+            self.note("error", path, f"does not parse ({' '.join(words)[:60]!r})", cure)
+            return 1, 0
+        if not start <= first <= last <= _LAST:
+            self.note("error", path, f"is no range of frame numbers ({first} {last})", cure)
+            return 1, 0
+        return first, last
+
+    def roi(self, size: tuple[int, int]) -> Path | None:
+        """Return the file of the region of interest, ``None`` if it is the whole frame."""
+        path = self.folder / "ROI.bmp"
+        image = read_pixels(path, cv2.IMREAD_GRAYSCALE)
+        if image is None:
+            what = "cannot be decoded as an image" if path.is_file() else "is missing"
+            self.note("warning", path, what, "The ROI is taken to be the whole frame.")
+            return None
+        if (uniform := bool((image == image.flat[0]).all())) and image.flat[0] == 0:
+            self.note("error", path, "is black all over: nothing is inside the ROI", "Fetch it again, or delete it.")
+        height, width = image.shape
+        if size not in ((width, height), (0, 0)):
+            what = f"is {width}×{height}, the frames are {size[0]}×{size[1]}"
+            if uniform:
+                self.note("warning", path, f"{what}, and it is uniform", "The ROI is taken to be the whole frame.")
+            else:
+                self.note("error", path, what, "Give it the frames' size; it cannot be guessed how it lies on them.")
+        return None if uniform else path
+
+    def named_otherwise(self, folder: Path, other: re.Pattern[str], expected: str) -> None:
+        """Note files that would be masks under another name."""
+        if not folder.is_dir():
+            return
+        strange = (path for path in folder.iterdir() if other.fullmatch(path.name))
+        if found := sorted(path for path in strange if not path.with_suffix(".png").exists()):
+            what = f"{some(len(found), 'mask')} of this video must be named {expected}; got {found[0].name}"
+            self.note("warning", found[0], what, "Left out: save the original as PNG; a JPEG has lost the levels.")
 
     def sound_masks(
         self, masks: Mapping[int, Path], frames: Mapping[int, Path], size: tuple[int, int], pool: ThreadPoolExecutor
@@ -103,6 +170,15 @@ class Draft:
         if size not in ((shape[1], shape[0]), (0, 0)):
             what = f"is {shape[1]}×{shape[0]}, the frames are {size[0]}×{size[1]}"
             self.note("error", path, what, f"Fetch both again, {otherwise}.")
+
+
+def _orientation(path: Path) -> int:
+    """Return the EXIF orientation of a JPEG, 1 for upright."""
+    if path.suffix.lower() not in {".jpg", ".jpeg"}:
+        return 1
+    with suppress(Exception), Image.open(path) as image:  # of as many kinds as there are ways to be damaged
+        return int(image.getexif().get(_ORIENTATION, 1))
+    return 1
 
 
 def folders(folder: Path) -> list[Path]:

@@ -31,7 +31,8 @@ class MaskCode(Enum):
     CDNET = "cdnet"
     """CDnet2014's levels as they are."""
     BINARY = "binary"
-    """Foreground from 128 on and background below: grey is but the soft edge of a drawing, as in Wallflower."""
+    """Foreground from 128 on and background below: grey is but the soft edge of a drawing, as in Wallflower. A mask of
+    0 and 1 has foreground at 1."""
     SBI2015 = "sbi2015"
     """As FgSegNet's published code reads SBI2015: some masks are written in 0 and 1, and grey between a quarter and
     four fifths of white is not to be scored."""
@@ -82,7 +83,7 @@ class MaskCode(Enum):
             return _lasiesta(mask)
         if self is MaskCode.SBI2015:
             return np.take(_SBI2015, mask * np.uint8(255 if mask.max(initial=0) == 1 else 1))
-        return np.where(mask >= 128, MOVING, STATIC).astype(np.uint8)
+        return np.where(mask >= (1 if mask.max(initial=0) == 1 else 128), MOVING, STATIC).astype(np.uint8)
 
 
 _NO_LEVEL = 1

@@ -19,9 +19,10 @@ class LASIESTA(SequenceReader):
     """Reader of LASIESTA, and of any footage that is laid out as it is.
 
     A sequence is two folders of one name, anywhere below the dataset's, as the published archives are unpacked: that of
-    the frames, and that of the masks with ``-GT`` at the end. Its category is its name without the number. Masks are
-    coloured (see :class:`MaskCode`): moving objects in red, green and yellow, those that now stand still in white,
-    uncertain pixels in grey, which are ignored.
+    the frames, and that of the masks with ``-GT`` at the end, or ``_GT``, as the official page also writes it. Numbers
+    are not padded (``I_MB_02-1.bmp``); padded ones are taken as well. Its category is its name without the number.
+    Masks are coloured (see :class:`MaskCode`): moving objects in red, green and yellow, those that now stand still in
+    white, uncertain pixels in grey, which are ignored.
 
     Args:
         opening: How many frames at the beginning of a sequence can be references. The dataset labels every frame, so
@@ -34,7 +35,7 @@ class LASIESTA(SequenceReader):
         "Grupo de Tratamiento de Imágenes, Universidad Politécnica de Madrid (gti.ssr.upm.es/data); unpack the "
         "archives of sequences and masks below one folder."
     )
-    layout = "FOLDER/{I_SI_01/I_SI_01-%06d.bmp, I_SI_01-GT/I_SI_01-GT_%06d.png}, or so in folders of their own"
+    layout = "FOLDER/{I_SI_01/I_SI_01-%d.bmp, I_SI_01-GT/I_SI_01-GT_%d.png}, or in folders of archives"
     categories = tuple(sorted(_SINGLE + _SIMULATED))
     sequences = tuple(
         f"{category}_{number:02d}"
@@ -45,7 +46,7 @@ class LASIESTA(SequenceReader):
 
     def __init__(self, opening: int = 50) -> None:
         super().__init__(
-            "**/{sequence}/{sequence}-{number}.bmp", "**/{sequence}-GT/{sequence}-GT_{number}.png", opening=opening
+            "**/{sequence}/{sequence}-{number}.bmp", "**/{sequence}?GT/{sequence}?GT_{number}.png", opening=opening
         )
 
     def category(self, sequence: str) -> str:

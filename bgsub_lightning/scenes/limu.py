@@ -11,7 +11,7 @@ from bgsub_lightning.scenes.patterns import SequenceReader
 class LIMU(SequenceReader):
     """Reader of the three sequences of LIMU that papers test on, and of any footage that is laid out like them.
 
-    The layout of the published archives could not be verified. By default each sequence has a folder ``input`` of
+    The layout of the published archives is not verified. By default each sequence has a folder ``input`` of
     frames and a folder ``groundtruth`` with the masks of every n-th of them, under the same numbers, white from 128 on;
     where a copy has others, the patterns tell them.
 

@@ -95,6 +95,8 @@ class SequenceReader(Reader):
     mask_code: ClassVar[MaskCode] = MaskCode.BINARY
     sequences: ClassVar[tuple[str, ...]]
     """The sequences of the published dataset."""
+    has_regions: ClassVar[bool] = False
+    """Whether a sequence's folder may hold ROI.bmp and temporalROI.txt, as those of CDnet2014 do."""
 
     def __init__(self, frames: str, masks: str, background: str | None = None, opening: int = 0) -> None:
         self.frames = frames
@@ -140,8 +142,8 @@ class SequenceReader(Reader):
         for folder, inner, names in os.walk(root, followlinks=True):
             at = Path(folder).relative_to(root).as_posix()
             at = "" if at == "." else f"{at}/"
-            # one folder deeper than need be, to tell who names the folder above the dataset
-            inner[:] = sorted(name for name in inner if name[0] != ".") if at.count("/") <= deepest else []
+            # two folders deeper than need be, to tell who names a folder above the dataset
+            inner[:] = sorted(name for name in inner if name[0] != ".") if at.count("/") <= deepest + 1 else []
             yield from (f"{at}{name}/" for name in inner)
             yield from (f"{at}{name}" for name in sorted(names) if name.lower().endswith(_SUFFIXES))
 
@@ -174,11 +176,17 @@ class SequenceReader(Reader):
     def _hint(self, root: Path, paths: Sequence[str]) -> str:
         above = root.absolute()
         for path in paths:
-            if self._frames.fullmatch(f"{above.name}/{path}"):
-                return f"Did you mean {above.parent}?"
-            first, _, rest = path.partition("/")
-            if self._frames.fullmatch(rest):
-                return f"Did you mean {root / first}?"
+            outer = path
+            for folder in (above, *above.parents[:1]):  # root is a sequence's folder, or that of its frames
+                outer = f"{folder.name}/{outer}"
+                if self._frames.fullmatch(outer):
+                    return f"Did you mean {folder.parent}?"
+            inner, rest = root, path
+            while "/" in rest:
+                first, _, rest = rest.partition("/")
+                inner /= first
+                if self._frames.fullmatch(rest):
+                    return f"Did you mean {inner}?"
         return f"It must look like {self.layout}."
 
     def _scene(self, name: str, files: _Sequence, pool: ThreadPoolExecutor) -> Scene:
@@ -190,6 +198,14 @@ class SequenceReader(Reader):
         frames = draft.sound_frames({n: files.frames[n] for n in numbers}, numbers[0] if numbers else 0, pool)
         size = draft.frame_size(frames)
         masks = draft.sound_masks(dict(sorted(files.masks.items())), frames, size, pool)
+        evaluated = min(frames, default=0), max(frames, default=-1)
+        roi = None
+        if frames and self.has_regions:
+            roi = draft.roi(size) if (draft.folder / "ROI.bmp").is_file() else None
+            if (draft.folder / "temporalROI.txt").is_file():
+                first, last = draft.temporal_roi(start=0)
+                evaluated = max(first, evaluated[0]), min(last, evaluated[1])  # some say one more than there is
+                masks = {number: path for number, path in masks.items() if first <= number <= last}
         if frames and not masks:
             cure = f"It can be predicted, not scored. Its masks must be named {self.masks}."
             draft.note("warning", files.folder, "no mask", cure)
@@ -211,7 +227,8 @@ class SequenceReader(Reader):
             size=size,
             frames=frames,
             masks=masks,
-            evaluated=(min(frames, default=0), max(frames, default=-1)),
+            evaluated=evaluated,
+            roi=roi,
             references=tuple(numbers[:until]),
             problems=tuple(draft.problems),
             range=draft.range,

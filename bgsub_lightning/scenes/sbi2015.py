@@ -12,11 +12,13 @@ from bgsub_lightning.scenes.patterns import SequenceReader
 class SBI2015(SequenceReader):
     """Reader of SBI2015, and of any footage that is laid out as it is.
 
-    The dataset was made for background initialisation: each sequence comes with one image of the empty scene. Masks of
-    the frames are in its extended release. The layout of that could not be verified: by default each sequence has a
-    folder ``input`` of frames and a folder ``groundtruth`` of masks under the same numbers, as FgSegNet's copy has, and
-    the backgrounds are named ``GT_Board.png`` and so on, as the dataset's own evaluation has them; where a copy has
-    others, the patterns tell them.
+    The dataset was built for background initialisation: each sequence comes with one image of the empty scene, and in
+    some foreground covers the background from the first frame on. A public copy of five sequences with their masks was
+    looked at (Board, CaVignal, Foliage, HighwayI, IBMtest2): frames ``input/in%06d.png`` (``.jpg`` in Foliage,
+    ``CaVignal_%06d.png`` in CaVignal) and masks ``groundtruth/gt%06d.png`` under the same numbers, from 0; their levels
+    are 0, 170 and 255, or 0 and 255; Board, HighwayI and IBMtest2 have a uniform ``ROI.bmp`` and a ``temporalROI.txt``,
+    which are followed. The other sequences, and the backgrounds' names (``GT_Board.png`` and so on, as the
+    dataset's own evaluation has them), are not verified; where a copy has others, the patterns tell them.
 
     Args:
         frames: Pattern of the frames' paths below the dataset's folder, with ``{sequence}`` and ``{number}`` in it;
@@ -49,6 +51,7 @@ class SBI2015(SequenceReader):
         "Toscana",
     )
     mask_code = MaskCode.SBI2015
+    has_regions = True
 
     def __init__(
         self,

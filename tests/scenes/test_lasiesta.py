@@ -120,6 +120,19 @@ def test_folders_beside_each_other_wherever_they_are(tmp_path: Path, frames: str
     assert scene.mask_code is MaskCode.LASIESTA
 
 
+@pytest.mark.parametrize("mark", ["-", "_"])
+def test_numbers_are_not_padded_and_masks_may_have_either_name(mark: str, tmp_path: Path) -> None:
+    """As the published archives are named, and as the official page writes it."""
+    frames, masks = tmp_path / "I_MB_02", tmp_path / f"I_MB_02{mark}GT"
+    for number in range(1, 13):
+        save(frames / f"I_MB_02-{number}.bmp", np.full((*SIZE[::-1], 3), number, np.uint8))
+        save(masks / f"I_MB_02{mark}GT_{number}.png", coloured())
+    (scene,) = LASIESTA().scenes(tmp_path)
+    assert (scene.key, scene.problems) == ("I_MB/I_MB_02", ())
+    assert [path.name for path in scene.frames.values()] == [f"I_MB_02-{number}.bmp" for number in range(1, 13)]
+    assert dict(scene.masks) == {n: masks / f"I_MB_02{mark}GT_{n}.png" for n in range(1, 13)}
+
+
 def test_categories_and_names_without_a_number(tmp_path: Path) -> None:
     for name in ("O_RA_02", "I_SM_12", "MyYard", "I_SI_01"):
         make_sequence(tmp_path / name, tmp_path / f"{name}-GT", name)

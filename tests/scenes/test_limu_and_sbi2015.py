@@ -51,8 +51,9 @@ def test_sbis_twin(sbi: Path) -> None:
     assert sorted(scenes) == ["Candela_m1.10", "HighwayI"]
     for name, scene in scenes.items():
         assert (scene.key, scene.problems, scene.size) == (f"SBI2015/{name}", (), SIZE)
-        assert list(scene.frames) == list(scene.masks) == list(range(1, 7))
-        assert scene.references == tuple(range(1, 7))
+        assert list(scene.frames) == list(scene.masks) == list(range(6))
+        assert scene.references == tuple(range(6))
+        assert (scene.roi, scene.evaluated) == (None, (0, 5))
         assert scene.background == sbi / name / f"GT_{name}.png"
     highway = scenes["HighwayI"]
     empty = read_image(highway.background).astype(float)
@@ -65,6 +66,50 @@ def test_sbis_twin(sbi: Path) -> None:
 def test_sbis_twin_has_the_published_sequences() -> None:
     assert sorted(sbi2015.SEQUENCES) == sorted(SBI2015.sequences)
     assert [plan.key for plan in sbi2015.plan(3)] == list(sbi2015.SEQUENCES)
+
+
+def test_sbis_twin_is_named_as_the_public_copy(tmp_path: Path) -> None:
+    plans = [plan for plan in sbi2015.plan() if plan.name in {"Board", "CaVignal", "Foliage"}]
+    list(render_all(tmp_path, plans, SIZE, 1, 1, 1))
+    assert {str(path.relative_to(tmp_path)) for path in tmp_path.glob("*/input/*")} == {
+        *("Board/input/in000000.png", "Board/input/in000001.png"),
+        *("CaVignal/input/CaVignal_000000.png", "CaVignal/input/CaVignal_000001.png"),
+        *("Foliage/input/in000000.jpg", "Foliage/input/in000001.jpg"),
+    }
+    assert (tmp_path / "Board/temporalROI.txt").read_text() == "0 2"
+    assert sorted(path.parent.name for path in tmp_path.glob("*/ROI.bmp")) == ["Board"]
+    masks = {path: set(np.unique(cv2.imread(str(path), 0)).tolist()) for path in tmp_path.glob("*/groundtruth/*")}
+    assert {path.name for path in masks} == {"gt000000.png", "gt000001.png"}
+    for path, found in masks.items():
+        assert found <= ({0, 170, 255} if path.parts[-3] == "Board" else {0, 255})
+    assert all(not scene.errors for scene in SBI2015().scenes(tmp_path))
+
+
+def test_a_region_and_a_part_of_sbi_are_followed(sbi: Path) -> None:
+    folder = sbi / "HighwayI"
+    region = np.full(SIZE[::-1], 255, np.uint8)
+    region[:, :10] = 0
+    cv2.imwrite(str(folder / "ROI.bmp"), region)
+    (folder / "temporalROI.txt").write_text("\ufeff2 6")
+    (scene,) = SBI2015().scenes(sbi, ["HighwayI"])
+    assert (scene.roi, scene.evaluated, list(scene.masks)) == (folder / "ROI.bmp", (2, 5), [2, 3, 4, 5])
+    assert scene.problems == ()
+    (folder / "temporalROI.txt").write_text("two six")
+    with pytest.raises(UserError, match=r"temporalROI\.txt.*two six"):
+        require_sound(SBI2015().scenes(sbi, ["HighwayI"]))
+
+
+@pytest.mark.real_data
+def test_real_sequences_of_sbi(real_data: Path) -> None:
+    scenes = {scene.name: scene for scene in SBI2015().scenes(real_data / "SBI2015")}
+    assert {name: len(scene.frames) for name, scene in scenes.items()} == {
+        **{"Board": 228, "CaVignal": 258, "Foliage": 389, "HighwayI": 440, "IBMtest2": 90}
+    }
+    for name, scene in scenes.items():
+        assert (scene.errors, scene.roi, min(scene.frames)) == ((), None, 0)
+        assert list(scene.masks) == list(scene.frames)[name == "Board" :]  # its temporal ROI begins at 1
+        assert scene.evaluated == (min(scene.masks), max(scene.frames))
+        assert set(np.unique(SceneFrames(scene, None).mask(max(scene.masks)))) <= {0, 170, 255}
 
 
 def test_backgrounds_lie_in_a_folder_of_their_own_or_nowhere(sbi: Path) -> None:

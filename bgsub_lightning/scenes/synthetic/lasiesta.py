@@ -57,8 +57,8 @@ class LasiestaPlan(SequencePlan):
         masks.mkdir()
         for number in range(1, renderer.stage.unlabelled + renderer.stage.labelled + 1):
             shot = renderer.shot(number)
-            save(frames / f"{self.name}-{number:06d}.bmp", shot.image)
-            save(masks / f"{self.name}-GT_{number:06d}.png", _mask(shot)[..., ::-1])
+            save(frames / f"{self.name}-{number}.bmp", shot.image)
+            save(masks / f"{self.name}-GT_{number}.png", _mask(shot)[..., ::-1])
 
 
 def _mask(shot: Shot) -> ByteArray:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
+from bgsub_lightning.scenes.labels import MOVING, MaskCode
 from bgsub_lightning.scenes.synthetic import effects
 from bgsub_lightning.scenes.synthetic.models import person
 from bgsub_lightning.scenes.synthetic.render import Recipe, Renderer, SequencePlan, save
@@ -30,6 +33,12 @@ SEQUENCES: dict[str, Recipe] = {
 """Sequence → what it is made of."""
 
 
+_NAME = "in{:06d}.png"
+_NAMES = {"CaVignal": "CaVignal_{:06d}.png", "Foliage": "in{:06d}.jpg"}
+_WITH_REGIONS = {"Board", "HighwayI", "IBMtest2"}
+"""Sequences with ROI.bmp, temporalROI.txt and masks of three levels."""
+
+
 class SbiPlan(SequencePlan):
     """One sequence of SBI2015's twin."""
 
@@ -41,14 +50,19 @@ class SbiPlan(SequencePlan):
         return SEQUENCES[self.name]
 
     def write(self, renderer: Renderer, folder: Path) -> None:
-        """Render the background and all frames, each with its mask, in the layout that the reader expects."""
+        """Render the background and all frames, each with its mask, named and numbered as in the public copy."""
         for name in ("input", "groundtruth"):
             (folder / name).mkdir()
         save(folder / f"GT_{self.name}.png", renderer.backdrop)
-        for number in range(1, renderer.stage.unlabelled + renderer.stage.labelled + 1):
-            shot = renderer.shot(number)
-            save(folder / "input" / f"in{number:06d}.png", shot.image)
-            save(folder / "groundtruth" / f"gt{number:06d}.png", shot.cover)
+        count = renderer.stage.unlabelled + renderer.stage.labelled
+        for number in range(count):  # from 0
+            shot = renderer.shot(number + 1)
+            save(folder / "input" / f"{_NAMES.get(self.name, _NAME).format(number)}", shot.image)
+            code = MaskCode.SBI2015 if self.name in _WITH_REGIONS else MaskCode.BINARY
+            save(folder / "groundtruth" / f"gt{number:06d}.png", code.levels(shot.cover))
+        if self.name in _WITH_REGIONS:
+            save(folder / "ROI.bmp", np.full(renderer.backdrop.shape[:2], MOVING, np.uint8))
+            (folder / "temporalROI.txt").write_text(f"0 {count}")  # one more than there is, as in the copy
 
 
 def plan(seed: int = 0) -> list[SbiPlan]:
