@@ -57,7 +57,7 @@ def demo(out: Path = Path("demo"), steps: int = 800, seed: int = 0) -> None:
     console.print(table([TestResult.load(each) for each in runs.values()]))
     console.print(
         f"The systems beside each other, on synthetic scenes: {picture}\n"
-        "AnyScene comes with its weights, which were trained on other scenes of the same renderer.\n"
+        "AnyScene comes with its weights; these scenes are from the same renderer that trained it.\n"
         "With footage of your own in CDnet2014's layout (see README), or with CDnet2014 itself:\n"
         "  .venv/bin/python -m bgsub_lightning fit --config experiments/bmn_bsn_small.yaml "
         "--data.init_args.root FOLDER",

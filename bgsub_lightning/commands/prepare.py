@@ -75,6 +75,11 @@ def prepare(
         if each.range is not None:
             low, high = each.range
             console.print(f"{each.key}: frames of 16 bits; grey levels {low:g} to {high:g} become 0 to 255.")
+    for origin in dict.fromkeys(str(each.origin) for each in scenes if each.origin):
+        console.print(f"{root or reader.locate(None)}: {origin}.", soft_wrap=True)
+    for each in scenes:
+        if each.departure:
+            console.print(f"{each.key}: not {reader.name}'s own: {each.departure}.", soft_wrap=True)
     errors = sum(problem.severity == "error" for problem in problems)
     console.print(f"{len(scenes)} videos, {errors} errors, {len(problems) - errors} warnings.")
     if errors:

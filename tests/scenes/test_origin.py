@@ -11,11 +11,15 @@ from pathlib import Path
 import pytest
 
 from bgsub_lightning import __version__
+from bgsub_lightning.cli import main
+from bgsub_lightning.data import ScenesDataModule
 from bgsub_lightning.errors import UserError
+from bgsub_lightning.sampling import Subset
 from bgsub_lightning.scenes import LASIESTA, LIMU, SBI2015, CDnet2014, Reader, Rendered, Scene, Wallflower
 from bgsub_lightning.scenes.cdnet2014 import published_videos
 from bgsub_lightning.scenes.origin import MARKER, Origin, mark, origin_of
 from bgsub_lightning.scenes.synthetic import Plan, lasiesta, limu, plan, render_all, sbi2015, wallflower
+from bgsub_lightning.systems.any_scene import AnyScene
 
 SIZE = (64, 48)
 TWINS: dict[type[Reader], Sequence[Plan]] = {
@@ -140,6 +144,28 @@ def test_what_is_not_cdnets_own_is_told(own: Scene, changes: dict[str, object], 
 def test_a_sequence_of_another_name_is_not_the_datasets_own(make_scene: Callable[..., Scene]) -> None:
     assert LIMU().departure(make_scene("LIMU/Intersection")) == ""
     assert "LIMU" in LIMU().departure(make_scene("LIMU/Crossing"))
+
+
+def test_prepare_says_what_the_videos_are(tmp_path: Path, cdnet: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    list(render_all(tmp_path / "twin", TWINS[CDnet2014], SIZE, 2, 5, 1))
+    assert main(["prepare", str(tmp_path / "twin")]) == 0
+    told = capfd.readouterr().out
+    assert "synthetic scenes, rendered by bgsub_lightning" in told
+    assert "not CDnet2014's own" not in told
+    assert main(["prepare", str(cdnet), "--scene=[baseline/highway]"]) == 0
+    assert "baseline/highway: not CDnet2014's own: temporal ROI 21–26" in " ".join(capfd.readouterr().out.split())
+
+
+@pytest.mark.parametrize(("marked", "said"), [(True, "same renderer that trained it"), (False, "every real scene is")])
+def test_any_scene_knows_its_own_renderer(marked: bool, said: str, tmp_path: Path) -> None:
+    list(render_all(tmp_path, TWINS[CDnet2014], SIZE, 2, 5, 1))
+    if not marked:
+        (tmp_path / MARKER).unlink()
+    module = AnyScene(widths=(2, 2, 2, 2))
+    module.trained_on = {"Rendered:baseline/x": [[1, 2]]}
+    data = ScenesDataModule((), Subset([], ["*"]), tmp_path)
+    assert said in module.remark(data, all_unseen=True)
+    assert module.remark(data, all_unseen=False) == ""
 
 
 @pytest.mark.real_data
