@@ -201,6 +201,7 @@ def _fitted(validate: Callable[[], Any], source: str, fix: str) -> Any:
         problem, got = "is unknown", ""
     else:
         problem = re.sub(r"^\w+ should( be)?", "must\\1", first["msg"].removeprefix("Value error, "))
+        problem = re.sub(r" after validation, not \d+$", "", problem)
     raise UserError(f"{where}: {problem}{got}. {fix}")
 
 

@@ -104,7 +104,7 @@ def segment(
     check_range("--", above=0, most=1e6, every=every, refresh=refresh)
     check_range("--", least=0, most=1e9, least_area=least_area, reconnect=reconnect)
     check_range("--", least=0, below=1, threshold=threshold)
-    check_range("--", least=1e-5, most=1000, rate=rate)
+    check_range("--", least=0.0003, most=1000, rate=rate)
     kinds = _kinds(write)
     _require_free(out, kinds)
     if compile and (checkpoint in BASELINES or checkpoint.endswith(".onnx")):

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import av
 import cv2
 import numpy as np
+from av.error import FFmpegError
 from numpy.typing import NDArray
 
 from bgsub_lightning.files import PartialFile
@@ -114,7 +115,7 @@ class _File(Output):
         if self.partial is None:
             return
         try:
-            with suppress(OSError) if self.left else self._failing():
+            with suppress(OSError, FFmpegError) if self.left else self._failing():
                 self._end()
             if not self.left:
                 with self._failing():
@@ -127,7 +128,7 @@ class _File(Output):
     def _failing(self) -> Iterator[None]:
         try:
             yield
-        except OSError:  # FFmpeg's are as well
+        except (OSError, FFmpegError):
             self.left = self.partial.partial if self.partial else None
             raise
 

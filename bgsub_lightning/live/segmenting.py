@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
+from av.error import FFmpegError
 from numpy.typing import NDArray
 
 from bgsub_lightning.errors import UserError
@@ -130,7 +131,7 @@ def _told(output: Output) -> Iterator[None]:
     """Tell which file cannot be written, as on a full disk."""
     try:
         yield
-    except OSError as error:  # FFmpeg's are as well
+    except (OSError, FFmpegError) as error:
         left = f" What was written until then is in {output.left}." if output.left else ""
         raise UserError(f"{output.path}: cannot be written ({error.strerror or error}).{left}") from error
 

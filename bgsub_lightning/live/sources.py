@@ -405,7 +405,7 @@ def open_source(told: str, rate: float | None = None, reconnect: float = 10.0, l
     Raises:
         UserError: If it is none of these, cannot be opened, or is a folder of files under several patterns of names.
     """
-    check_range("--", least=1e-5, most=1000, rate=rate)
+    check_range("--", least=0.0003, most=1000, rate=rate)
     per_second = Fraction(25 if rate is None else rate).limit_denominator(100_000)
     if told.isdecimal() and not Path(told).exists():
         return Camera(int(told))

@@ -124,7 +124,7 @@ def build(told: SystemRecord, source: Path, modules: Sequence[str] = ()) -> Syst
         raise
     except Exception as error:  # whatever a class of the user's raises
         lines = str(cause_of(error) or error).strip().splitlines()
-        reason = lines[-1].strip() if lines else type(error).__name__
+        reason = lines[-1].strip().rstrip(".") if lines else type(error).__name__
         raise UserError(f"{source}: its system {told['model']['class_path']} cannot be built ({reason}).") from error
     size = told.get("size")
     run = source.resolve().parent.parent.name if source.parent.name == "checkpoints" else ""

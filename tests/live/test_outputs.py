@@ -21,7 +21,7 @@ from live_systems import moving_square, tiny_system, write_video
 from numpy.typing import NDArray
 
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.live import Frame, Subtractor, boxes, open_outputs, open_source, segment_frames
+from bgsub_lightning.live import Frame, Subtractor, boxes, load_system, open_outputs, open_source, segment_frames
 from bgsub_lightning.live.outputs import Kind, Output, tinted
 from bgsub_lightning.live.pipeline import Behind, ahead
 from bgsub_lightning.live.sources import Images
@@ -316,3 +316,17 @@ def test_behind_waits_for_all() -> None:
         for item in range(20):
             behind.put(item)
     assert done == list(range(20))
+
+
+def test_a_video_that_ffmpeg_does_not_take_is_told_in_a_line(tmp_path: Path) -> None:
+    """Its own errors are of several kinds; here the times of the frames are beyond what an .mp4 holds."""
+    frames = [Frame(number, 1e6 * number, image) for number, image in enumerate(moving_square(3), 1)]
+
+    class Slow(Images):
+        def __iter__(self) -> Iterator[Frame]:
+            return iter(frames)
+
+    outputs = open_outputs(tmp_path / "out", ["mask_video"], "h264", Fraction(1, 100_000), 50)
+    with pytest.raises(UserError, match=r"mask_video\.mp4: "):
+        segment_frames(Subtractor(load_system("MOG2"), "cpu"), Slow([], "slow"), outputs)
+    assert not (tmp_path / "out/mask_video.mp4").exists()
