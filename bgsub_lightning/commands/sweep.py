@@ -213,9 +213,12 @@ def values_of(folder: Path, metric: str) -> list[float]:
     for log in logs:
         lines = log.read_text().splitlines(keepends=True)
         whole = [line for line in lines if line.endswith("\n")]  # the last may still be written
-        for row in csv.DictReader(whole):
-            if row.get(metric) and not math.isnan(float(row[metric])):
-                by_step[int(row["step"])] = float(row[metric])
+        try:
+            for row in csv.DictReader(whole):
+                if row.get(metric) and not math.isnan(float(row[metric])):
+                    by_step[int(row["step"])] = float(row[metric])
+        except (ValueError, KeyError, TypeError, csv.Error) as error:
+            raise UserError(f"{log}: is no log of a training ({error!r}). Delete the run's folder.") from error
     return list(by_step.values())
 
 
@@ -248,8 +251,8 @@ def _divided(options: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
 
 
 def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"a whole number from 1 is needed, got {text!r}")
+    if not text.isdecimal() or len(text) > 9 or not 1 <= int(text) <= 10_000:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to 10,000; got {text!r}")
     return int(text)
 
 

@@ -73,6 +73,13 @@ _DISTRIBUTIONS: dict[str, tuple[set[str], set[str]]] = {  # distribution → the
 _UNBOUNDED = ("normal", "q_normal", "log_normal", "q_log_normal", "beta", "q_beta")
 
 
+_MOST_POINTS = 100_000
+"""Points of the largest grid."""
+
+_INFINITE = 1e300
+_LARGEST_EXPONENT = 700
+
+
 @dataclass(frozen=True)
 class Choice:
     """One of several values.
@@ -89,6 +96,11 @@ class Choice:
     def labels(self) -> list[Any]:
         """What a study stores for each value: itself, or JSON where it is no scalar."""
         return [each if isinstance(each, str | int | float | None) else json.dumps(each) for each in self.values]
+
+    @property
+    def size(self) -> int:
+        """Number of the points of a grid."""
+        return len(self.values)
 
     @property
     def grid(self) -> list[Any]:
@@ -135,6 +147,12 @@ class Range:
     def is_whole(self) -> bool:
         """Whether all whole numbers of the range are drawn alike, as of ``int_uniform``."""
         return isinstance(self.low, int)
+
+    @property
+    def size(self) -> int:
+        """Number of the points of a grid, which are not listed for it."""
+        span = self.high - self.low
+        return int(span) + 1 if self.is_whole else math.ceil(span / self.q)
 
     @property
     def grid(self) -> list[Any]:
@@ -291,7 +309,7 @@ def read_sweep(file: Path) -> Sweep:
     if elsewhere := sorted(content.keys() & _ELSEWHERE):
         raise UserError(f"{file}: {elsewhere[0]}: is for W&B's own machinery, and means nothing here. Delete it.")
     method = content.get("method")
-    if method not in {"grid", "random", "bayes"}:
+    if method not in ("grid", "random", "bayes"):
         raise UserError(f"{file}: method: must be grid, random or bayes, got {method!r}.")
     metric, goal = _metric(file, content.get("metric"))
     parameters = dict(_parameters(file, content.get("parameters")))
@@ -303,6 +321,8 @@ def read_sweep(file: Path) -> Sweep:
             )
         if method != "random" and isinstance(each, Choice) and each.probabilities:
             raise UserError(f"{file}: parameters.{name}: probabilities are for `method: random` alone.")
+    if method == "grid" and (count := math.prod(each.size for each in parameters.values())) > _MOST_POINTS:
+        raise UserError(f"{file}: parameters: a grid must have at most {_MOST_POINTS:,} points; got {count:,}.")
     run_cap = content.get("run_cap")
     if run_cap is not None and not (_is_whole(run_cap) and run_cap > 0):
         raise UserError(f"{file}: run_cap: must be a whole number from 1, got {run_cap!r}.")
@@ -348,7 +368,7 @@ def _metric(file: Path, given: Any) -> tuple[str, str]:
             f"`metric: {{name: val/f_measure, goal: maximize}}`."
         )
     goal = given.get("goal", "minimize")
-    if goal not in {"minimize", "maximize"} or given.keys() - {"name", "goal"}:
+    if goal not in ("minimize", "maximize") or given.keys() - {"name", "goal"}:
         raise UserError(f"{file}: metric: must hold a name, and the goal minimize or maximize; got {given}.")
     if not str(given["name"]).startswith(("val/", "train/")):
         raise UserError(
@@ -412,6 +432,8 @@ def _distribution(where: str, given: Any) -> Choice | Range:
     if not isinstance(given, dict) or not given:
         raise UserError(f"{where}: must say its values, such as `values: [1, 2]` or `{{min: 0.0, max: 1.0}}`.")
     kind = given.get("distribution", _usual(given))
+    if not isinstance(kind, str):
+        raise UserError(f"{where}: distribution: must be a word; got {kind!r}.")
     if kind in _UNBOUNDED:
         raise UserError(f"{where}: {kind}: has no bounds, and Optuna searches bounded ranges. Use uniform, or values.")
     if kind not in _DISTRIBUTIONS:
@@ -439,6 +461,8 @@ def _usual(given: Mapping[str, Any]) -> str:
 def _choice(where: str, values: Any, probabilities: Any) -> Choice:
     if not isinstance(values, list) or not values:
         raise UserError(f"{where}: values: must be a list of at least one, got {values!r}.")
+    if not isinstance(probabilities, list) or not all(_is_number(each) for each in probabilities):
+        raise UserError(f"{where}: probabilities: must be a list of numbers; got {probabilities!r}.")
     choice = Choice(tuple(values), tuple(probabilities))
     if twice := [label for i, label in enumerate(choice.labels) if label in choice.labels[:i]]:
         raise UserError(f"{where}: values: {twice[0]!r} is there twice.")
@@ -450,7 +474,7 @@ def _choice(where: str, values: Any, probabilities: Any) -> Choice:
 def _range(where: str, kind: str, given: Mapping[str, Any]) -> Range:
     numbers = {key: value for key, value in given.items() if key != "distribution"}
     for key, number in numbers.items():
-        if not (_is_whole(number) or isinstance(number, float)) or (kind == "int_uniform" and not _is_whole(number)):
+        if not _is_number(number) or (kind == "int_uniform" and not _is_whole(number)):
             hint = " YAML reads 1e-4 as text: write 1.0e-4." if isinstance(number, str) else ""
             raise UserError(
                 f"{where}: {key}: a {'whole ' if kind == 'int_uniform' else ''}number is needed, got {number!r}.{hint}"
@@ -463,6 +487,8 @@ def _range(where: str, kind: str, given: Mapping[str, Any]) -> Range:
     log = "log" in kind
     if log and not kind.endswith("_values"):
         low, high = (-high, -low) if kind.startswith("inv") else (low, high)
+        if high > _LARGEST_EXPONENT:
+            raise UserError(f"{where}: max: is an exponent of e, and must be at most {_LARGEST_EXPONENT}; got {high}.")
         low, high = math.exp(low), math.exp(high)
     if not low < high:
         raise UserError(f"{where}: min must be below max, got {given['min']} and {given['max']}.")
@@ -488,9 +514,9 @@ def _hyperband(file: Path, given: Any) -> Hyperband | None:
         raise UserError(f"{where}.{unknown[0]}: is unknown; there are min_iter, or max_iter and s; eta and strict.")
     numbers = {key: given[key] for key in ("min_iter", "max_iter", "s", "eta") if key in given}
     for key, number in numbers.items():
-        least = 2 if key == "eta" else 1
-        if not _is_whole(number) or number < least:
-            raise UserError(f"{where}.{key}: a whole number from {least} is needed, got {number!r}.")
+        least, most = 2 if key == "eta" else 1, 64 if key == "s" else 1_000_000
+        if not _is_whole(number) or not least <= number <= most:
+            raise UserError(f"{where}.{key}: must be a whole number from {least} to {most:,}; got {number!r}.")
     eta = numbers.get("eta", 3)
     if "min_iter" in numbers:
         first = numbers["min_iter"]
@@ -499,6 +525,11 @@ def _hyperband(file: Path, given: Any) -> Hyperband | None:
     else:
         raise UserError(f"{where}: needs min_iter, or max_iter and s.")
     return Hyperband(first, eta, bool(given.get("strict", True)))
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is a number that a float can be, without infinities and NaN."""
+    return (_is_whole(value) or isinstance(value, float)) and abs(value) < _INFINITE
 
 
 def _is_whole(value: Any) -> bool:

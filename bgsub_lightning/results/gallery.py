@@ -165,7 +165,7 @@ def read_gallery(folder: Path) -> list[Kept]:
             ]
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise UserError(
             f"{path}: is no list of a gallery ({error!r}). Run the test again, or delete {folder}."
         ) from error

@@ -150,7 +150,8 @@ def test_options_that_do_not_fit(write: Write, out: Path, fails: Fails) -> None:
         ("--run_dir=x", "--run_dir: each trial has a directory of its own"),
         ("--config=x", "--config: the experiment is in the command of the sweep file"),
         ("--model.init_args.lr=1", "--model.init_args.lr: is among the parameters of"),
-        ("--workers=0", "argument --workers: a whole number from 1 is needed, got '0'"),
+        ("--workers=0", "argument --workers: must be a whole number from 1 to 10,000; got '0'"),
+        ("--workers=1000000000000", "argument --workers: "),
         ("--trainer.max_stepz=1", "unrecognized arguments: --trainer.max_stepz=1"),
     ):
         assert message in fails(sweep(write(), option))
