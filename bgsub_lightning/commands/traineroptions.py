@@ -38,11 +38,11 @@ def check_options(options: Any) -> None:
     check_range("trainer.", least=0, **_of(trainer, "min_steps", "min_epochs", "gradient_clip_val"))
     check_range("trainer.", least=0, **_of(trainer, "log_every_n_steps", "reload_dataloaders_every_n_epochs"))
     for name, value in _of(trainer, *_SHARES).items():
-        check_range("trainer.", least=0, most=1 if isinstance(value, float) else None, **{name: value})
+        check_range("trainer.", least=0, most=1 if _is_share(value) else None, **{name: value})
     interval = trainer.val_check_interval
-    if isinstance(interval, float):
+    if _is_share(interval):
         check_range("trainer.", above=0, most=1, val_check_interval=interval)
-    elif isinstance(interval, int):
+    elif isinstance(interval, int | float):
         check_range("trainer.", least=1, val_check_interval=interval)
     best = options.get("best")
     if best is not None and best.monitor not in _MONITORED and not best.monitor.startswith("train/loss/"):
@@ -67,6 +67,11 @@ def check_devices(trainer: Trainer) -> None:
         raise UserError(
             f"trainer.devices: must be at most {cores}, the cores of this machine; got {trainer.num_devices}."
         )
+
+
+def _is_share(value: Any) -> bool:
+    """Whether Lightning takes a number for a share, and not for a count, as it does 2.0."""
+    return isinstance(value, float) and (value <= 1 or not value.is_integer())
 
 
 def _of(options: Any, *names: str) -> dict[str, Any]:
