@@ -137,9 +137,9 @@ def test_scenes_of_training_are_not_tested_by_mistake(
 
 
 def test_a_fit_begins_with_weights_that_are_named(run: Run, fitted: Path, tmp_path: Path) -> None:
-    """The rate is 0; what the weights have seen before, they have still."""
+    """The rate moves nothing; what the weights have seen before, they have still."""
     path, tuned = fitted / "checkpoints/weights.ckpt", tmp_path / "tuned"
-    options = [f"--model.init_args.weights={path}", "--model.init_args.lr=0", "--trainer.max_steps=2"]
+    options = [f"--model.init_args.weights={path}", "--model.init_args.lr=1e-30", "--trainer.max_steps=2"]
     options += [f"--{DATA}.protocol.init_args.{key}" for key in (f"train=[{OTHER}]", "validate=[]")]
     assert run("fit", tuned, *options) == 0
     before, after = weights(path), weights(tuned / "checkpoints/weights.ckpt")
@@ -170,7 +170,7 @@ def test_weights_of_the_package_serve_where_none_are_named(run: Run, packaged: P
     assert found[0] == found[1]
     assert load_system().name == "AnyScene"
     assert not moved(load_system().module.state_dict(), load_system(packaged).module.state_dict(), "")
-    options = "--model.init_args.weights=shipped", "--model.init_args.lr=0", "--trainer.max_steps=1"
+    options = "--model.init_args.weights=shipped", "--model.init_args.lr=1e-30", "--trainer.max_steps=1"
     assert run("fit", tmp_path / "tuned", *options) == 0
     after = weights(tmp_path / "tuned/checkpoints/weights.ckpt")
     assert not {name for name, _ in AnyScene((3, 4, 5, 6)).named_parameters()} & moved(weights(packaged), after, "")
