@@ -177,7 +177,7 @@ def test_a_folder_holds_one_sweep(write: Write, out: Path, fails: Fails) -> None
     assert f"{out / 'study.db'}: " in told
     assert len(told.splitlines()) == 1
     (out / "file").write_text("")
-    assert "--out: " in fails(sweep(write(), "--out", out / "file"))
+    assert f"{out / 'file'}: " in fails(sweep(write(), "--out", out / "file"))
 
 
 def test_values_of_a_run_that_was_resumed(tmp_path: Path) -> None:
