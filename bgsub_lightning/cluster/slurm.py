@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from bgsub_lightning.cluster.script import BatchScript
 from bgsub_lightning.errors import UserError
+from bgsub_lightning.files import make_folder
 
 LIVE = {"PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "REQUEUED", "RESIZING"}
 """States of jobs that are not over."""
@@ -59,7 +60,7 @@ def submit(script: BatchScript) -> str:
         UserError: If there is no SLURM, or it does not take the job.
     """
     require_slurm()
-    script.folder.mkdir(parents=True, exist_ok=True)
+    make_folder(script.folder, within=script.folder.parent)
     executor = script.executor()
     from submitit.core.utils import FailedJobError
 

@@ -46,7 +46,7 @@ from bgsub_lightning.commands.members import (
 from bgsub_lightning.commands.training import run_trainer
 from bgsub_lightning.console import console
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.files import atomic_write, folder_lock, lock_environment
+from bgsub_lightning.files import atomic_write, folder_lock, lock_environment, refuse_links
 from bgsub_lightning.results import TestResult, require_same_frames, spread, table
 from bgsub_lightning.results import merged as merged_results
 from bgsub_lightning.results.collection import CampaignRecord, read_campaign
@@ -353,6 +353,7 @@ def _run(campaign: Campaign, members: Sequence[Member]) -> dict[Member, str]:
             if patient:
                 told = f"{campaign.folder(member)}: another process is at work here; waiting for its end."
                 console.print(told, soft_wrap=True)
+            refuse_links(campaign.folder(member), campaign.out)
             with folder_lock(campaign.folder(member), wait=patient) as lock:
                 if lock is None:
                     busy.append(member)

@@ -38,7 +38,7 @@ from bgsub_lightning.commands.sweepfile import Choice, Point, Range, Sweep, hint
 from bgsub_lightning.commands.training import run_trainer
 from bgsub_lightning.console import console, warn
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.files import atomic_write, folder_lock, lock_environment
+from bgsub_lightning.files import atomic_write, folder_lock, lock_environment, refuse_links
 from bgsub_lightning.records import read_json
 
 if TYPE_CHECKING:
@@ -498,6 +498,7 @@ def _start(launch: Launch, study: Study, number: int, frozen: FrozenTrial, devic
     if lock is None:
         held.close()
         return None
+    refuse_links(folder / "output.log", launch.out)
     log = held.enter_context((folder / "output.log").open("ab"))
     environment = os.environ | lock_environment(lock) | ({} if device is None else {"CUDA_VISIBLE_DEVICES": device})
     command = [sys.executable, "-m", "bgsub_lightning", *launch.call(number, point)]
