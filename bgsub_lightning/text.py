@@ -54,13 +54,13 @@ def has_control_characters(text: str) -> bool:
 
 
 def csv_cell(text: str) -> str:
-    """Write a cell that no spreadsheet takes for a formula; a number stays what it is.
+    """Write a cell of one line that no spreadsheet takes for a formula; a number stays what it is.
 
     Example:
         >>> [csv_cell(text) for text in ("=1+1", "-0.5", "highway")]
         ["'=1+1", '-0.5', 'highway']
     """
-    text = printable(text)
+    text = printable(re.sub(r"[\r\n]+", " ", text))
     if not _FORMULA.match(text):
         return text
     try:

@@ -68,6 +68,10 @@ def test_cells_of_spreadsheets(text: str) -> None:
     assert from_csv_cell(cell) == text
 
 
+def test_cells_have_one_line() -> None:
+    assert csv_cell("a\r\n=b\x1b") == r"a =b\x1b"
+
+
 def test_names_in_a_line() -> None:
     assert one_line(" a\n# b \x1b") == r"a # b \x1b"
     assert [has_control_characters(text) for text in ("a b", "a\nb", "a\tb", "a\x7f")] == [False, True, True, True]
