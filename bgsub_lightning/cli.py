@@ -97,13 +97,36 @@ def run_command(name: str, function: Callable[..., None], options: Sequence[str]
     flags = {f"--{parameter.name}" for parameter in parameters.values() if parameter.annotation in (bool, "bool")}
     pairs = zip(options, [*options[1:], "-"], strict=False)
     rest = [f"{option}=true" if option in flags and after.startswith("-") else option for option, after in pairs]
-    rest = files_first(rest[len(words) :])
+    lists = {f"--{each.name}" for each in parameters.values() if str(each.annotation).startswith("list[str]")}
+    rest = files_first(_listed(rest[len(words) :], lists))
     if words:
         parameter = next(iter(parameters.values()))
         value = json.dumps(words) if str(parameter.annotation).startswith("list") else " ".join(words)
         rest = [f"--{parameter.name}", value, *rest]
     prog = f"python -m bgsub_lightning {name}"
     auto_cli(function, args=rest, prog=prog, parser_class=CommandParser, as_positional=False)
+
+
+def _listed(options: Sequence[str], lists: set[str]) -> list[str]:
+    """Write words with commas as a list where one is expected: ``--scene a,b`` is ``--scene '[a, b]'``.
+
+    Example:
+        >>> _listed(["--scene", "a/b,c", "--taus=x", "--scene=[d]"], {"--scene"})
+        ['--scene', '["a/b", "c"]', '--taus=x', '--scene=[d]']
+    """
+    listed: list[str] = []
+    for option in options:
+        name, equals, value = option.partition("=")
+        if equals and name in lists:
+            listed.append(f"{name}={_as_list(value)}")
+        else:
+            listed.append(_as_list(option) if listed and listed[-1] in lists else option)
+    return listed
+
+
+def _as_list(value: str) -> str:
+    words = [word.strip() for word in value.split(",")]
+    return value if value.startswith(("[", "-")) or value in {"", "null"} else json.dumps(words)
 
 
 def _message(error: Exception) -> str | None:

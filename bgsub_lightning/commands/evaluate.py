@@ -45,6 +45,9 @@ _CURES: dict[Fault, str] = {
 }
 
 
+_FLAT = "bin{number:06d}.png"  # in the folder masks/ of `segment`
+
+
 def evaluate(
     masks: Path,
     out: Path,
@@ -77,7 +80,8 @@ def evaluate(
             `report` takes it as a run.
         root: The dataset's folder. Default: the reader's environment variable, such as CDNET2014_ROOT.
         dataset: The dataset, in whose layout the folder is, such as CDnet2014 or LASIESTA.
-        scene: Only these categories, videos or patterns of category/video, such as '[baseline, shadow/c*]'.
+        scene: Only these categories, videos or patterns of category/video, such as baseline,shadow/c*. Of one video
+            the folder may be that which `segment` writes.
         frames: The frames.csv of a test, or its run directory: score exactly the frames that it scored, those of the
             training part apart as it did. Default: all labelled frames.
         pattern: Where a frame's mask lies below the folder, with {category}, {video} and {number}.
@@ -114,6 +118,7 @@ def evaluate(
         scenes = [replace(each, mask_code=mask_code) for each in scenes]
     chosen = _chosen(scenes, asked, reader)
     whole = scene is None and asked is None
+    files = _of_one_video(files, chosen)
     _require_nesting(files, chosen, reader)
     lacking = _lacking(files, scenes) if zip else {}
     if lacking and not allow_partial:
@@ -225,6 +230,27 @@ def _chosen(scenes: Sequence[Scene], asked: _Asked | None, reader: Reader) -> li
         names = ", ".join(scene.key for scene in scenes[:5])
         raise UserError(f"There is nothing to score: no frame that is asked for is labelled, of {names}.")
     return chosen
+
+
+def _of_one_video(files: MaskFiles, chosen: Sequence[tuple[Scene, Sequence[int]]]) -> MaskFiles:
+    """Take the folder that `segment` writes, where a single video is scored.
+
+    Raises:
+        UserError: If the pattern has no ``{video}`` and there are several.
+    """
+    if len(chosen) > 1 and "{video" not in files.pattern:
+        raise UserError(
+            f"--pattern: must hold {{video}} and {{number}} for {len(chosen)} videos; got {files.pattern!r}. Name one "
+            f"video by --scene."
+        )
+    (scene, numbers), *others = chosen
+    if others or files.pattern != MaskFiles.pattern or files.holds_any(scene, numbers):
+        return files
+    for folder in (files.folder, files.folder / "masks"):
+        if folder.is_dir() and (flat := replace(files, folder=folder, pattern=_FLAT)).holds_any(scene, numbers):
+            console.print(f"The masks of {folder} are taken as those of {scene.key}.", soft_wrap=True)
+            return flat
+    return files
 
 
 def _require_nesting(files: MaskFiles, chosen: Sequence[tuple[Scene, Sequence[int]]], reader: Reader) -> None:

@@ -54,7 +54,7 @@ def flow(
         root: The dataset's folder. Default: the reader's environment variable, such as CDNET2014_ROOT.
         store: Folder of the frame store; that of the experiments.
         dataset: The dataset, in whose layout the folder is, such as CDnet2014 or Wallflower.
-        scene: Only these categories, videos or patterns of category/video, such as '[baseline, shadow/c*]'.
+        scene: Only these categories, videos or patterns of category/video, such as 'baseline,shadow/c*'.
         method: What computes the flow, with its default settings. 'files' reads what another program has computed.
         files: Folder of the flow files of --method files.
         pattern: Where a file lies below it. Default: '{category}/{video}/tau{tau}/{number:06d}.flo'.

@@ -45,7 +45,7 @@ def prepare(
     Args:
         root: The dataset's folder. Default: the environment variable CDNET2014_ROOT, LASIESTA_ROOT and so on.
         store: Folder to keep decoded frames in. Default: check only.
-        scene: Only these categories, videos or patterns of category/video, such as '[baseline, shadow/c*]'.
+        scene: Only these categories, videos or patterns of category/video, such as 'baseline,shadow/c*'.
         width: Width of the stored frames in pixels; that of the experiments.
         height: Their height.
         workers: Threads that decode. Default: one for each processor.

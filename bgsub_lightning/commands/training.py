@@ -129,6 +129,8 @@ _EXPECTED_WARNINGS = (
     "LightningCLI's args parameter is intended to run from within Python",  # it is: the dispatcher calls it
     "You're resuming from a checkpoint that ended before the epoch ended",  # our batches are drawn by their number
     ".*does not have many workers which may be a bottleneck",  # the number is the user's choice
+    "This DataLoader will create .* worker processes in total",  # and so it is here
+    "The number of training batches .* is smaller than the logging interval",  # which goes on over epochs
     ".*compute.*method of metric (Scene|Threshold)Confusion was called before the.*update",  # a process without a frame
     "`torch.jit.script_method` is deprecated",  # inductor of torch 2.13
     "The .grad attribute of a Tensor that is not a leaf Tensor",  # dynamo looks at the inputs of networks
@@ -489,16 +491,16 @@ class TrainingCLI(LightningCLI):
     def _loggers(self) -> list[Logger]:
         loggers: list[Logger] = [RunLog(self.run_dir, name="csv")]
         if self._given.wandb != "disabled" and self.subcommand == "fit":
-            loggers.append(
-                WandbLogger(
-                    name=self.run_dir.name,
-                    project="bgsub_lightning",
-                    save_dir=self.run_dir,
-                    id=self._run_id(),
-                    resume="allow",
-                    offline=self._given.wandb == "offline",
-                )
+            wandb = WandbLogger(
+                name=self.run_dir.name,
+                project="bgsub_lightning",
+                save_dir=self.run_dir,
+                id=self._run_id(),
+                resume="allow",
+                offline=self._given.wandb == "offline",
             )
+            wandb._wandb_init.pop("anonymous", None)  # which W&B warns of, whatever its value
+            loggers.append(wandb)
         return loggers
 
     def _claim_run_dir(self) -> None:

@@ -48,8 +48,8 @@ class MaskFiles:
     Attributes:
         folder: The folder.
         pattern: Where the mask of a frame lies below it. It may use ``{dataset}``, ``{category}``, ``{video}`` and
-            ``{number}``, the number with a width such as ``{number:06d}``; it must use the last two. The default is
-            CDnet's layout of results.
+            ``{number}``, the number with a width such as ``{number:06d}``; it must use the last, and ``{video}`` where
+            there are several videos. The default is CDnet's layout of results.
         threshold: Share of white above which a pixel is foreground, of masks of 8 or 16 bits; ``None``: masks have 8
             bits, and foreground is 255 alone, as CDnet's rule has it.
         is_inverted: Whether foreground is black.
@@ -71,7 +71,7 @@ class MaskFiles:
         try:
             places = [place for place in string.Formatter().parse(self.pattern) if place[1] is not None]
             used = {name for _, name, _, _ in places}
-            if used - _PLACES or not {"video", "number"} <= used:
+            if used - _PLACES or "number" not in used:
                 raise ValueError("a placeholder is unknown or missing")
             for _, name, form, conversion in places:
                 if conversion or not (_NUMBER_FORM.fullmatch(form or "") if name == "number" else not form):

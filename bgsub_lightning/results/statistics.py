@@ -249,7 +249,11 @@ def comparisons_table(comparisons: Sequence[Comparison]) -> ResultTable:
         rows=tuple(rows),
         remarks=(
             *(each.verdict for each in comparisons),
-            f"{len(comparisons)} comparisons: about one in 20 would show a difference where there is none.",
+            *(
+                [f"{len(comparisons)} comparisons: about one in 20 would show a difference where there is none."]
+                if len(comparisons) > 1
+                else []
+            ),
             *dict.fromkeys(remark for each in comparisons for remark in each.remarks),
         ),
     )

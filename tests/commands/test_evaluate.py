@@ -470,6 +470,25 @@ def test_an_archive_holds_what_the_site_takes(all_videos: Path, tmp_path: Path, 
 # --- real sequences --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("scene", ["baseline/highway", "[baseline/highway]"])
+def test_what_segment_writes_is_scored_as_it_is(
+    scene: str, cdnet: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    source = f"--source={cdnet / 'baseline/highway/input'}"
+    assert main(["segment", source, f"--out={tmp_path / 'seen'}", "--checkpoint=MOG2", "--write=masks"]) == 0
+    for number, masks in enumerate((tmp_path / "seen", tmp_path / "seen/masks")):
+        assert call(cdnet, masks, tmp_path / f"out{number}", "--scene", scene) == 0
+        assert "baseline/highway" in capfd.readouterr().out
+        expected = by_the_rule(cdnet / "baseline/highway", tmp_path / "seen/masks", LABELLED)
+        assert counts_of(tmp_path / f"out{number}") == {"baseline/highway": expected}
+
+
+def test_scenes_with_commas_between_them(cdnet: Path, masks: Path, tmp_path: Path, fails: Fails) -> None:
+    assert call(cdnet, masks, tmp_path / "out", "--scene=baseline/highway,thermal") == 0
+    assert list(counts_of(tmp_path / "out")) == ["baseline/highway", "thermal/park"]
+    assert "{video}" in fails(call(cdnet, masks, tmp_path / "no", "--pattern=bin{number:06d}.png"))
+
+
 def truth_masks(cdnet: Path, folder: Path, encode: Callable[[np.ndarray], np.ndarray]) -> Path:
     """Masks of highway that are its ground truth, written in some way."""
     (folder / "baseline/highway").mkdir(parents=True)

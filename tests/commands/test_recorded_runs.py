@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -97,3 +99,11 @@ def test_an_option_before_a_file_beats_it_in_other_commands(
     options = [f"--source={folder / 'input'}", f"--out={tmp_path / 'out'}", "--write=masks", "--frames=3"]
     assert main(["segment", *options, "--config", str(tmp_path / "segment.yaml")]) == 0
     assert len(list((tmp_path / "out/masks").iterdir())) == 3
+
+
+def test_a_normal_run_warns_of_nothing(tiny: Path, tmp_path: Path) -> None:
+    """In a process of its own, where warnings are not made errors: W&B offline, more workers than processors."""
+    options = ["--wandb=offline", "--trainer.log_every_n_steps=50", "--data.init_args.num_workers=4"]
+    command = [sys.executable, "-m", "bgsub_lightning", "fit", "--config", str(tiny), f"--run_dir={tmp_path / 'run'}"]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, check=True)
+    assert "warning" not in (done.stdout + done.stderr).lower()
