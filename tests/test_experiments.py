@@ -455,6 +455,12 @@ def test_threshold_can_be_tested(name: str, tmp_path: Path) -> None:
         checkpoint += [
             f"--model.init_args.background.init_args.{key}={settings[key]}" for key in ("bottleneck", "width")
         ]
+    if name == "threshold_density":
+        options.append("--data.init_args.protocol.init_args.frames=3")
+        few = ["--model.init_args.density.steps=2", "--trainer.max_steps=2", "--trainer.limit_val_batches=0"]
+        few += [f"--data.init_args.store={tmp_path / 'store'}", f"--run_dir={tmp_path / 'fit'}"]
+        assert main(["fit", "--config", str(FOLDER / "cdn_medal_small.yaml"), *options, *few]) == 0
+        checkpoint = [f"--ckpt_path={tmp_path / 'fit/checkpoints/after_density.ckpt'}"]
     command = ["--config", str(FOLDER / f"{name}.yaml"), *options, *checkpoint, f"--run_dir={tmp_path / 'run'}"]
     assert main(["test", *command]) == 0
     assert (tmp_path / "run/scores.json").is_file()
