@@ -78,7 +78,7 @@ def by_part(
         return [*cells, notes.overall(each, averaging, with_training).get(figure, Cell())]
 
     theirs = [
-        (table, row, [_printed(table, row.numbers.get((part, figure))) for part in (*parts, OVERALL)])
+        (table, row, [_printed(row.numbers.get((part, figure))) for part in (*parts, OVERALL)])
         for table in tables
         for row in table.rows
     ]
@@ -127,7 +127,7 @@ def overall(
 
     tables = [table for table in _published(against, series) if not _is_ablation(table)]
     theirs = [
-        (table, row, [_printed(table, row.numbers.get((OVERALL, figure))) for figure in figures])
+        (table, row, [_printed(row.numbers.get((OVERALL, figure))) for figure in figures])
         for table in tables
         for row in table.rows
         if any((OVERALL, figure) in row.numbers for figure in figures if figure != "frames_per_second")
@@ -172,7 +172,7 @@ def of_system(
 
     def add_published(part: str, group: str, alike: Sequence[Averaging]) -> None:
         for table, row in own:
-            cells = [_printed(table, row.numbers.get((part, figure))) for figure in figures]
+            cells = [_printed(row.numbers.get((part, figure))) for figure in figures]
             if row.averaging in (None, *alike) and any(cell.value is not None for cell in cells):
                 name = Cell(text=f"  {table.paper}, as printed")
                 context = notes.context_of(table, row, alike)
@@ -338,7 +338,7 @@ def ablation(
         (
             table,
             row,
-            [*(Cell() for _ in keys), *(_printed(table, row.numbers.get((OVERALL, name))) for name in figures)],
+            [*(Cell() for _ in keys), *(_printed(row.numbers.get((OVERALL, name))) for name in figures)],
         )
         for table in _published(against, series)
         if _is_ablation(table) and table.rows[0].system == series[0].system
@@ -390,7 +390,7 @@ def speed(
         same_paper = [other for other in every if other.paper == table.paper]
         for row in table.rows:
             if number := row.numbers.get((OVERALL, figures[0])):
-                cells = [Cell(text=table.setup), _printed(table, number), _f_measure_of(row, same_paper)]
+                cells = [Cell(text=table.setup), _printed(number), _f_measure_of(row, same_paper)]
                 theirs.append((table, row, cells))
     return ResultTable(
         key="speed",
@@ -419,7 +419,7 @@ def of_published(table: PublishedTable) -> ResultTable:
         first = Column("part", row.method, None)
         columns = tuple(FIGURE_COLUMNS[figure] for figure in table.figures)
         rows = [
-            (Cell(text=part), *(_printed(table, row.numbers.get((part, figure))) for figure in table.figures))
+            (Cell(text=part), *(_printed(row.numbers.get((part, figure))) for figure in table.figures))
             for part in table.parts
         ]
         contexts = [_aside(row)] * len(rows)
@@ -433,8 +433,7 @@ def of_published(table: PublishedTable) -> ResultTable:
             for part, figure in keys
         )
         rows = [
-            (Cell(text=_method(table, row)), *(_printed(table, row.numbers.get(key)) for key in keys))
-            for row in table.rows
+            (Cell(text=_method(table, row)), *(_printed(row.numbers.get(key)) for key in keys)) for row in table.rows
         ]
         contexts = [_aside(row) for row in table.rows]
     where = f", {table.setup}" if table.setup else ""
@@ -700,11 +699,9 @@ def _cell(figure: Figure | None, marks: tuple[str, ...] = ()) -> Cell:
     return Cell(marks=marks) if figure is None else Cell(figure.mean, figure.sd, figure.count, marks=marks)
 
 
-def _printed(table: PublishedTable, number: Printed | None) -> Cell:
-    """Show a number as it is printed; a percentage where ours are fractions says so."""
-    if number is None:
-        return Cell()
-    return Cell(number.value, text=f"{number.text} %" if number.scale != 1 else number.text)
+def _printed(number: Printed | None) -> Cell:
+    """Show a number with the digits that are printed, and a percentage as a fraction where ours are fractions."""
+    return Cell() if number is None else Cell(number.value, text=f"{number.value:.{number.digits}f}")
 
 
 def _method(table: PublishedTable, row: PublishedRow) -> str:
@@ -735,7 +732,7 @@ def _f_measure_of(row: PublishedRow, tables: Iterable[PublishedTable]) -> Cell:
             if other.method != row.method:
                 continue
             if number := other.numbers.get((OVERALL, "f_measure")):
-                return _printed(table, number)
+                return _printed(number)
             values = [number.value for (_, figure), number in other.numbers.items() if figure == "f_measure"]
             if values:
                 return Cell(sum(values) / len(values), marks=("mean_of_printed",))

@@ -41,7 +41,7 @@ class Cell:
         value: Its number (a mean where there are several); ``None``: there is none.
         sd: Standard deviation of several; ``None``: there is one.
         count: Number of those.
-        text: Text where there is no number; or a number as a paper prints it.
+        text: Text where there is no number; or a number with the digits that a paper prints.
         marks: Names of the table's notes that hold for it.
     """
 
