@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,7 +26,7 @@ from bgsub_lightning.results.layouts import tables_of
 from bgsub_lightning.results.learning import Curve, learning_curves
 from bgsub_lightning.results.page.figures import Line, colour, curves_figure, iso_f_measure, lines_figure, speed_figure
 from bgsub_lightning.results.page.pictures import Picture, drawing, picture
-from bgsub_lightning.results.resulttable import Cell, Column, ResultTable
+from bgsub_lightning.results.resulttable import Cell, Column, ResultTable, Row
 from bgsub_lightning.results.statistics import compare, comparison_table, comparisons_table, require_same_test
 from bgsub_lightning.results.testresult import TestResult
 from bgsub_lightning.results.thresholds import overall_curve
@@ -338,15 +337,21 @@ def _system(place: int, series: Series) -> dict[str, Any]:
 
 
 def _table(table: ResultTable) -> dict[str, Any]:
-    """Lay a table out: decimals below each other, numbers of notes, rules between groups, the leak guard in front."""
+    """Lay a table out: decimals below each other, numbers of notes, rules between groups.
+
+    The leak guard is not a column, which would push the numbers out of a small screen: it goes below the name of each
+    row, or once into the caption where all rows agree.
+    """
     numbers = table.numbers
-    order = sorted(range(len(table.columns)), key=lambda i: (i > 0, table.columns[i].key != "leakage", i))
-    columns = [table.columns[i] for i in order]
-    cells = [[row.cells[i] for i in order] for row in table.rows]
+    own_columns = [i for i, column in enumerate(table.columns) if column.key != "leakage"]
+    columns = [table.columns[i] for i in own_columns]
+    cells = [[row.cells[i] for i in own_columns] for row in table.rows]
+    guards = [_guard(row, table) for row in table.rows]
+    agreed = guards[0] if guards and all(guard == guards[0] for guard in guards) else None
     widths = [_widths([row[i] for row in cells], column.digits) for i, column in enumerate(columns)]
     has_parts = len({row.level for row in table.rows}) > 1
     rows, before = [], table.rows[0].group if table.rows else ""
-    for row, own in zip(table.rows, cells, strict=True):
+    for row, own, guard in zip(table.rows, cells, guards, strict=True):
         kinds = [
             "total" * (row.level == "overall" and has_parts),
             "video" * (row.level == "video" and has_parts),
@@ -354,24 +359,22 @@ def _table(table: ResultTable) -> dict[str, Any]:
             "group" * (row.group != before),
         ]
         shown = [
-            _cell(cell, column, width) | {"marks": ",".join(str(numbers[name]) for name in dict.fromkeys(cell.marks))}
+            _cell(cell, column, width) | {"marks": _signs(cell, numbers)}
             for cell, column, width in zip(own, columns, widths, strict=True)
         ]
         twice = sum(other[0].text == own[0].text for other in cells) > 1
         averaging = [cell.text for cell, column in zip(own, columns, strict=True) if column.key == "averaging"]
         below = " ".join(averaging) if twice and not row.published else ""
-        rows.append({"cells": shown, "kind": " ".join(filter(None, kinds)), "below": below})
+        kind = " ".join(filter(None, kinds))
+        rows.append({"cells": shown, "kind": kind, "guard": None if agreed else guard, "below": below})
         before = row.group
     return {
         "key": table.key,
         "title": table.title + _POOLED * (table.key.endswith("_pooled") and "pooled" not in table.title),
+        "guard": agreed,
         "tall": len(rows) > _TALL,
         "columns": [
-            {
-                "heading": "tested on" if column.key == "leakage" else column.heading,
-                "kind": "" if column.digits is None else "number",
-            }
-            for column in columns
+            {"heading": column.heading, "kind": "" if column.digits is None else "number"} for column in columns
         ],
         "rows": rows,
         "notes": {number: table.notes[name] for name, number in numbers.items()},
@@ -379,24 +382,34 @@ def _table(table: ResultTable) -> dict[str, Any]:
     }
 
 
+def _guard(row: Row, table: ResultTable) -> dict[str, str] | None:
+    """What training has seen of what a row is of."""
+    for cell, column in zip(row.cells, table.columns, strict=True):
+        if column.key == "leakage":
+            text = cell.text if cell.text in _MARKS else "not stated"
+            return {"text": text, "kind": _MARKS.get(text, "other"), "marks": _signs(cell, table.numbers)}
+    return None
+
+
+def _signs(cell: Cell, numbers: Mapping[str, int]) -> str:
+    return ",".join(str(numbers[name]) for name in dict.fromkeys(cell.marks))
+
+
 def _cell(cell: Cell, column: Column, widths: tuple[int, str]) -> dict[str, Any]:
     if column.digits is None:
-        is_leakage = column.key == "leakage"
         return {
-            "text": "not stated" if is_leakage and cell.text not in _MARKS else cell.text,
-            "leakage": (_MARKS.get(cell.text) or "other") if is_leakage else "",
-            "kind": "" if is_leakage else "aside" if column.aside else "",
-            **dict.fromkeys(("unit", "spread", "pad", "sort"), ""),
+            "text": cell.text,
+            "kind": "aside" if column.aside else "",
+            **dict.fromkeys(("spread", "pad", "sort"), ""),
         }
-    number, decimals, unit = _parts(replace(cell, sd=None).shown(column.digits))
+    number = replace(cell, sd=None).shown(column.digits)
+    decimals = _decimals(number)
     spread = "" if cell.sd is None or cell.text else f" ± {cell.sd:.{column.digits}f}"
     most, spreads = widths
     pad = "." * (decimals == 0 < most and cell.value is not None) + "0" * (most - decimals) * (cell.value is not None)
     return {
         "text": number,
-        "leakage": "",
         "kind": "number",
-        "unit": unit,
         "spread": spread,
         "pad": pad + ("" if spread else spreads),
         "sort": "" if cell.value is None else repr(cell.value),
@@ -407,15 +420,12 @@ def _widths(cells: Sequence[Cell], digits: int | None) -> tuple[int, str]:
     """The most decimals of a column's numbers, and its first standard deviation: others are as wide."""
     if digits is None:
         return 0, ""
-    shown = [_parts(replace(cell, sd=None).shown(digits))[1] for cell in cells]
+    shown = [_decimals(replace(cell, sd=None).shown(digits)) for cell in cells]
     return max(shown, default=0), next((f" ± {cell.sd:.{digits}f}" for cell in cells if cell.sd is not None), "")
 
 
-def _parts(shown: str) -> tuple[str, int, str]:
-    """A number, how many decimals it has, and what follows it."""
-    found = re.match(r"[^\d.]*\d*(?:\.(\d+))?", shown)
-    number = found[0] if found and found[0] else shown
-    return number, len(found[1] or "") if found else 0, shown[len(number) :]
+def _decimals(number: str) -> int:
+    return len(number.partition(".")[2])
 
 
 # --- videos -----------------------------------------------------------------------------------------------------------
