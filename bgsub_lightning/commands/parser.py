@@ -72,15 +72,16 @@ def _told(lines: list[str]) -> str:
     classes = [found[1] for line in rest if (found := _CLASS.match(line))]
     given = [found[1] for line in rest if (found := _GIVEN.match(line))] + [found[3] for found in expected if found[3]]
     others = [line for line in rest if not any(known.match(line) for known in (_EXPECTED, _CLASS, _FILE, _GIVEN))]
-    if classes and not expected and not others:
+    if classes and not others:
         return f"{key[1]}: there is no class {classes[0]!r}, nor a file of that name."
-    if expected and given and not classes and not others:
+    if expected and given and not others:
         kinds = [_KINDS.get(found[1], f"a {found[1]}") for found in expected if found[1]]
         if values := ", ".join(found[2] for found in expected if found[2]):
             kinds.append(f"one of {values}")
         return f"{key[1]}: {given[0]!r} is not {' or '.join(kinds)}."
-    if others and not expected and not classes:
-        return f"{key[1]}{'.' if re.match('[a-z_.]+: ', others[0]) else ': '}" + "\n  ".join(others)
+    if others:
+        told = list(dict.fromkeys(others))  # types of a union may say the same
+        return f"{key[1]}{'.' if re.match('[a-z_.]+: ', told[0]) else ': '}" + "\n  ".join(told)
     return "\n  ".join(lines)
 
 

@@ -14,7 +14,7 @@ import shutil
 import signal
 import uuid
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from functools import cached_property
@@ -60,8 +60,8 @@ from bgsub_lightning.callbacks import (
     newest_checkpoint,
 )
 from bgsub_lightning.commands.includes import expand
+from bgsub_lightning.commands.loggers import TrainingParser, logger_maker
 from bgsub_lightning.commands.members import scene_folder
-from bgsub_lightning.commands.parser import PlainParser
 from bgsub_lightning.commands.processes import end_all
 from bgsub_lightning.commands.traineroptions import check_devices, check_options, trainer_error
 from bgsub_lightning.console import console, is_first_process
@@ -75,10 +75,6 @@ from bgsub_lightning.networks.weights import read_checkpoint
 from bgsub_lightning.provenance import describe_system, device_name, source_tree, versions
 from bgsub_lightning.records import read_json
 from bgsub_lightning.text import refuse_passwords
-
-
-class TrainingParser(PlainParser, LightningArgumentParser):
-    """Parser of Lightning's commands."""
 
 
 def run_trainer(command: str, options: Sequence[str], cli: type[TrainingCLI] | None = None) -> TrainingCLI:
@@ -365,6 +361,7 @@ class TrainingCLI(LightningCLI):
         Raises:
             UserError: If one of them does not take its arguments.
         """
+        self.parser.add_instantiator(logger_maker(self.run_dir), Logger)
         try:
             super().instantiate_classes()
             self.model.require(self.datamodule)
@@ -377,9 +374,10 @@ class TrainingCLI(LightningCLI):
             raise cause from None
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Make the trainer, with the run directory and the loggers of ours where the configuration names none."""
-        if self._given.trainer.logger is None:
-            kwargs["logger"] = False if self._given.trainer.fast_dev_run else self._loggers()
+        """Make the trainer, with the run directory, and the loggers of ours before those that are named."""
+        named = self._get(self.config_init, "trainer").logger
+        if named is not False:  # which is: no log at all
+            kwargs["logger"] = False if self._given.trainer.fast_dev_run else self._loggers(named)
         self.save_config_kwargs = {**self.save_config_kwargs, "on_start": self._begin}
         given = self._get(self.config_init, "trainer").plugins
         plugins = given if isinstance(given, list) else [] if given is None else [given]
@@ -488,9 +486,15 @@ class TrainingCLI(LightningCLI):
         system = pydoc.locate(self._given.model.class_path)
         return system.shipped() if isinstance(system, type) and issubclass(system, BgsModule) else None
 
-    def _loggers(self) -> list[Logger]:
+    def _loggers(self, named: Logger | Iterable[Logger] | bool | None) -> list[Logger]:
+        others: list[Logger] = []
+        if isinstance(named, Logger):
+            others = [named]
+        elif isinstance(named, Iterable):
+            others = list(named)
         loggers: list[Logger] = [RunLog(self.run_dir, name="csv")]
-        if self._given.wandb != "disabled" and self.subcommand == "fit":
+        has_wandb = any(isinstance(each, WandbLogger) for each in others)
+        if self._given.wandb != "disabled" and self.subcommand == "fit" and not has_wandb:
             wandb = WandbLogger(
                 name=self.run_dir.name,
                 project="bgsub_lightning",
@@ -501,7 +505,7 @@ class TrainingCLI(LightningCLI):
             )
             wandb._wandb_init.pop("anonymous", None)  # which W&B warns of, whatever its value
             loggers.append(wandb)
-        return loggers
+        return loggers + others
 
     def _claim_run_dir(self) -> None:
         """Make the run directory, and lock it until this command ends; of the processes of a run the first does."""
