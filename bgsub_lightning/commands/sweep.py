@@ -14,11 +14,12 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+import yaml
 from rich.table import Table
 
 from bgsub_lightning.commands.includes import merged
@@ -79,7 +80,8 @@ resumed. Several such commands in one folder share its trials.
 
 _MORE = """\
 all other options are those of `fit` (see `fit --help`) and are handed to each trial as they are; --ckpt_path FILE is
-what training starts from. The file's --wandb is not: W&B stays offline unless --wandb online is told here.
+what training starts from. An option beats a value that the file fixes, but none may set what the file searches: all
+trials would be the same there. The file's --wandb is not handed on: W&B stays offline unless --wandb online is here.
 
 `method: grid` runs all combinations; `random` draws each trial by its number; `bayes` is Optuna's TPE, after a first
 trial at random. `early_terminate` is Optuna's successive halving, with W&B's numbers: validations are counted, the
@@ -267,8 +269,12 @@ def _launch(given: argparse.Namespace, handed: Sequence[str]) -> Launch:
         key = option.partition("=")[0]
         if key in _OURS:
             raise UserError(f"{key}: {_OURS[key]}")
-        if key.removeprefix("--") in sweep.parameters:
-            raise UserError(f"{key}: is among the parameters of {sweep.file}.")
+        if key.removeprefix("--") in sweep.searched:
+            raise UserError(
+                f"{key}: must not be a parameter that {sweep.file} searches; got {option!r}. Leave it out, or give the "
+                f"parameter one `value` in the file."
+            )
+    sweep, handed = _overridden(sweep, handed)
     limits = [each for each in (given.trials or sweep.run_cap,) if each]
     if sweep.method == "grid":
         limits.append(len(sweep.grid()))
@@ -284,6 +290,27 @@ def _launch(given: argparse.Namespace, handed: Sequence[str]) -> Launch:
     for corner in sweep.corners(_CORNERS):
         run_trainer("fit", launch.call(0, corner)[1:], Parsed)
     return launch
+
+
+def _overridden(sweep: Sweep, handed: Sequence[str]) -> tuple[Sweep, list[str]]:
+    """Put values of the command line in the place of those that a sweep fixes, so that its record has them.
+
+    Returns:
+        The sweep, and the options that are no parameters of it.
+    """
+    parameters, others = dict(sweep.parameters), []
+    for option in handed:
+        key, _, text = option.partition("=")
+        name = key.removeprefix("--")
+        if name not in parameters:
+            others.append(option)
+            continue
+        console.print(f"{key}: {text} instead of {sweep.file}'s value, {parameters[name]}.", soft_wrap=True)
+        try:
+            parameters[name] = Choice((yaml.safe_load(text),))
+        except yaml.YAMLError:
+            parameters[name] = Choice((text,))
+    return replace(sweep, parameters=parameters), others
 
 
 def _require_known(launch: Launch) -> None:

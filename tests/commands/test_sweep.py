@@ -145,11 +145,29 @@ def test_what_fit_does_not_know_is_told_before_anything_runs(write: Write, out: 
     assert not out.exists()
 
 
+VAL_SCENES = "data.init_args.protocol.init_args.val_scenes"
+
+
+def test_an_option_beats_what_the_file_fixes(write: Write, capfd: pytest.CaptureFixture[str], fails: Fails) -> None:
+    file = write()
+    assert sweep(file, "--dry_run", "--trials=1") == 0
+    (before,) = commands(capfd.readouterr().out)
+    assert sweep(file, "--dry_run", "--trials=1", f"--{VAL_SCENES}=2") == 0
+    told = capfd.readouterr().out
+    (after,) = commands(told)
+    assert [f"--{VAL_SCENES}=2" if word == f"--{VAL_SCENES}=1" else word for word in before] == after
+    (said,) = (line for line in told.splitlines() if line.startswith(f"--{VAL_SCENES}: 2 "))
+    assert str(file) in said
+    told = fails(sweep(file, "--dry_run", "--model.init_args.lr=0.01"))
+    for part in ("--model.init_args.lr: ", "--model.init_args.lr=0.01", str(file)):
+        assert part in told
+
+
 def test_options_that_do_not_fit(write: Write, out: Path, fails: Fails) -> None:
     for option, message in (
         ("--run_dir=x", "--run_dir: each trial has a directory of its own"),
         ("--config=x", "--config: the experiment is in the command of the sweep file"),
-        ("--model.init_args.lr=1", "--model.init_args.lr: is among the parameters of"),
+        ("--model.init_args.lr=1", "--model.init_args.lr: "),
         ("--workers=0", "argument --workers: must be a whole number from 1 to 10,000; got '0'"),
         ("--workers=1000000000000", "argument --workers: "),
         ("--trainer.max_stepz=1", "unrecognized arguments: --trainer.max_stepz=1"),
@@ -284,7 +302,7 @@ def test_a_failing_trial_keeps_no_other_from_its_turn(write: Write, out: Path) -
         with start(file, "--out", out, "--trainer.max_epochs=1") as process:
             told = process.communicate(timeout=300)[0]
         assert process.returncode == 1
-        assert "fold_9: failed: error: data.init_args.fold: 9 is not among the folds 1 to 3." in told
+        assert "fold_9: failed: error: data.init_args.fold: must be between 1 and 3; got 9." in told
         assert "1 of 2 trials are complete" in told
         assert "1 failed; the same command again tries them once more" in told
         assert len(trials_of(out)) == trials
