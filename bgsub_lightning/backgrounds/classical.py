@@ -95,14 +95,16 @@ class Mog2Background(BackgroundSource):
         self.reset()
 
     def reset(self) -> None:  # noqa: D102
-        self._model: Any = cv2.createBackgroundSubtractorMOG2()
+        self._subtractor: Any = None
         self._image: Tensor | None = None
 
     def estimate(self, images: Tensor) -> Tensor:  # noqa: D102
+        if self._subtractor is None:
+            self._subtractor = cv2.createBackgroundSubtractorMOG2()
         backgrounds = []
         for frame in (images * 255).round().byte().movedim(-3, -1).cpu().numpy():
-            self._model.apply(np.ascontiguousarray(frame))
-            backgrounds.append(self._model.getBackgroundImage())
+            self._subtractor.apply(np.ascontiguousarray(frame))
+            backgrounds.append(self._subtractor.getBackgroundImage())
         background = torch.from_numpy(np.stack(backgrounds)).to(images.device).movedim(-1, -3).to(images.dtype) / 255
         self._image = background[-1]
         return background

@@ -172,11 +172,14 @@ class Subtractor(StreamSubtractor):
         Raises:
             UserError: If a subtractor of a library has learnt, which cannot be copied.
         """
-        if getattr(self.module, "_subtractor", None) is not None:
+        of_libraries = [part for part in self.module.modules() if getattr(part, "_subtractor", None) is not None]
+        if of_libraries and not self._opens:
             raise UserError(
                 f"{self.name}: must be copied or pickled before its first frame; got one that has learnt, which its "
                 f"library cannot copy. Call reset() first, or load another."
             )
+        for part in of_libraries:
+            part._subtractor = None  # type: ignore[assignment]  # the next frame opens a stream
         if self._renewing is not None:
             self.module, self._renewing = self._renewing.result(), None
         return {name: value for name, value in vars(self).items() if name != "_beside"}

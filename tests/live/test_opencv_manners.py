@@ -20,6 +20,7 @@ from tiny_training import quiet
 import bgsub_lightning
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.live import OpenCvSubtractor, StreamSubtractor, Subtractor
+from bgsub_lightning.live.system import load_system
 from bgsub_lightning.scenes.depth import as_bytes, range_of
 
 pytestmark = quiet
@@ -118,6 +119,22 @@ def test_what_opencv_has_learnt_is_not_lost_by_a_copy(name: str) -> None:
         copy.deepcopy(subtractor)
     subtractor.reset()
     assert copy.deepcopy(subtractor).name == name
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda each: pickle.loads(pickle.dumps(each))])
+@pytest.mark.parametrize("name", ["CdnMedal", "ClassicalSubtractor"])
+def test_what_opencv_has_learnt_within_a_system_is_not_lost_by_a_copy(name: str, copied: Any) -> None:
+    """MOG2 that gives CDN-MEDAL-net its backgrounds, and MOG2 as a system of PyTorch."""
+    mog2 = {"class_path": "bgsub_lightning.backgrounds.Mog2Background"}
+    system = tiny_system(name, background=mog2) if name == "CdnMedal" else load_system("MOG2")
+    subtractor = Subtractor(system, "cpu")
+    image = frames(1)[0]
+    first = copied(subtractor).apply(image)
+    np.testing.assert_array_equal(subtractor.apply(image), first)
+    with pytest.raises(UserError, match=system.name):
+        copied(subtractor)
+    subtractor.reset()
+    np.testing.assert_array_equal(copied(subtractor).apply(image), first)
 
 
 @pytest.mark.parametrize("name", ["MOG2", "Siamese"])
