@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -116,6 +117,15 @@ class ScoreWriter(Callback):
         data = module.datamodule
         bases = {key: base if isinstance(base, int) else str(base) for key, base in data.bases_of("test").items()}
         scenes = {scene.key: scene for scene in data.frames_of("test").scenes}
+        scored = Counter(row.video for row in rows if row.headline)
+        missing = {
+            scene.key: count
+            for scene, numbers in data.frames_of("test")
+            if (count := len({*numbers} - {bases.get(scene.key)}) - scored[scene.key])
+        }
+        remarks = [module.remark(data, set(self.leakage.values()) <= {"unseen scenes"})]
+        if missing:
+            remarks.append(f"trainer.limit_test_batches={trainer.limit_test_batches} ended the test early.")
         folder = Path(trainer.default_root_dir)
         result = TestResult(
             name=folder.name,
@@ -125,7 +135,7 @@ class ScoreWriter(Callback):
             fold=data.fold,
             seed=data.seed,
             leakage=worst(self.leakage[key] for key in counts),
-            remark=module.remark(data, set(self.leakage.values()) <= {"unseen scenes"}),
+            remark=" ".join(filter(None, remarks)),
             checkpoint=str(trainer.ckpt_path) if trainer.ckpt_path else None,
             videos={
                 key: VideoResult(
@@ -140,6 +150,7 @@ class ScoreWriter(Callback):
                 )
                 for key, of_video in counts.items()
             },
+            missing=missing,
             frames_shown=sum(shown for _, shown in parts),
             seconds=self.seconds,
             threshold=module.threshold,

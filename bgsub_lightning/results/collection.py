@@ -209,7 +209,7 @@ class Series:
 
     @property
     def partial(self) -> dict[str, int]:
-        """``category/name`` → frames that should have been scored and could not."""
+        """``category/name`` → frames that should have been scored and were not."""
         return {key: count for whole in self.wholes for key, count in whole.missing.items()}
 
     @property

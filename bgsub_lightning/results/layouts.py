@@ -517,7 +517,7 @@ class _Notes:
         if series.partial:
             names = [f"{count} frames of {key}" for key, count in sorted(series.partial.items())]
             more = f" and of {len(names) - 3} others" if len(names) > 3 else ""
-            marks.append(self._note(f"partial: {', '.join(names[:3])}{more} could not be scored"))
+            marks.append(self._note(f"partial: {', '.join(names[:3])}{more} were not scored"))
         return Cell(text=f"{series.name}, with training frames" if with_training else series.name, marks=tuple(marks))
 
     def context(self, series: Series, averaging: str, with_training: bool) -> tuple[Cell, ...]:

@@ -122,10 +122,8 @@ def table(
         scored = sum(video.frames for video in first.videos.values())
         lacking = sorted(first.missing)
         names = f"{', '.join(lacking[:5])}{' and others' if len(lacking) > 5 else ''}"
-        notes.append(
-            f"Partial: {sum(first.missing.values())} frames of {names} could not be scored; the figures are of the "
-            f"other {scored}."
-        )
+        rest = f"the figures are of the other {scored}" if scored else "there are no figures"
+        notes.append(f"Partial: {sum(first.missing.values())} frames of {names} were not scored; {rest}.")
     if not first.extent.is_whole:
         notes.append(f"{first.extent.name.capitalize()}: {first.extent.note}.")
     notes += dataset_remarks(results)

@@ -101,7 +101,7 @@ class TestResult:
         threshold: Probability above which a pixel was called foreground; ``None`` in files of earlier versions, and for
             masks that were made elsewhere.
         threshold_from: What chose it, such as ``validation on held-out frames``; empty: the configuration names it.
-        missing: ``category/name`` → number of frames that should have been scored and could not; of such a partial
+        missing: ``category/name`` → number of frames that should have been scored and were not; of a partial
             result a video has no part in ``videos`` if none of its frames could.
         frames_shown: Number of frames that the system was shown, scored or not, on all processes; 0 for masks that were
             made elsewhere.
@@ -142,7 +142,7 @@ class TestResult:
 
     @property
     def partial(self) -> bool:
-        """Whether frames that should have been scored could not."""
+        """Whether frames that should have been scored were not."""
         return bool(self.missing)
 
     def scores(self, averaging: Averaging = "video", skip_silent: bool = False) -> Scores:
@@ -215,7 +215,9 @@ class TestResult:
         except FileNotFoundError:
             raise UserError(f"{file}: there is no such file. Run `test` with --run_dir {path} first.") from None
         if not stored.videos:
-            raise UserError(f"{file}: videos: must hold at least one video. Run the test again.")
+            raise UserError(
+                f"{file}: videos: must hold at least one video. Run the test again, with all of its batches."
+            )
         return cls(**{each.name: getattr(stored, each.name) for each in fields(cls)})
 
 

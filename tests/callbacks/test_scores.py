@@ -197,12 +197,35 @@ def test_other_frames_than_those_of_the_training_are_refused(
 
 
 def test_a_test_that_is_cut_off_before_the_first_scored_frame_has_no_figures(
-    tmp_path: Path, subtractor: Path, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, subtractor: Path, capfd: pytest.CaptureFixture[str], fails: Callable[[int], str]
 ) -> None:
     command = ["test", "--config", str(subtractor), f"--run_dir={tmp_path / 'run'}"]
     assert main([*command, "--trainer.limit_test_batches=0.2"]) == 0  # of 8 batches
-    assert content(tmp_path / "run")["videos"] == {}
-    assert "–" in capfd.readouterr().out
+    found = content(tmp_path / "run")
+    assert (found["videos"], found["missing"]) == ({}, dict.fromkeys(KEYS, 4))
+    told = " ".join(capfd.readouterr().out.split())
+    assert "–" in told
+    assert f"8 frames of {', '.join(KEYS)}" in told
+    assert "trainer.limit_test_batches=0.2" in told
+    message = fails(main(["report", str(tmp_path / "run")]))
+    assert "scores.json: videos:" in message
+
+
+def test_a_test_of_a_part_says_of_which(run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run("fit", "--trainer.max_steps=1") == 0
+    capfd.readouterr()
+    assert run("test", "--data.init_args.eval_batch_size=2", "--trainer.limit_test_batches=2") == 0
+    result = TestResult.load(tmp_path / "run")
+    headline = [row for row in rows_of(tmp_path / "run") if row["headline"] == "1"]
+    assert {row["video"] for row in headline} == set(result.videos) == {KEYS[0]}
+    assert result.missing == {KEYS[0]: 4 - len(headline), KEYS[1]: 4}
+    told = " ".join(capfd.readouterr().out.split())
+    assert "overall, partial" in told
+    assert f"{8 - len(headline)} frames of {', '.join(KEYS)}" in told
+    assert "trainer.limit_test_batches=2" in told
+    assert run("test") == 0
+    assert not TestResult.load(tmp_path / "run").partial
+    assert "limit_test_batches" not in capfd.readouterr().out
 
 
 def test_truth_without_an_unknown_band_is_marked(

@@ -290,7 +290,7 @@ def test_a_partial_result_is_scored_named_and_marked(
     assert "no mask of thermal/park has a 255 where it counts" in told
     assert "thermal/park/bin000099.png: belongs to no frame (and 1 other), in this folder" in told
     assert "overall, partial" in told
-    assert "Partial: 11 frames of baseline/office, shadow/bungalows could not be scored" in told
+    assert "Partial: 11 frames of baseline/office, shadow/bungalows were not scored" in told
 
     result = TestResult.load(out)
     assert result.partial

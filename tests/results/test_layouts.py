@@ -209,7 +209,7 @@ def test_training_frames_have_a_row_of_their_own(tmp_path: Path) -> None:
 def test_partial_and_unknown_are_told(tmp_path: Path) -> None:
     masks = made("masks", missing={"a/x": 3}, leakage="unknown", frames_shown=0, seconds=0)
     table = overall(series(tmp_path, masks))
-    assert "partial: 3 frames of a/x could not be scored" in said(table, cell(table, "masks", "system"))
+    assert "partial: 3 frames of a/x were not scored" in said(table, cell(table, "masks", "system"))
     assert cell(table, "masks", "leakage").text == "what training has seen is not known"
     assert cell(table, "masks", "frames_per_second").value is None
 
