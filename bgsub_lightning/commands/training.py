@@ -60,10 +60,10 @@ from bgsub_lightning.callbacks import (
     newest_checkpoint,
 )
 from bgsub_lightning.commands.includes import expand
-from bgsub_lightning.commands.loggers import TrainingParser, logger_maker
 from bgsub_lightning.commands.members import scene_folder
 from bgsub_lightning.commands.processes import end_all
 from bgsub_lightning.commands.traineroptions import check_devices, check_options, trainer_error
+from bgsub_lightning.commands.trainingparser import TrainingParser, logger_maker
 from bgsub_lightning.console import console, is_first_process
 from bgsub_lightning.data import ScenesDataModule
 from bgsub_lightning.errors import UserError, cause_of
@@ -93,7 +93,8 @@ def run_trainer(command: str, options: Sequence[str], cli: type[TrainingCLI] | N
         SystemExit: With 128 + the number of the signal that has stopped it.
     """
     keep_freed_memory()
-    arguments, name = expand(options)
+    TrainingParser.is_help_whole = "--help_all" in options
+    arguments, name = expand(["--help" if option == "--help_all" else option for option in options])
     for logger in ("lightning.pytorch", "lightning.fabric"):  # hints and the seed; warnings stay
         logging.getLogger(logger).setLevel(logging.WARNING)
     with warnings.catch_warnings():
