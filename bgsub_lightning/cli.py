@@ -141,6 +141,8 @@ def _message(error: Exception) -> str | None:
     if isinstance(error, OSError) and error.errno is not None:
         of = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
         return f"{of}cannot be used; got {error.strerror or text!r}. Name another file or folder, or mend this one."
+    if isinstance(error, ValueError) and "embedded null" in text:
+        return "a name must not hold a zero byte. Remove it."
     if isinstance(error, UnicodeDecodeError):
         return f"a file is not UTF-8; got {error.object[error.start : error.end]!r}. Save it as UTF-8."
     if "MisconfigurationException" in names:

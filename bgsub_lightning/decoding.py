@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,23 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+_LARGEST = 1 << 30
+"""Bytes of the largest image file that is read."""
+
+
+def read_content(path: Path) -> bytes:
+    """Read a file, but no pipe or device, which may have no end.
+
+    Raises:
+        OSError: If there is no such file, it is no regular one, has more than 1 GiB, or cannot be read.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "it is no regular file", path)
+    if status.st_size > _LARGEST:
+        raise OSError(errno.EFBIG, f"it has more than {_LARGEST:,} bytes", path)
+    return path.read_bytes()
 
 
 def read_pixels(path: Path, flags: int) -> NDArray[Any] | None:
@@ -25,8 +44,8 @@ def read_pixels(path: Path, flags: int) -> NDArray[Any] | None:
         says to be so large that Pillow takes it for a bomb: 179 million pixels, for which no memory is taken.
     """
     try:
-        return decode_pixels(path.read_bytes(), flags) if path.is_file() else None
-    except OSError:
+        return decode_pixels(read_content(path), flags)
+    except (OSError, ValueError):  # ValueError: a name with a zero byte
         return None
 
 

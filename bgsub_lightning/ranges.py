@@ -8,6 +8,9 @@ from typing import Any
 
 from bgsub_lightning.errors import UserError
 
+_BITS = 256
+"""Of an integer: one of more than 1024 has no float, one of more than 14,000 no text."""
+
 
 def check_range(
     section: str,
@@ -40,6 +43,8 @@ def check_range(
         for number in value if isinstance(value, Iterable) else (value,):
             if number is None:
                 continue
+            if isinstance(number, int) and (bits := number.bit_length()) > _BITS:
+                raise UserError(f"{section}{name}: must have at most {_BITS} bits; got a number of {bits:,} bits.")
             is_inside = (
                 math.isfinite(number)
                 and (least is None or number >= least)

@@ -1,10 +1,11 @@
-"""JSON and YAML that users or earlier runs wrote: read within bounds, and checked by one schema for each kind of file.
+"""JSON, YAML and CSV of users or earlier runs: read within bounds, and checked by one schema for each kind of file.
 
 A schema is a type whose annotations pydantic checks: mostly the dataclass that the file is read into.
 """
 
 from __future__ import annotations
 
+import csv
 import re
 import reprlib
 import stat
@@ -90,6 +91,33 @@ def fit_record(content: Any, schema: type[T], source: str, fix: str) -> T:
     """
     adapter = _adapter(cast("Any", schema))
     return cast("T", _fitted(lambda: adapter.validate_python(content, strict=True), source, fix))
+
+
+def read_csv(file: Path, fix: str, is_log: bool = False) -> list[dict[str, str]]:
+    """Read a CSV file with a line of column names.
+
+    Args:
+        file: The file.
+        fix: How the user can mend a file that is no CSV, as a sentence.
+        is_log: Whether it may still be written: a last line without an end is left out.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        UserError: If it cannot be read, is no CSV, or a line has another number of cells than there are columns.
+    """
+    lines = read_text(file).splitlines(keepends=True)
+    if is_log and lines and not lines[-1].endswith("\n"):
+        lines.pop()
+    reader = csv.reader(lines)
+    try:
+        columns = next(reader, [])
+        rows = [(reader.line_num, row) for row in reader if row]
+    except csv.Error as error:
+        raise UserError(f"{file}: is no CSV (line {reader.line_num}: {error}). {fix}") from error
+    for line, row in rows:
+        if len(row) != len(columns):
+            raise UserError(f"{file}: line {line}: must have {len(columns)} cells; got {len(row)}. {fix}")
+    return [dict(zip(columns, row, strict=True)) for _, row in rows]
 
 
 def read_yaml(file: Path) -> Any:

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from bgsub_lightning.cli import main
-from bgsub_lightning.decoding import decode_pixels, read_pixels
+from bgsub_lightning.decoding import decode_pixels, read_content, read_pixels
 
 GREY, COLOUR, AS_IT_IS = cv2.IMREAD_GRAYSCALE, cv2.IMREAD_COLOR_RGB, cv2.IMREAD_UNCHANGED
 
@@ -94,3 +94,17 @@ def test_a_frame_that_says_to_be_huge(tmp_path: Path, capsys: pytest.CaptureFixt
     (tmp_path / "1.png").write_bytes(png(100_000, 100_000))
     assert main(["segment", f"--source={tmp_path}", f"--out={tmp_path / 'out'}", "--checkpoint=MOG2"]) == 2
     assert str(tmp_path) in capsys.readouterr().err
+
+
+def test_pipes_devices_and_endless_files_are_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo.png")
+    (tmp_path / "zero.png").symlink_to("/dev/zero")
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "hole.png").touch()
+    os.truncate(tmp_path / "hole.png", 40 << 30)  # takes no room
+    for name in ("fifo.png", "zero.png", "folder.png", "hole.png", "none.png"):
+        with pytest.raises(OSError) as told:
+            read_content(tmp_path / name)
+        assert str(told.value.filename) == str(tmp_path / name)
+        assert read_pixels(tmp_path / name, GREY) is None
+    assert read_pixels(Path("a\0b.png"), GREY) is None

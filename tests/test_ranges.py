@@ -32,3 +32,9 @@ def test_numbers_lie_in_their_range(bounds: dict[str, Any], inside: list[float],
             check_range("--", **bounds, x=value)
         with pytest.raises(UserError, match=rf"^--x: must be .*; got {value}\.$"):
             check_range("--", **bounds, x=[*inside, value])
+
+
+def test_integers_that_no_float_holds() -> None:
+    for value in (16**400, -(16**400), 16**9000):
+        with pytest.raises(UserError, match=rf"^--x: .*; got a number of {value.bit_length():,} bits\.$"):
+            check_range("--", least=1, x=value)

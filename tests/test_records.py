@@ -11,7 +11,7 @@ import pytest
 from pydantic import Field
 
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.records import parse_json, parse_yaml, read_json, read_yaml
+from bgsub_lightning.records import parse_json, parse_yaml, read_csv, read_json, read_yaml
 
 
 @dataclass(frozen=True)
@@ -131,3 +131,25 @@ def test_text_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
     file.write_bytes(b"\xef\xbb\xbf{}")
     assert read_yaml(file) == {}
     assert read_json(file, dict[str, int], "") == {}
+
+
+def test_csv_has_a_dictionary_for_each_line(tmp_path: Path) -> None:
+    file = tmp_path / "f.csv"
+    file.write_text('video,frame\n"a,b",1\n\nc,2')
+    assert read_csv(file, "") == [{"video": "a,b", "frame": "1"}, {"video": "c", "frame": "2"}]
+    assert read_csv(file, "", is_log=True) == [{"video": "a,b", "frame": "1"}]
+    file.write_text("")
+    assert read_csv(file, "") == []
+
+
+@pytest.mark.parametrize(("text", "line"), [("a,b\n1\n", 2), ("a,b\n1,2\n1,2,3\n", 3), ("a\n" + "x" * 200_000, 2)])
+def test_csv_that_does_not_fit(text: str, line: int, tmp_path: Path) -> None:
+    (tmp_path / "f.csv").write_text(text)
+    with pytest.raises(UserError, match=rf"f\.csv: .*line {line}: .* Mend it\.$"):
+        read_csv(tmp_path / "f.csv", "Mend it.")
+
+
+def test_csv_that_is_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "f.csv")
+    with pytest.raises(UserError, match=r"f\.csv: "):
+        read_csv(tmp_path / "f.csv", "Mend it.")

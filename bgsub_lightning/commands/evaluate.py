@@ -26,6 +26,7 @@ from bgsub_lightning.frames import MaskFiles, SceneCounts, SceneFrames, count_ma
 from bgsub_lightning.frames.mask_files import Fault, results_of
 from bgsub_lightning.metrics import dice_counts
 from bgsub_lightning.ranges import check_range
+from bgsub_lightning.records import read_csv
 from bgsub_lightning.results import TestResult, VideoResult, gallery, table, write_statistics, write_videos
 from bgsub_lightning.results.gallery import Frame
 from bgsub_lightning.sampling import Leakage
@@ -198,14 +199,13 @@ def _frames_of(path: Path) -> _Asked:
     file = path / "frames.csv" if path.is_dir() else path
     asked = _Asked()
     try:
-        with file.open(newline="") as lines:
-            for line in csv.DictReader(lines):
-                key, number = from_csv_cell(line["video"]), int(line["frame"])
-                asked.videos.setdefault(key, {})[number] = line.get("headline", "1") != "0"
-                asked.trained.setdefault(key, {})[number] = line.get("trained_on") or ""
+        for row in read_csv(file, "Name one of `test`."):
+            key, number = from_csv_cell(row["video"]), int(row["frame"])
+            asked.videos.setdefault(key, {})[number] = row.get("headline", "1") != "0"
+            asked.trained.setdefault(key, {})[number] = row.get("trained_on", "")
     except FileNotFoundError:
         raise UserError(f"--frames: {file}: there is no such file. `test` writes it in its run directory.") from None
-    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+    except (OSError, ValueError, KeyError) as error:
         raise UserError(
             f"--frames: {file}: is no frames.csv: it must have the columns video and frame ({error})."
         ) from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import math
 import os
@@ -40,7 +39,7 @@ from bgsub_lightning.commands.training import run_trainer
 from bgsub_lightning.console import console, warn
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import atomic_write, folder_lock, lock_environment, refuse_links
-from bgsub_lightning.records import read_json
+from bgsub_lightning.records import read_csv, read_json
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -213,13 +212,11 @@ def values_of(folder: Path, metric: str) -> list[float]:
     by_step: dict[int, float] = {}
     logs = sorted((folder / "csv").glob("version_*/metrics.csv"), key=lambda file: int(file.parent.name[8:]))
     for log in logs:
-        lines = log.read_text().splitlines(keepends=True)
-        whole = [line for line in lines if line.endswith("\n")]  # the last may still be written
         try:
-            for row in csv.DictReader(whole):
+            for row in read_csv(log, "Delete the run's folder.", is_log=True):
                 if row.get(metric) and not math.isnan(float(row[metric])):
                     by_step[int(row["step"])] = float(row[metric])
-        except (ValueError, KeyError, TypeError, csv.Error) as error:
+        except (ValueError, KeyError) as error:
             raise UserError(f"{log}: is no log of a training ({error!r}). Delete the run's folder.") from error
     return list(by_step.values())
 

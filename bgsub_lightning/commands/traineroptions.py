@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+import pkgutil
+import re
 from typing import Any
 
+from jsonargparse import Namespace
 from lightning.pytorch import Trainer
 from lightning.pytorch.accelerators import CPUAccelerator
 
@@ -32,7 +36,12 @@ def check_options(options: Any) -> None:
     seed = options.seed_everything
     check_range("", least=0, below=2**32, seed_everything=None if isinstance(seed, bool) else seed)
     check_range("data.init_args.", least=0, below=2**32, seed=options.data.get("init_args.seed"))
+    for name in ("model", "data"):
+        _refuse_null(name, options.get(name))
     trainer = options.trainer
+    if str(trainer.strategy).endswith(("_spawn", "_notebook")):
+        fix = f"Choose {trainer.strategy.partition('_')[0]}, which starts the command again for each process."
+        raise UserError(f"trainer.strategy: a run cannot be pickled for new processes; got {trainer.strategy!r}. {fix}")
     check_range("trainer.", least=-1, **_of(trainer, "max_steps", "max_epochs", "num_sanity_val_steps"))
     check_range("trainer.", least=1, **_of(trainer, "num_nodes", "accumulate_grad_batches", "check_val_every_n_epoch"))
     check_range("trainer.", least=0, **_of(trainer, "min_steps", "min_epochs", "gradient_clip_val"))
@@ -49,6 +58,21 @@ def check_options(options: Any) -> None:
         raise UserError(
             f"best.monitor: must be logged by the run; got {best.monitor!r}. Choose one of {', '.join(_MONITORED)}."
         )
+
+
+def _refuse_null(key: str, part: Any) -> None:
+    """Refuse null for an argument of a class that must have a value; jsonargparse takes it for any."""
+    arguments = part.get("init_args") if isinstance(part, Namespace) else None
+    if not arguments:
+        return
+    parameters = inspect.signature(pkgutil.resolve_name(part.class_path)).parameters
+    for name, value in vars(arguments).items():
+        parameter = parameters.get(name)
+        must = parameter is not None and parameter.default not in (None, inspect.Parameter.empty)
+        if value is None and must and not re.search("None|Optional|Any", str(parameters[name].annotation)):
+            kind = parameters[name].annotation
+            raise UserError(f"{key}.init_args.{name}: must be {kind}; got null. Leave it out for its default.")
+        _refuse_null(f"{key}.init_args.{name}", value)
 
 
 def trainer_error(error: Exception) -> UserError:

@@ -407,8 +407,9 @@ class TrainingCLI(LightningCLI):
             end_all(
                 self.trainer, UserError(f"{file}: cannot be written ({error.strerror}). Make room, or name another.")
             )
-        except Exception as error:
-            end_all(self.trainer, error)
+        except Exception as error:  # Lightning looks at this option only when it knows the number of batches
+            is_option = isinstance(error, ValueError) and "`val_check_interval`" in str(error)
+            end_all(self.trainer, trainer_error(error) if is_option else error)
 
     def _environment(self) -> list[LightningEnvironment]:
         """Return who starts the processes, where Lightning's guess would be wrong.

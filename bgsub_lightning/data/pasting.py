@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,10 +11,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PilImage
-from PIL import UnidentifiedImageError
 
+from bgsub_lightning.decoding import read_content
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import SceneFrames, read_image
+from bgsub_lightning.records import read_text
 from bgsub_lightning.scenes.labels import MOVING, UNKNOWN
 
 VOC_HOMEPAGE = "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/"
@@ -49,7 +51,7 @@ class VocObjects:
                 f"it from {VOC_HOMEPAGE}."
             )
         listed = chosen.is_file()
-        names = chosen.read_text().split() if listed else sorted(path.stem for path in self._masks.glob("*.png"))
+        names = read_text(chosen).split() if listed else sorted(path.stem for path in self._masks.glob("*.png"))
         self.names = tuple(names)
         if not names:
             raise UserError(
@@ -137,9 +139,9 @@ def has_foreground(pixels: SceneFrames, numbers: Sequence[int]) -> bool:
 def _read_numbers(path: Path) -> NDArray[np.uint8]:
     """Decode the palette indices of a mask, shape ``(H, W)``, uint8, which OpenCV would turn into colours."""
     try:
-        with PilImage.open(path) as file:
+        with PilImage.open(io.BytesIO(read_content(path))) as file:
             mode, numbers = file.mode, np.asarray(file)
-    except (UnidentifiedImageError, OSError) as error:
+    except (OSError, PilImage.DecompressionBombError) as error:
         raise UserError(f"{path}: cannot be decoded as an image. Fetch the object mask again.") from error
     if mode not in {"P", "L"}:
         raise UserError(

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bgsub_lightning.console import warn
-from bgsub_lightning.decoding import read_pixels
+from bgsub_lightning.decoding import read_content, read_pixels
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames.images import read_image
 from bgsub_lightning.ranges import check_range
@@ -385,7 +385,7 @@ def read_flow(path: Path, size: tuple[int, int]) -> NDArray[np.float32]:
 
 
 def _read_flo(path: Path) -> NDArray[np.float32]:
-    content = path.read_bytes()
+    content = read_content(path)
     if content[:4] != b"PIEH":  # 202021.25 as a little-endian float
         raise UserError(f"{path}: is no Middlebury flow file: it begins with {content[:4]!r} instead of b'PIEH'.")
     width, height = np.frombuffer(content[4:12].ljust(8, b"\0"), "<i4").tolist()

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bgsub_lightning.console import progress_bar
-from bgsub_lightning.decoding import decode_pixels
+from bgsub_lightning.decoding import decode_pixels, read_content
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames.images import is_hidden_in_alpha, read_mask, read_roi
 from bgsub_lightning.parallel import in_processes
@@ -212,7 +212,7 @@ def read_result(path: Path, size: tuple[int, int], is_soft: bool = False) -> NDA
         Shape ``(H, W)``, uint8 or uint16; or what is wrong with it.
     """
     try:
-        data = path.read_bytes()
+        data = read_content(path)
     except FileNotFoundError:
         return "missing", ""
     except OSError as error:
@@ -335,5 +335,5 @@ def results_of(files: MaskFiles, frames: Iterable[tuple[Scene, Iterable[int]]]) 
                     f"only 255 counts as foreground."
                 )
             is_png = path.suffix.lower() == ".png" and files.is_plain
-            content = path.read_bytes() if is_png else cv2.imencode(".png", said)[1].tobytes()
+            content = read_content(path) if is_png else cv2.imencode(".png", said)[1].tobytes()
             yield MaskFiles.pattern.format(category=scene.category, video=scene.name, number=number), content

@@ -63,6 +63,8 @@ class StoredArray:
     """
 
     def __init__(self, path: Path, numbers: Sequence[int], shape: tuple[int, ...]) -> None:
+        if not path.is_file():  # a pipe would block
+            raise ValueError(f"{path} is no regular file")
         with path.open("rb") as file:
             np.lib.format.read_magic(file)
             stored, fortran_order, dtype = np.lib.format.read_array_header_1_0(file)

@@ -36,7 +36,7 @@ _PATIENCE = 50
 _LARGE = 10**9
 """A number in an image's name that is no frame's."""
 
-_PRINTF = re.compile(r"%0?(\d*)d")
+_PRINTF = re.compile(r"%0?(\d{0,2})d")
 """The number in a pattern such as ``in%06d.png``, as OpenCV takes it."""
 
 _PAUSE = 0.1

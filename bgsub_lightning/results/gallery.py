@@ -27,6 +27,7 @@ from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import atomic_write, refuse_links
 from bgsub_lightning.frames import SceneFrames, write_png
 from bgsub_lightning.metrics import COUNTS
+from bgsub_lightning.records import read_csv
 from bgsub_lightning.results.drawing import confusion_image
 from bgsub_lightning.scenes.labels import MOVING
 from bgsub_lightning.text import csv_cell, from_csv_cell
@@ -155,20 +156,16 @@ def read_gallery(folder: Path) -> list[Kept]:
         UserError: If its list cannot be read.
     """
     path = folder / INDEX
+    fix = f"Run the test again, or delete {folder}."
     try:
-        with path.open(newline="") as file:
-            return [
-                Kept(
-                    _video(row, folder), int(row["frame"]), tuple(int(row[name]) for name in COUNTS), _rule(row), folder
-                )
-                for row in csv.DictReader(file)
-            ]
+        return [
+            Kept(_video(row, folder), int(row["frame"]), tuple(int(row[name]) for name in COUNTS), _rule(row), folder)
+            for row in read_csv(path, fix)
+        ]
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-        raise UserError(
-            f"{path}: is no list of a gallery ({error!r}). Run the test again, or delete {folder}."
-        ) from error
+    except (ValueError, KeyError) as error:
+        raise UserError(f"{path}: is no list of a gallery ({error!r}). {fix}") from error
 
 
 def joined(galleries: Sequence[Sequence[Kept]]) -> list[Kept]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 from bgsub_lightning.errors import UserError
+from bgsub_lightning.records import read_csv
 
 Curve = list[tuple[int, float]]
 """Steps and values."""
+
+_FIX = "Delete the file, and the report leaves its curves out."
 
 
 def learning_curves(run: Path) -> dict[str, Curve]:
@@ -56,13 +58,10 @@ def _read(path: Path) -> dict[str, Curve]:
     """The columns of training and validation; a test's have no steps."""
     curves: dict[str, Curve] = {}
     try:
-        with path.open(newline="") as file:
-            for row in csv.DictReader(file):
-                for name, value in row.items():
-                    if name.startswith(("train/", "val/")) and value:
-                        curves.setdefault(name, []).append((int(row["step"]), float(value)))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
-        raise UserError(
-            f"{path}: is no log of a training ({error!r}). Delete the file, and the report leaves its curves out."
-        ) from error
+        for row in read_csv(path, _FIX, is_log=True):
+            for name, value in row.items():
+                if name.startswith(("train/", "val/")) and value:
+                    curves.setdefault(name, []).append((int(row["step"]), float(value)))
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{path}: is no log of a training ({error!r}). {_FIX}") from error
     return {name: sorted(curve, key=lambda point: point[0]) for name, curve in curves.items()}

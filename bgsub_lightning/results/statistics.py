@@ -7,7 +7,6 @@ Wilcoxon's signed-rank test ("Individual comparisons by ranking methods", Biomet
 
 from __future__ import annotations
 
-import csv
 import math
 import warnings
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ import numpy as np
 from scipy import stats
 
 from bgsub_lightning.errors import UserError
+from bgsub_lightning.records import read_csv
 from bgsub_lightning.results.collection import Series
 from bgsub_lightning.results.datasets import dataset_remarks
 from bgsub_lightning.results.resulttable import FIGURE_COLUMNS, Cell, Column, ResultTable, Row
@@ -330,13 +330,12 @@ def _frames(series: Series) -> dict[int, set[tuple[str, int]]]:
 
 def _frames_of(file: Path) -> list[tuple[str, int]]:
     try:
-        with file.open(newline="") as lines:
-            return [
-                (from_csv_cell(row["video"]), int(row["frame"]))
-                for row in csv.DictReader(lines)
-                if row.get("headline", "1") == "1"
-            ]
-    except (OSError, KeyError, ValueError, csv.Error) as error:
+        return [
+            (from_csv_cell(row["video"]), int(row["frame"]))
+            for row in read_csv(file, "Run the test again.")
+            if row.get("headline", "1") == "1"
+        ]
+    except (OSError, KeyError, ValueError) as error:
         raise UserError(f"{file}: is no frames.csv of this tool ({error}). Run the test again.") from error
 
 

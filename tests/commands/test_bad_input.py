@@ -52,6 +52,13 @@ def test_dataset_by_environment(
         ("--data.init_args.protocol=Subste", ["data.protocol: there is no class 'Subste'"]),
         ("--ckpt_path=/no/such.ckpt", ["--ckpt_path", "/no/such.ckpt"]),
         ("--wandb=maybe", ["wandb", "maybe"]),
+        ("--data.init_args.batch_size=null", ["data.init_args.batch_size", "int", "null"]),
+        ("--data.init_args.reader=null", ["data.init_args.reader", "Reader", "null"]),
+        ("--data.init_args.transforms=null", ["data.init_args.transforms", "null"]),
+        ("--model.init_args.lr=null", ["model.init_args.lr", "float", "null"]),
+        (f"--model.init_args.maps=0x{'f' * 400}", ["model.init_args.maps", "1,600 bits"]),
+        ("--trainer.strategy=ddp_spawn", ["trainer.strategy", "'ddp_spawn'", "ddp"]),
+        ("--trainer.val_check_interval=99999", ["trainer", "val_check_interval", "99999"]),
     ],
 )
 def test_configuration(run: Run, fails: Fails, option: str, parts: list[str], tmp_path: Path) -> None:
@@ -83,6 +90,12 @@ def test_configuration_file_that_is_missing_or_no_yaml(fails: Fails, tmp_path: P
     assert "bad.yaml" in fails(main(["fit", "--config", str(tmp_path / "bad.yaml")]))
     (tmp_path / "loop.yaml").write_text("config: loop.yaml")
     assert "includes itself" in fails(main(["fit", "--config", str(tmp_path / "loop.yaml")]))
+
+
+@pytest.mark.parametrize("key", ["config", "run_dir"])
+def test_a_name_with_a_zero_byte(fails: Fails, tiny: Path, key: str, tmp_path: Path) -> None:
+    (tmp_path / "f.yaml").write_text(f'{key}: "a\\0b"\n')
+    assert "zero byte" in fails(main(["fit", f"--config={tiny}", f"--config={tmp_path / 'f.yaml'}"]))
 
 
 def test_unknown_command(fails: Fails) -> None:

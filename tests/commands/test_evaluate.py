@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import shutil
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
@@ -258,7 +259,8 @@ def spoil(masks: Path) -> None:
     office, park = masks / "baseline/office", masks / "thermal/park"
     (office / "bin000021.png").unlink()
     (office / "bin000022.png").write_bytes((office / "bin000022.png").read_bytes()[:-20])
-    (office / "bin000023.png").write_text("this is no image")
+    (office / "bin000023.png").unlink()
+    os.mkfifo(office / "bin000023.png")
     cv2.imwrite(str(office / "bin000024.png"), np.zeros((24, 32), np.uint8))
     cv2.imwrite(str(office / "bin000025.png"), np.zeros((48, 64), np.uint16))
     for number in LABELLED:

@@ -258,6 +258,9 @@ def test_spoilt_kitti_files_are_named(tmp_path: Path) -> None:
         read_flow(path, (5, 3))
     with pytest.raises(UserError, match=r"none\.flo: the flow file cannot be read \(No such file"):
         read_flow(tmp_path / "none.flo", (5, 3))
+    os.mkfifo(tmp_path / "fifo.flo")
+    with pytest.raises(UserError, match=r"fifo\.flo: "):
+        read_flow(tmp_path / "fifo.flo", (5, 3))
 
 
 def test_a_folder_of_flow_files(tmp_path: Path, moving: Scene) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,19 @@ def test_a_run_without_logs_has_no_curves(tmp_path: Path) -> None:
 )
 def test_broken_logs_are_told(tmp_path: Path, text: str) -> None:
     log(tmp_path, 0, text)
-    with pytest.raises(UserError, match=r"metrics\.csv: is no log of a training .* Delete the file"):
+    with pytest.raises(UserError, match=r"metrics\.csv: .* Delete the file"):
+        learning_curves(tmp_path)
+
+
+def test_a_line_that_is_being_written_is_left_out(tmp_path: Path) -> None:
+    log(tmp_path, 0, "step,val/x\n1,0.25\n2,0.")
+    assert learning_curves(tmp_path) == {"val/x": [(1, 0.25)]}
+
+
+def test_a_pipe_is_no_log(tmp_path: Path) -> None:
+    (tmp_path / "csv/version_0").mkdir(parents=True)
+    os.mkfifo(tmp_path / "csv/version_0/metrics.csv")
+    with pytest.raises(UserError, match=r"metrics\.csv: "):
         learning_curves(tmp_path)
 
 

@@ -18,6 +18,7 @@ from bgsub_lightning import __version__
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import atomic_write, claimed, refuse_links
 from bgsub_lightning.metrics import THRESHOLDS, average_precision
+from bgsub_lightning.records import read_text
 from bgsub_lightning.results.collection import Collection, Run, Series, collect
 from bgsub_lightning.results.datasets import dataset_remarks, dataset_title
 from bgsub_lightning.results.drawing import BLACK, GREEN, PINK, RED
@@ -96,8 +97,8 @@ def require_ours(folder: Path) -> None:
     if not folder.is_dir() or not any(folder.iterdir()):
         return
     try:
-        ours = 'name="generator" content="bgsub_lightning' in (folder / PAGE).read_text()[:2000]
-    except (OSError, UnicodeDecodeError):
+        ours = 'name="generator" content="bgsub_lightning' in read_text(folder / PAGE)[:2000]
+    except (OSError, UserError):
         ours = False
     if not ours:
         raise UserError(f"--out: {folder} holds other files than those of a report. Name a new or an empty folder.")

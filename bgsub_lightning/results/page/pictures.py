@@ -7,7 +7,9 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
+
+from bgsub_lightning.decoding import read_content
 
 WIDTH = 320
 
@@ -32,7 +34,7 @@ class Picture:
 def picture(path: Path, title: str, width: int = WIDTH) -> Picture:
     """Read a picture, made narrower where it is wider than a width: masks stay PNG, in few colours, others are JPEG."""
     try:
-        with Image.open(path) as image:
+        with Image.open(io.BytesIO(read_content(path))) as image:
             size = (width, max(1, round(image.height * width / image.width))) if image.width > width else image.size
             few = path.suffix == ".png" and (colours := image.convert("RGB").getcolors(64)) is not None and colours
             if few:
@@ -41,14 +43,14 @@ def picture(path: Path, title: str, width: int = WIDTH) -> Picture:
                 shown = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
             data = io.BytesIO()
             shown.save(data, "PNG", optimize=True) if few else shown.save(data, "JPEG", quality=80, optimize=True)
-    except (OSError, UnidentifiedImageError):
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # of as many kinds as there are formats
         return Picture(title, "")
     return Picture(title, address("image/png" if few else "image/jpeg", data.getvalue()), *size)
 
 
 def drawing(path: Path) -> str:
     """Return an SVG file as a ``data:`` address, in which nothing of it can act on the page."""
-    return address("image/svg+xml", path.read_bytes())
+    return address("image/svg+xml", read_content(path))
 
 
 def address(kind: str, data: bytes) -> str:
