@@ -193,9 +193,12 @@ class StreamSubtractor(ABC):
         if isinstance(pool, (str, Path)):
             path = Path(pool).expanduser()
             files = [file for file in path.iterdir() if is_image(file)] if path.is_dir() else [path]
+            refusal = UserError(f"pool: must be an image or a folder of some; got {pool}.")
+            if not files or not path.exists():
+                raise refusal
             source = Images(files, str(pool), levels=self.range)
-            if not path.exists() or not (found := source.first(len(files))):
-                raise UserError(f"pool: must be an image or a folder of some; got {pool}.")
+            if not (found := source.first(len(files))):
+                raise refusal
             self.range = source.range
             return found
         if isinstance(pool, np.ndarray) and (pool.ndim == 2 or (pool.ndim == 3 and pool.shape[2] in {1, 3})):
