@@ -307,7 +307,7 @@ def test_a_partial_result_is_scored_named_and_marked(
     assert [problems["baseline/office", str(number)] for number in range(21, 26)] == [
         ("missing", ""),
         ("unreadable", "truncated"),
-        ("unreadable", "truncated"),
+        ("unreadable", "it is no regular file"),
         ("of another size", "32×24 instead of 64×48"),
         ("of 16 bits", ""),
     ]
