@@ -42,9 +42,13 @@ def program(arguments: str) -> subprocess.Popen[str]:
 
 
 def ends_silently_by_ctrl_c(process: subprocess.Popen[str]) -> None:
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-    assert process.communicate(timeout=60)[1] == ""
-    assert process.returncode == 130
+    try:
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        assert process.communicate(timeout=60)[1] == ""
+        assert process.returncode == 130
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)  # nobody would end it, and the test would wait for it
+        raise
 
 
 @pytest.mark.parametrize("seconds", [0, 0.02, 0.05, 0.1, 0.2, 0.5])
