@@ -24,6 +24,7 @@ from bgsub_lightning.commands.training import TrainingCLI, run_trainer
 from bgsub_lightning.data import (
     BaseImage,
     Blur,
+    ByteStream,
     Colours,
     Histories,
     Hop,
@@ -371,7 +372,7 @@ def test_any_scene_is_what_its_head_says(tmp_path: Path) -> None:
     cli = build("any_scene", tmp_path)
     model, data = cli.model, cli.datamodule
     assert sum(parameter.numel() for parameter in model.parameters()) == 194_660
-    assert model.inputs == (Stream(), EarlierFrame(), SampleBanks())
+    assert model.inputs == (ByteStream(), EarlierFrame(), SampleBanks())
     assert (model.decay_steps, model.threshold, model.weights) == (cli.trainer.max_steps, 0.4, None)
     assert type(model.configure_optimizers()["optimizer"]) is torch.optim.AdamW
     assert isinstance(data.reader, Rendered)

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from bgsub_lightning.data.background import BackgroundSource
-from bgsub_lightning.errors import UserError
 from bgsub_lightning.ranges import check_range
 
 
@@ -56,8 +55,7 @@ class TemporalMedian(BackgroundSource):
     def __init__(self, history: int = 245, every: int = 7) -> None:
         super().__init__()
         check_range("TemporalMedian.", least=1, most=10_000, history=history)
-        if not 1 <= every <= history:
-            raise UserError(f"TemporalMedian: every must lie between 1 and history, got {every} and {history}.")
+        check_range("TemporalMedian.", least=1, most=history, every=every)
         self.history = history
         self.every = every
         self.reset()

@@ -188,7 +188,7 @@ def test_folds_are_merged_and_what_is_done_is_left_alone(
     assert "1 of 2 · fold 1 · test" in told
     assert "2 of 2 · fold 2 · test" in told
     assert "1 done, 1 to go" in told
-    assert "campaign on CDnet2014, folds 1, 2 of 3, without PTZ: unseen scenes" in flat(told)
+    assert "campaign on videos that are not CDnet2014's own, folds 1, 2 of 3, without PTZ: unseen scenes" in flat(told)
     assert "2 of 2 members are done" in told
     singles = []
     for fold in (1, 2):  # the same by hand
@@ -215,7 +215,7 @@ def test_folds_are_merged_and_what_is_done_is_left_alone(
 
     assert main(["report", *(str(out / f"fold_{fold}") for fold in (1, 2, 3)), "--merge=true", "--by_video=true"]) == 0
     told = capsys.readouterr().out
-    assert "campaign on CDnet2014, folds 1, 2, 3 of 3" in flat(told)
+    assert "campaign on videos that are not CDnet2014's own, folds 1, 2, 3 of 3" in flat(told)
     assert f"{TestResult.load(out).scores().overall['f_measure']:.4f}" in told
 
 
@@ -268,7 +268,9 @@ def test_one_by_one_where_nothing_can_be_merged(
     assert campaign(with_members(mog2, commands=["test"], members=members), "--out", out) == 0
     told = capsys.readouterr().out
     assert "a and b cannot be merged, because they differ (protocol: fold … of 3" in flat(told)
-    assert flat(told).count("b on CDnet2014, fold 2 of 3, without PTZ, shadow") == 2  # its own test's, and at the end
+    assert (
+        flat(told).count("b on videos that are not CDnet2014's own, fold 2 of 3, without PTZ, shadow") == 2
+    )  # its own test's, and at the end
     assert not (out / "scores.json").exists()
 
 
@@ -304,15 +306,15 @@ def test_seeds_are_compared_with_their_spread(
     options = ["--over=fold=1,2", "--over=seed=0,1", "--trainer.max_steps=1", "--scores.show=false"]
     assert campaign(tiny, "--out", out, *options) == 0
     told = capsys.readouterr().out
-    assert "seed_0 on CDnet2014, folds 1, 2 of 3" in flat(told)
+    assert "seed_0 on videos that are not CDnet2014's own, folds 1, 2 of 3" in flat(told)
     assert "F of seed_1" in flat(told)
-    assert "2 seeds: F-measure 0." in told
+    assert "2 seeds, tested part: F-measure 0." in flat(told)
     for seed in (0, 1):
         parts = [TestResult.load(out / f"fold_{fold}_seed_{seed}") for fold in (1, 2)]
         assert TestResult.load(out / f"scores_seed_{seed}.json").videos == parts[0].videos | parts[1].videos
     capsys.readouterr()
     assert main(["report", str(out / "scores_seed_0.json"), str(out / "scores_seed_1.json")]) == 0
-    assert "2 seeds: F-measure 0." in capsys.readouterr().out
+    assert "2 seeds, tested part: F-measure 0." in capsys.readouterr().out
 
 
 def test_fit_that_stops_before_its_end_is_no_success(
@@ -432,7 +434,7 @@ def test_a_failing_member_keeps_no_other_from_its_turn(mog2: Path, out: Path) ->
         told, _ = process.communicate(timeout=300)
     assert process.returncode == 1
     assert "3 of 3 · fold 2 · test" in told
-    assert "campaign on CDnet2014, folds 1, 2 of 3" in flat(told)
+    assert "campaign on videos that are not CDnet2014's own, folds 1, 2 of 3" in flat(told)
     assert not (out / "scores.json").exists()  # it is not whole
     assert f"fold 9 ({out / 'fold_9'}): test: error: data.init_args.fold: 9 is not" in told
 

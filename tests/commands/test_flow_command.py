@@ -79,7 +79,7 @@ def test_flow_files(cdnet: Path, tmp_path: Path, fails: Fails) -> None:
         (["--taus=[]"], ["--taus"]),
         (["--taus=[0,1]"], ["--taus", "[0, 1]"]),
         (["--taus=[1,1]"], ["--taus", "[1, 1]"]),
-        (["--width=8"], ["--width", "8×24"]),
+        (["--width=8"], ["--width", "8"]),
         (["--workers=0"], ["--workers", "0"]),
         (["--method=files"], ["--files FOLDER"]),
         (["--files=x"], ["--method files"]),
