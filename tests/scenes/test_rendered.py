@@ -117,7 +117,7 @@ def test_a_pattern_that_matches_nothing_is_told_before_anything_is_rendered(tmp_
 
 def test_a_disk_without_room_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=rf"{tmp_path}.* GiB .*data\.init_args\.root"):
-        scenes_of(tmp_path, size=(64000, 48000), frames=10**6)
+        scenes_of(tmp_path, size=(4096, 3072), frames=100_000)
     assert not list(tmp_path.rglob("*.jpg"))
 
 
