@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import statistics
 from collections.abc import Sequence
 from dataclasses import replace
 
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.metrics.scenes import Averaging
+from bgsub_lightning.results.extent import family, with_folds
 from bgsub_lightning.results.testresult import TestResult
 from bgsub_lightning.sampling.leaks import worst
 
@@ -43,11 +43,10 @@ def merged(results: Sequence[TestResult], name: str) -> TestResult:
         videos |= other.videos
     is_timed = all(each.seconds for each in results)
     folds = sorted({each.fold for each in results})
-    several = f"folds {', '.join(map(str, folds))}"
     return replace(
         first,
         name=name,
-        protocol=first.protocol if len(folds) == 1 else _fold_of(first).sub(several, first.protocol),
+        protocol=first.protocol if len(folds) == 1 else with_folds(first.protocol, folds),
         fold=folds[0] if len(folds) == 1 else 0,
         leakage=worst(each.leakage for each in results),
         checkpoint=_joined([each.checkpoint for each in results if each.checkpoint]) or None,
@@ -109,13 +108,9 @@ def _identity(result: TestResult) -> dict[str, object]:
     return {
         "dataset": result.dataset,
         "system": result.system,
-        "protocol": _fold_of(result).sub("fold …", result.protocol),
+        "protocol": family(result.protocol),
         "seed": result.seed,
     }
-
-
-def _fold_of(result: TestResult) -> re.Pattern[str]:
-    return re.compile(rf"\bfold {result.fold}\b")
 
 
 def _joined(texts: Sequence[str]) -> str:

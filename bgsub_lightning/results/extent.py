@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from bgsub_lightning.results.published import OVERALL
 
-_FOLDS = re.compile(r"\bfolds? (\d+(?:, \d+)*) of (\d+)\b")
+_FOLDS = re.compile(r"\bfolds? (\d+(?:, \d+)*) of (\d+)\b(?: \([^()]*\))?")
+"""Folds in the words of a protocol, with the scenes of a fold that is named by them."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,16 @@ def family(protocol: str) -> str:
         'fold … of 3, without PTZ'
     """
     return _FOLDS.sub(r"fold … of \2", protocol)
+
+
+def with_folds(protocol: str, folds: Iterable[int]) -> str:
+    """Return the words of a protocol for several folds together.
+
+    Example:
+        >>> with_folds("fold 1 of 3, without PTZ", [1, 2])
+        'folds 1, 2 of 3, without PTZ'
+    """
+    return _FOLDS.sub(rf"folds {', '.join(map(str, folds))} of \2", protocol)
 
 
 def folds_of(protocol: str) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ import pytest
 
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.results import TestResult, VideoResult, merged, require_same_frames, spread
+from bgsub_lightning.sampling import SceneWise
 
 
 def result(fold: int, *keys: str, seed: int = 0, **more: Any) -> TestResult:
@@ -47,6 +48,15 @@ def test_folds_are_one_result(tmp_path: Path) -> None:
     assert (whole.leakage, whole.device, whole.versions) == ("unseen scenes", "cpu", {"torch": "2.9"})
     whole.save(tmp_path / "scores.json")
     assert TestResult.load(tmp_path) == whole
+
+
+def test_folds_that_are_named_are_one_result() -> None:
+    protocol = SceneWise([["a/x"], ["b/*", "c/y"]], exclude=["PTZ"])
+    whole = merged(
+        [result(fold, key, protocol=protocol.describe(fold)) for fold, key in ((1, "a/x"), (2, "b/z"))], "all"
+    )
+    assert whole.protocol == "folds 1, 2 of 2, without PTZ"
+    assert set(whole.videos) == {"a/x", "b/z"}
 
 
 def test_scenes_are_one_result_and_the_worst_leakage_counts() -> None:
