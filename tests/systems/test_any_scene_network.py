@@ -10,7 +10,7 @@ from torch import Tensor
 from bgsub_lightning.systems import AnyScene
 from bgsub_lightning.systems.any_scene import AnySceneNetwork
 from bgsub_lightning.systems.any_scene.features import PLANES, comparators, planes
-from bgsub_lightning.systems.any_scene.network import normalised
+from bgsub_lightning.systems.any_scene.network import _looked_up, _tables, normalised
 
 
 def shown(batch: int, height: int = 32, width: int = 48, seed: int = 0) -> Tensor:
@@ -59,6 +59,9 @@ def test_planes_are_normalised_by_their_kind(size: tuple[int, int]) -> None:
     found = normalised(given)
     assert (found.dtype, found.is_contiguous(memory_format=torch.channels_last)) == (torch.float32, True)
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
+    elsewhere = _looked_up(given, torch.from_numpy(_tables(len(PLANES))[0]))  # as on a GPU
+    assert torch.equal(elsewhere, found)
+    assert elsewhere.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_all_planes_are_seen_unless_they_are_hidden() -> None:
