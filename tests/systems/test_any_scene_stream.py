@@ -304,6 +304,11 @@ def test_any_frames_have_masks_of_their_size(kind: str) -> None:
         ((400, 250), (400, 256)),
         ((1080, 1920), (240, 432)),
         ((1920, 1080), (240, 128)),
+        ((720, 5760), (240, 1920)),  # the widest that keeps its proportions
+        ((20, 401), (96, 1920)),
+        ((1, 5000), (16, 1920)),
+        ((1, 1_000_000), (16, 1920)),
+        ((5000, 1), (240, 16)),
     ],
 )
 def test_large_frames_are_worked_on_at_a_smaller_size(size: tuple[int, int], worked_on: tuple[int, int]) -> None:

@@ -22,6 +22,7 @@ from bgsub_lightning.systems.any_scene.relighting import Relighting
 Bytes = NDArray[np.uint8]
 
 _STEP = 16  # the network halves four times
+_WIDEST = 8  # times the working height: strips of a few rows would become hundreds of megapixels
 _STILL, _SHAKES = 0.02, 0.1  # shares of the frames that were moved
 
 
@@ -38,7 +39,8 @@ class Rules:
         restart: Share of foreground beyond which the background restarts, as when the camera pans: in two sampled
             frames that follow each other. 1: never.
         warm_up: Frames before which nothing is kept out: what is there at first is not known to be background.
-        work_height: Height that larger frames are worked on at, in pixels.
+        work_height: Height that larger frames are worked on at, in pixels; less for those wider than 8 times their
+            height, so that none is wider than 8 times this.
         largest: Side in pixels beyond which frames are worked on at that height.
     """
 
@@ -173,7 +175,9 @@ class SceneStream:
 
     def _at_work_size(self, image: Bytes) -> Bytes:
         height, width = image.shape[:2]
-        scale = self.rules.work_height / height if max(height, width) > self.rules.largest else 1.0
+        rules, scale = self.rules, 1.0
+        if max(height, width) > rules.largest:
+            scale = min(rules.work_height / height, _WIDEST * rules.work_height / width)
         width, height = (max(_STEP, round(side * scale / _STEP) * _STEP) for side in (width, height))
         return resized(image, (width, height))
 
