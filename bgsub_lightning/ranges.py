@@ -1,10 +1,10 @@
-"""The one check that a number of an option lies in its range."""
+"""The checks of options: that a number lies in its range, and a name is one of those that there are."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, get_args
 
 from bgsub_lightning.errors import UserError
 
@@ -54,6 +54,28 @@ def check_range(
             )
             if not is_inside:
                 raise UserError(f"{section}{name}: must be {_words(least, above, most, below)}; got {number}.")
+
+
+def check_choice(section: str, choices: Any, **values: Any) -> None:
+    """Check that values are among those of a ``Literal``, which Python itself does not check.
+
+    Args:
+        section: As in :func:`check_range`.
+        choices: The ``Literal``.
+        values: Name → value.
+
+    Raises:
+        UserError: If one is not. It names the option, the choices and the value.
+
+    Example:
+        >>> from typing import Literal
+        >>> check_choice("--", Literal["code", "paper"], form="text")
+        Traceback (most recent call last):
+        bgsub_lightning.errors.UserError: --form: must be code or paper; got 'text'.
+    """
+    for name, value in values.items():
+        if value not in get_args(choices):
+            raise UserError(f"{section}{name}: must be {' or '.join(map(str, get_args(choices)))}; got {value!r}.")
 
 
 def _words(least: float | None, above: float | None, most: float | None, below: float | None) -> str:

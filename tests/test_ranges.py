@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.ranges import check_range
+from bgsub_lightning.ranges import check_choice, check_range
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,11 @@ def test_integers_that_no_float_holds() -> None:
     for value in (16**400, -(16**400), 16**9000):
         with pytest.raises(UserError, match=rf"^--x: .*; got a number of {value.bit_length():,} bits\.$"):
             check_range("--", least=1, x=value)
+
+
+def test_names_are_among_those_that_there_are() -> None:
+    choices = Literal["code", "paper", 3]
+    check_choice("--", choices, form="code", other=3)
+    for value in ("text", "", None, 4, "3"):
+        with pytest.raises(UserError, match=rf"^--form: .*code.*paper.*3; got {value!r}\.$"):
+            check_choice("--", choices, other="code", form=value)

@@ -17,7 +17,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, Literal
 
 import cv2
 import numpy as np
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import SceneFrames
-from bgsub_lightning.ranges import check_range
+from bgsub_lightning.ranges import check_choice, check_range
 from bgsub_lightning.sampling import FrameSet
 from bgsub_lightning.scenes.labels import MOVING, STATIC, UNKNOWN
 
@@ -94,8 +94,7 @@ class SampleTransform(ABC):
         check_range(f"{type(self).__name__}.", least=least, most=most, **given)
 
     def _check_frames(self, frames: str) -> None:
-        if frames not in get_args(Frames):
-            raise UserError(f"{type(self).__name__}.frames: must be now or all; got {frames}.")
+        check_choice(f"{type(self).__name__}.", Frames, frames=frames)
 
     def prepare(self, scenes: Sequence[SceneFrames], frames: FrameSet, seed: int) -> None:  # noqa: B027 (most need none)
         """Take what it needs of the training scenes, once before training.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -23,7 +23,7 @@ from bgsub_lightning.modules.decay import cosine_decay
 from bgsub_lightning.networks import CrossNet as CrossNetNetwork
 from bgsub_lightning.networks.crossnet import UNIT, CmDff, Form, Normalisation
 from bgsub_lightning.networks.sizes import sized
-from bgsub_lightning.ranges import check_range
+from bgsub_lightning.ranges import check_choice, check_range
 from bgsub_lightning.scenes.labels import LabelRule
 
 if TYPE_CHECKING:
@@ -101,9 +101,8 @@ class CrossNet(BgsModule):
         check_range("model.init_args.", least=0, below=1, betas=betas)
         check_range("model.init_args.", least=1, width=width)
         check_range("model.init_args.", above=0, beta_scale=beta_scale, beta_limit=beta_limit)
-        for key, name, names in (("beta_share", beta_share, get_args(Share)), ("form", form, get_args(Form))):
-            if name not in names:
-                raise UserError(f"model.init_args.{key}: must be {' or '.join(names)}; got {name!r}.")
+        check_choice("model.init_args.", Share, beta_share=beta_share)
+        check_choice("model.init_args.", Form, form=form)
         if freeze_fusion and not filters:
             raise UserError(
                 "model.init_args.freeze_fusion: without filters there is no fusion to freeze. Leave one of them out."

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -24,7 +24,7 @@ from bgsub_lightning.modules.vgg import Range, VggModule
 from bgsub_lightning.networks import SiameseNetwork, UNet
 from bgsub_lightning.networks.siamese import Fusion, distance, fuse
 from bgsub_lightning.networks.sizes import sized
-from bgsub_lightning.ranges import check_range
+from bgsub_lightning.ranges import check_choice, check_range
 from bgsub_lightning.scenes.labels import LabelRule
 
 _PRIOR = 0.03  # share of foreground that the encoder-decoder begins with
@@ -129,8 +129,7 @@ class Siamese(VggModule):
         if not 0 <= tolerance < 2:
             raise UserError(f"model.init_args.tolerance: distances lie in [0, 2], got {tolerance}.")
         check_range("model.init_args.", above=0, most=2, margin=margin)
-        if fusion not in get_args(Fusion):
-            raise UserError(f"model.init_args.fusion: must be stretch or mean; got {fusion!r}.")
+        check_choice("model.init_args.", Fusion, fusion=fusion)
         if tau is not None and not 1 < tau < 2:
             raise UserError(f"model.init_args.tau: a number between 1 and 2 is needed, got {tau}.")
         check_range("model.init_args.", least=1, width=width, channels=channels)

@@ -6,14 +6,13 @@ framework for motion analysis", arXiv:2106.03776.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bgsub_lightning.errors import UserError
-from bgsub_lightning.ranges import check_range
+from bgsub_lightning.ranges import check_choice, check_range
 
 BLOCK = 7
 """Frames that one output of the first layer sees, and outputs of that layer that one of the second sees."""
@@ -82,10 +81,8 @@ class CdnGm(nn.Module):
         super().__init__()
         check_range("", least=1, components=components)
         check_range("", above=0, most=1, slope=slope)
-        if history not in (245, 240):
-            raise UserError(f"history: must be 245 or 240 frames; got {history}.")
-        if spread not in get_args(Spread):
-            raise UserError(f"spread: must be deviation or variance; got {spread!r}.")
+        check_choice("", Literal[245, 240], history=history)
+        check_choice("", Spread, spread=spread)
         self.components = components
         self.history = history
         self.spread = spread

@@ -497,7 +497,7 @@ def test_each_part_of_colours_has_a_switch() -> None:
         (Jpeg, "quality", (0, 50), "0"),
         (Jpeg, "quality", (50, 101), "101"),
         (Jpeg, "quality", (60, 50), r"\[60, 50\]"),
-        *[(kind, "frames", "past", "past") for kind in (LightChange, Blur, Jpeg)],
+        *[(kind, "frames", "past", "'past'") for kind in (LightChange, Blur, Jpeg)],
     ],
 )
 def test_values_out_of_range_are_refused(kind: type[Any], name: str, value: Any, got: str) -> None:
