@@ -75,9 +75,9 @@ class StreamSubtractor(ABC):
         """How often the background restarted by itself, as when the camera was moved."""
         return 0
 
-    @abstractmethod
     def reset(self) -> None:
         """Forget the stream; a pool that was given is taken again."""
+        self._shape = None
 
     @abstractmethod
     def push(self, images: Sequence[Bytes], numbers: Sequence[int] | None = None) -> list[Bytes]:
@@ -149,9 +149,8 @@ class StreamSubtractor(ABC):
                 f"{size[1]}×{size[0]}. The background restarts; this is said once.",
                 stacklevel=2,
             )
-        self._shape = size
-        self._is_grey = frame.ndim == 2
         mask = self._apply(frame, learningRate, known)
+        self._shape, self._is_grey = size, frame.ndim == 2
         if known is not None:
             mask = np.where(known, np.uint8(255), mask)
         if fgmask is not None:
@@ -257,6 +256,7 @@ class OpenCvSubtractor(StreamSubtractor):
         return "OpenCV"
 
     def reset(self) -> None:  # noqa: D102
+        super().reset()
         self._model = None
 
     def push(self, images: Sequence[Bytes], numbers: Sequence[int] | None = None) -> list[Bytes]:  # noqa: D102

@@ -117,6 +117,7 @@ class Subtractor(StreamSubtractor):
         return self.footage is not None and len(self.footage.pool) == self.footage.pool.maxlen
 
     def reset(self) -> None:  # noqa: D102
+        super().reset()
         self.footage = None
         self._next = 1
         self._pooled = self._renewed = -math.inf  # numbers of the frames at which that was last done

@@ -151,6 +151,16 @@ def test_another_size_is_said_once(name: str) -> None:
         subtractor.apply(small)
 
 
+@pytest.mark.parametrize("name", ["MOG2", "Siamese"])
+def test_another_stream_may_have_another_size(name: str) -> None:
+    subtractor = subtractor_of(name)
+    subtractor.apply(frames(1)[0])
+    subtractor.reset()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert subtractor.apply(frames(1, (64, 48))[0]).shape == (48, 64)
+
+
 @pytest.mark.parametrize("name", ["MOG2", "FrameFcn"])
 @pytest.mark.parametrize(
     ("image", "told"),
