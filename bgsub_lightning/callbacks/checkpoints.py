@@ -31,7 +31,9 @@ LAST, PREVIOUS, WEIGHTS = "last.ckpt", "previous.ckpt", "weights.ckpt"
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint beside and renames it, so that no kill leaves half of one; loads tensors and plain values.
+    """Writes a checkpoint under another name and renames it; loads tensors and plain values.
+
+    No kill leaves half of a checkpoint.
 
     Lightning's own writes to the system's temporary folder, and moving from there is a copy where that is another disk.
     It also restores any Python object where ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD`` is set.

@@ -11,7 +11,7 @@ from bgsub_lightning.console import console
 
 
 class ConfiguredOptimisers(Callback):
-    """Applies what the configuration says of the optimisers to a fit that is resumed.
+    """Applies the configured settings of the optimisers to a resumed fit.
 
     A checkpoint's optimiser state holds its rates and weight decay as well, and would silently win over the
     configuration that ``config.yaml`` records. Moments and the place on the schedule stay the checkpoint's. Nothing
@@ -57,7 +57,7 @@ def _apply(group: dict[str, Any], restored: dict[str, Any], configured: dict[str
     rate, has_schedule = configured["lr"], configured["schedule"]
     if has_schedule and restored["schedule"]:
         if rate != restored["lr"]:
-            group["lr"] *= rate / restored["lr"]  # which the schedule has at some factor
+            group["lr"] *= rate / restored["lr"]  # the schedule has multiplied it by some factor
             group["initial_lr"] = rate
     elif has_schedule:
         group["initial_lr"] = rate
@@ -68,7 +68,7 @@ def _apply(group: dict[str, Any], restored: dict[str, Any], configured: dict[str
 
 
 def _replace_base(scheduler: LambdaLR, place: int) -> None:
-    """Let a schedule start from its groups' rates; one that the checkpoint did not have goes on at this place."""
+    """Let a schedule start from its groups' rates; one that the checkpoint did not have continues at this place."""
     if not scheduler.last_epoch:
         scheduler.last_epoch = place
     groups = scheduler.optimizer.param_groups

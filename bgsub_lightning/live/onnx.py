@@ -299,7 +299,7 @@ def _difference(loaded: System, part: str, calls: Sequence[_Call]) -> float:
 
 
 class _About(TypedDict):
-    """What a file tells of its system."""
+    """The record of a system in its first file."""
 
     version: Literal[1]
     bgsub_lightning: str
@@ -330,10 +330,10 @@ def _read_about(runtime: Any, path: Path) -> _About:
     if not path.is_file():
         raise UserError(f"{path}: there is no such file.")
     session = _begin(runtime, path, ["CPUExecutionProvider"])
-    told = session.get_modelmeta().custom_metadata_map.get(_KEY)
-    if told is None:
+    record = session.get_modelmeta().custom_metadata_map.get(_KEY)
+    if record is None:
         raise UserError(f"{path}: was not written by `export` of bgsub_lightning, and does not tell of its system.")
-    return parse_json(told, _About, str(path), "Export the system again.")
+    return parse_json(record, _About, str(path), "Export the system again.")
 
 
 def _owner(module: nn.Module, part: str) -> tuple[nn.Module, str]:

@@ -85,7 +85,7 @@ def segment_frames(
     def write(batch: tuple[Sequence[Frame], Sequence[NDArray[np.uint8]]]) -> None:
         for frame, mask in zip(*batch, strict=True):
             for output in outputs:
-                with _told(output):
+                with _naming(output):
                     output.write(frame, mask)
 
     size, foreground = None, 0.0
@@ -122,13 +122,13 @@ def segment_frames(
 
 
 def _close(output: Output) -> None:
-    with _told(output):
+    with _naming(output):
         output.close()
 
 
 @contextmanager
-def _told(output: Output) -> Iterator[None]:
-    """Tell which file cannot be written, as on a full disk."""
+def _naming(output: Output) -> Iterator[None]:
+    """Name the file that cannot be written, as on a full disk."""
     try:
         yield
     except (OSError, FFmpegError) as error:

@@ -159,8 +159,8 @@ class VideoFile(Source):
                     if frame is None or frame.is_corrupt:
                         self.damaged += 1
                         continue
-                    told = float(frame.time) if frame.time is not None else float((number - 1) / self.rate)
-                    yield Frame(number, clock.read(told), self._shown(_upright(frame), self.name))
+                    at = float(frame.time) if frame.time is not None else float((number - 1) / self.rate)
+                    yield Frame(number, clock.read(at), self._shown(_upright(frame), self.name))
             container = self._again() if self.is_live else None
         if clock.at < 0.9 * self.length - 2 / self.rate and not self.why_ended:  # the last may be shown for long
             self.why_ended = (
@@ -392,13 +392,13 @@ class Camera(Source):
         raise ValueError("a camera cannot be read twice")
 
 
-def open_source(told: str, rate: float | None = None, reconnect: float = 10.0, levels: Range | None = None) -> Source:
+def open_source(source: str, rate: float | None = None, reconnect: float = 10.0, levels: Range | None = None) -> Source:
     """Open a source.
 
     Args:
-        told: A video file, a folder of images, a pattern such as ``frames/*.jpg`` or ``frames/in%06d.png``, the number
-            of a camera, or the address of a stream (``rtsp://…``).
-        rate: Frames per second of images, which do not tell it; ``None``: 25.
+        source: A video file, a folder of images, a pattern such as ``frames/*.jpg`` or ``frames/in%06d.png``, the
+            number of a camera, or the address of a stream (``rtsp://…``).
+        rate: Frames per second of images, which have none; ``None``: 25.
         reconnect: See :class:`VideoFile`.
         levels: Grey levels that become 0 and 255, of frames of 16 bits; ``None``: by the first.
 
@@ -407,34 +407,34 @@ def open_source(told: str, rate: float | None = None, reconnect: float = 10.0, l
     """
     check_range("--", least=0.0003, most=1000, rate=rate)
     per_second = Fraction(25 if rate is None else rate).limit_denominator(100_000)
-    if told.isdecimal() and not Path(told).exists():
-        return Camera(int(told))
-    path = Path(told).expanduser()
+    if source.isdecimal() and not Path(source).exists():
+        return Camera(int(source))
+    path = Path(source).expanduser()
     if path.is_dir():
         if files := [file for file in path.iterdir() if is_image(file)]:
-            _require_one_pattern(files, told)
-            return Images(files, told, per_second, levels)
-        raise UserError(f"--source: {told}: the folder holds no images ({', '.join(IMAGES)}).")
-    if not path.exists() and "://" not in told and (number := _PRINTF.search(path.name)):
+            _require_one_pattern(files, source)
+            return Images(files, source, per_second, levels)
+        raise UserError(f"--source: {source}: the folder holds no images ({', '.join(IMAGES)}).")
+    if not path.exists() and "://" not in source and (number := _PRINTF.search(path.name)):
         before, after = (re.escape(part) for part in (path.name[: number.start()], path.name[number.end() :]))
         name = re.compile(rf"{before}\d{{{number[1] or 1},}}{after}")
         siblings = path.parent.iterdir() if path.parent.is_dir() else ()
         if files := [file for file in siblings if name.fullmatch(file.name) and is_image(file)]:
-            return Images(files, told, per_second, levels)
-        raise UserError(f"--source: {told}: no image has such a name.")
-    if not path.exists() and any(mark in told for mark in "*?[") and "://" not in told:
+            return Images(files, source, per_second, levels)
+        raise UserError(f"--source: {source}: no image has such a name.")
+    if not path.exists() and any(mark in source for mark in "*?[") and "://" not in source:
         folder = Path(path.anchor)
         with suppress(ValueError):  # patterns that are none
             if files := [file for file in folder.glob(str(path.relative_to(folder))) if is_image(file)]:
-                return Images(files, told, per_second, levels)
-        raise UserError(f"--source: {told}: no image has such a name.")
+                return Images(files, source, per_second, levels)
+        raise UserError(f"--source: {source}: no image has such a name.")
     if path.is_file() and is_image(path):
-        return Images([path], told, per_second, levels)
-    if "://" not in told and not path.exists():
-        raise UserError(f"--source: {told}: there is no such file or folder.")
+        return Images([path], source, per_second, levels)
+    if "://" not in source and not path.exists():
+        raise UserError(f"--source: {source}: there is no such file or folder.")
     if path.is_fifo() or path.is_socket():
-        raise UserError(f"--source: {told}: must be a file, or the address of a stream; got a pipe. Name another.")
-    return VideoFile(told if "://" in told else str(path), reconnect, levels=levels)
+        raise UserError(f"--source: {source}: must be a file, or the address of a stream; got a pipe. Name another.")
+    return VideoFile(source if "://" in source else str(path), reconnect, levels=levels)
 
 
 def _require_one_pattern(files: Sequence[Path], folder: str) -> None:

@@ -26,7 +26,7 @@ Precision = Literal["32", "bf16", "16"]
 """Of the networks' arithmetic: as they are, or by automatic mixed precision."""
 
 POOL = 25
-"""Frames of the pool, unless it is told otherwise."""
+"""Frames of the pool by default."""
 
 _FRAME = "must be uint8 or uint16, BGR (h, w, 3) or grey (h, w)"
 
@@ -120,7 +120,7 @@ class StreamSubtractor(ABC):
             image: BGR, shape ``(h, w, 3)``, or grey, ``(h, w)``; uint8, or uint16 as thermal cameras have it. Another
                 size than before restarts the background, with a warning the first time.
             fgmask: Where the mask is written as well, ``(h, w)``, uint8, if that is given.
-            learningRate: As in OpenCV, 0 leaves the background as it is, 1 makes it anew from this frame, and a
+            learningRate: As in OpenCV, 0 leaves the background as it is, 1 rebuilds it from this frame, and a
                 negative one is the system's own. What lies between means something to MOG2 and KNN alone.
             knownForegroundMask: What is known to be foreground, ``(h, w)``, where it is not 0: it is foreground in the
                 mask, and the background does not learn of it. Other systems than MOG2 and KNN see their own background

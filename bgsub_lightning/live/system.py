@@ -99,22 +99,22 @@ def _of_checkpoint(path: Path, modules: Sequence[str] = ()) -> System:
     return system
 
 
-def build(told: SystemRecord, source: Path, modules: Sequence[str] = ()) -> System:
-    """Build a system, untrained, from what :func:`bgsub_lightning.provenance.describe_system` tells.
+def build(record: SystemRecord, source: Path, modules: Sequence[str] = ()) -> System:
+    """Build a system, untrained, from a record of :func:`bgsub_lightning.provenance.describe_system`.
 
     Args:
-        told: What it tells.
+        record: How it is built.
         source: The file that holds it.
         modules: Import paths of the modules outside of this package whose classes it may name.
 
     Raises:
         UserError: If it cannot be built, or names a class of another module; before that is imported.
     """
-    require_trusted(told, modules, source)
+    require_trusted(record, modules, source)
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(BgsModule, "model", fail_untyped=False)
     parser.add_argument("--flow", type=FlowMethod)
-    given = {"model": told["model"], "flow": told.get("flow") or {"class_path": "bgsub_lightning.frames.DisFlow"}}
+    given = {"model": record["model"], "flow": record.get("flow") or {"class_path": "bgsub_lightning.frames.DisFlow"}}
     try:
         with trusted(modules):
             parsed = parser.parse_object(given)
@@ -125,15 +125,15 @@ def build(told: SystemRecord, source: Path, modules: Sequence[str] = ()) -> Syst
     except Exception as error:  # whatever a class of the user's raises
         lines = str(cause_of(error) or error).strip().splitlines()
         reason = lines[-1].strip().rstrip(".") if lines else type(error).__name__
-        raise UserError(f"{source}: its system {told['model']['class_path']} cannot be built ({reason}).") from error
-    size = told.get("size")
+        raise UserError(f"{source}: its system {record['model']['class_path']} cannot be built ({reason}).") from error
+    size = record.get("size")
     run = source.resolve().parent.parent.name if source.parent.name == "checkpoints" else ""
     return System(
         run or source.stem,
         made.model.eval(),
         (size[0], size[1]) if size else None,
         made.flow,
-        yaml.safe_dump(told),
+        yaml.safe_dump(record),
         tuple(modules),
     )
 

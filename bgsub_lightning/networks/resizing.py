@@ -12,8 +12,8 @@ def resize(image: Tensor, size: Sequence[int]) -> Tensor:
     """Resize images bilinearly with half-pixel centres, antialiased where they shrink.
 
     The corners of the picture stay where they are, not the centres of its corner pixels: what is shrunk and enlarged
-    again does not move. With aligned corners for one way alone, a background of 128 pixels lies up to 1.1 pixels beside
-    a frame of 320.
+    again does not move. With aligned corners for one way alone, a background of 128 pixels is up to 1.1 pixels off in a
+    frame of 320.
 
     Args:
         image: Shape ``(B, C, H, W)``, any floating type; computed in single precision, as the CPU has no antialiasing

@@ -82,11 +82,11 @@ CHECKPOINTS: list[tuple[Change, str, str]] = [
 ]
 
 
-def one_line(told: str, file: Path, key: str, value: str) -> None:
-    assert key in told
-    assert value in told
-    assert file.name in told or "checkpoint" in told
-    assert len(told.splitlines()) == 1
+def one_line(line: str, file: Path, key: str, value: str) -> None:
+    assert key in line
+    assert value in line
+    assert file.name in line or "checkpoint" in line
+    assert len(line.splitlines()) == 1
 
 
 @pytest.mark.parametrize(("change", "key", "value"), CHECKPOINTS)
@@ -95,9 +95,9 @@ def test_checkpoints(tmp_path: Path, change: Change, key: str, value: str) -> No
     content = torch.load(file, weights_only=True)
     change(content)
     torch.save(content, file)
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as raised:
         load_system(file)
-    one_line(str(told.value), file, key, value)
+    one_line(str(raised.value), file, key, value)
 
 
 @pytest.fixture(scope="module")
@@ -138,9 +138,9 @@ def test_onnx(tmp_path: Path, exported: Path, change: Change, key: str, value: s
     entry.value = json.dumps(changed if isinstance(changed, list) else about)
     file = tmp_path / "x.onnx"
     onnx.save(proto, file)
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as raised:
         load_system(file)
-    one_line(str(told.value), file, key, value)
+    one_line(str(raised.value), file, key, value)
 
 
 def test_onnx_of_another_network(tmp_path: Path, exported: Path) -> None:
@@ -160,7 +160,7 @@ def test_the_command_ends_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixt
     torch.save(content, file)
     video = write_video(tmp_path / "v.mp4", moving_square(3))
     assert main(["segment", f"--source={video}", f"--out={tmp_path / 'o'}", f"--checkpoint={file}"]) == 2
-    told = capsys.readouterr().err
-    assert told.startswith(f"error: {file}: state_dict.")
-    assert len(told.splitlines()) == 1
+    line = capsys.readouterr().err
+    assert line.startswith(f"error: {file}: state_dict.")
+    assert len(line.splitlines()) == 1
     assert not (tmp_path / "o").exists()

@@ -88,13 +88,13 @@ def test_the_background_does_not_learn_known_foreground() -> None:
     stands = empty.copy()
     stands[5:15, 5:15] = 250
     known = (stands != empty).any(-1)
-    told, untold = (bgsub_lightning.load("TemporalMedian", device="cpu", every=1) for _ in range(2))
+    masked, learning = (bgsub_lightning.load("TemporalMedian", device="cpu", every=1) for _ in range(2))
     for shown in [empty] * 4 + [stands] * 12:
-        mask = told.apply(shown, knownForegroundMask=known if shown is stands else None)
-        untold.apply(shown)
+        mask = masked.apply(shown, knownForegroundMask=known if shown is stands else None)
+        learning.apply(shown)
     assert mask[known].all()
-    np.testing.assert_array_equal(told.getBackgroundImage(), empty)
-    np.testing.assert_array_equal(untold.getBackgroundImage(), stands)
+    np.testing.assert_array_equal(masked.getBackgroundImage(), empty)
+    np.testing.assert_array_equal(learning.getBackgroundImage(), stands)
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
@@ -163,7 +163,7 @@ def test_another_stream_may_have_another_size(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["MOG2", "FrameFcn"])
 @pytest.mark.parametrize(
-    ("image", "told"),
+    ("image", "got"),
     [
         (np.zeros((0, 0), np.uint8), r"uint8 of shape \(0, 0\)"),
         (np.zeros((0, 5, 3), np.uint8), r"\(0, 5, 3\)"),
@@ -176,8 +176,8 @@ def test_another_stream_may_have_another_size(name: str) -> None:
         (np.zeros(4, np.uint8), r"\(4,\)"),
     ],
 )
-def test_what_is_no_frame_is_refused(name: str, image: Any, told: str) -> None:
-    with pytest.raises(UserError, match=f"^frame: .*{told}"):
+def test_what_is_no_frame_is_refused(name: str, image: Any, got: str) -> None:
+    with pytest.raises(UserError, match=f"^frame: .*{got}"):
         subtractor_of(name).apply(image)
 
 
@@ -193,7 +193,7 @@ def test_masks_of_another_shape_are_refused() -> None:
 
 @pytest.mark.parametrize("name", ["MOG2", "Siamese"])
 @pytest.mark.parametrize(
-    ("pool", "told"),
+    ("pool", "message"),
     [
         ([None], r"pool\[0\].*nothing"),
         (7, "pool.*int"),
@@ -204,8 +204,8 @@ def test_masks_of_another_shape_are_refused() -> None:
         ([np.zeros((24, 32, 3), np.uint8), np.zeros((12, 32, 3), np.uint8)], "pool.*32×12 and 32×24"),
     ],
 )
-def test_what_is_no_pool_is_refused_at_once(name: str, pool: Any, told: str) -> None:
-    with pytest.raises(UserError, match=told):
+def test_what_is_no_pool_is_refused_at_once(name: str, pool: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
         subtractor_of(name, pool=pool)
 
 
@@ -230,11 +230,11 @@ def test_a_pool_may_be_one_image_grey_or_a_path(name: str, tmp_path: Path) -> No
 def test_frames_of_16_bits_are_shown_in_the_range_of_the_first(name: str) -> None:
     deep = [51_600 + frame[..., 1].astype(np.uint16) * 3 for frame in frames(5)]
     levels = range_of(deep[0])
-    found, expected, told = subtractor_of(name), subtractor_of(name), subtractor_of(name, range=(51_000, 53_000))
+    found, expected, given = subtractor_of(name), subtractor_of(name), subtractor_of(name, range=(51_000, 53_000))
     plain = subtractor_of(name)
     for frame in deep:
         np.testing.assert_array_equal(found.apply(frame), expected.apply(as_bytes(frame, levels)))
-        np.testing.assert_array_equal(told.apply(frame), plain.apply(as_bytes(frame, (51_000, 53_000))))
+        np.testing.assert_array_equal(given.apply(frame), plain.apply(as_bytes(frame, (51_000, 53_000))))
 
 
 def test_options_that_are_none_are_refused() -> None:
@@ -256,5 +256,5 @@ try:
 finally:
     print({{"torch", "lightning", "scipy", "matplotlib", "albumentations", "wandb"}} & set(sys.modules))
 """
-    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
-    assert told.splitlines()[-1] == "set()"
+    printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert printed.splitlines()[-1] == "set()"

@@ -94,20 +94,20 @@ def test_an_archive_that_would_fill_the_memory(name: str, tmp_path: Path) -> Non
             read(path)
 
 
-def told(class_path: Any, **arguments: Any) -> str:
+def record(class_path: Any, **arguments: Any) -> str:
     return yaml.safe_dump({"model": {"class_path": class_path, "init_args": arguments}, "size": None, "flow": None})
 
 
 RECORDS: dict[str, Callable[[str], str]] = {
-    "class": lambda module: told(f"{module}.Net"),
-    "of the standard library": lambda module: told("subprocess.Popen", args=["true"]),
-    "by an import of ours": lambda module: told("bgsub_lightning.files.os.system", command="true"),
-    "function": lambda module: told("os.system", command="true"),
-    "nested": lambda module: told(EVIL, weights={"class_path": f"{module}.Net"}),
-    "text of an argument": lambda module: told(EVIL, weights=f"{{class_path: {module}.Net}}"),
-    "flow": lambda module: told(EVIL).replace("flow: null", f"flow: {{class_path: {module}.Net}}"),
-    "flow as text": lambda module: told(EVIL).replace("flow: null", f"flow: {module}.Net"),
-    "flow in a file": lambda module: told(EVIL).replace("flow: null", "flow: evil.yaml"),
+    "class": lambda module: record(f"{module}.Net"),
+    "of the standard library": lambda module: record("subprocess.Popen", args=["true"]),
+    "by an import of ours": lambda module: record("bgsub_lightning.files.os.system", command="true"),
+    "function": lambda module: record("os.system", command="true"),
+    "nested": lambda module: record(EVIL, weights={"class_path": f"{module}.Net"}),
+    "text of an argument": lambda module: record(EVIL, weights=f"{{class_path: {module}.Net}}"),
+    "flow": lambda module: record(EVIL).replace("flow: null", f"flow: {{class_path: {module}.Net}}"),
+    "flow as text": lambda module: record(EVIL).replace("flow: null", f"flow: {module}.Net"),
+    "flow in a file": lambda module: record(EVIL).replace("flow: null", "flow: evil.yaml"),
 }
 
 
@@ -128,7 +128,7 @@ def test_an_onnx_file_imports_nothing_of_elsewhere(elsewhere: str, mark: Path, t
     path = tmp_path / "x.onnx"
     export_system(tiny_system("FrameFcn"), path)
     proto = onnx.load(str(path))
-    about = json.loads(proto.metadata_props[0].value) | {"system": told(f"{elsewhere}.Net")}
+    about = json.loads(proto.metadata_props[0].value) | {"system": record(f"{elsewhere}.Net")}
     onnx.helper.set_model_props(proto, {"bgsub_lightning": json.dumps(about)})
     onnx.save(proto, str(path))
     with pytest.raises(UserError, match=rf"x\.onnx: .*class_path {elsewhere}\.Net.*--modules {elsewhere}"):
@@ -141,7 +141,7 @@ def test_an_onnx_file_imports_nothing_of_elsewhere(elsewhere: str, mark: Path, t
 def test_a_module_that_is_named(
     as_file: bool, elsewhere: str, mark: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = save(replace(tiny_system("FrameFcn"), told=told(f"{elsewhere}.Net")), tmp_path / "x.ckpt")
+    path = save(replace(tiny_system("FrameFcn"), told=record(f"{elsewhere}.Net")), tmp_path / "x.ckpt")
     video = write_video(tmp_path / "v.mkv", moving_square(3))
     options = ["segment", f"--checkpoint={path}", f"--source={video}", f"--out={tmp_path / 'out'}", "--device=cpu"]
     assert main(options) == 2

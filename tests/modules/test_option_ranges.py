@@ -143,10 +143,10 @@ REST: dict[Build, dict[str, Any]] = {Stage: {"steps": 1, "batch_size": 1, "lr": 
 @pytest.mark.parametrize(("build", "name", "values"), WRONG, ids=lambda each: getattr(each, "__name__", None))
 def test_wrong_numbers_are_refused(build: Build, name: str, values: tuple[Any, ...]) -> None:
     for value in values:
-        with pytest.raises(UserError) as told:
+        with pytest.raises(UserError) as raised:
             build(**{**REST.get(build, {}), name: value})
-        assert len(str(told.value).splitlines()) == 1
-        assert name in str(told.value) or "at most 1,000,000,000 parameters" in str(told.value)
+        assert len(str(raised.value).splitlines()) == 1
+        assert name in str(raised.value) or "at most 1,000,000,000 parameters" in str(raised.value)
 
 
 def test_a_look_at_the_size_changes_no_number() -> None:
