@@ -12,6 +12,7 @@ from lightning.pytorch.core.saving import save_hparams_to_yaml
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
+from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import atomic_write
 
 
@@ -54,9 +55,14 @@ class _Writer(ExperimentWriter):
     def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
         path = Path(self.metrics_file_path)
         with path.open(newline="") as file:
-            rows = list(csv.DictReader(file))
-        with atomic_write(path) as file:
-            writer = csv.DictWriter(file, fieldnames=fieldnames)
-            writer.writeheader()
-            writer.writerows(rows)
+            reader = csv.DictReader(file)
+            rows = list(reader)
+        try:
+            with atomic_write(path) as file:
+                writer = csv.DictWriter(file, fieldnames=fieldnames)
+                writer.writeheader()
+                writer.writerows(rows)
+        except UserError:
+            self.metrics_keys = list(reader.fieldnames or ())  # the next save adds the new columns
+            raise
         self._whole = path.stat().st_size

@@ -83,7 +83,7 @@ class Output(ABC):
 
     path: Path
     left: Path | None = None
-    """Where that is which was written until it failed."""
+    """Where the part is that was written before a failure."""
 
     @abstractmethod
     def write(self, frame: Frame, mask: NDArray[np.uint8]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import yaml
 from lightning.fabric.loggers import csv_logs
 
 from bgsub_lightning.callbacks import RunLog
+from bgsub_lightning.errors import UserError
 
 
 def rows(log: RunLog) -> list[dict[str, str]]:
@@ -55,3 +57,22 @@ def test_a_full_disk_cuts_no_row(before: int, key: str, tmp_path: Path, monkeypa
         assert [row["step"] for row in rows(log)] == ["0", "1", "2"]
     else:
         assert not list(Path(log.log_dir).iterdir())
+
+
+def test_columns_that_did_not_fit_are_added_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that ends with an error saves once more, when there may be room again."""
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    log = RunLog(tmp_path, name="csv")
+    log.log_metrics({"b": 1.0}, 0)
+    log.save()
+    log.log_metrics({"a": 2.0}, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(UserError, match=r"metrics\.csv.*No space left"):
+            log.save()
+    assert rows(log) == [{"b": "1.0", "step": "0"}]
+    log.finalize("failed")
+    assert rows(log) == [{"a": "", "b": "1.0", "step": "0"}, {"a": "2.0", "b": "", "step": "1"}]
