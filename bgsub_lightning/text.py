@@ -78,3 +78,8 @@ def from_csv_cell(cell: str) -> str:
 def one_line(text: str) -> str:
     """Write a text in a line, each run of white space as a space and control characters as escapes."""
     return printable(" ".join(text.split()))
+
+
+def sentence(text: str) -> str:
+    """Write a clause as a sentence: its first letter large, a full stop at its end."""
+    return f"{text[:1].upper()}{text[1:]}."

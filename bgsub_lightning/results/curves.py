@@ -170,12 +170,13 @@ def precision_recall_table(
         for name, threshold, scores, last in rows:
             figures = [f"{scores.overall[key]:.4f}" for key in ("precision", "recall", "f_measure")]
             shown.add_row(name, threshold, *figures, last)
-    shown.caption = _noted(results[0]) + (
-        f"* {_CHOSEN}.\n"
-        f"AP: area under the steps of {len(THRESHOLDS)} thresholds ({_LABEL[averaging]}).\n"
-        f"–: the system says only yes or no, which is one point."
-    )
-    shown.caption_justify = "left"
+    notes = [
+        results[0].extent.caption,
+        f"* {_CHOSEN}.",
+        f"AP: area under the steps of {len(THRESHOLDS)} thresholds ({_LABEL[averaging]}).",
+        "–: the system says only yes or no, which is one point.",
+    ]
+    shown.caption = "\n".join(filter(None, notes))
     return shown
 
 
@@ -217,7 +218,7 @@ def _table(results: Sequence[TestResult], title: str, left: Sequence[str], right
         title=f"{title}, {extent.name}",
         title_justify="left",
         title_style="bold",
-        caption=_noted(results[0]) or None,
+        caption=extent.caption or None,
         caption_justify="left",
         box=box.SIMPLE,
         pad_edge=False,
@@ -227,11 +228,6 @@ def _table(results: Sequence[TestResult], title: str, left: Sequence[str], right
     for heading in right:
         shown.add_column(heading, justify="right")
     return shown
-
-
-def _noted(result: TestResult) -> str:
-    extent = result.extent
-    return "" if extent.is_whole else f"{extent.name.capitalize()}: {extent.note}. "
 
 
 def _require_format(option: str, path: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from bgsub_lightning.results.published import OVERALL, PublishedTable
 from bgsub_lightning.results.testresult import TestResult
+from bgsub_lightning.text import sentence
 
 _MOST_NAMES = 5
 
@@ -30,8 +31,8 @@ def dataset_remarks(results: Sequence[TestResult]) -> list[str]:
     """Say who rendered the videos, or which of them are the dataset's own and which are not; empty if all are."""
     name = results[0].dataset
     if origins := dict.fromkeys(each.origin for each in results if each.origin):
-        said = "; ".join(origins)
-        return [f"{said[0].upper()}{said[1:]}. Published figures are of real videos and are not shown next to them."]
+        made_by = sentence("; ".join(origins))
+        return [f"{made_by} Published figures are of real videos and are not shown next to them."]
     other = departures(results)
     if not other:
         return []

@@ -29,6 +29,11 @@ class Extent:
         """Whether there is an overall figure."""
         return not self.note
 
+    @property
+    def caption(self) -> str:
+        """The note as a sentence that names the part; empty of a whole."""
+        return "" if self.is_whole else f"{self.name.capitalize()}: {self.note}."
+
 
 def extent_of(system: str, missing: Sequence[str]) -> Extent:
     """Decide whether there is an overall figure of a system: only where nothing is missing.

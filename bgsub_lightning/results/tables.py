@@ -125,7 +125,7 @@ def table(
         rest = f"the figures are of the other {scored}" if scored else "there are no figures"
         notes.append(f"Partial: {sum(first.missing.values())} frames of {names} were not scored; {rest}.")
     if not first.extent.is_whole:
-        notes.append(f"{first.extent.name.capitalize()}: {first.extent.note}.")
+        notes.append(first.extent.caption)
     notes += dataset_remarks(results)
     if first.remark:
         notes.append(first.remark)

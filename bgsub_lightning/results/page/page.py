@@ -32,6 +32,7 @@ from bgsub_lightning.results.statistics import compare, comparison_table, compar
 from bgsub_lightning.results.testresult import TestResult
 from bgsub_lightning.results.thresholds import overall_curve
 from bgsub_lightning.results.writers import as_csv, as_latex, as_markdown
+from bgsub_lightning.text import sentence
 
 PAGE = "index.html"
 _UNFINISHED = (
@@ -179,7 +180,7 @@ def write_page(
     for owned in _OWNED:
         shutil.rmtree(folder / owned, ignore_errors=True)
     series = collection.series
-    warnings = [f"N{each.extent.note[1:]}." for each in series if not each.extent.is_whole]
+    warnings = [sentence(each.extent.note) for each in series if not each.extent.is_whole]
     content = {
         "version": __version__,
         "css": Markup(_resource("report.css")),
