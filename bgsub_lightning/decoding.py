@@ -33,7 +33,7 @@ def read_content(path: Path) -> bytes:
 
 
 def read_pixels(path: Path, flags: int) -> NDArray[Any] | None:
-    """Decode an image file, whatever bytes its name is made of.
+    """Decode an image file, whatever bytes its name holds.
 
     Args:
         path: The file.

@@ -26,7 +26,7 @@ _locks: set[int] = set()
 
 
 class PartialFile:
-    """A file that is written under a random name beside its own, which it gets when it is published.
+    """A file that is written under a random name next to its own, which it gets when it is published.
 
     Args:
         path: The file; its folder is made.
@@ -123,7 +123,7 @@ def make_folder(folder: Path, within: Path | None = None) -> Path:
 
     Args:
         folder: The folder.
-        within: Folder below which none of them may be a symbolic link, through which files would go elsewhere;
+        within: Folder below which no folder may be a symbolic link, through which files would go elsewhere;
             ``None``: the user has named the folder, and links are the user's.
 
     Raises:

@@ -19,7 +19,7 @@ from bgsub_lightning.records import fit_record, parse_yaml, read_yaml
 
 
 class SystemRecord(TypedDict):
-    """How a system is built, as a checkpoint tells it in YAML.
+    """How a system is built, as a checkpoint records it in YAML.
 
     Attributes:
         model: Class and arguments of the module.
@@ -75,7 +75,7 @@ def source_tree(folder: Path = Path(bgsub_lightning.__file__).parent) -> dict[st
 
 
 def read_system(text: str, source: Path) -> SystemRecord:
-    """Read what :func:`describe_system` tells.
+    """Read what :func:`describe_system` has written.
 
     Raises:
         UserError: If it is no YAML, or does not fit. It names the key and the value.
@@ -85,10 +85,10 @@ def read_system(text: str, source: Path) -> SystemRecord:
 
 
 def system_of_run(config: Path) -> str:
-    """Return what :func:`describe_system` tells of the ``config.yaml`` of a run.
+    """Return :func:`describe_system` of the ``config.yaml`` of a run.
 
     Raises:
-        UserError: If it is none of a run.
+        UserError: If it is not that of a run.
     """
     content = read_yaml(config)
     fit_record(content, _RunConfiguration, str(config), "Put the config.yaml of the run there.")

@@ -188,7 +188,7 @@ def _video(row: Mapping[str, str], folder: Path) -> str:
     """Return whose frame a row is; its pictures must lie in the gallery."""
     video = from_csv_cell(row["video"])
     if video.count("/") != 1 or not (folder / video).resolve().is_relative_to(folder.resolve()):
-        raise ValueError(f"the video {video!r} is none of the gallery")
+        raise ValueError(f"the video {video!r} is not in the gallery")
     return video
 
 

@@ -7,7 +7,7 @@ stands next to like.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import replace
 
 from bgsub_lightning.errors import UserError
@@ -641,9 +641,9 @@ def _like_beside_like(
             group.append(averaging)
     rows = []
 
-    def add_published(wanted: Callable[[PublishedRow], bool]) -> None:
+    def add_published(of: Container[Averaging | None]) -> None:
         for table, row, cells in theirs:
-            if wanted(row):
+            if row.averaging in of:
                 context = notes.context_of(table, row, averagings)
                 name = Cell(text=_method(table, row))
                 rows.append(Row((name, *cells, *context), level, table.source, published=True))
@@ -653,8 +653,8 @@ def _like_beside_like(
         text += ", which is the same here" if len(group) > 1 else ""
         for each, training, cells in found[group[0]]:
             rows.append(Row((notes.name(each, training), *cells, *notes.context(each, text, training)), level, "ours"))
-        add_published(lambda row, group=group: row.averaging in group)  # type: ignore[misc]
-    add_published(lambda row: row.averaging not in averagings)
+        add_published(group)
+    add_published({row.averaging for _, row, _ in theirs}.difference(averagings))
     return rows
 
 
@@ -740,7 +740,7 @@ def _f_measure_of(row: PublishedRow, tables: Iterable[PublishedTable]) -> Cell:
 
 
 def _remarks(series: Sequence[Series]) -> tuple[str, ...]:
-    """What tests say: what they are of, remarks of their own, seeds and folds."""
+    """Say what tests are of; add their remarks, seeds and folds."""
     remarks = dataset_remarks(_results(series))
     for each in series:
         own = dict.fromkeys(whole.remark for whole in each.wholes if whole.remark)
