@@ -103,8 +103,8 @@ def test_pipes_devices_and_endless_files_are_not_read(tmp_path: Path) -> None:
     (tmp_path / "hole.png").touch()
     os.truncate(tmp_path / "hole.png", 40 << 30)  # takes no room
     for name in ("fifo.png", "zero.png", "folder.png", "hole.png", "none.png"):
-        with pytest.raises(OSError) as told:
+        with pytest.raises(OSError) as raised:
             read_content(tmp_path / name)
-        assert str(told.value.filename) == str(tmp_path / name)
+        assert str(raised.value.filename) == str(tmp_path / name)
         assert read_pixels(tmp_path / name, GREY) is None
     assert read_pixels(Path("a\0b.png"), GREY) is None

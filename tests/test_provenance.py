@@ -36,14 +36,14 @@ def test_each_start_is_recorded(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["{", "[1]", "5", '{"starts": [3]}', '{"wandb_id": "../x"}', '{"more": 1}'])
-def test_damaged_record_is_told(run: Run, tmp_path: Path, content: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_damaged_record_is_reported(run: Run, tmp_path: Path, content: str, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run/run.json").write_text(content)
     assert run("fit", "--trainer.max_steps=1") == 2
-    told = capfd.readouterr().err
-    assert told.startswith("error: ")
-    assert "run.json: " in told
-    assert len(told.splitlines()) == 1
+    printed = capfd.readouterr().err
+    assert printed.startswith("error: ")
+    assert "run.json: " in printed
+    assert len(printed.splitlines()) == 1
 
 
 def test_source_tree(tmp_path: Path) -> None:

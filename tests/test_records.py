@@ -51,19 +51,19 @@ def test_json_becomes_the_type() -> None:
     ],
 )
 def test_json_that_does_not_fit(text: str, key: str, value: str) -> None:
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as raised:
         parse_json(text, Whole, "f.json", "Mend it.")
-    assert str(told.value).startswith("f.json: ")
-    assert str(told.value).endswith(". Mend it.")
-    assert key in str(told.value)
-    assert value in str(told.value)
-    assert len(str(told.value).splitlines()) == 1
+    assert str(raised.value).startswith("f.json: ")
+    assert str(raised.value).endswith(". Mend it.")
+    assert key in str(raised.value)
+    assert value in str(raised.value)
+    assert len(str(raised.value).splitlines()) == 1
 
 
 def test_a_long_value_is_cut() -> None:
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as raised:
         parse_json('{"parts": "' + "x" * 10_000 + '"}', Whole, "f.json", "")
-    assert len(str(told.value)) < 200
+    assert len(str(raised.value)) < 200
 
 
 def test_plain_yaml() -> None:
@@ -100,11 +100,11 @@ def laughs(levels: int) -> str:
     ],
 )
 def test_yaml_that_is_refused(text: str, value: str) -> None:
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as raised:
         parse_yaml(text, "f.yaml")
-    assert str(told.value).startswith("f.yaml: ")
-    assert value in str(told.value)
-    assert len(str(told.value).splitlines()) == 1
+    assert str(raised.value).startswith("f.yaml: ")
+    assert value in str(raised.value)
+    assert len(str(raised.value).splitlines()) == 1
 
 
 def test_files_that_are_no_text(tmp_path: Path) -> None:

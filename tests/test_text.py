@@ -34,17 +34,17 @@ def test_the_console_prints_text_as_it_is(kind: type, capsys: pytest.CaptureFixt
     module.console.rule(hostile)
     with module.progress_bar() as progress:
         progress.add_task(hostile, total=1)
-    told = capsys.readouterr().out
-    assert told.splitlines()[:2] == [shown, f"warning {shown}"]
-    assert told.count(shown) >= 6
-    assert not set(told) & set("\x1b\x07\r\x9b\u202e\udcff")
+    printed = capsys.readouterr().out
+    assert printed.splitlines()[:2] == [shown, f"warning {shown}"]
+    assert printed.count(shown) >= 6
+    assert not set(printed) & set("\x1b\x07\r\x9b\u202e\udcff")
 
 
 def test_errors_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["segment", f"--source=/nope{HOSTILE}", "--out=x", "--checkpoint=MOG2"]) == 2
-    told = capsys.readouterr().err
-    assert SHOWN in told
-    assert "\x1b" not in told
+    printed = capsys.readouterr().err
+    assert SHOWN in printed
+    assert "\x1b" not in printed
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def changed(folder: Path, path: tuple[str, ...], value: Any) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "told"),
+    ("path", "value", "part"),
     [
         ((*VIDEO, "counts"), [-1, 2, 3, 4, 5], "-1"),
         ((*VIDEO, "counts"), [1, 2], "[1, 2]"),
@@ -62,13 +62,13 @@ def changed(folder: Path, path: tuple[str, ...], value: Any) -> Path:
         (("version",), 2, "2"),
     ],
 )
-def test_one_value(tmp_path: Path, path: tuple[str, ...], value: Any, told: str) -> None:
+def test_one_value(tmp_path: Path, path: tuple[str, ...], value: Any, part: str) -> None:
     file = changed(tmp_path, path, value)
     with pytest.raises(UserError) as error:
         TestResult.load(tmp_path)
     message = str(error.value)
     assert message.startswith(f"{file}: {path[0]}")
-    assert told in message
+    assert part in message
     assert len(message.splitlines()) == 1
 
 
@@ -76,9 +76,9 @@ def test_one_value(tmp_path: Path, path: tuple[str, ...], value: Any, told: str)
 def test_whole_file(tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "scores.json").write_bytes(content)
     assert main(["report", str(tmp_path)]) == 2
-    told = capsys.readouterr().err
-    assert told.startswith(f"error: {tmp_path / 'scores.json'}: ")
-    assert len(told.splitlines()) == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"error: {tmp_path / 'scores.json'}: ")
+    assert len(printed.splitlines()) == 1
 
 
 @pytest.mark.parametrize("content", [b"a: \xff", b"&a [*a]", b"a: 1\na: 2"])

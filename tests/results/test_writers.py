@@ -124,10 +124,10 @@ def test_terminal_shows_all_whatever_its_width() -> None:
         console = Console(width=width, file=io.StringIO())
         console.print(as_rich(shown, width))
         assert isinstance(console.file, io.StringIO)
-        told = console.file.getvalue()
-        assert "…" not in told
-        assert all(f"{number.value:.4f}" in told for number in table.rows[0].numbers.values())
-        assert all(len(line) <= width for line in told.splitlines())
+        printed = console.file.getvalue()
+        assert "…" not in printed
+        assert all(f"{number.value:.4f}" in printed for number in table.rows[0].numbers.values())
+        assert all(len(line) <= width for line in printed.splitlines())
 
 
 def test_columns_go_on_below() -> None:
