@@ -110,7 +110,8 @@ def segment_frames(
                     foreground += sum(shares)
                     for frame, share in zip(frames, shares, strict=True):
                         if share > FLOODED:
-                            progress.flooded_at = progress.flooded_at if progress.flooded else frame.time
+                            if not progress.flooded:
+                                progress.flooded_at = frame.time
                             progress.flooded += 1
                     progress.foreground = foreground / progress.frames
                     progress.seconds = time.perf_counter() - started

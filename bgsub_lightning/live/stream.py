@@ -287,11 +287,16 @@ class OpenCvSubtractor(StreamSubtractor):
             UserError: If it has seen a frame.
         """
         if self._model is not None:
-            raise UserError(
-                f"{self.name}: must be copied or pickled before its first frame; got one that has learnt, which OpenCV "
-                f"cannot copy. Call reset() first, or load another."
-            )
+            raise uncopyable(self.name)
         return dict(vars(self))
+
+
+def uncopyable(name: str) -> UserError:
+    """Return the error of copying what a library has learnt."""
+    return UserError(
+        f"{name}: must be copied or pickled before its first frame; got one that has learnt, which its library cannot "
+        f"copy. Call reset() first, or load another."
+    )
 
 
 def checked_options(options: dict[str, Any], threshold: float | None) -> None:

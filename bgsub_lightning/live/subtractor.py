@@ -20,7 +20,14 @@ from bgsub_lightning.data.dataset import evaluation_inputs, ready
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames.images import resized
 from bgsub_lightning.live.footage import KEY, Footage, keeps
-from bgsub_lightning.live.stream import POOL, Precision, StreamSubtractor, checked_frames, checked_options
+from bgsub_lightning.live.stream import (
+    POOL,
+    Precision,
+    StreamSubtractor,
+    checked_frames,
+    checked_options,
+    uncopyable,
+)
 from bgsub_lightning.live.system import System
 from bgsub_lightning.modules import BgsModule
 from bgsub_lightning.networks import compile_in_place
@@ -175,10 +182,7 @@ class Subtractor(StreamSubtractor):
         """
         of_libraries = [part for part in self.module.modules() if getattr(part, "_subtractor", None) is not None]
         if of_libraries and not self._opens:
-            raise UserError(
-                f"{self.name}: must be copied or pickled before its first frame; got one that has learnt, which its "
-                f"library cannot copy. Call reset() first, or load another."
-            )
+            raise uncopyable(self.name)
         for part in of_libraries:
             part._subtractor = None  # type: ignore[assignment]  # the next frame opens a stream
         if self._renewing is not None:
