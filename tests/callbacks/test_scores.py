@@ -203,10 +203,10 @@ def test_a_test_that_is_cut_off_before_the_first_scored_frame_has_no_figures(
     assert main([*command, "--trainer.limit_test_batches=0.2"]) == 0  # of 8 batches
     found = content(tmp_path / "run")
     assert (found["videos"], found["missing"]) == ({}, dict.fromkeys(KEYS, 4))
-    told = " ".join(capfd.readouterr().out.split())
-    assert "–" in told
-    assert f"8 frames of {', '.join(KEYS)}" in told
-    assert "trainer.limit_test_batches=0.2" in told
+    printed = " ".join(capfd.readouterr().out.split())
+    assert "–" in printed
+    assert f"8 frames of {', '.join(KEYS)}" in printed
+    assert "trainer.limit_test_batches=0.2" in printed
     message = fails(main(["report", str(tmp_path / "run")]))
     assert "scores.json: videos:" in message
 
@@ -219,10 +219,10 @@ def test_a_test_of_a_part_says_of_which(run: Run, tmp_path: Path, capfd: pytest.
     headline = [row for row in rows_of(tmp_path / "run") if row["headline"] == "1"]
     assert {row["video"] for row in headline} == set(result.videos) == {KEYS[0]}
     assert result.missing == {KEYS[0]: 4 - len(headline), KEYS[1]: 4}
-    told = " ".join(capfd.readouterr().out.split())
-    assert "overall, partial" in told
-    assert f"{8 - len(headline)} frames of {', '.join(KEYS)}" in told
-    assert "trainer.limit_test_batches=2" in told
+    printed = " ".join(capfd.readouterr().out.split())
+    assert "overall, partial" in printed
+    assert f"{8 - len(headline)} frames of {', '.join(KEYS)}" in printed
+    assert "trainer.limit_test_batches=2" in printed
     assert run("test") == 0
     assert not TestResult.load(tmp_path / "run").partial
     assert "limit_test_batches" not in capfd.readouterr().out

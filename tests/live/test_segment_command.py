@@ -32,11 +32,11 @@ def test_a_video_and_a_checkpoint_are_all_it_takes(
     checkpoint = save(tiny_system("Siamese"), tmp_path / "run/checkpoints/last.ckpt")
     out = tmp_path / "out"
     assert main(["segment", f"--source={video}", f"--checkpoint={checkpoint}", f"--out={out}", "--device=cpu"]) == 0
-    told = " ".join(capfd.readouterr().out.split())
-    assert "Siamese (run) on cpu, at the size of its frames" in told
-    assert "30 frames, 25 a second" in told
-    assert "The background is made of 25 frames of the source, over its whole length." in told
-    assert "of the pixels foreground" in told
+    printed = " ".join(capfd.readouterr().out.split())
+    assert "Siamese (run) on cpu, at the size of its frames" in printed
+    assert "30 frames, 25 a second" in printed
+    assert "The background is made of 25 frames of the source, over its whole length." in printed
+    assert "of the pixels foreground" in printed
     for name in ("mask_video.mp4", "overlay.mp4"):
         source = open_source(str(out / name))
         assert (source.count, source.rate) == (30, 25)
@@ -188,8 +188,8 @@ def test_frames_that_a_light_jump_floods_are_counted(
     masks = [cv2.imread(str(file), cv2.IMREAD_GRAYSCALE) for file in sorted((tmp_path / "out/masks").iterdir())]
     flooded = [number for number, mask in enumerate(masks) if (mask == 255).mean() > 0.7]
     assert flooded[0] == 40
-    told = " ".join(capfd.readouterr().out.split())
-    assert f"in {len(flooded)} frame" in told
-    assert "at 4.0 s" in told
+    printed = " ".join(capfd.readouterr().out.split())
+    assert f"in {len(flooded)} frame" in printed
+    assert "at 4.0 s" in printed
     assert main(["segment", *options, f"--out={tmp_path / 'calm'}", "--frames=40"]) == 0
     assert "at 4.0 s" not in capfd.readouterr().out

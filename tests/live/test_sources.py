@@ -227,7 +227,7 @@ def test_images_come_by_the_numbers_in_their_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "told"),
+    ("one", "other", "patterns"),
     [
         ("b{:05d}.bmp", "hand_segmented_{:05d}.BMP", ("b%05d.bmp", "hand_segmented_%05d.BMP")),
         ("left_{:04d}.png", "right_{:04d}.png", ("left_%04d.png", "right_%04d.png")),
@@ -236,7 +236,9 @@ def test_images_come_by_the_numbers_in_their_names(tmp_path: Path) -> None:
         ("cam_2026-{:02d}-01.png", "ROI.bmp", ("cam_[0-9]*-[0-9]*-[0-9]*.png", "ROI.bmp")),
     ],
 )
-def test_a_folder_of_two_name_patterns_is_refused(one: str, other: str, told: tuple[str, str], tmp_path: Path) -> None:
+def test_a_folder_of_two_name_patterns_is_refused(
+    one: str, other: str, patterns: tuple[str, str], tmp_path: Path
+) -> None:
     frames, masks = moving_square(12), moving_square(12, seed=5)
     for number, (frame, mask) in enumerate(zip(frames, masks, strict=True), 1):
         cv2.imwrite(str(tmp_path / one.format(number)), frame[..., ::-1])
@@ -245,7 +247,7 @@ def test_a_folder_of_two_name_patterns_is_refused(one: str, other: str, told: tu
     with pytest.raises(UserError) as refused:
         open_source(str(tmp_path))
     message = str(refused.value)
-    for pattern in told:
+    for pattern in patterns:
         assert pattern in message
     offered = message.partition("such as '")[2].partition("'")[0]
     source = open_source(offered)
