@@ -12,7 +12,7 @@ from itertools import takewhile
 
 from bgsub_lightning import __version__
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.text import printable
+from bgsub_lightning.text import one_line, printable
 
 COMMANDS = {
     "fit": ("training:run_trainer", "train a system"),
@@ -134,7 +134,7 @@ def _message(error: Exception) -> str | None:
 
     A file that cannot be used, a full memory and a wrong option of Lightning are the user's, wherever they come up.
     """
-    text = " ".join(str(error).split())
+    text = one_line(str(error))
     names = {kind.__name__ for kind in type(error).__mro__}
     if isinstance(error, UserError):  # a loader's worker wraps it in its traceback
         return str(error).rpartition(f"{UserError.__module__}.{UserError.__qualname__}: ")[2].strip()

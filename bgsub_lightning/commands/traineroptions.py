@@ -14,6 +14,7 @@ from lightning.pytorch.accelerators import CPUAccelerator
 
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.ranges import check_range
+from bgsub_lightning.text import one_line
 
 _MONITORED = (
     *("val/loss", "val/f_measure", "val/pwc", "val/recall", "val/precision", "val/mean_dice"),
@@ -77,7 +78,7 @@ def _refuse_null(key: str, part: Any) -> None:
 
 def trainer_error(error: Exception) -> UserError:
     """Return what Lightning says of its options as an error of the user's, in one line."""
-    return UserError(f"trainer: {' '.join(str(error).split())}")
+    return UserError(f"trainer: {one_line(str(error))}")
 
 
 def check_devices(trainer: Trainer) -> None:

@@ -74,7 +74,7 @@ from bgsub_lightning.networks import damage
 from bgsub_lightning.networks.weights import read_checkpoint
 from bgsub_lightning.provenance import describe_system, device_name, source_tree, versions
 from bgsub_lightning.records import read_json
-from bgsub_lightning.text import refuse_passwords
+from bgsub_lightning.text import one_line, refuse_passwords
 
 
 def run_trainer(command: str, options: Sequence[str], cli: type[TrainingCLI] | None = None) -> TrainingCLI:
@@ -371,7 +371,7 @@ class TrainingCLI(LightningCLI):
             if cause is None:
                 raise
             if isinstance(cause, ValidationError):  # of albumentations
-                raise UserError(f"data.init_args.augment: {' '.join(str(cause).split())}") from error
+                raise UserError(f"data.init_args.augment: {one_line(str(cause))}") from error
             raise cause from None
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:

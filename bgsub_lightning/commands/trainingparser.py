@@ -14,6 +14,7 @@ from lightning.pytorch.loggers import Logger, MLFlowLogger
 
 from bgsub_lightning.commands.parser import PlainParser
 from bgsub_lightning.errors import UserError
+from bgsub_lightning.text import one_line
 
 _INSTALL = re.compile(r"pip install (?:-U )?'?([\w-]+)")  # as Lightning advises
 
@@ -123,7 +124,7 @@ def logger_maker(run_dir: Path) -> Callable[..., Logger]:
                 f"Install it: pip install {packages[-1]}"
             ) from error
         except Exception as error:  # whatever the logger's package raises of a server, an address or a file
-            text = " ".join(str(error).split())
+            text = one_line(str(error))
             raise UserError(
                 f"trainer.logger: {kind.__name__} cannot be started; got {text!r}. Change its arguments."
             ) from error

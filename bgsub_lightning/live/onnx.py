@@ -32,6 +32,7 @@ from bgsub_lightning.live.subtractor import Subtractor
 from bgsub_lightning.live.system import System, build
 from bgsub_lightning.provenance import read_system
 from bgsub_lightning.records import parse_json
+from bgsub_lightning.text import one_line
 
 _KEY = "bgsub_lightning"
 """The key of a file's metadata."""
@@ -157,7 +158,7 @@ class _Session:
             found = [torch.from_numpy(each).to(inputs[0].device) for each in self.session.run(None, given)]
             return self.returned(*found)
         except Exception as error:  # of a file of another network: whatever the runtime makes of it
-            reason = " ".join(str(error).split())
+            reason = one_line(str(error))
             raise UserError(
                 f"{self.file}: does not take what its system shows it; got {reason!r}. Export the system again."
             ) from error
