@@ -36,8 +36,6 @@ def export(checkpoint: str, out: Path, source: str | None = None, frames: int = 
         raise UserError(f"--out: {out}: a file that ends in .onnx is needed.")
     if Path(checkpoint).suffix == ".onnx":
         raise UserError(f"--checkpoint: {checkpoint}: is ONNX already.")
-    if frames < 1:
-        raise UserError(f"--frames: must be positive, got {frames}.")
     system = load_system(checkpoint, named_modules(modules))
     opened = None if source is None else open_source(source)
     images = [] if opened is None else [frame.image for frame in itertools.islice(opened, frames)]
