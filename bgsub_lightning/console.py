@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
+from typing import Literal
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -45,12 +46,13 @@ console = _Console(
 
 def warn(text: str) -> None:
     """Print a warning, in a line."""
-    mark("warning", text, "yellow")
+    mark("warning", text)
 
 
-def mark(word: str, text: str, style: str) -> None:
-    """Print a text after a word in a style."""
-    console.print(Text.assemble((word, style), f" {text}"), soft_wrap=True)
+def mark(severity: Literal["error", "warning"], text: str) -> None:
+    """Print what is wrong, in a line that begins with its severity, in colour."""
+    style = "red" if severity == "error" else "yellow"
+    console.print(Text.assemble((severity, style), f" {text}"), soft_wrap=True)
 
 
 def progress_bar() -> Progress:

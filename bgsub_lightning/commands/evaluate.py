@@ -24,7 +24,7 @@ from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import atomic_write
 from bgsub_lightning.frames import MaskFiles, SceneCounts, SceneFrames, count_masks
 from bgsub_lightning.frames.mask_files import Fault, results_of
-from bgsub_lightning.metrics import dice_counts
+from bgsub_lightning.metrics import dice_counts, figures
 from bgsub_lightning.ranges import check_range
 from bgsub_lightning.records import read_csv
 from bgsub_lightning.results import TestResult, VideoResult, gallery, table, write_statistics, write_videos
@@ -132,7 +132,7 @@ def evaluate(
     rows = {key: _rows(key, counts, asked) for key, counts in counted.items()}
     strangers = _strangers(files, scenes, reader, whole)
     for problem in (*_faults(files, chosen, counted), *strangers):
-        mark(problem.severity, str(problem), "red" if problem.severity == "error" else "yellow")
+        mark(problem.severity, str(problem))
     result = TestResult(
         name=out.name,
         system="masks",
@@ -366,13 +366,13 @@ def _faults(
                     cure = f"There is {files.folder / close[0]}: is it misspelt?"
             yield Problem("warning" if fault == "not binary" else "error", first.path, f"{what}, in {scene.key}", cure)
         tp, fp, fn, tn, _ = (sum(row.counts[place] for row in counted[scene.key].rows) for place in range(5))
-        if tp + fp > fn + tn and fn * (2 * tp + fp + fn) > tp * (2 * fn + tn + tp):  # F of the inverse is larger
+        inverse, given = (figures(counts)["f_measure"] for counts in ((fn, tn, tp, fp), (tp, fp, fn, tn)))
+        if tp + fp > fn + tn and fn and inverse > given:
             yield Problem(
                 "warning",
                 files.path(scene, numbers[0]).parent,
                 f"{(tp + fp) / (tp + fp + fn + tn):.0%} of {scene.key} is foreground, like masks that are inverted",
-                f"--invert takes black as foreground: F {2 * fn / (2 * fn + tn + tp):.4f} instead of "
-                f"{2 * tp / max(2 * tp + fp + fn, 1):.4f}.",
+                f"--invert takes black as foreground: F {inverse:.4f} instead of {given:.4f}.",
             )
         of_no_use = [row for row in counted[scene.key].rows if row.counts[0] + row.counts[1]]
         grey = [mask for mask in counted[scene.key].faulty if mask.fault == "not binary"]

@@ -70,7 +70,7 @@ def prepare(
     console.print(_videos(scenes))
     problems = [problem for each in scenes for problem in each.problems] + _spoiled_masks(scenes)
     for problem in _grouped(problems):
-        mark(problem.severity, str(problem), "red" if problem.severity == "error" else "yellow")
+        mark(problem.severity, str(problem))
     for each in scenes:
         if each.range is not None:
             low, high = each.range
