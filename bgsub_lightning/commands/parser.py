@@ -80,8 +80,8 @@ def _told(lines: list[str]) -> str:
             kinds.append(f"one of {values}")
         return f"{key[1]}: {given[0]!r} is not {' or '.join(kinds)}."
     if others:
-        told = list(dict.fromkeys(others))  # types of a union may say the same
-        return f"{key[1]}{'.' if re.match('[a-z_.]+: ', told[0]) else ': '}" + "\n  ".join(told)
+        problems = list(dict.fromkeys(others))  # types of a union may say the same
+        return f"{key[1]}{'.' if re.match('[a-z_.]+: ', problems[0]) else ': '}" + "\n  ".join(problems)
     return "\n  ".join(lines)
 
 

@@ -290,7 +290,7 @@ def _conclude(come: Come, source: Source, written: list[Path], restarts: int) ->
             f"s: the light or the view changed, or the background shows another scene."
         )
     if come.resized:
-        warn(f"The frames changed their size {some(come.resized, 'time')}; the background began anew.")
+        warn(f"The frames changed their size {some(come.resized, 'time')}; the background restarted.")
     if not come.frames:
         why = f" ({source.why_ended})" if source.why_ended else ""
         raise UserError(f"--source: {source.name}: has no frame that can be decoded{why}.")

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-import yaml
 from rich.table import Table
 
 from bgsub_lightning.commands.includes import merged
@@ -34,12 +33,12 @@ from bgsub_lightning.commands.launching import (
     is_begun,
     reason,
 )
-from bgsub_lightning.commands.sweepfile import Choice, Point, Range, Sweep, hint, read_sweep, shown
+from bgsub_lightning.commands.sweepfile import Choice, Point, Range, Sweep, choice_of, hint, read_sweep, shown
 from bgsub_lightning.commands.training import run_trainer
 from bgsub_lightning.console import console, warn
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import atomic_write, folder_lock, lock_environment, refuse_links
-from bgsub_lightning.records import read_csv, read_json
+from bgsub_lightning.records import parse_yaml, read_csv, read_json
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -304,8 +303,8 @@ def _overridden(sweep: Sweep, handed: Sequence[str]) -> tuple[Sweep, list[str]]:
             continue
         console.print(f"{key}: {text} instead of {sweep.file}'s value, {parameters[name]}.", soft_wrap=True)
         try:
-            parameters[name] = Choice((yaml.safe_load(text),))
-        except yaml.YAMLError:
+            parameters[name] = choice_of(key, [parse_yaml(text, key)], [])
+        except UserError:  # `fit` takes it as text, or refuses it
             parameters[name] = Choice((text,))
     return replace(sweep, parameters=parameters), others
 
@@ -431,10 +430,10 @@ def _run(launch: Launch, study: Study, workers: int) -> None:
                 again = {}
             time.sleep(_PATIENCE)
             for place, each in list(running.items()):
-                if told := _look(launch, study, each):
+                if outcome := _look(launch, study, each):
                     each.held.close()
                     del running[place]
-                    console.print(f"{each.folder.name}: {told}", soft_wrap=True)
+                    console.print(f"{each.folder.name}: {outcome}", soft_wrap=True)
     finally:  # whatever has happened, no trial is left alone
         for each in running.values():
             each.process.send_signal(signal.SIGTERM)
@@ -592,8 +591,8 @@ def _conclude(launch: Launch, study: Study) -> dict[int, FrozenTrial]:
     if failed:
         console.print(f"{len(failed)} failed; the same command again tries them once more:")
         for number, trial in failed.items():
-            told = trial.user_attrs.get("failure", "unknown")
-            console.print(f"  {launch.folder(number, trial.params)}: {told}", soft_wrap=True)
+            why = trial.user_attrs.get("failure", "unknown")
+            console.print(f"  {launch.folder(number, trial.params)}: {why}", soft_wrap=True)
     return failed
 
 

@@ -443,9 +443,9 @@ def _distribution(where: str, given: Any) -> Choice | Range:
     if wrong := sorted(map(str, keys - needed - more)) or sorted(needed - keys):
         raise UserError(f"{where}: {kind} has {' and '.join(sorted(needed | more))}; {wrong[0]} is wrong or missing.")
     if kind == "constant":
-        return Choice((given["value"],))
+        return choice_of(where, [given["value"]], [])
     if "values" in needed:
-        return _choice(where, given["values"], given.get("probabilities", []))
+        return choice_of(where, given["values"], given.get("probabilities", []))
     return _range(where, kind, given)
 
 
@@ -458,9 +458,25 @@ def _usual(given: Mapping[str, Any]) -> str:
     return "int_uniform" if _is_whole(given.get("min")) and _is_whole(given.get("max")) else "uniform"
 
 
-def _choice(where: str, values: Any, probabilities: Any) -> Choice:
+def choice_of(where: str, values: Any, probabilities: Any) -> Choice:
+    """Check the values of a parameter.
+
+    Args:
+        where: Its key, for messages.
+        values: A list of them.
+        probabilities: A list with one for each, or an empty one.
+
+    Raises:
+        UserError: If they make no choice, or JSON, which a sweep is recorded in, has no such type.
+    """
     if not isinstance(values, list) or not values:
         raise UserError(f"{where}: values: must be a list of at least one, got {values!r}.")
+    try:
+        json.dumps(values)
+    except TypeError as error:
+        raise UserError(
+            f"{where}: must hold numbers, text, lists and mappings; got {values}. Put a date in quotes."
+        ) from error
     if not isinstance(probabilities, list) or not all(_is_number(each) for each in probabilities):
         raise UserError(f"{where}: probabilities: must be a list of numbers; got {probabilities!r}.")
     choice = Choice(tuple(values), tuple(probabilities))

@@ -158,6 +158,9 @@ def test_an_option_beats_what_the_file_fixes(write: Write, capfd: pytest.Capture
     assert [f"--{VAL_SCENES}=2" if word == f"--{VAL_SCENES}=1" else word for word in before] == after
     (said,) = (line for line in told.splitlines() if line.startswith(f"--{VAL_SCENES}: 2 "))
     assert str(file) in said
+    for text in ("2024-01-31", "2024-99-99"):  # which YAML takes for dates, and `fit` for text
+        message = fails(sweep(file, "--dry_run", "--trials=1", f"--{VAL_SCENES}={text}"))
+        assert f"val_scenes: '{text}'" in message
     told = fails(sweep(file, "--dry_run", "--model.init_args.lr=0.01"))
     for part in ("--model.init_args.lr: ", "--model.init_args.lr=0.01", str(file)):
         assert part in told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +219,8 @@ def test_what_cannot_be_run(changes: dict[str, Any], message: str, tmp_path: Pat
         (3, "must say its values", "random"),
         ({"values": []}, "values: must be a list of at least one", "random"),
         ({"values": [1, 2, 1]}, "1 is there twice", "random"),
+        ({"value": date(2024, 1, 31)}, "date", "random"),
+        ({"values": [1, b"x"]}, "b'x'", "random"),
         ({"values": [1, 2], "probabilities": [1.0]}, "one from 0 for each of the 2 values", "random"),
         ({"values": [1, 2], "probabilities": [0.5, 0.5]}, "for `method: random` alone", "bayes"),
         ({"value": 1, "max": 2}, "constant has value; max is wrong or missing", "random"),
