@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Any, NoReturn
+from types import UnionType
+from typing import Any, NoReturn, Union, get_args, get_origin
 
 import yaml
 from jsonargparse import ArgumentParser, get_loader, set_loader
@@ -41,6 +42,13 @@ set_loader("yaml", _load, exceptions=(yaml.YAMLError,))
 class PlainParser(ArgumentParser):
     """Parser that raises what the user can mend."""
 
+    def add_argument(self, *names: Any, **settings: Any) -> Any:
+        """Add an argument; a whole number that is written without a point stays one, if its type allows both."""
+        action = super().add_argument(*names, **settings)
+        if hasattr(action, "_typehint"):
+            action._typehint = _int_before_float(action._typehint)
+        return action
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise what the user can mend.
 
@@ -53,6 +61,21 @@ class PlainParser(ArgumentParser):
 
 class CommandParser(PlainParser):
     """Parser of a typed function."""
+
+
+def _int_before_float(kind: Any) -> Any:
+    """Reorder a union of both, of which the first that fits takes a value.
+
+    `typing` takes ``Optional[Union[int, float]]`` and ``Optional[Union[float, int]]`` for equal and may return the one
+    for the other, from its cache. But 1.0 is all batches to Lightning, and 1 is one.
+    """
+    kinds = get_args(kind)
+    if get_origin(kind) not in (Union, UnionType) or int not in kinds or float not in kinds:
+        return kind
+    if kinds.index(int) < kinds.index(float):
+        return kind
+    swapped = tuple(int if each is float else float if each is int else each for each in kinds)
+    return Union[swapped]  # noqa: UP007 (| may meet that cache again)
 
 
 def _plain(message: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 
 from bgsub_lightning import cli
 from bgsub_lightning.cli import main
+from bgsub_lightning.commands.parser import CommandParser, PlainParser
+from bgsub_lightning.commands.trainingparser import TrainingParser
 
 Run = Callable[..., int]
 Fails = Callable[[int], str]
@@ -63,6 +66,27 @@ def test_training(run: Run, fails: Fails, tmp_path: Path, option: str, key: str,
     assert value in message
     assert len(message.partition("\nAll options")[0].strip().splitlines()) == 1
     assert not (tmp_path / "run").exists()
+
+
+class Limited:
+    """A class whose options may be a count or a share, in either order of the two types."""
+
+    def __init__(self, first: int | float | None = None, last: float | int | None = None) -> None:
+        self.limits = first, last
+
+
+@pytest.mark.parametrize("kind", [CommandParser, TrainingParser])
+@pytest.mark.parametrize("value", [1, 1.0, 7, 0.5, None])
+def test_a_count_does_not_become_a_share(kind: type[PlainParser], value: float | None) -> None:
+    parser = kind()
+    parser.add_class_arguments(Limited, "group")
+    parser.add_subclass_arguments(Limited, "class")
+    parser.add_argument("--single", type=float | int | None)
+    text = json.dumps(value)
+    options = [f"--{section}.{name}={text}" for section in ("group", "class") for name in ("first", "last")]
+    found = parser.parse_args([f"--class={__name__}.Limited", *options, f"--single={text}"])
+    values = [*vars(found["group"]).values(), *vars(found["class"].init_args).values(), found["single"]]
+    assert [repr(each) for each in values] == [repr(value)] * 5
 
 
 BOMB = "\n".join(
