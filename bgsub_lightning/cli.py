@@ -132,10 +132,9 @@ def _as_list(value: str) -> str:
 def _message(error: Exception) -> str | None:
     """Return what is meant for the user; ``None`` if the error may be a mistake of the program.
 
-    A file that cannot be used, a full memory and a wrong option of Lightning are the user's, wherever they come up.
+    A file that cannot be used and a full memory are the user's, wherever they come up.
     """
     text = one_line(str(error))
-    names = {kind.__name__ for kind in type(error).__mro__}
     if isinstance(error, UserError):  # a loader's worker wraps it in its traceback
         return str(error).rpartition(f"{UserError.__module__}.{UserError.__qualname__}: ")[2].strip()
     if isinstance(error, OSError) and error.errno is not None:
@@ -145,9 +144,8 @@ def _message(error: Exception) -> str | None:
         return "a name must not hold a zero byte. Remove it."
     if isinstance(error, UnicodeDecodeError):
         return f"a file is not UTF-8; got {error.object[error.start : error.end]!r}. Save it as UTF-8."
-    if "MisconfigurationException" in names:
-        return f"trainer: {text}"
-    if isinstance(error, MemoryError) or "OutOfMemoryError" in names or "can't allocate memory" in text:
+    is_pytorch = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in text
+    if isinstance(error, MemoryError) or is_pytorch:
         return f"memory: is too small ({text or 'no more could be had'}). Lower sizes, widths or the batch size."
     return None
 

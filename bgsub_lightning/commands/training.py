@@ -115,6 +115,8 @@ def run_trainer(command: str, options: Sequence[str], cli: type[TrainingCLI] | N
                 parser_kwargs={"prog": "python -m bgsub_lightning"},
                 args=[command, *(["--name", name] if name else []), *arguments],
             )
+        except MisconfigurationException as error:  # of whatever part of Lightning
+            raise trainer_error(error) from error
         except SIGTERMException:  # with which Lightning ends an evaluation, with status 0
             raise SystemExit(128 + signal.SIGTERM) from None
 
@@ -390,7 +392,7 @@ class TrainingCLI(LightningCLI):
         kwargs["plugins"] = plugins
         try:
             trainer = super().instantiate_trainer(default_root_dir=str(self.run_dir), **kwargs)
-        except (MisconfigurationException, ValueError, TypeError, ImportError) as error:
+        except (ValueError, TypeError, ImportError) as error:
             raise trainer_error(error) from error
         check_devices(trainer)
         if self.model.plan and self._given.trainer.strategy == "auto" and isinstance(trainer.strategy, DDPStrategy):
