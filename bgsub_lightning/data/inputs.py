@@ -186,13 +186,13 @@ class Hop(Input):
     taus: tuple[int, ...] = (1, 5, 10)
 
     def __post_init__(self) -> None:
-        check_range("model.init_args.", least=1, taus=self.taus)
         object.__setattr__(self, "taus", tuple(sorted(self.taus)))
         if not self.taus or self.taus[0] < 1 or len(set(self.taus)) < len(self.taus):
             raise UserError(
                 f"model.init_args.taus: the intervals of the optical flow are one or more different numbers of frames, "
                 f"each 1 at least, got {list(self.taus)}."
             )
+        check_range("model.init_args.", least=1, taus=self.taus)
 
     def require(self, scene: Scene) -> None:  # noqa: D102
         require_motion(scene, self.taus)
