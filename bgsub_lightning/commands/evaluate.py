@@ -30,7 +30,7 @@ from bgsub_lightning.records import read_csv
 from bgsub_lightning.results import TestResult, VideoResult, gallery, table, write_statistics, write_videos
 from bgsub_lightning.results.gallery import Frame
 from bgsub_lightning.sampling import Leakage
-from bgsub_lightning.scenes import CDnet2014, Problem, Reader, Scene, require_sound
+from bgsub_lightning.scenes import CDnet2014, Problem, Reader, Scene, require_sound, with_mask_code
 from bgsub_lightning.scenes.cdnet2014 import published_videos
 from bgsub_lightning.scenes.checks import folders, some
 from bgsub_lightning.scenes.labels import MOVING, MaskCode
@@ -115,8 +115,7 @@ def evaluate(
     asked = _frames_of(frames) if frames else None
     scenes = reader.scenes(folder, scene if scene is not None or asked is None else list(asked.videos))
     require_sound(scenes)
-    if mask_code is not None:
-        scenes = [replace(each, mask_code=mask_code) for each in scenes]
+    scenes = with_mask_code(scenes, mask_code)
     chosen = _chosen(scenes, asked, reader)
     whole = scene is None and asked is None
     files = _of_one_video(files, chosen)

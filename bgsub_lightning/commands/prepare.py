@@ -18,7 +18,17 @@ from bgsub_lightning.console import console, mark, progress_bar
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import FrameStore, SceneFrames, fill, read_mask
 from bgsub_lightning.ranges import check_range
-from bgsub_lightning.scenes import LASIESTA, LIMU, SBI2015, CDnet2014, Problem, Reader, Scene, Wallflower
+from bgsub_lightning.scenes import (
+    LASIESTA,
+    LIMU,
+    SBI2015,
+    CDnet2014,
+    Problem,
+    Reader,
+    Scene,
+    Wallflower,
+    with_mask_code,
+)
 from bgsub_lightning.scenes.checks import some
 from bgsub_lightning.scenes.depth import parsed_range, with_range
 from bgsub_lightning.scenes.labels import MaskCode
@@ -65,8 +75,7 @@ def prepare(
     check_range("--", least=1, most=256, workers=workers)
     reader = reader_of(dataset, frames=frames, masks=masks)
     scenes = with_range(reader.scenes(reader.locate(root), scene), parsed_range(range))
-    if mask_code is not None:
-        scenes = [replace(each, mask_code=mask_code) for each in scenes]
+    scenes = with_mask_code(scenes, mask_code)
     console.print(_videos(scenes))
     problems = [problem for each in scenes for problem in each.problems] + _spoiled_masks(scenes)
     for problem in _grouped(problems):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
@@ -29,7 +28,7 @@ from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import DisFlow, FlowMethod, FrameStore, SceneFrames, fill, fill_flow
 from bgsub_lightning.ranges import check_range
 from bgsub_lightning.sampling import EvaluationBatches, FrameSet, Protocol, Split, TrainingBatches
-from bgsub_lightning.scenes import CDnet2014, Reader
+from bgsub_lightning.scenes import CDnet2014, Reader, with_mask_code
 from bgsub_lightning.scenes.depth import checked_range, with_range
 from bgsub_lightning.scenes.labels import MaskCode
 
@@ -141,9 +140,7 @@ class ScenesDataModule(LightningDataModule):
             UserError: If the dataset is not there, or the protocol cannot be applied to it.
         """
         scenes = self.reader.scenes(self.reader.locate(self.root), self.scene)
-        scenes = with_range(scenes, self.range, "data.init_args.range")
-        if self.mask_code is not None:
-            scenes = [replace(scene, mask_code=self.mask_code) for scene in scenes]
+        scenes = with_mask_code(with_range(scenes, self.range, "data.init_args.range"), self.mask_code)
         return self.protocol.split(scenes, self.fold, self.seed)
 
     @property

@@ -11,7 +11,7 @@ from bgsub_lightning.scenes.limu import LIMU
 from bgsub_lightning.scenes.patterns import SequenceReader
 from bgsub_lightning.scenes.rendered import Rendered
 from bgsub_lightning.scenes.sbi2015 import SBI2015
-from bgsub_lightning.scenes.scene import Problem, Reader, Scene, require_sound
+from bgsub_lightning.scenes.scene import Problem, Reader, Scene, require_sound, with_mask_code
 from bgsub_lightning.scenes.wallflower import Wallflower
 
 __all__ = [
@@ -27,4 +27,5 @@ __all__ = [
     "SequenceReader",
     "Wallflower",
     "require_sound",
+    "with_mask_code",
 ]

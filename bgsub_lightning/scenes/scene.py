@@ -96,6 +96,11 @@ class Scene:
         return f"Scene({self.dataset}:{self.key}, {len(self.frames)} frames, {len(self.masks)} labelled)"
 
 
+def with_mask_code(scenes: Iterable[Scene], code: MaskCode | None) -> list[Scene]:
+    """Say how the masks of scenes are written; ``None``: each scene keeps its own code."""
+    return [scene if code is None else replace(scene, mask_code=code) for scene in scenes]
+
+
 def require_sound(scenes: Iterable[Scene]) -> None:
     """Check that scenes can be used.
 
