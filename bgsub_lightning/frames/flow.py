@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import bisect
 import re
-import string
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from numpy.typing import NDArray
 from bgsub_lightning.console import warn
 from bgsub_lightning.decoding import read_content, read_pixels
 from bgsub_lightning.errors import UserError
+from bgsub_lightning.frames.file_patterns import placeholders
 from bgsub_lightning.frames.images import read_image
 from bgsub_lightning.ranges import check_range
 from bgsub_lightning.scenes.scene import Range, Scene
@@ -244,7 +244,7 @@ class FlowFiles(FlowMethod):
         folder: The folder. Its last part names the method in the store: keep the flow of each method in a folder of its
             own, such as ``gmflow``.
         pattern: Where a file lies below it. It may use ``{dataset}``, ``{category}``, ``{video}``, ``{tau}``,
-            ``{number}`` (the frame) and ``{earlier}`` (the frame it is compared with), with Python's formats such as
+            ``{number}`` (the frame) and ``{earlier}`` (the frame it is compared with), numbers with a width such as
             ``{number:06d}``; it must use ``{number}``, and ``{tau}`` or ``{earlier}``. It ends with ``.flo`` or
             ``.png``.
 
@@ -263,11 +263,10 @@ class FlowFiles(FlowMethod):
                 f"(--files of the command `flow`)."
             )
         try:
-            used = {name for _, name, _, _ in string.Formatter().parse(self.pattern) if name is not None}
-            if used - _PLACES or "number" not in used or not used & {"tau", "earlier"}:
-                raise ValueError("a placeholder is unknown or missing")
-            self.pattern.format(dataset="", category="", video="", tau=1, number=1, earlier=1)
-        except (ValueError, KeyError, IndexError) as error:
+            used = placeholders(self.pattern, _PLACES)
+            if "number" not in used or not used & {"tau", "earlier"}:
+                raise ValueError("a placeholder is missing")
+        except ValueError as error:
             raise UserError(
                 f"{_OPTION}.init_args.pattern: {self.pattern!r} cannot be used ({error}). It may hold "
                 f"{', '.join(f'{{{name}}}' for name in sorted(_PLACES))}, such as {{number:06d}}; it must hold "

@@ -7,8 +7,6 @@ import it would take longer to start than to count.
 from __future__ import annotations
 
 import os
-import re
-import string
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -23,6 +21,7 @@ from numpy.typing import NDArray
 from bgsub_lightning.console import progress_bar
 from bgsub_lightning.decoding import decode_pixels, read_content
 from bgsub_lightning.errors import UserError
+from bgsub_lightning.frames.file_patterns import placeholders
 from bgsub_lightning.frames.images import is_hidden_in_alpha, read_mask, read_roi
 from bgsub_lightning.parallel import in_processes
 from bgsub_lightning.scenes.checks import is_cut_off
@@ -35,10 +34,6 @@ _PLACES = {"dataset", "category", "video", "number"}
 
 Fault = Literal["missing", "unreadable", "of another size", "of 16 bits", "in its alpha channel", "not binary"]
 """What can be wrong with a mask. One that is not binary is scored: foreground is where it is exactly 255."""
-
-
-_NUMBER_FORM = re.compile(r"(0?\d{1,2}d?|d?)")
-"""Widths of up to 99 digits: a format of a million would take as many bytes for each name."""
 
 
 @dataclass(frozen=True)
@@ -69,18 +64,13 @@ class MaskFiles:
         if not self.folder.is_dir():
             raise UserError(f"--masks: {self.folder}: there is no such folder of masks.")
         try:
-            places = [place for place in string.Formatter().parse(self.pattern) if place[1] is not None]
-            used = {name for _, name, _, _ in places}
-            if used - _PLACES or "number" not in used:
-                raise ValueError("a placeholder is unknown or missing")
-            for _, name, form, conversion in places:
-                if conversion or not (_NUMBER_FORM.fullmatch(form or "") if name == "number" else not form):
-                    raise ValueError(f"the format of {{{name}}} must be that of a number, such as 06d, or none")
+            if "number" not in placeholders(self.pattern, _PLACES):
+                raise ValueError("a placeholder is missing")
         except ValueError as error:
             raise UserError(
                 f"--pattern: {self.pattern!r} cannot be used ({error}). It may hold "
-                f"{', '.join(f'{{{name}}}' for name in sorted(_PLACES))}, and must hold {{video}} and {{number}}, such "
-                f"as {MaskFiles.pattern}."
+                f"{', '.join(f'{{{name}}}' for name in sorted(_PLACES))}, and must hold {{video}} and {{number}} (the "
+                f"first may be missing for one video), such as {MaskFiles.pattern}."
             ) from None
 
     def path(self, scene: Scene, number: int) -> Path:
