@@ -70,15 +70,16 @@ class TruthBackground(StoredBackground):
     def backgrounds(  # noqa: D102
         self, pixels: SceneFrames, numbers: Sequence[int], device: torch.device
     ) -> Generator[NDArray[np.uint8], None, None]:
-        def labelled(number: int, label: int) -> NDArray[np.bool_]:
-            return np.asarray(pixels.mask(number) == label)
+        def is_static(number: int) -> NDArray[np.bool_]:
+            return np.asarray(pixels.mask(number) == STATIC)
 
         count, size = min(self.neighbours, len(numbers)), pixels.size[::-1]
         ever_static, ever_shadow, fewest = np.zeros(size, np.bool_), np.zeros(size, np.bool_), np.full(size, count)
         for number in numbers:
-            ever_static |= labelled(number, STATIC)
-            ever_shadow |= labelled(number, SHADOW)
-        for window in around(numbers, count, lambda number: labelled(number, STATIC)):
+            mask = pixels.mask(number)
+            ever_static |= mask == STATIC
+            ever_shadow |= mask == SHADOW
+        for window in around(numbers, count, is_static):
             fewest = np.minimum(fewest, np.add.reduce(window, dtype=np.intp))
         never = ~ever_static & ~ever_shadow
         if np.any(never):
@@ -91,12 +92,13 @@ class TruthBackground(StoredBackground):
         elsewhere = np.flatnonzero((fewest < self.enough) & ~never)
 
         def usable(number: int) -> NDArray[np.bool_]:
-            return labelled(number, STATIC) | labelled(number, SHADOW) & ~ever_static
+            mask = pixels.mask(number)
+            return np.asarray((mask == STATIC) | (mask == SHADOW) & ~ever_static)
 
         from_all = self._median_of_all(pixels, numbers, elsewhere, usable)
 
         def load(number: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-            valid = labelled(number, STATIC) | never
+            valid = is_static(number) | never
             return _only(valid, pixels.image(number)), valid
 
         for loaded in around(numbers, count, load):
