@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from bgsub_lightning.data.background import BackgroundSource
+from bgsub_lightning.frames.opencv import opencv_subtractor
 from bgsub_lightning.ranges import check_range
 
 
@@ -98,7 +99,7 @@ class Mog2Background(BackgroundSource):
 
     def estimate(self, images: Tensor) -> Tensor:  # noqa: D102
         if self._subtractor is None:
-            self._subtractor = cv2.createBackgroundSubtractorMOG2()
+            self._subtractor = opencv_subtractor("MOG2")
         backgrounds = []
         for frame in (images * 255).round().byte().movedim(-3, -1).cpu().numpy():
             self._subtractor.apply(np.ascontiguousarray(frame))
