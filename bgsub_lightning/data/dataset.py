@@ -16,7 +16,7 @@ from bgsub_lightning.data.augment import ClipAugmentation
 from bgsub_lightning.data.crops import Crop
 from bgsub_lightning.data.inputs import Input
 from bgsub_lightning.data.pasting import VocObjects
-from bgsub_lightning.data.transforms import Sample, SampleTransform, generator_of, tables
+from bgsub_lightning.data.transforms import Sample, SampleTransform, rng_of, tables
 from bgsub_lightning.frames import SceneFrames
 from bgsub_lightning.sampling import Draw, FrameSet
 from bgsub_lightning.scenes.labels import UNKNOWN
@@ -88,7 +88,7 @@ class TrainingDataset(Dataset[dict[str, Any]]):
                     )
                     sample = Sample(now, past, mask)
                     for position, transform in self.transforms:
-                        transform(sample, generator_of(draw.seed, position))
+                        transform(sample, rng_of(draw.seed, position))
         if self.labelled:
             chances = [np.random.default_rng((draw.seed, 1)).random() for draw in draws]
             if self.on_device:

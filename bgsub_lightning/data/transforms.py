@@ -571,11 +571,11 @@ def tables(transforms: Sequence[tuple[int, SampleTransform]], seed: int) -> Byte
     now, past = levels[None, :, None].copy(), levels[None, :, None].copy()  # frames of 256×1 pixels, one of each level
     sample = Sample([now], [past], np.zeros((256, 1), np.uint8))
     for position, transform in transforms:
-        transform(sample, generator_of(seed, position))
+        transform(sample, rng_of(seed, position))
     return np.stack([now[0, :, 0], past[0, :, 0]])
 
 
-def generator_of(seed: int, position: int) -> np.random.Generator:
+def rng_of(seed: int, position: int) -> np.random.Generator:
     """Return the random numbers of a transform for a sample: by the sample's seed and the transform's place."""
     return np.random.default_rng((seed, 3, position))
 
