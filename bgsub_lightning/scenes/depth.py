@@ -73,22 +73,22 @@ def as_bytes(image: NDArray[Any], levels: Range | None, name: object = "frame") 
     return np.asarray(np.rint(scaled).clip(0, _LEVELS), np.uint8)
 
 
-def parsed_range(told: str | None, option: str = "--range") -> Range | None:
+def parsed_range(text: str | None, option: str = "--range") -> Range | None:
     """Read ``low,high``.
 
     Raises:
         UserError: If these are not two numbers, the first below the second.
     """
-    if told is None:
+    if text is None:
         return None
     try:
-        low, high = (float(word) for word in told.strip("[]() ").split(","))
+        low, high = (float(word) for word in text.strip("[]() ").split(","))
     except ValueError:
         low = high = 0.0
-    return checked_range((low, high), option, told)
+    return checked_range((low, high), option, text)
 
 
-def checked_range(levels: Range, option: str, told: object = None) -> Range:
+def checked_range(levels: Range, option: str, given: object = None) -> Range:
     """Return a range.
 
     Raises:
@@ -96,7 +96,7 @@ def checked_range(levels: Range, option: str, told: object = None) -> Range:
     """
     if not (np.isfinite(levels).all() and levels[0] < levels[1]):
         raise UserError(
-            f"{option}: must be two grey levels, the first below the second; got {told or list(levels)}. Write "
+            f"{option}: must be two grey levels, the first below the second; got {given or list(levels)}. Write "
             f"low,high, such as 51000,52000."
         )
     return levels

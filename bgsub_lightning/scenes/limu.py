@@ -13,7 +13,7 @@ class LIMU(SequenceReader):
 
     The layout of the published archives is not verified. By default each sequence has a folder ``input`` of
     frames and a folder ``groundtruth`` with the masks of every n-th of them, under the same numbers, white from 128 on;
-    where a copy has others, the patterns tell them.
+    for a copy that differs, give other patterns.
 
     Args:
         frames: Pattern of the frames' paths below the dataset's folder, with ``{sequence}`` and ``{number}`` in it;

@@ -142,7 +142,7 @@ class SequenceReader(Reader):
         for folder, inner, names in os.walk(root, followlinks=True):
             at = Path(folder).relative_to(root).as_posix()
             at = "" if at == "." else f"{at}/"
-            # two folders deeper than need be, to tell who names a folder above the dataset
+            # two folders deeper than need be, for a hint to those who name a folder above the dataset
             inner[:] = sorted(name for name in inner if name[0] != ".") if at.count("/") <= deepest + 1 else []
             yield from (f"{at}{name}/" for name in inner)
             yield from (f"{at}{name}" for name in sorted(names) if name.lower().endswith(_SUFFIXES))

@@ -18,7 +18,7 @@ class SBI2015(SequenceReader):
     ``CaVignal_%06d.png`` in CaVignal) and masks ``groundtruth/gt%06d.png`` under the same numbers, from 0; their levels
     are 0, 170 and 255, or 0 and 255; Board, HighwayI and IBMtest2 have a uniform ``ROI.bmp`` and a ``temporalROI.txt``,
     which are followed. The other sequences, and the backgrounds' names (``GT_Board.png`` and so on, as the
-    dataset's own evaluation has them), are not verified; where a copy has others, the patterns tell them.
+    dataset's own evaluation has them), are not verified; for a copy that differs, give other patterns.
 
     Args:
         frames: Pattern of the frames' paths below the dataset's folder, with ``{sequence}`` and ``{number}`` in it;

@@ -384,7 +384,7 @@ def test_light_without_spread_is_no_change() -> None:
         assert not any(changed(*varied(LightChange(**NO_LIGHT, frames="all"), seed)).values())
 
 
-def test_the_gain_is_shared_by_channels_and_spreads_as_told() -> None:
+def test_the_gain_is_shared_by_channels_and_spreads_as_given() -> None:
     found = curves(LightChange(**NO_LIGHT | {"gain": 0.2}))
     np.testing.assert_array_equal(found[..., 0], found[..., 2])
     assert_spread(np.log((found[:, 110, 0] + 0.5) / 110), 0.2)  # half a level: grey levels are truncated
@@ -392,20 +392,20 @@ def test_the_gain_is_shared_by_channels_and_spreads_as_told() -> None:
     assert found.max() == 255
 
 
-def test_the_offset_spreads_as_told() -> None:
+def test_the_offset_spreads_as_given() -> None:
     found = curves(LightChange(**NO_LIGHT | {"offset": 12.0}))
     np.testing.assert_array_equal(found[..., 0], found[..., 2])
     assert_spread(found[:, 128, 1] + 0.5 - 128, 12.0)
 
 
-def test_each_channel_has_a_gain_and_it_spreads_as_told() -> None:
+def test_each_channel_has_a_gain_and_it_spreads_as_given() -> None:
     gains = np.log((curves(LightChange(**NO_LIGHT | {"tint": 0.1}))[:, 150] + 0.5) / 150)
     for channel in range(3):
         assert_spread(gains[:, channel], 0.1)
     assert abs(np.corrcoef(gains.T)[~np.eye(3, dtype=bool)]).max() < 4 / np.sqrt(600)
 
 
-def test_gamma_spreads_as_told_and_keeps_black_and_white() -> None:
+def test_gamma_spreads_as_given_and_keeps_black_and_white() -> None:
     found = curves(LightChange(**NO_LIGHT | {"gamma": 0.25}))
     assert_spread(np.log(np.log((found[:, 100, 0] + 0.5) / 255) / np.log(100 / 255)), 0.25)
     assert not found[:, 0].any()
@@ -445,7 +445,7 @@ def test_blur_of_all_frames_is_the_same_kernel_and_keeps_the_light() -> None:
     assert len(shapes) > 2
 
 
-def test_jpeg_has_the_qualities_that_are_told() -> None:
+def test_jpeg_has_the_qualities_that_are_given() -> None:
     given = sample()
     target, _ = given.now[0][0], given.past[0][0]
     expected = {}
@@ -483,7 +483,7 @@ def test_each_part_of_colours_has_a_switch() -> None:
         for seed in range(60)
     }
     assert len(orders) == 6
-    assert {tuple(sorted(order)) for order in orders} == {(39, 59, 219)} or len({sum(o) for o in orders}) == 1
+    assert {tuple(sorted(order)) for order in orders} == {(40, 60, 220)}
 
 
 @pytest.mark.parametrize(

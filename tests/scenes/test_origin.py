@@ -131,7 +131,7 @@ def test_a_video_of_cdnet_is_known_and_a_lost_file_does_not_matter(own: Scene) -
         ({"masks": "more"}, "2 masks of frames whose masks are withheld"),
     ],
 )
-def test_what_is_not_cdnets_own_is_told(own: Scene, changes: dict[str, object], said: str) -> None:
+def test_what_is_not_cdnets_own_is_shown(own: Scene, changes: dict[str, object], said: str) -> None:
     for name in ("frames", "masks"):
         if isinstance(changes.get(name), range):
             changes = {name: without(dict(getattr(own, name)), changes[name])}  # type: ignore[arg-type]
@@ -149,9 +149,9 @@ def test_a_sequence_of_another_name_is_not_the_datasets_own(make_scene: Callable
 def test_prepare_says_what_the_videos_are(tmp_path: Path, cdnet: Path, capfd: pytest.CaptureFixture[str]) -> None:
     list(render_all(tmp_path / "twin", TWINS[CDnet2014], SIZE, 2, 5, 1))
     assert main(["prepare", str(tmp_path / "twin")]) == 0
-    told = capfd.readouterr().out
-    assert "synthetic scenes, rendered by bgsub_lightning" in told
-    assert "not CDnet2014's own" not in told
+    printed = capfd.readouterr().out
+    assert "synthetic scenes, rendered by bgsub_lightning" in printed
+    assert "not CDnet2014's own" not in printed
     assert main(["prepare", str(cdnet), "--scene=[baseline/highway]"]) == 0
     assert "baseline/highway: not CDnet2014's own: temporal ROI 21–26" in " ".join(capfd.readouterr().out.split())
 

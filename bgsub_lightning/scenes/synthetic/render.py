@@ -118,7 +118,7 @@ class Plan(ABC):
     dataset: ClassVar[str]
     """In whose layout it is."""
     has_own_name: ClassVar[bool]
-    """Whether its folder is called unlike that of any other video of any seed."""
+    """Whether no other video, of whatever seed, has a folder of the same name."""
 
     index: int
     seed: int
