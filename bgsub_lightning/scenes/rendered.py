@@ -12,14 +12,12 @@ from types import MappingProxyType
 from bgsub_lightning.console import console, progress_bar
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import folder_lock
+from bgsub_lightning.parallel import is_starting
 from bgsub_lightning.ranges import check_range
 from bgsub_lightning.scenes import synthetic
 from bgsub_lightning.scenes.cdnet2014 import CDnet2014
 from bgsub_lightning.scenes.origin import mark, origin_of
 from bgsub_lightning.scenes.scene import Scene, select
-
-_RENDERING = "_BGSUB_LIGHTNING_RENDERING"
-"""The environment variable by which processes that render know the folder that their parent waits for."""
 
 _FRAME_BYTES = 0.5  # for each pixel: a JPEG file and a mask, over all categories
 
@@ -94,14 +92,16 @@ class Rendered(CDnet2014):
         return super().scenes(root, chosen)
 
     def _render(self, root: Path, chosen: set[str]) -> None:
-        if os.environ.get(_RENDERING) == str(root):  # it would wait for ever
-            raise UserError(
-                f"{root}: its renderer starts the program again, to work on the same videos. Put what the program does "
-                f"under `if __name__ == '__main__':`, or set data.init_args.reader.init_args.workers to 1."
-            )
         try:
             root.mkdir(parents=True, exist_ok=True)
-            with folder_lock(root, wait=True):  # other processes wait, and find what this one has rendered
+            # other processes wait, and find what this one has rendered
+            with folder_lock(root, wait=not is_starting()) as lock:
+                if lock is None:
+                    raise UserError(
+                        f"{root}: its renderer starts the program again, to work on the same videos. Put what the "
+                        f"program does under `if __name__ == '__main__':`, or set "
+                        f"data.init_args.reader.init_args.workers to 1."
+                    )
                 mark(root, CDnet2014.name, {plan.seed for plan in self.plans}, many=True, trusted=True)
                 missing = [plan for plan in self.plans if plan.key in chosen and not (root / plan.key).exists()]
                 if missing:
@@ -125,11 +125,7 @@ class Rendered(CDnet2014):
         )
         workers = min(self.workers or os.cpu_count() or 1, len(missing))
         before = self.frames // 2
-        os.environ[_RENDERING] = str(root)
-        try:
-            with progress_bar() as progress:
-                task = progress.add_task("Rendering", total=len(missing))
-                for folder in synthetic.render_all(root, missing, self.size, before, self.frames - before, workers):
-                    progress.update(task, advance=1, description=str(folder.relative_to(root)))
-        finally:
-            del os.environ[_RENDERING]
+        with progress_bar() as progress:
+            task = progress.add_task("Rendering", total=len(missing))
+            for folder in synthetic.render_all(root, missing, self.size, before, self.frames - before, workers):
+                progress.update(task, advance=1, description=str(folder.relative_to(root)))
