@@ -32,6 +32,14 @@ def read_content(path: Path) -> bytes:
     return path.read_bytes()
 
 
+def content_or_nothing(path: Path) -> bytes:
+    """Read a file as :func:`read_content` does; nothing if it cannot be read."""
+    try:
+        return read_content(path)
+    except (OSError, ValueError):  # ValueError: a name with a zero byte
+        return b""
+
+
 def read_pixels(path: Path, flags: int) -> NDArray[Any] | None:
     """Decode an image file, whatever bytes its name holds.
 
@@ -43,10 +51,7 @@ def read_pixels(path: Path, flags: int) -> NDArray[Any] | None:
         What ``cv2.imread`` returns; ``None`` if there is no such regular file, it cannot be read or decoded, or it
         says to be so large that Pillow takes it for a bomb: 179 million pixels, for which no memory is taken.
     """
-    try:
-        return decode_pixels(read_content(path), flags)
-    except (OSError, ValueError):  # ValueError: a name with a zero byte
-        return None
+    return decode_pixels(content_or_nothing(path), flags)
 
 
 def decode_pixels(content: bytes, flags: int) -> NDArray[Any] | None:

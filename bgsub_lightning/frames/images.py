@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bgsub_lightning.decoding import decode_pixels, read_pixels
+from bgsub_lightning.decoding import content_or_nothing, decode_pixels, read_pixels
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import atomic_write
 from bgsub_lightning.scenes.depth import as_bytes
@@ -69,10 +69,11 @@ def read_mask(
             that does not exist.
     """
     flags = cv2.IMREAD_COLOR_RGB if code.is_coloured else cv2.IMREAD_GRAYSCALE
-    decoded = read_pixels(path, flags | cv2.IMREAD_ANYDEPTH)
+    content = content_or_nothing(path)
+    decoded = decode_pixels(content, flags | cv2.IMREAD_ANYDEPTH)
     if decoded is None:
         raise UserError(f"{path}: cannot be decoded as an image. Fetch the mask again, or delete it.")
-    if is_hidden_in_alpha(path.read_bytes()):
+    if is_hidden_in_alpha(content):
         raise UserError(
             f"{path}: the mask is in the alpha channel, its colours are the same everywhere. Save that channel as a "
             f"grey image."
