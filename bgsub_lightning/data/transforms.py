@@ -206,7 +206,7 @@ class PastedObjects(SampleTransform):
         super().__post_init__()
         self._check("ghost", "shadow", "texture", most=1)
         self._check("per_scene", least=1)
-        check_range("PastedObjects.least", above=0, **{"": self.least})
+        check_range("PastedObjects.least", above=0, **{"": self.least})  # `least` is an argument of check_range as well
 
     def prepare(self, scenes: Sequence[SceneFrames], frames: FrameSet, seed: int) -> None:
         """Cut objects out of the training frames, and keep some frames for their texture.
