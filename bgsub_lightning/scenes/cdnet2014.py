@@ -8,11 +8,12 @@ from __future__ import annotations
 import csv
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
 from importlib.resources import files
+from itertools import chain
 from pathlib import Path
 
 import cv2
@@ -92,7 +93,7 @@ class CDnet2014(Reader):
             if not found and category.name in self.categories and not is_begun:
                 empty.append(category)
         if not videos and not empty:
-            right = next((folder for folder in _around(root) if _holds_videos(folder)), None)
+            right = _meant(root)
             cure = f"Did you mean {right}?" if right else f"It must look like {self.layout}."
             raise UserError(f"{root}: holds no video of {self.name} (no CATEGORY/VIDEO/input folder). {cure}")
         if patterns is None and empty:
@@ -157,13 +158,18 @@ class _Draft(Draft):
         return labelled
 
 
-def _around(root: Path) -> Iterator[Path]:
-    """Yield the folders that may be meant: up to three levels above, and two below."""
-    yield from root.absolute().parents[:3]
+def _meant(root: Path) -> Path | None:
+    """Return the dataset's folder where one inside it was given, or one up to two levels above it."""
+    root = root.absolute()
+    if root.name in {"input", "groundtruth"}:
+        return root.parent.parent.parent
+    if (root / "input").is_dir():
+        return root.parent.parent
     below = folders(root)
-    yield from below
-    for folder in below:
-        yield from folders(folder)
+    if any((video / "input").is_dir() for video in below):
+        return root.parent
+    further = (inner for folder in below for inner in folders(folder))
+    return next((folder for folder in chain(below, further) if _holds_videos(folder)), None)
 
 
 def _holds_videos(root: Path) -> bool:

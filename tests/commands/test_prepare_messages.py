@@ -36,6 +36,7 @@ def test_a_root_that_is_too_deep(inside: str, cdnet: Path, fails: Fails) -> None
 @pytest.mark.parametrize("levels", [1, 2])
 def test_a_root_that_is_too_high(levels: int, cdnet: Path, tmp_path: Path, fails: Fails) -> None:
     outer = tmp_path / "downloads"
+    (tmp_path / "other/clip/input").mkdir(parents=True)  # looks like a dataset above, and is not meant
     inner = outer / "cdnet" if levels == 1 else outer / "unpacked/cdnet"
     inner.parent.mkdir(parents=True)
     cdnet.rename(inner)
