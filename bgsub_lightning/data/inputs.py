@@ -187,7 +187,7 @@ class Hop(Input):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "taus", tuple(sorted(self.taus)))
-        if not self.taus or len(set(self.taus)) < len(self.taus):
+        if not self.taus or self.taus[0] < 1 or len(set(self.taus)) < len(self.taus):
             raise UserError(
                 f"model.init_args.taus: the intervals of the optical flow are one or more different numbers of frames, "
                 f"each 1 at least, got {list(self.taus)}."
