@@ -20,8 +20,10 @@ from torch import Tensor, nn
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import FrameFlow
 from bgsub_lightning.networks.weights import load_state_dict
-from bgsub_lightning.ranges import check_range
+from bgsub_lightning.ranges import check_choice, check_range
 from bgsub_lightning.scenes.scene import Scene
+
+Size = Literal["small", "large"]
 
 _STRIDE, _SMALLEST = 8, 128  # pixels: of a feature, and of a frame that the pyramid of correlations can be built of
 
@@ -43,7 +45,7 @@ class RaftFlow(FrameFlow):
     """
 
     colour = True
-    size: Literal["small", "large"] = "large"
+    size: Size = "large"
     weights: Path | str | None = None
     sha256: str | None = None
     updates: int = 12
@@ -51,8 +53,7 @@ class RaftFlow(FrameFlow):
 
     def __post_init__(self) -> None:
         check_range("data.init_args.flow.init_args.", least=1, most=1000, updates=self.updates)
-        if self.size not in ("small", "large"):
-            raise UserError(f"data.init_args.flow: RaftFlow is small or large; got {self}.")
+        check_choice("data.init_args.flow.init_args.", Size, size=self.size)
 
     @property
     def name(self) -> str:  # noqa: D102

@@ -119,7 +119,13 @@ def test_what_tells_it_from_others(weights: Path) -> None:
     assert pickle.loads(pickle.dumps(RaftFlow("small", weights))) == RaftFlow("small", weights)
 
 
-@pytest.mark.parametrize("settings", [{"size": "huge"}, {"updates": 0}])
-def test_settings_that_make_no_sense(settings: dict[str, Any]) -> None:
-    with pytest.raises(UserError, match=r"data\.init_args\.flow: RaftFlow is small or large"):
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"size": "huge"}, r"size: .*small.*large.*got 'huge'"),
+        ({"updates": 0}, r"updates: .*from 1 .*got 0"),
+    ],
+)
+def test_settings_that_make_no_sense(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=rf"data\.init_args\.flow\.init_args\.{message}"):
         RaftFlow(**settings)
