@@ -58,6 +58,7 @@ from bgsub_lightning.sampling import CategoryBudget, FirstHalf, LabelBudget, Ran
 from bgsub_lightning.scenes import CDnet2014, Rendered
 from bgsub_lightning.scenes.labels import LabelRule
 from bgsub_lightning.scenes.scene import select
+from bgsub_lightning.scenes.synthetic import Plan, lasiesta, limu, render_all, sbi2015
 from bgsub_lightning.systems import AnyScene
 from bgsub_lightning.systems.any_scene import EarlierFrame, SampleBanks
 
@@ -403,7 +404,40 @@ def test_any_scene_scene_wise_tests_as_bmn_bsn_does(tmp_path: Path) -> None:
     assert type(data.reader) is CDnet2014  # not Rendered, which is one
 
 
+# tests of weights on another dataset: the videos of its twin, and the experiment that trains the weights
+UNTOUCHED: dict[str, tuple[list[Plan], str]] = {
+    "crossnet_lasiesta": ([*lasiesta.plan(1, ["O_MC", "O_CL", "I_OC", "I_MC"])], "crossnet"),
+    "crossnet_limu": ([*limu.plan()[:1]], "crossnet"),
+    "siamese_sbi2015": ([plan for plan in sbi2015.plan() if plan.name == "HighwayI"], "siamese"),
+}
+
+
+def trained(system: str) -> list[str]:
+    """Name the experiments of a system that train it."""
+    return [path.stem for path in EXPERIMENTS if path.stem.startswith(system) and path.stem not in UNTOUCHED]
+
+
+def on_real_subset(name: str) -> bool:
+    return name.endswith(("real_subset", "appearance"))
+
+
+def name_as_real_subset(root: Path) -> None:
+    """Give four synthetic videos the names of the four real ones of ``parts/data_real_subset.yaml``."""
+    for key in ("baseline/highway", "cameraJitter/traffic", "dynamicBackground/canoe", "baseline/pedestrians"):
+        path = root / key
+        next(each for each in sorted(path.parent.iterdir()) if each.name != "highway").rename(path)
+
+
 TWIN = ("--width=64", "--height=48", "--labelled=8", "--categories=[baseline]")
+CROSSNET: dict[str, object] = {"model.init_args.width": 1}
+SIAMESE: dict[str, object] = {
+    "data.init_args.size": "[32, 24]",
+    "model.init_args.width": 2,
+    "model.init_args.channels": 2,
+    "model.init_args.depth": 2,
+    "model.init_args.metric.steps": 2,
+    "model.init_args.segment.steps": 2,
+}
 RECON = {  # what shrinks the experiments of recon_mcfcn: their options by what the systems have
     ReconMcfcn: {
         "bottleneck": 8,
@@ -523,12 +557,8 @@ def test_cdn_medal_can_be_fitted_and_tested(name: str, tmp_path: Path) -> None:
 def test_experiment_can_be_fitted_and_tested(name: str, tmp_path: Path) -> None:
     root = tmp_path / "data"
     assert main(["synthesize", str(root), "--width=96", "--height=72", "--unlabelled=17", "--labelled=2"]) == 0
-    if "real_subset" in name:
-        for category, video in (("baseline", "highway"), ("cameraJitter", "traffic"), ("dynamicBackground", "canoe")):
-            next((root / category).iterdir()).rename(root / category / video)
-        next(path for path in (root / "baseline").iterdir() if path.name != "highway").rename(
-            root / "baseline/pedestrians"
-        )
+    if on_real_subset(name):
+        name_as_real_subset(root)
     options = [
         "--config",
         str(FOLDER / f"{name}.yaml"),
@@ -536,7 +566,7 @@ def test_experiment_can_be_fitted_and_tested(name: str, tmp_path: Path) -> None:
         f"--run_dir={tmp_path / 'run'}",
     ]
     options += ["--data.init_args.size=[48, 32]", "--model.init_args.channels=4", "--wandb=disabled"]
-    if "small" in name or "subset" in name:
+    if "small" in name or on_real_subset(name):
         options += [f"--data.init_args.store={tmp_path / 'store'}"]
     steps = ["--trainer.max_steps=2", "--trainer.val_check_interval=2", "--trainer.log_every_n_steps=1"]
     assert main(["fit", *options, *steps]) == 0
@@ -545,19 +575,24 @@ def test_experiment_can_be_fitted_and_tested(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [path.stem for path in EXPERIMENTS if path.stem.startswith("crossnet")])
+@pytest.mark.parametrize("name", trained("crossnet"))
 def test_crossnet_can_be_fitted_and_tested(name: str, tmp_path: Path) -> None:
     root = tmp_path / "data"
-    assert main(["synthesize", str(root), *TWIN, "--unlabelled=4"]) == 0
+    if on_real_subset(name):
+        assert main(["synthesize", str(root), "--width=64", "--height=48", "--unlabelled=4", "--labelled=8"]) == 0
+        name_as_real_subset(root)
+    else:
+        assert main(["synthesize", str(root), *TWIN, "--unlabelled=4"]) == 0
     given = {
         "data.init_args.root": root,
         "data.init_args.store": tmp_path / "store",
-        "data.init_args.protocol.init_args.fraction": 0.3,
         "data.init_args.batch_size": 2,
-        "model.init_args.width": 1,
+        **CROSSNET,
         "run_dir": tmp_path / "run",
         "wandb": "disabled",
     }
+    if not on_real_subset(name):
+        given["data.init_args.protocol.init_args.fraction"] = 0.3
     options = ["--config", str(FOLDER / f"{name}.yaml"), *(f"--{key}={value}" for key, value in given.items())]
     steps = ["--trainer.max_steps=2", "--trainer.val_check_interval=2", "--trainer.log_every_n_steps=1"]
     assert main(["fit", *options, *steps]) == 0
@@ -569,25 +604,16 @@ def test_crossnet_can_be_fitted_and_tested(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [path.stem for path in EXPERIMENTS if path.stem.startswith("siamese")])
+@pytest.mark.parametrize("name", trained("siamese"))
 def test_siamese_can_be_fitted_and_tested(name: str, tmp_path: Path) -> None:
     root = tmp_path / "data"
     assert main(["synthesize", str(root), "--width=64", "--height=48", "--unlabelled=2", "--labelled=10"]) == 0
-    if "real_subset" in name:
-        for category, video in (("baseline", "highway"), ("cameraJitter", "traffic"), ("dynamicBackground", "canoe")):
-            next((root / category).iterdir()).rename(root / category / video)
-        next(path for path in (root / "baseline").iterdir() if path.name != "highway").rename(
-            root / "baseline/pedestrians"
-        )
+    if on_real_subset(name):
+        name_as_real_subset(root)
     given = {
         "data.init_args.root": root,
         "data.init_args.store": tmp_path / "store",
-        "data.init_args.size": "[32, 24]",
-        "model.init_args.width": 2,
-        "model.init_args.channels": 2,
-        "model.init_args.depth": 2,
-        "model.init_args.metric.steps": 2,
-        "model.init_args.segment.steps": 2,
+        **SIAMESE,
         "run_dir": tmp_path / "run",
         "wandb": "disabled",
     }
@@ -597,3 +623,26 @@ def test_siamese_can_be_fitted_and_tested(name: str, tmp_path: Path) -> None:
     assert all(isinstance(video.base, int) for video in TestResult.load(tmp_path / "run").videos.values())
     assert main(["predict", *options]) == 0
     assert list((tmp_path / "run/results").rglob("bin*.png"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", UNTOUCHED)
+def test_weights_can_be_tested_on_another_dataset(name: str, tmp_path: Path) -> None:
+    plan, source = UNTOUCHED[name]
+    root, other = tmp_path / "data", tmp_path / "other"
+    assert main(["synthesize", str(root), "--width=64", "--height=48", "--labelled=10", "--categories=[baseline]"]) == 0
+    list(render_all(other, plan, (64, 48), 5, 8, 1))
+    smaller = CROSSNET if source == "crossnet" else SIAMESE
+    options = [f"--{key}={value}" for key, value in smaller.items()] + ["--wandb=disabled"]
+    run, run_on_other = tmp_path / "run", tmp_path / "run_on_other"
+    few = ["--trainer.max_steps=2", f"--data.init_args.store={tmp_path / 'store'}", "--trainer.limit_val_batches=0"]
+    few += ["--data.init_args.batch_size=2", "--trainer.log_every_n_steps=1"]
+    few += ["--checkpoint=last", "--early_stopping.patience=null", "--model.init_args.threshold=0.5"]
+    config = ["--config", str(FOLDER / f"{source}.yaml"), f"--data.init_args.root={root}", f"--run_dir={run}"]
+    assert main(["fit", *config, *options, *few]) == 0
+    config = ["--config", str(FOLDER / f"{name}.yaml"), f"--data.init_args.root={other}", f"--run_dir={run_on_other}"]
+    checkpoint = f"--ckpt_path={run / 'checkpoints/last.ckpt'}"
+    assert main(["test", *config, *options, checkpoint, "--model.init_args.threshold=0.5"]) == 0
+    found = TestResult.load(run_on_other)
+    assert {video.leakage for video in found.videos.values()} == {"unseen scenes"}
+    assert {video.rpartition("/")[2] for video in found.videos} == {each.name for each in plan}

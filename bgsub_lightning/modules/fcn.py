@@ -121,7 +121,8 @@ class FcnModule(VggModule):
 
     def probability(self, batch: EvaluationBatch) -> Tensor:  # noqa: D102
         image = batch["image"]
-        logits = resize(self.from_grid(self(image)), image.shape[-2:])
+        # by half-pixel centres; not averaged where they shrink: they are smooth already, and small objects would vanish
+        logits = F.interpolate(self.from_grid(self(image)), image.shape[-2:], mode="bilinear", align_corners=False)
         return logits.softmax(1)[None, :, 1]
 
     def from_grid(self, logits: Tensor) -> Tensor:

@@ -436,7 +436,7 @@ def test_a_failing_member_keeps_no_other_from_its_turn(mog2: Path, out: Path) ->
     assert "3 of 3 · fold 2 · test" in told
     assert "campaign on videos that are not CDnet2014's own, folds 1, 2 of 3" in flat(told)
     assert not (out / "scores.json").exists()  # it is not whole
-    assert f"fold 9 ({out / 'fold_9'}): test: error: data.init_args.fold: 9 is not" in told
+    assert f"fold 9 ({out / 'fold_9'}): test: error: data.init_args.fold: must be between 1 and 3; got 9." in told
 
 
 @pytest.mark.slow
