@@ -91,7 +91,7 @@ def test_its_first_run_is_the_same_by_an_agent(file: Path, tmp_path: Path) -> No
     theirs = {key: value["value"] for key, value in run.config.items()}
     names = dict(flat(theirs))
     assert names.keys() == sweep.parameters.keys()
-    point = sweep.grid()[0] if sweep.method == "grid" else sweep.drawn(0)
+    point = sweep.grid[0] if sweep.method == "grid" else sweep.drawn(0)
     by_agent = of_agent(file, sweep, point, tmp_path)
     assert by_agent == parsed([*sweep.options, *sweep.options_of(point)])
     parsed(agent_call(file, run.config, tmp_path)[5:])
@@ -119,7 +119,7 @@ def test_validation_holds_frames_out(file: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["cdn_medal_scenes", "recon_mcfcn_scenes"])
 def test_scenes_are_those_of_the_dataset(name: str) -> None:
     expected = {key for key in SCENES if name == "recon_mcfcn_scenes" or not key.startswith("PTZ/")}
-    points = read_sweep(FOLDER / f"{name}.yaml").grid()
+    points = read_sweep(FOLDER / f"{name}.yaml").grid
     assert {point["data.init_args.scene"] for point in points} == expected
     assert len(points) == len(expected)
 

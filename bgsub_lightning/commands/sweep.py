@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -153,7 +154,7 @@ class Launch:
     def first(self, number: int) -> Point | None:
         """Return the point of a trial that does not depend on others; ``None`` if it does."""
         if self.sweep.method == "grid":
-            return self.sweep.grid()[number]
+            return self.sweep.grid[number]
         return self.sweep.drawn(number) if self.sweep.method == "random" or number == 0 else None
 
     def folder(self, number: int, point: Point) -> Path:
@@ -273,15 +274,15 @@ def _launch(given: argparse.Namespace, handed: Sequence[str]) -> Launch:
     sweep, handed = _overridden(sweep, handed)
     limits = [each for each in (given.trials or sweep.run_cap,) if each]
     if sweep.method == "grid":
-        limits.append(len(sweep.grid()))
+        limits.append(len(sweep.grid))
     if not limits:
         raise UserError(f"{sweep.file}: how many trials? Tell it by --trials N, or by `run_cap` in the file.")
     launch = Launch(sweep, given.out or Path("runs") / sweep.file.stem, tuple(handed), min(limits))
-    folders = [
-        sweep.folder(number, point) for number, point in enumerate(sweep.grid() if sweep.method == "grid" else ())
-    ]
-    if twice := [folder for i, folder in enumerate(folders) if folder in folders[:i]]:
-        raise UserError(f"{sweep.file}: parameters: two values would share the directory {twice[0]}.")
+    folders = Counter(
+        sweep.folder(number, point) for number, point in enumerate(sweep.grid if sweep.method == "grid" else ())
+    )
+    if shared := [folder for folder, count in folders.items() if count > 1]:
+        raise UserError(f"{sweep.file}: parameters: two values would share the directory {shared[0]}.")
     _require_known(launch)
     for corner in sweep.corners(_CORNERS):
         run_trainer("fit", launch.call(0, corner)[1:], Parsed)

@@ -12,6 +12,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal
@@ -73,7 +74,7 @@ _DISTRIBUTIONS: dict[str, tuple[set[str], set[str]]] = {  # distribution → the
 _UNBOUNDED = ("normal", "q_normal", "log_normal", "q_log_normal", "beta", "q_beta")
 
 
-_MOST_POINTS = 100_000
+_MOST_POINTS = 10_000
 """Points of the largest grid."""
 
 _INFINITE = 1e300
@@ -235,8 +236,9 @@ class Sweep:
             if not (isinstance(each, Choice) and len(each.values) == 1)
         }
 
+    @cached_property
     def grid(self) -> list[Point]:
-        """Return all points of a grid, the last parameter changing fastest."""
+        """All points of a grid, the last parameter changing fastest."""
         return [
             dict(zip(self.parameters, points, strict=True))
             for points in product(*(each.grid for each in self.parameters.values()))
@@ -322,7 +324,10 @@ def read_sweep(file: Path) -> Sweep:
         if method != "random" and isinstance(each, Choice) and each.probabilities:
             raise UserError(f"{file}: parameters.{name}: probabilities are for `method: random` alone.")
     if method == "grid" and (count := math.prod(each.size for each in parameters.values())) > _MOST_POINTS:
-        raise UserError(f"{file}: parameters: a grid must have at most {_MOST_POINTS:,} points; got {count:,}.")
+        raise UserError(
+            f"{file}: parameters: a grid must have at most {_MOST_POINTS:,} points; got {count:,}. "
+            f"Use `method: random` or `bayes`."
+        )
     run_cap = content.get("run_cap")
     if run_cap is not None and not (_is_whole(run_cap) and run_cap > 0):
         raise UserError(f"{file}: run_cap: must be a whole number from 1, got {run_cap!r}.")

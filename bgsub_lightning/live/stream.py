@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any, Literal
 
@@ -130,9 +131,13 @@ class StreamSubtractor(ABC):
             Shape ``(h, w)``, uint8: 255 is foreground, 0 background.
 
         Raises:
-            UserError: If it is no such image, or the system learns of every frame and cannot leave its background.
+            UserError: If it is no such image, the rate is none, or the system learns of every frame and cannot leave
+                its background.
         """
         frame = self._bytes(image, "frame")
+        if not isinstance(learningRate, Real):
+            raise UserError(f"learningRate: must be a number; got {learningRate!r}.")
+        check_range("", most=1, learningRate=learningRate)
         size = frame.shape[:2]
         known = None
         for name, mask in (("fgmask", fgmask), ("knownForegroundMask", knownForegroundMask)):

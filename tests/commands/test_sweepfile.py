@@ -58,7 +58,7 @@ def of(folder: Path, given: Any, method: str = "random") -> Choice | Range:
 
 def test_grid_is_that_of_wandb(tmp_path: Path) -> None:
     sweep = read_sweep(written(tmp_path))
-    ours = [sweep.values(point) for point in sweep.grid()]
+    ours = [sweep.values(point) for point in sweep.grid]
     runs = [run for run in next_runs(GRID, [], n=1000) if run is not None]
     theirs = []
     for run in runs:
@@ -138,15 +138,15 @@ def test_a_trial_draws_the_same_whoever_draws_it(tmp_path: Path) -> None:
 def test_options_are_what_fit_reads(tmp_path: Path) -> None:
     sweep = read_sweep(written(tmp_path))
     assert sweep.options == ("--config=tiny.yaml",)
-    assert sweep.options_of(sweep.grid()[8]) == [
+    assert sweep.options_of(sweep.grid[8]) == [
         "--trainer.max_epochs=3",
         "--model.init_args.lr=0.01",
         "--model.init_args.maps=3",
         "--model.init_args.taus=null",
         "--data.init_args.flip=0.5",
     ]
-    assert sweep.label(sweep.grid()[8]) == "lr 0.01, maps 3, taus null, flip 0.5"
-    assert sweep.folder(8, sweep.grid()[8]) == "lr_0.01_maps_3_taus_null_flip_0.5"
+    assert sweep.label(sweep.grid[8]) == "lr 0.01, maps 3, taus null, flip 0.5"
+    assert sweep.folder(8, sweep.grid[8]) == "lr_0.01_maps_3_taus_null_flip_0.5"
 
 
 def test_names_are_as_short_as_they_can_be(tmp_path: Path) -> None:
@@ -198,9 +198,9 @@ def test_hyperband(given: dict[str, Any], first: int, eta: int, strict: bool, tm
         ({"metric": {"name": "val/x", "goal": []}}, "metric: "),
         (
             {"parameters": {f"p{i}": {"values": list(range(50))} for i in range(9)}},
-            f"parameters: a grid must have at most 100,000 points; got {50**9:,}",
+            f"parameters: a grid must have at most 10,000 points; got {50**9:,}",
         ),
-        ({"parameters": {"x": {"min": 0, "max": 10**12}}}, "100,000 points"),
+        ({"parameters": {"x": {"min": 0, "max": 10**12}}}, "10,000 points"),
         (
             {"early_terminate": {"type": "hyperband", "min_iter": 1, "eta": 1.5}},
             "eta: must be a whole number from 2 to 1,000,000; got 1.5",

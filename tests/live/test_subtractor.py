@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -259,6 +260,13 @@ def test_learning_rates_and_backgrounds_of_baselines_are_opencvs(name: str, rate
     frame = moving_square(1, seed=3)[0]
     expected = theirs.apply(np.ascontiguousarray(frame[..., ::-1])) == 255
     np.testing.assert_array_equal(ours.push([frame])[0] == 255, expected)  # at its own rate again
+
+
+@pytest.mark.parametrize("rate", ["fast", None, math.nan, 1.5, [0.1]])
+@pytest.mark.parametrize("name", ["MOG2", "TemporalMedian"])
+def test_learning_rates_that_are_none(name: str, rate: Any) -> None:
+    with pytest.raises(UserError, match="learningRate: must be"):
+        bgsub_lightning.load(name, device="cpu").apply(moving_square(1)[0], learningRate=rate)
 
 
 def test_what_learns_of_every_frame_refuses_the_learning_rate_0() -> None:
