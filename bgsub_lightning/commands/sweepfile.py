@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -93,7 +94,7 @@ class Choice:
     values: tuple[Any, ...]
     probabilities: tuple[float, ...] = ()
 
-    @property
+    @cached_property
     def labels(self) -> list[Any]:
         """What a study stores for each value: itself, or JSON where it is no scalar."""
         return [each if isinstance(each, str | int | float | None) else json.dumps(each) for each in self.values]
@@ -121,7 +122,11 @@ class Choice:
 
     def value(self, point: Any) -> Any:
         """Return what an option is set to."""
-        return self.values[self.labels.index(point)]
+        return self._by_label[point]
+
+    @cached_property
+    def _by_label(self) -> dict[Any, Any]:
+        return dict(zip(self.labels, self.values, strict=True))
 
     def __str__(self) -> str:
         share = f" with probabilities {', '.join(map(str, self.probabilities))}" if self.probabilities else ""
@@ -485,7 +490,7 @@ def choice_of(where: str, values: Any, probabilities: Any) -> Choice:
     if not isinstance(probabilities, list) or not all(_is_number(each) for each in probabilities):
         raise UserError(f"{where}: probabilities: must be a list of numbers; got {probabilities!r}.")
     choice = Choice(tuple(values), tuple(probabilities))
-    if twice := [label for i, label in enumerate(choice.labels) if label in choice.labels[:i]]:
+    if twice := [label for label, count in Counter(choice.labels).items() if count > 1]:
         raise UserError(f"{where}: values: {twice[0]!r} is there twice.")
     if probabilities and (len(probabilities) != len(values) or not sum(probabilities) > 0 or min(probabilities) < 0):
         raise UserError(f"{where}: probabilities: there must be one from 0 for each of the {len(values)} values.")
