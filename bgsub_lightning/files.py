@@ -156,10 +156,15 @@ def refuse_links(path: Path, within: Path) -> None:
             )
 
 
+def is_partial(path: Path) -> bool:
+    """Return whether a path is a file that a writer has not finished, by its name."""
+    return path.name.startswith(".") and path.name.endswith(PARTIAL) and not path.is_dir()
+
+
 def remove_partials(folder: Path) -> None:
     """Delete what killed writers have left in a folder that is locked, and below it."""
     for partial in folder.rglob(f".*{PARTIAL}"):
-        if not partial.is_dir():
+        if is_partial(partial):
             with contextlib.suppress(OSError):
                 partial.unlink()
 

@@ -6,6 +6,8 @@ import base64
 import io
 import re
 import shutil
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -328,6 +330,17 @@ def test_earlier_reports_are_replaced_and_other_folders_refused(write: Callable[
         write_page(run, collection, [])
     with pytest.raises(UserError, match=r"--out: .*scores\.json is a file"):
         write_page(run / "scores.json", collection, [])
+
+
+def test_a_report_that_was_killed_at_its_first_file_can_be_repeated(write: Callable[..., Page], tmp_path: Path) -> None:
+    script = (
+        "import os, pathlib, signal; from bgsub_lightning.files import atomic_write\n"
+        f"with atomic_write(pathlib.Path({str(tmp_path / 'out/index.html')!r})): os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=False)
+    assert len([*(tmp_path / "out").iterdir()]) == 1
+    write(make_run(tmp_path, "one"))
+    assert not [*(tmp_path / "out").glob(".*")]
 
 
 def test_panels_of_backgrounds_are_shown(write: Callable[..., Page], tmp_path: Path) -> None:

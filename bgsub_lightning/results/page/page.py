@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 
 from bgsub_lightning import __version__
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.files import atomic_write, claimed, refuse_links
+from bgsub_lightning.files import atomic_write, claimed, is_partial, refuse_links, remove_partials
 from bgsub_lightning.metrics import THRESHOLDS, average_precision
 from bgsub_lightning.records import read_text
 from bgsub_lightning.results.collection import Collection, Run, Series, collect
@@ -88,14 +88,14 @@ class _Figures:
 
 
 def require_ours(folder: Path) -> None:
-    """Check that a folder is new, empty, or one that :func:`write_page` wrote.
+    """Check that a folder is new, empty, or one that :func:`write_page` wrote, or was killed at its first file.
 
     Raises:
         UserError: If it holds anything else, which the page would lie among.
     """
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--out: {folder} is a file. Name a folder.")
-    if not folder.is_dir() or not any(folder.iterdir()):
+    if not folder.is_dir() or all(is_partial(path) for path in folder.iterdir()):
         return
     try:
         ours = 'name="generator" content="bgsub_lightning' in read_text(folder / PAGE)[:2000]
@@ -174,6 +174,7 @@ def write_page(
     require_ours(folder)
     for owned in _OWNED:
         refuse_links(folder / owned, folder)
+    remove_partials(folder)
     if not (folder / PAGE).is_file():  # by which a report that is killed is known as ours
         with atomic_write(folder / PAGE) as file:
             file.write(_UNFINISHED)
