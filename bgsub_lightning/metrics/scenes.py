@@ -92,6 +92,7 @@ def scores_at_thresholds(
     counts: Mapping[str, Sequence[Sequence[int]]],
     averaging: Averaging = "video",
     dice: Mapping[str, Sequence[Sequence[int]]] | None = None,
+    skip_silent: bool = False,
 ) -> list[Scores]:
     """Compute the figures at each of :data:`THRESHOLDS`, as :func:`scores` does.
 
@@ -99,12 +100,14 @@ def scores_at_thresholds(
         counts: ``category/name`` → TP, FP, FN, TN at each threshold.
         averaging: See :func:`scores`.
         dice: ``category/name`` → sum of :data:`DICE_COUNTS` at each threshold; ``None``: no Mean Dice.
+        skip_silent: See :func:`scores`.
     """
     return [
         scores(
             {key: rows[i] for key, rows in counts.items()},
             averaging,
             {key: rows[i] for key, rows in dice.items()} if dice else None,
+            skip_silent,
         )
         for i in range(len(THRESHOLDS))
     ]

@@ -16,7 +16,7 @@ from bgsub_lightning.metrics import THRESHOLDS, Scores, average_precision, best_
 from bgsub_lightning.metrics.scenes import Averaging
 from bgsub_lightning.results.datasets import dataset_title
 from bgsub_lightning.results.testresult import TestResult
-from bgsub_lightning.results.thresholds import overall_curve, thresholds_up_to
+from bgsub_lightning.results.thresholds import overall_curve, precision_and_recall, thresholds_up_to
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -116,9 +116,9 @@ def precision_recall_picture(
         axes.plot(recalls, precisions, color="0.85", linewidth=0.8, zorder=1)
         axes.annotate(f"F {f_measure}", (1, least), (2, 0), textcoords="offset points", color="0.6", size=7)
     for i, (result, curve) in enumerate(zip(results, curves, strict=True)):
-        area, own, colour = _area(curve), result.scores(averaging).overall, f"C{i % 10}"
+        area, own, colour = _area(curve), result.scores(averaging, skip_silent=True).overall, f"C{i % 10}"
         if area is not None:
-            recall, precision = _column(curve, "recall"), _column(curve, "precision")
+            precision, recall = precision_and_recall(curve)
             axes.plot(
                 [0.0, *reversed(recall)],  # towards lower thresholds
                 [precision[-1], *reversed(precision)],
@@ -164,17 +164,19 @@ def precision_recall_table(
         curve = overall_curve(result, averaging)
         area, best = _area(curve), best_of(curve[:count])
         own = "own" if result.threshold is None else f"{result.threshold:.2f}"
-        rows = [(result.name, own, result.scores(averaging), "–" if area is None else f"{area:.4f}")]
+        tested = result.scores(averaging, skip_silent=True)
+        rows = [(result.name, own, tested, "–" if area is None else f"{area:.4f}")]
         if area is not None:
             rows.append(("", f"{THRESHOLDS[best]:.2f}, best *", curve[best], ""))
         for name, threshold, scores, last in rows:
-            figures = [f"{scores.overall[key]:.4f}" for key in ("precision", "recall", "f_measure")]
-            shown.add_row(name, threshold, *figures, last)
+            found = [scores.overall.get(key) for key in ("precision", "recall", "f_measure")]
+            shown.add_row(name, threshold, *("–" if each is None else f"{each:.4f}" for each in found), last)
     notes = [
         results[0].extent.caption,
         f"* {_CHOSEN}.",
         f"AP: area under the steps of {len(THRESHOLDS)} thresholds ({_LABEL[averaging]}).",
-        "–: the system says only yes or no, which is one point.",
+        "–: no AP of a system that says only yes or no, which is one point; no precision where nothing was called "
+        "foreground. Such videos are left out of the mean.",
     ]
     shown.caption = "\n".join(filter(None, notes))
     return shown
@@ -183,10 +185,11 @@ def precision_recall_table(
 def _mark(
     axes: Axes, marker: str, colour: str, at: Mapping[str, float] | None = None, label: str | None = None
 ) -> None:
-    """Draw a marker at a recall and a precision, or for the legend alone."""
+    """Draw a marker at a recall and a precision, if there is one, or for the legend alone."""
+    has_place = at is not None and "precision" in at
     axes.plot(
-        [at["recall"]] if at else [],
-        [at["precision"]] if at else [],
+        [at["recall"]] if at and has_place else [],
+        [at["precision"]] if at and has_place else [],
         marker,
         color=colour,
         markersize={"o": 6, "*": 11}[marker],
@@ -201,15 +204,11 @@ def _area(curve: Sequence[Scores]) -> float | None:
     """Average precision; ``None`` where all thresholds but the last, above which nothing lies, are as one."""
     if all(each.videos == curve[0].videos for each in curve[:-1]):
         return None
-    return average_precision(_column(curve, "precision"), _column(curve, "recall"))
+    return average_precision(*precision_and_recall(curve))
 
 
 def _f_measures(curve: Sequence[Scores]) -> list[float]:
-    return _column(curve, "f_measure")
-
-
-def _column(curve: Sequence[Scores], name: str) -> list[float]:
-    return [scores.overall[name] for scores in curve]
+    return [scores.overall["f_measure"] for scores in curve]
 
 
 def _table(results: Sequence[TestResult], title: str, left: Sequence[str], right: Sequence[str]) -> Table:

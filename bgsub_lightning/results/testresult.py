@@ -178,8 +178,12 @@ class TestResult:
         count = min((len(video.draws) for video in self.videos.values()), default=0)
         return [scores({key: video.draws[i] for key, video in self.videos.items()}) for i in range(count)]
 
-    def scores_at_thresholds(self, averaging: Averaging = "video") -> list[Scores]:
+    def scores_at_thresholds(self, averaging: Averaging = "video", skip_silent: bool = False) -> list[Scores]:
         """Compute the figures at each of :data:`bgsub_lightning.metrics.THRESHOLDS`.
+
+        Args:
+            averaging: How they come about.
+            skip_silent: See :meth:`scores`.
 
         Raises:
             UserError: If the test was made by a version that did not count at thresholds.
@@ -191,7 +195,7 @@ class TestResult:
             )
         counts = {key: video.threshold_counts for key, video in self.videos.items()}
         dice = {key: video.threshold_dice for key, video in self.videos.items()}
-        return scores_at_thresholds(counts, averaging, dice if all(dice.values()) else None)
+        return scores_at_thresholds(counts, averaging, dice if all(dice.values()) else None, skip_silent)
 
     def save(self, path: Path) -> None:
         """Write the file, under a temporary name first."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -64,7 +65,7 @@ def at_threshold(
 
 
 def overall_curve(result: TestResult, averaging: Averaging = "video", largest: float = 1.0) -> list[Scores]:
-    """Return the figures at each threshold up to the largest.
+    """Return the figures at each threshold up to the largest; no precision where nothing is called foreground.
 
     Raises:
         UserError: If the threshold is no such, no frame was scored, or the result has no counts at thresholds.
@@ -72,7 +73,13 @@ def overall_curve(result: TestResult, averaging: Averaging = "video", largest: f
     count = thresholds_up_to(largest)
     if not result.videos:
         raise UserError(f"{result.name}: no frame was scored, so there is no curve. Run the test to its end.")
-    return result.scores_at_thresholds(averaging)[:count]
+    return result.scores_at_thresholds(averaging, skip_silent=True)[:count]
+
+
+def precision_and_recall(curve: Sequence[Scores]) -> tuple[list[float], list[float]]:
+    """Return the overall precision and recall at each threshold below which something is called foreground."""
+    spoken = [scores.overall for scores in curve if "precision" in scores.overall]
+    return [each["precision"] for each in spoken], [each["recall"] for each in spoken]
 
 
 def thresholds_up_to(largest: float) -> int:

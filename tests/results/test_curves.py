@@ -169,7 +169,9 @@ def test_average_precision_is_the_area_of_the_steps(averaging: Any) -> None:
     lines = [line.split() for line in shown(results, averaging, 0.5, lay_out=precision_recall_table).splitlines()]
     for each, own in zip(results, ("0.40", "own"), strict=True):
         at = [scores.overall for scores in each.scores_at_thresholds(averaging)]
-        precision, recall = (np.array([row[name] for row in at]) for name in ("precision", "recall"))
+        at_own = each.scores_at_thresholds(averaging, skip_silent=True)
+        precision = np.array([row.overall.get("precision", 0.0) for row in at_own])
+        recall = np.array([row["recall"] for row in at])
         area = 0.0
         for r in (
             np.linspace(0, 1, 100_001)[:-1] + 5e-6
@@ -177,12 +179,26 @@ def test_average_precision_is_the_area_of_the_steps(averaging: Any) -> None:
             area += precision[np.flatnonzero(recall >= r)[-1]] / 100_000 if recall[0] >= r else 0.0
         (line,) = (line for line in lines if line[:1] == [each.name])
         assert line[1] == own
-        found = each.scores(averaging).overall
+        found = each.scores(averaging, skip_silent=True).overall
         assert line[2:5] == [f"{found[key]:.4f}" for key in ("precision", "recall", "f_measure")]
         assert float(line[5]) == pytest.approx(area, abs=2e-4)
         best = max(range(51), key=lambda i: at[i]["f_measure"])
         expected = [f"{at[best][key]:.4f}" for key in ("precision", "recall", "f_measure")]
         assert [f"{THRESHOLDS[best]:.2f},", "best", "*", *expected] in lines
+
+
+def test_there_is_no_precision_where_nothing_is_called_foreground(tmp_path: Path) -> None:
+    """One of two videos is silent at every threshold; the other has 100 hits and 100 false alarms below 0.5."""
+    silent = VideoResult([0, 0, 100, 900, 0], 10, "unseen scenes", threshold_counts=[[0, 0, 100, 900]] * 101)
+    half = [[100, 100, 0, 800]] * 50 + [[0, 0, 100, 900]] * 51
+    speaks = VideoResult([100, 100, 0, 800, 0], 10, "unseen scenes", threshold_counts=half)
+    results = [
+        replace(result(name), videos={"a/x": silent, "a/y": each}) for name, each in (("one", speaks), ("none", silent))
+    ]
+    lines = [line.split() for line in shown(results, lay_out=precision_recall_table).splitlines()]
+    assert ["one", "own", "0.5000", "0.5000", "0.3333", "0.2500"] in lines
+    assert ["none", "own", "–", "0.0000", "0.0000", "–"] in lines
+    precision_recall_picture(tmp_path / "curve.svg", results)
 
 
 def test_a_system_that_says_yes_or_no_has_a_point_and_no_curve(tmp_path: Path) -> None:

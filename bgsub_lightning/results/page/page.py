@@ -30,7 +30,7 @@ from bgsub_lightning.results.page.pictures import Picture, drawing, picture
 from bgsub_lightning.results.resulttable import Cell, Column, ResultTable, Row
 from bgsub_lightning.results.statistics import compare, comparison_table, comparisons_table, require_same_test
 from bgsub_lightning.results.testresult import TestResult
-from bgsub_lightning.results.thresholds import overall_curve
+from bgsub_lightning.results.thresholds import overall_curve, precision_and_recall
 from bgsub_lightning.results.writers import as_csv, as_latex, as_markdown
 from bgsub_lightning.text import sentence
 
@@ -485,20 +485,23 @@ def _curves(folder: Path, series: Sequence[Series]) -> _Figures:
             for whole in each.wholes:
                 tested.add(tuple((key, video.frames) for key, video in sorted(whole.videos.items())))
                 name = (each.name if len(each.wholes) == 1 else f"{each.name}, seed {whole.seed}") + part
-                own = whole.scores().overall
+                own = whole.scores(skip_silent=True).overall
                 if whole.frames_per_second:
                     speeds.append((f"{name} ({whole.device})", place, whole.frames_per_second, own["f_measure"]))
                 if not all(video.threshold_counts for video in whole.videos.values()):
                     shown.told.append(f"{name} has no curves: its test kept no counts at thresholds.")
                     continue
-                curve = [scores.overall for scores in overall_curve(whole)]
+                at_thresholds = overall_curve(whole)
+                curve = [scores.overall for scores in at_thresholds]
                 dot = None if whole.threshold is None else (whole.threshold, own["f_measure"])
                 lines.append((name, place, THRESHOLDS, [each["f_measure"] for each in curve], dot))
-                recall = [each["recall"] for each in curve]
-                precision = [each["precision"] for each in curve]
-                point = (own["recall"], own["precision"])
+                precision, recall = precision_and_recall(at_thresholds)
+                if not precision:
+                    shown.told.append(f"{name} has no precision: it calls nothing foreground at any threshold.")
+                    continue
+                point = (own["recall"], own["precision"]) if "precision" in own else None
                 if all(each == curve[0] for each in curve[:-1]):  # it says only yes or no
-                    points.append((name, place, point[:1], point[1:], point))
+                    points.append((name, place, recall[:1], precision[:1], point))
                     continue
                 area = average_precision(precision, recall)
                 steps = ([*recall, 0.0], [*precision, precision[-1]])
