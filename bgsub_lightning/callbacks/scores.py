@@ -67,9 +67,11 @@ class ScoreWriter(Callback):
         """Apply the leak guard.
 
         Raises:
-            UserError: If test frames were trained on, and that is not allowed by the configuration.
+            UserError: If test frames were trained on, and that is not allowed by the configuration, or the scenes are
+                of several datasets.
         """
         module = cast("BgsModule", pl_module)
+        of_dataset(module.datamodule.frames_of("test").scenes)
         self.leakage = leakage(module.trained_on, module.datamodule.frames_of("test"))
         leaking = [key for key, found in self.leakage.items() if found == "includes training frames"]
         if leaking and not module.datamodule.allow_training_frames:
@@ -182,9 +184,20 @@ def write_frames(path: Path, rows: Iterable[Row], trained_on: Callable[[Row], st
 
 
 def of_dataset(scenes: Iterable[Scene]) -> dict[str, Any]:
-    """Return the name of the scenes' dataset, and who rendered it: fields of :class:`TestResult`."""
-    first, *_ = scenes
-    return {"dataset": first.dataset, "origin": str(first.origin or "")}
+    """Return the name of the scenes' dataset, and who rendered it: fields of :class:`TestResult`.
+
+    Raises:
+        UserError: If they are of several datasets, whose figures would be averaged under one name.
+    """
+    found = dict.fromkeys((scene.dataset, str(scene.origin or "")) for scene in scenes)
+    if len(found) > 1:
+        names = ", ".join(f"{dataset} ({origin})" if origin else dataset for dataset, origin in found)
+        raise UserError(
+            f"data.init_args.protocol: must test scenes of one dataset at a time; got {names}. "
+            f"Test each dataset separately: name its scenes by --data.init_args.scene."
+        )
+    ((dataset, origin),) = found
+    return {"dataset": dataset, "origin": origin}
 
 
 def of_frames(rows: list[Row], scene: Scene) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
 from typing import IO, Any, cast
@@ -50,6 +50,7 @@ from bgsub_lightning.files import atomic_write, folder_lock, lock_environment, r
 from bgsub_lightning.results import TestResult, require_same_frames, spread, table
 from bgsub_lightning.results import merged as merged_results
 from bgsub_lightning.results.collection import CampaignRecord, read_campaign
+from bgsub_lightning.results.extent import missing_folds
 from bgsub_lightning.scenes import Reader
 from bgsub_lightning.text import refuse_passwords
 
@@ -468,8 +469,8 @@ def _tables(campaign: Campaign, members: Sequence[Member]) -> None:
     series: dict[str, list[TestResult]] = {}
     for group in dict.fromkeys(member.group for member in members):
         of_group = [member for member in members if member.group == group]
-        is_whole = len(of_group) == sum(member.group == group for member in campaign.members)
-        found = _united(campaign, of_group, is_whole)
+        without = [each.name for each in campaign.members if each.group == group and each not in of_group]
+        found = _united(campaign, of_group, without)
         columns += found
         series.setdefault(of_group[0].series, []).extend(found)
     try:
@@ -484,8 +485,8 @@ def _tables(campaign: Campaign, members: Sequence[Member]) -> None:
             console.print(f"{name}: {line}" if name else line, soft_wrap=True)
 
 
-def _united(campaign: Campaign, members: Sequence[Member], is_whole: bool) -> list[TestResult]:
-    """Merge the results of members that have tested different videos; a whole is saved."""
+def _united(campaign: Campaign, members: Sequence[Member], without: Sequence[str]) -> list[TestResult]:
+    """Merge the results of members that have tested different videos; a whole, without none, is saved."""
     results = [TestResult.load(campaign.folder(member)) for member in members]
     group = members[0].group
     try:
@@ -499,7 +500,9 @@ def _united(campaign: Campaign, members: Sequence[Member], is_whole: bool) -> li
     except UserError as error:
         console.print(str(error), soft_wrap=True)
         return results
-    if is_whole:
+    if without and not missing_folds(whole.protocol):
+        return [replace(whole, untested=sorted(without))]
+    if not without:
         file = campaign.out / (f"scores_{group}.json" if group else "scores.json")
         whole.save(file)
         console.print(f"{file} holds the counts of all.", soft_wrap=True)

@@ -67,7 +67,13 @@ def _comments(result: TestResult, keys: Iterable[str]) -> list[str]:
     ]
     undefined = result.scores().undefined
     notes += [f"# 0/0 in {key}: {', '.join(undefined[key])}." for key in sorted(keys) if key in undefined]
-    return ["# cm: true positives, false positives, false negatives, true negatives, shadow errors", *notes, ""]
+    dataset = f"# {result.dataset}{result.origin and f': {result.origin}'}"
+    return [
+        dataset,
+        "# cm: true positives, false positives, false negatives, true negatives, shadow errors",
+        *notes,
+        "",
+    ]
 
 
 def _counts(result: TestResult, keys: list[str]) -> str:

@@ -107,6 +107,7 @@ class TestResult:
             made elsewhere.
         seconds: How long that took, loading and counting included; of several tests together, their sum.
         origin: Who rendered the dataset, in words; empty: it was filmed, as far as is known.
+        untested: Runs of a campaign, other than folds, that are missing from the merged result.
     """
 
     __test__ = False  # no test case, whatever pytest thinks of the name
@@ -129,6 +130,7 @@ class TestResult:
     frames_shown: Count = 0
     seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     origin: str = ""
+    untested: list[str] = field(default_factory=list)
 
     @property
     def frames_per_second(self) -> float | None:
@@ -138,7 +140,7 @@ class TestResult:
     @property
     def extent(self) -> Extent:
         """Whether its figures over all videos are overall ones, and what is said where they are not."""
-        return extent_of(self.name, missing_folds(self.protocol))
+        return extent_of(self.name, [*missing_folds(self.protocol), *self.untested])
 
     @property
     def partial(self) -> bool:

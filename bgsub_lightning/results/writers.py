@@ -59,8 +59,9 @@ _LATEX = {
 def as_csv(table: ResultTable) -> str:
     """Write a table with all digits.
 
-    Beside a column with standard deviations stand ``NAME_sd`` and ``NAME_n``, their number. The last columns tell what
-    a row is about, whether its numbers are a paper's, and its marks, each with its column.
+    Next to a column with standard deviations are ``NAME_sd`` and ``NAME_n``, their number. The last columns hold what a
+    row is about, whether its numbers are a paper's, its marks, each with its column, and the table's title, which names
+    the dataset.
     """
     spread = {
         column.key for i, column in enumerate(table.columns) if any(row.cells[i].sd is not None for row in table.rows)
@@ -70,7 +71,7 @@ def as_csv(table: ResultTable) -> str:
         header += [column.key, *([f"{column.key}_sd", f"{column.key}_n"] if column.key in spread else [])]
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(map(csv_cell, [*header, "level", "published", "marks"]))
+    writer.writerow(map(csv_cell, [*header, "level", "published", "marks", "title"]))
     for row in table.rows:
         line: list[str | int] = []
         for cell, column in zip(row.cells, table.columns, strict=True):
@@ -82,7 +83,9 @@ def as_csv(table: ResultTable) -> str:
             for cell, column in zip(row.cells, table.columns, strict=True)
             for mark in cell.marks
         ]
-        writer.writerow([csv_cell(str(each)) for each in (*line, row.level, int(row.published), "; ".join(marks))])
+        writer.writerow(
+            [csv_cell(str(each)) for each in (*line, row.level, int(row.published), "; ".join(marks), table.title)]
+        )
     return file.getvalue()
 
 

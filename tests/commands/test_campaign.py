@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -242,6 +243,23 @@ def test_another_campaign_in_the_folder_is_refused(
     (out / "campaign.json").write_text("[]")
     assert "campaign.json: " in fails(campaign(mog2, "--over=fold=1", "--out", out))
     assert len(calls) == 1
+
+
+def test_a_scene_that_was_not_tested_leaves_no_overall_figure(
+    mog2: Path, out: Path, calls: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """In the terminal as on the page."""
+    options = [mog2, "--over=scene=baseline/highway,shadow/bungalows,thermal/park", "--out", out]
+    options += ["--data.init_args.protocol=bgsub_lightning.sampling.FirstHalf", "--only=baseline*,shadow*"]
+    assert campaign(*options) == 0
+    assert len(calls) == 2
+    told = flat(capsys.readouterr().out.rpartition("Result")[2])
+    note = "campaign was not tested on thermal_park"
+    assert note in told
+    assert "tested part 2" in re.sub(r"\s+", " ", told)
+    assert " overall 2" not in re.sub(r"\s+", " ", told)
+    assert main(["report", str(out), "--out", str(tmp_path / "page")]) == 0
+    assert note in flat((tmp_path / "page/index.html").read_text())
 
 
 def test_members_of_the_experiment(

@@ -44,6 +44,7 @@ def test_csv_has_all_digits() -> None:
     assert [line["seen"] for line in lines] == ["unseen", "seen", "", "unseen"]
     assert [line["published"] for line in lines] == ["0", "0", "1", "0"]
     assert lines[0]["marks"] == "f: a note"
+    assert {line["title"] for line in lines} == {"Of a_b"}
 
 
 def test_csv_of_tests_holds_their_figures_exactly(tmp_path: Path) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
+from bgsub_lightning.cli import main
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.scenes import SBI2015, CDnet2014, Joined, Rendered
 
@@ -28,6 +31,33 @@ def test_scenes_of_both_are_there(cdnet: Path, tmp_path: Path, monkeypatch: pyte
     assert [scene.dataset for scene in chosen] == ["Rendered", "CDnet2014"]
     with pytest.raises(UserError, match=r"data\.init_args\.scene: 'hihgway'.*highway"):
         reader.scenes(root, ["hihgway"])
+
+
+def test_scenes_of_two_datasets_are_not_averaged(
+    cdnet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: Callable[[int], str]
+) -> None:
+    monkeypatch.setenv("RENDERED_ROOT", str(tmp_path / "rendered"))
+    config = tmp_path / "mog2.yaml"
+    readers = [
+        {"class_path": "CDnet2014"},
+        {
+            "class_path": "Rendered",
+            "init_args": {"videos": {3: 1}, "categories": ["baseline"], "frames": 12, "size": [64, 48], "workers": 1},
+        },
+    ]
+    protocol = {"class_path": "Subset", "init_args": {"train": [], "validate": [], "test": ["*"]}}
+    data = {"root": str(cdnet), "num_workers": 0, "size": None, "protocol": protocol}
+    data["reader"] = {"class_path": "Joined", "init_args": {"readers": readers}}
+    content = {
+        "trainer": {"accelerator": "cpu", "devices": 1, "use_distributed_sampler": False},
+        "model": {"class_path": "bgsub_lightning.modules.ClassicalSubtractor"},
+        "data": {"class_path": "bgsub_lightning.data.ScenesDataModule", "init_args": data},
+        "wandb": "disabled",
+    }
+    config.write_text(yaml.safe_dump(content))
+    message = fails(main(["test", "--config", str(config), f"--run_dir={tmp_path / 'run'}"]))
+    assert "data.init_args.protocol: " in message
+    assert re.search(r"got CDnet2014, .*\(synthetic scenes", message)
 
 
 def test_one_scene_of_two_datasets_is_refused(
