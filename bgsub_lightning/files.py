@@ -156,6 +156,14 @@ def refuse_links(path: Path, within: Path) -> None:
             )
 
 
+def last_lines(path: Path, count: int) -> list[str]:
+    """Return the last lines of a text file, however long it is; each of at most 64 KiB."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 65_536))
+        return file.read().decode("utf-8", "replace").splitlines()[-count:]
+
+
 def is_partial(path: Path) -> bool:
     """Return whether a path is a file that a writer has not finished, by its name."""
     return path.name.startswith(".") and path.name.endswith(PARTIAL) and not path.is_dir()

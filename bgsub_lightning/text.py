@@ -10,8 +10,13 @@ from bgsub_lightning.errors import UserError
 # which Python stands for bytes of names that are not UTF-8
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
-_PASSWORD = re.compile(r"(?<=://)([^\s/?#@:]*):([^\s/?#]*)@")
-_SECRET = re.compile(r"([?&][^\s=&#]*(?:passw|pwd|token|secret|signature|api_?key|auth)[^\s=&#]*=)[^\s&#]+", re.I)
+# up to the last @, since passwords hold slashes and @; what follows host:port/ is a path
+_PASSWORD = re.compile(r"(?<=://)([^\s/?#@:]*):(?!\d+(?:[/?#\s]|$))\S*@")
+_TOKEN = re.compile(r"(?<=://)[\w.~%-]{20,}(?=@)")  # in the place of a user, as GitHub takes it
+_SECRET = re.compile(
+    r"([?&](?:[^\s=&#]*(?:passw|pwd|token|secret|signature|credential|api_?key|auth)[^\s=&#]*|sig|sas|pass|key)=)[^\s&#]+",
+    re.I,
+)
 _FORMULA = re.compile(r"'*\s*[=+@\-]")
 
 
@@ -27,7 +32,7 @@ def printable(text: str) -> str:
 
 def without_passwords(text: str) -> str:
     """Replace the passwords of addresses by ``***``, also those that are given as ``?token=…``."""
-    return _SECRET.sub(r"\1***", _PASSWORD.sub(r"\1:***@", text))
+    return _SECRET.sub(r"\1***", _TOKEN.sub("***", _PASSWORD.sub(r"\1:***@", text)))
 
 
 def refuse_passwords(text: str, key: str, where: str) -> None:

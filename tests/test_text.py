@@ -55,6 +55,14 @@ def test_errors_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> N
         ("https://h/a?X-Amz-Signature=0f", "https://h/a?X-Amz-Signature=***"),
         ("https://user@h:80/a@b:c?d=e", "https://user@h:80/a@b:c?d=e"),
         ("12:30 me@here", "12:30 me@here"),
+        ("https://u:p/w@h/a.pth", "https://u:***@h/a.pth"),
+        ("http://h:8080/a@b/c http://h:8080", "http://h:8080/a@b/c http://h:8080"),
+        (f"https://{'t0K-e_n' * 3}@h/a", "https://***@h/a"),
+        *(
+            (f"http://h/a?x=1&{key}=1a", f"http://h/a?x=1&{key}=***")
+            for key in ("sig", "sas", "pass", "key", "credentials")
+        ),
+        ("http://h/a?monkey=1&signal=2", "http://h/a?monkey=1&signal=2"),
     ],
 )
 def test_passwords(text: str, shown: str) -> None:

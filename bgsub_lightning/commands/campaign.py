@@ -47,6 +47,7 @@ from bgsub_lightning.commands.training import run_trainer
 from bgsub_lightning.console import console
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import atomic_write, folder_lock, lock_environment, refuse_links
+from bgsub_lightning.records import read_text
 from bgsub_lightning.results import TestResult, require_same_frames, spread, table
 from bgsub_lightning.results import merged as merged_results
 from bgsub_lightning.results.collection import CampaignRecord, read_campaign
@@ -235,7 +236,7 @@ class Campaign:
         text = json.dumps(self.content, indent=1) + "\n"
         refuse_passwords(text, "campaign", self.record.name)
         try:
-            if self.record.is_file() and self.record.read_text() == text:
+            if self.record.is_file() and read_text(self.record) == text:
                 return
             with atomic_write(self.record) as file:
                 file.write(text)

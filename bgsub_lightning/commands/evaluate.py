@@ -21,7 +21,7 @@ from bgsub_lightning.callbacks.scores import Row, of_dataset, of_frames, write_f
 from bgsub_lightning.commands.prepare import reader_of
 from bgsub_lightning.console import console, mark
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.files import atomic_write
+from bgsub_lightning.files import atomic_write, claimed, refuse_links
 from bgsub_lightning.frames import MaskFiles, SceneCounts, SceneFrames, count_masks
 from bgsub_lightning.frames.mask_files import Fault, results_of
 from bgsub_lightning.metrics import dice_counts, figures
@@ -155,13 +155,16 @@ def evaluate(
         },
         missing={key: counts.missing for key, counts in counted.items() if counts.missing},
     )
-    _write_problems(out / "problems.csv", counted, strangers)
-    trained_on = asked.trained_on if asked else lambda row: ""
-    write_frames(out / "frames.csv", chain.from_iterable(rows.values()), trained_on)
-    write_videos(out / "per_video.csv", result)
-    write_statistics(out / "stats", result)
-    _keep_frames(out / "gallery", chain.from_iterable(rows.values()), chosen, files)
-    result.save(out / "scores.json")
+    with claimed(out):
+        for owned in ("stats", "gallery"):  # before anything is written
+            refuse_links(out / owned, out)
+        _write_problems(out / "problems.csv", counted, strangers)
+        trained_on = asked.trained_on if asked else lambda row: ""
+        write_frames(out / "frames.csv", chain.from_iterable(rows.values()), trained_on)
+        write_videos(out / "per_video.csv", result)
+        write_statistics(out / "stats", result)
+        _keep_frames(out / "gallery", chain.from_iterable(rows.values()), chosen, files)
+        result.save(out / "scores.json")
     console.print(table([result]))
     console.print(
         f"{out / 'scores.json'}, per_video.csv, frames.csv and stats/ hold the counts, problems.csv what was wrong.",

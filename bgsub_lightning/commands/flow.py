@@ -76,6 +76,7 @@ def flow(
         raise UserError(f"--dataset: there is no dataset {dataset!r}; there are {', '.join(READERS)}.")
     if not taus or min(taus) < 1 or len(set(taus)) < len(taus):
         raise UserError(f"--taus: one or more different numbers of frames are needed, each 1 at least, got {taus}.")
+    check_range("--", most=10_000, taus=taus)
     check_range("--", least=16, most=8192, width=width, height=height)
     check_range("--", least=1, most=256, workers=workers)
     if settings is not None and (method != "dis" or files is not None or pattern is not None):

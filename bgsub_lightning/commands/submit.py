@@ -19,6 +19,7 @@ from bgsub_lightning.commands.members import Member
 from bgsub_lightning.commands.training import run_trainer
 from bgsub_lightning.console import console
 from bgsub_lightning.errors import UserError
+from bgsub_lightning.files import last_lines
 
 _HELP = f"""\
 Hand a command to a SLURM cluster. Before it is queued its options are checked.
@@ -105,7 +106,7 @@ def _parser() -> OptionParser:
     )
     add(
         "--signal_delay",
-        type=_count(10),
+        type=_count(10, 86_400),
         default=120,
         metavar="SECONDS",
         help="how long before the limit a fit is told to save its state: longer than a validation takes. Default: 120",
@@ -144,13 +145,13 @@ def _parser() -> OptionParser:
     return parser
 
 
-def _count(least: int) -> type[int]:
+def _count(least: int, most: int = 10_000) -> type[int]:
     class Count(int):
-        """A number that is large enough."""
+        """A number that is neither too small nor too large."""
 
         def __new__(cls, text: str) -> Count:
-            if not text.isdecimal() or int(text) < least:
-                raise argparse.ArgumentTypeError(f"must be {least} or more, got {text!r}")
+            if not text.isdecimal() or len(text) > 9 or not least <= int(text) <= most:
+                raise argparse.ArgumentTypeError(f"must be from {least} to {most:,}; got {text!r}")
             return super().__new__(cls, text)
 
     return Count
@@ -415,5 +416,5 @@ def _show_end(logs: Sequence[Path]) -> None:
         return
     newest = max(there, key=lambda log: log.stat().st_mtime_ns)
     console.print(f"\n{newest} ends:", soft_wrap=True)
-    lines = newest.read_text(errors="replace").splitlines()[-_STATUS_LINES:]
+    lines = last_lines(newest, _STATUS_LINES)
     console.print("\n".join(f"  {line}" for line in lines), soft_wrap=True)

@@ -38,7 +38,7 @@ from bgsub_lightning.commands.sweepfile import Choice, Point, Range, Sweep, choi
 from bgsub_lightning.commands.training import run_trainer
 from bgsub_lightning.console import console, warn
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.files import atomic_write, folder_lock, lock_environment, refuse_links
+from bgsub_lightning.files import atomic_write, folder_lock, last_lines, lock_environment, refuse_links
 from bgsub_lightning.records import parse_yaml, read_csv, read_json
 
 if TYPE_CHECKING:
@@ -555,7 +555,7 @@ def _look(launch: Launch, study: Study, running: _Running) -> str | None:
             return f"ended early after {running.judged} validations, best {best(so_far):.4f} ({took})"
     if status is None:
         return None
-    failure = reason(status, running.log.read_text(errors="replace").splitlines()[-100:])
+    failure = reason(status, last_lines(running.log, 100))
     if not failure and not is_finished:
         failure = "stopped before its end"  # as by --trainer.max_time, or by SIGTERM
     if not failure and not values:

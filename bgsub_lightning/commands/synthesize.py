@@ -132,6 +132,7 @@ def _plan(
 
 def _parts(layout: str, unlabelled: int, labelled: int | None) -> tuple[int, int]:
     """Return how many frames are rendered before the middle of what happens, and from there on."""
+    check_range("--", most=100_000 // (synthetic.limu.EVERY if layout == "LIMU" else 1), labelled=labelled)
     count = _LABELLED[layout] if labelled is None else labelled
     if layout == "LIMU":
         return unlabelled, count * synthetic.limu.EVERY

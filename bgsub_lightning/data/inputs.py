@@ -192,7 +192,7 @@ class Hop(Input):
                 f"model.init_args.taus: the intervals of the optical flow are one or more different numbers of frames, "
                 f"each 1 at least, got {list(self.taus)}."
             )
-        check_range("model.init_args.", least=1, taus=self.taus)
+        check_range("model.init_args.", least=1, most=10_000, taus=self.taus)
 
     def require(self, scene: Scene) -> None:  # noqa: D102
         require_motion(scene, self.taus)

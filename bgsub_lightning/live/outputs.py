@@ -33,11 +33,7 @@ nothing."""
 
 _CLOCK = 90_000
 """Ticks per second of the videos' times, as broadcasting has it."""
-_OPTIONS = {
-    "flush_packets": "1",
-    "movflags": "hybrid_fragmented+delay_moov",
-    "frag_duration": "1000000",
-}
+_OF_MP4 = {"movflags": "hybrid_fragmented+delay_moov", "frag_duration": "1000000"}
 """What a killed process leaves is on the disk, and plays; an .mp4 that is closed is a plain one all the same. With its
 table of contents ahead of the first frame, all times would be late by the delay of the encoder."""
 _TINT = (255, 40, 40)
@@ -179,7 +175,10 @@ class Video(_File):
         self.partial = PartialFile(self.path, "wb")
         kind = "mp4" if self.path.suffix == ".mp4" else "matroska"
         # by its name, so that each packet is on the disk at once
-        self.container = av.open(f"file:{self.partial.partial}", "w", format=kind, options=_OPTIONS)
+        more = _OF_MP4 if kind == "mp4" else {}
+        self.container = av.open(
+            f"file:{self.partial.partial}", "w", format=kind, options={"flush_packets": "1", **more}
+        )
         options = {"crf": "18", "preset": "veryfast"} if self.codec == "h264" else {}
         name = "libx264" if self.codec == "h264" else "ffv1"
         self.stream = self.container.add_stream(name, rate=self.rate, options=options)

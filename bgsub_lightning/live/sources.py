@@ -26,6 +26,7 @@ from bgsub_lightning.ranges import check_range
 from bgsub_lightning.scenes.checks import is_whole, some
 from bgsub_lightning.scenes.depth import as_bytes, range_of
 from bgsub_lightning.scenes.scene import Range
+from bgsub_lightning.text import one_line, without_passwords
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 """Endings of image files."""
@@ -407,32 +408,40 @@ def open_source(source: str, rate: float | None = None, reconnect: float = 10.0,
     """
     check_range("--", least=0.0003, most=1000, rate=rate)
     per_second = Fraction(25 if rate is None else rate).limit_denominator(100_000)
-    if source.isdecimal() and not Path(source).exists():
-        return Camera(int(source))
     path = Path(source).expanduser()
-    if path.is_dir():
+    try:
+        is_there = path.exists()
+    except OSError as error:  # a name that is too long, as an address may be
+        if "://" not in source:
+            raise UserError(f"--source: {one_line(source)[:60]}…: cannot be opened ({error.strerror}).") from error
+        is_there = False
+    if source.isdecimal() and not is_there:
+        if len(source) > 4:
+            raise UserError(f"--source: must be a camera's number of at most 4 digits; got {source}. Name another.")
+        return Camera(int(source))
+    if is_there and path.is_dir():
         if files := [file for file in path.iterdir() if is_image(file)]:
             _require_one_pattern(files, source)
             return Images(files, source, per_second, levels)
         raise UserError(f"--source: {source}: the folder holds no images ({', '.join(IMAGES)}).")
-    if not path.exists() and "://" not in source and (number := _PRINTF.search(path.name)):
+    if not is_there and "://" not in source and (number := _PRINTF.search(path.name)):
         before, after = (re.escape(part) for part in (path.name[: number.start()], path.name[number.end() :]))
         name = re.compile(rf"{before}\d{{{number[1] or 1},}}{after}")
         siblings = path.parent.iterdir() if path.parent.is_dir() else ()
         if files := [file for file in siblings if name.fullmatch(file.name) and is_image(file)]:
             return Images(files, source, per_second, levels)
         raise UserError(f"--source: {source}: no image has such a name.")
-    if not path.exists() and any(mark in source for mark in "*?[") and "://" not in source:
+    if not is_there and any(mark in source for mark in "*?[") and "://" not in source:
         folder = Path(path.anchor)
         with suppress(ValueError):  # patterns that are none
             if files := [file for file in folder.glob(str(path.relative_to(folder))) if is_image(file)]:
                 return Images(files, source, per_second, levels)
         raise UserError(f"--source: {source}: no image has such a name.")
-    if path.is_file() and is_image(path):
+    if is_there and path.is_file() and is_image(path):
         return Images([path], source, per_second, levels)
-    if "://" not in source and not path.exists():
+    if "://" not in source and not is_there:
         raise UserError(f"--source: {source}: there is no such file or folder.")
-    if path.is_fifo() or path.is_socket():
+    if is_there and (path.is_fifo() or path.is_socket()):
         raise UserError(f"--source: {source}: must be a file, or the address of a stream; got a pipe. Name another.")
     return VideoFile(source if "://" in source else str(path), reconnect, levels=levels)
 
@@ -484,7 +493,7 @@ def _without_secrets(address: str) -> str:
     """Leave out of an address what is before its host, and the values of what it is called with."""
     if "://" not in address:
         return address
-    return re.sub("=[^&/;]*", "=…", re.sub("(?<=://)[^/]*@", "", address))
+    return re.sub("=[^&/;]*", "=…", re.sub("(?<=://)[^/]*@", "", without_passwords(address)))
 
 
 @contextmanager

@@ -42,6 +42,7 @@ _NAMES = (
     "(conv1_1.weight …)."
 )
 _TIMEOUT, _CHUNK = 60, 1 << 20  # seconds, bytes
+_LARGEST = 4 << 30  # bytes of a download; VGG-16 has 0.5
 
 
 @dataclass(frozen=True)
@@ -166,6 +167,8 @@ def load_state_dict(source: str | Path, sha256: str | None = None) -> dict[str, 
         raise UserError(
             f"{source}: holds no tensors by their names, nor does a state_dict in it; its keys: {_some(content)}."
         )
+    for name, value in tensors.items():
+        _require_finite(value, f"{source}: {name}", "Get it again, or name another file.")
     return tensors
 
 
@@ -255,13 +258,17 @@ def read_checkpoint(path: Path, finite: bool = True) -> dict[str, Any]:
             raise UserError(
                 f"{path}: state_dict.{name}: must be a tensor; got a {type(value).__name__}. Name another checkpoint."
             )
-        if finite and not torch.isfinite(value).all():
-            wrong = int((~torch.isfinite(value)).sum())
-            raise UserError(
-                f"{path}: state_dict.{name}: must be finite; got NaN or infinity at {wrong:,} of {value.numel():,} "
-                f"places. Its training has diverged: name an earlier checkpoint, or lower the learning rate."
-            )
+        if finite:
+            fix = "Its training has diverged: name an earlier checkpoint, or lower the learning rate."
+            _require_finite(value, f"{path}: state_dict.{name}", fix)
     return content
+
+
+def _require_finite(weights: Tensor, name: str, fix: str) -> None:
+    if wrong := int((~torch.isfinite(weights)).sum()):
+        raise UserError(
+            f"{name}: must be finite; got NaN or infinity at {wrong:,} of {weights.numel():,} places. {fix}"
+        )
 
 
 def _keys_of_parameters(weights: Mapping[str, Tensor], source: str | Path, layers: Collection[str]) -> dict[str, str]:
@@ -327,6 +334,8 @@ def _fetch(url: str, file: IO[bytes]) -> None:
             expected = answer.headers.get("Content-Length")
             while chunk := answer.read(_CHUNK):
                 file.write(chunk)
+                if file.tell() > _LARGEST:
+                    raise ConnectionError(f"it has more than {_LARGEST:,} bytes")
             if expected is not None and file.tell() != int(expected):
                 raise ConnectionError(f"{file.tell():,} of {int(expected):,} bytes came")
     except (OSError, HTTPException, ValueError) as error:

@@ -51,14 +51,14 @@ def write_statistics(folder: Path, result: TestResult) -> None:
         lines += [f"cm category {category} {_counts(result, keys)}", ""]
         whole += lines
         among = {key for key in (*keys, *result.missing) if key.split("/")[0] == category}
-        _write(folder / category / "stats.txt", [*_comments(result, among), *lines, _headings(), _figures(figures)])
+        _write(folder, f"{category}/stats.txt", [*_comments(result, among), *lines, _headings(), _figures(figures)])
         for key in keys:
-            _write(folder / key / "stats.txt", [f"cm: {_counts(result, [key])}"])
+            _write(folder, f"{key}/stats.txt", [f"cm: {_counts(result, [key])}"])
     whole += ["", f"cm overall {_counts(result, list(result.videos))}", "", "", f"\t\t\t{_headings()}"]
     whole += [f"{category} :\t{_figures(figures)}" for category, figures in scores.categories.items()]
     if scores.overall:
         whole += ["", f"Overall :\t{_figures(scores.overall)}"]
-    _write(folder / "stats.txt", whole)
+    _write(folder, "stats.txt", whole)
 
 
 def _comments(result: TestResult, keys: Iterable[str]) -> list[str]:
@@ -89,6 +89,6 @@ def _figures(figures: dict[str, float]) -> str:
     return "\t".join(f"{figures[name]:.10f}" for name in FIGURES)
 
 
-def _write(path: Path, lines: list[str]) -> None:
-    with atomic_write(path) as file:
+def _write(folder: Path, name: str, lines: list[str]) -> None:
+    with atomic_write(folder / name, within=folder.parent) as file:
         file.write("\n".join(lines) + "\n")

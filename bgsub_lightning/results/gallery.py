@@ -16,6 +16,7 @@ import csv
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -34,6 +35,9 @@ from bgsub_lightning.text import csv_cell, from_csv_cell
 
 Rule = Literal["best", "median", "worst", "most foreground"]
 """What a frame was chosen by."""
+
+Kind = Literal["frame", "truth", "prediction", "confusion"]
+"""The pictures of a frame."""
 
 INDEX = "gallery.csv"
 
@@ -81,7 +85,7 @@ class Kept(Frame):
     rule: Rule
     folder: Path
 
-    def picture(self, kind: Literal["frame", "truth", "prediction", "confusion"]) -> Path:
+    def picture(self, kind: Kind) -> Path:
         """Return the file of one of its pictures, at the frame's own size."""
         return self.folder / self.video / f"{self.number:06d}_{kind}.{'jpg' if kind == 'frame' else 'png'}"
 
@@ -153,12 +157,12 @@ def read_gallery(folder: Path) -> list[Kept]:
     """Return what a gallery holds; nothing if there is none.
 
     Raises:
-        UserError: If its list cannot be read.
+        UserError: If its list cannot be read, or one of its pictures is a link to elsewhere.
     """
     path = folder / INDEX
     fix = f"Run the test again, or delete {folder}."
     try:
-        return [
+        found = [
             Kept(_video(row, folder), int(row["frame"]), tuple(int(row[name]) for name in COUNTS), _rule(row), folder)
             for row in read_csv(path, fix)
         ]
@@ -166,6 +170,9 @@ def read_gallery(folder: Path) -> list[Kept]:
         return []
     except (ValueError, KeyError) as error:
         raise UserError(f"{path}: is no list of a gallery ({error!r}). {fix}") from error
+    for kept, kind in product(found, get_args(Kind)):
+        refuse_links(kept.picture(kind), folder)
+    return found
 
 
 def joined(galleries: Sequence[Sequence[Kept]]) -> list[Kept]:

@@ -24,6 +24,7 @@ _ORIENTATION = 0x0112  # the tag of EXIF
 _TAIL = 1024  # bytes; some programs write a few more after the end
 
 _LAST = 999_999
+_LONGEST = 10_000  # characters of temporalROI.txt that are read
 """The largest frame number: names have six digits."""
 
 THREADS = 16  # the checks wait for the disk, not for the processor
@@ -102,7 +103,8 @@ class Draft:
         try:
             if not path.is_file():
                 raise FileNotFoundError(path)
-            words = path.read_text(encoding="utf-8-sig", errors="replace").split()  # a BOM is no part of a number
+            with path.open(encoding="utf-8-sig", errors="replace") as file:  # a BOM is no part of a number
+                words = file.read(_LONGEST).split()
             first, last = (int(word) for word in words)
         except OSError:
             self.note("error", path, "is missing", cure)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import os
 import shutil
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -153,6 +155,31 @@ def test_statistics_are_laid_out_as_those_of_the_comparator(cdnet: Path, masks: 
     last = (folder / "stats.txt").read_text().splitlines()[-1]
     assert last.startswith("Overall :\t")
     assert [float(word) for word in last.split()[2:]] == pytest.approx(mean(*by_category.values()), abs=1e-9)
+
+
+@pytest.mark.parametrize("name", ["stats", "gallery", "stats/baseline"])
+def test_nothing_is_written_through_links(cdnet: Path, masks: Path, tmp_path: Path, fails: Fails, name: str) -> None:
+    out, outside = tmp_path / "out", tmp_path / "outside"
+    outside.mkdir()
+    (out / name).parent.mkdir(parents=True)
+    (out / name).symlink_to(outside)
+    assert f"{out / name}: is a symbolic link" in fails(call(cdnet, masks, out))
+    assert list(outside.iterdir()) == []
+
+
+def test_a_folder_that_another_process_works_in_is_refused(
+    cdnet: Path, masks: Path, tmp_path: Path, fails: Fails
+) -> None:
+    script = (
+        "import pathlib, sys; from bgsub_lightning.files import claimed\n"
+        f"with claimed(pathlib.Path({str(tmp_path / 'out')!r})): print(flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        assert "another process works in this folder" in fails(call(cdnet, masks, tmp_path / "out"))
+        other.communicate()
+    assert call(cdnet, masks, tmp_path / "out") == 0
 
 
 def test_processes_find_what_one_finds(cdnet: Path, masks: Path, tmp_path: Path) -> None:

@@ -305,6 +305,10 @@ def test_a_long_video_is_not_decoded_whole_for_a_few_frames(tmp_path: Path) -> N
         ("empty/x**.png", "no image has such a name"),
         ("text.mp4", "text.mp4: is no video that FFmpeg knows, or one that was cut off"),
         ("77", "there is no camera 77, or it is in use"),
+        ("99999999999", "source: .* at most 4 digits; got 99999999999"),
+        ("9" * 5000, "source: 99999"),
+        (f"rtsp://127.0.0.1:9/{'9' * 500}", "cannot be opened as a video"),
+        ("rtsp://admin:se/cret@127.0.0.1:9/none", "rtsp://127.0.0.1:9/none: cannot be opened as a video"),
         ("rtsp://127.0.0.1:9/none", "cannot be opened as a video"),
     ],
 )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import os
 import pickle
 import re
@@ -353,6 +354,14 @@ def test_reads_a_state_dict(tmp_path: Path, prefix: str, nested: bool, legacy: b
         assert_state(load_state_dict(source))
     assert_state(load_state_dict(path, digest))
     assert_state(load_state_dict(path.as_uri(), digest.upper()))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, value: float) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save({"a.weight": torch.tensor([1.0, value, 2.0])}, path)
+    with pytest.raises(UserError, match=r"weights\.pth: a\.weight: must be finite; got .* 1 of 3 places"):
+        load_state_dict(path)
 
 
 def test_reads_a_networks_own_and_leaves_other_values_out(tmp_path: Path) -> None:

@@ -306,6 +306,15 @@ def test_a_lost_picture_is_told_and_not_shown_broken(write: Callable[..., Page],
     assert all(image["src"] for image in page.all("img"))
 
 
+def test_a_picture_that_is_a_link_is_not_embedded(write: Callable[..., Page], tmp_path: Path) -> None:
+    run = make_run(tmp_path, "one")
+    picture = next((run / "gallery").rglob("*_frame.jpg"))
+    picture.replace(tmp_path / "secret.jpg")
+    picture.symlink_to(tmp_path / "secret.jpg")
+    with pytest.raises(UserError, match=rf"{picture.name}: is a symbolic link"):
+        write(run)
+
+
 def test_incomplete_folds_have_curves_and_no_overall(write: Callable[..., Page], tmp_path: Path) -> None:
     page = write(
         make_run(tmp_path, "cv_fold1", protocol="fold 1 of 3", fold=1),
