@@ -93,7 +93,7 @@ SYSTEMS: dict[str, type[BgsModule]] = {  # the beginning of an experiment's name
 VARIED = {  # small and scene-wise experiments of many scenes; not the papers' files, nor systems of one scene
     *("bmn_bsn_small", "bmn_bsn_real_subset", "bmn_bsn_appearance"),
     *("crossnet_small", "crossnet_real_subset", "crossnet_appearance"),
-    *("siamese_small", "siamese_scene_wise", "siamese_real_subset", "siamese_appearance"),
+    *("siamese_scene_wise", "siamese_appearance"),
 }
 
 
