@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from numbers import Integral, Real
 from typing import Any, get_args
 
 from bgsub_lightning.errors import UserError
@@ -32,7 +33,8 @@ def check_range(
         values: Name → a number, or several; ``None`` is an option that was left out.
 
     Raises:
-        UserError: If one does not. It names the option, the range and the value.
+        UserError: If one does not, or is no number, as text and ``True`` are none. It names the option, the range and
+            the value.
 
     Example:
         >>> check_range("--", least=1, frames=0)
@@ -40,9 +42,10 @@ def check_range(
         bgsub_lightning.errors.UserError: --frames: must be at least 1; got 0.
     """
     for name, value in values.items():
-        for number in value if isinstance(value, Iterable) else (value,):
-            if number is None:
-                continue
+        for number in _each(value):
+            is_number = isinstance(number, Real) and not isinstance(number, bool)
+            if not is_number:
+                raise UserError(f"{section}{name}: must be a number; got {number!r}.")
             if isinstance(number, int) and (bits := number.bit_length()) > _BITS:
                 raise UserError(f"{section}{name}: must have at most {_BITS} bits; got a number of {bits:,} bits.")
             is_inside = (
@@ -54,6 +57,22 @@ def check_range(
             )
             if not is_inside:
                 raise UserError(f"{section}{name}: must be {_words(least, above, most, below)}; got {number}.")
+
+
+def check_whole(section: str, *, least: int, most: int, **values: Any) -> None:
+    """Check that values are whole numbers in a range; see :func:`check_range`.
+
+    Example:
+        >>> check_whole("--", least=1, most=9, frames=1.5)
+        Traceback (most recent call last):
+        bgsub_lightning.errors.UserError: --frames: must be a whole number from 1 to 9; got 1.5.
+    """
+    for name, value in values.items():
+        for number in _each(value):
+            if isinstance(number, bool) or not isinstance(number, Integral):
+                what = f"a whole number {_words(least, None, most, None)}"
+                raise UserError(f"{section}{name}: must be {what}; got {number!r}.")
+    check_range(section, least=least, most=most, **values)
 
 
 def check_choice(section: str, choices: Any, **values: Any) -> None:
@@ -76,6 +95,12 @@ def check_choice(section: str, choices: Any, **values: Any) -> None:
     for name, value in values.items():
         if value not in get_args(choices):
             raise UserError(f"{section}{name}: must be {' or '.join(map(str, get_args(choices)))}; got {value!r}.")
+
+
+def _each(value: Any) -> list[Any]:
+    """Return a number, or several, without those that were left out."""
+    several = isinstance(value, Iterable) and not isinstance(value, str)
+    return [number for number in (value if several else (value,)) if number is not None]
 
 
 def _words(least: float | None, above: float | None, most: float | None, below: float | None) -> str:

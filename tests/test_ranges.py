@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any, Literal
 
+import numpy as np
 import pytest
 
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.ranges import check_choice, check_range
+from bgsub_lightning.ranges import check_choice, check_range, check_whole
 
 
 @pytest.mark.parametrize(
@@ -32,6 +34,23 @@ def test_numbers_lie_in_their_range(bounds: dict[str, Any], inside: list[float],
             check_range("--", **bounds, x=value)
         with pytest.raises(UserError, match=rf"^--x: must be .*; got {value}\.$"):
             check_range("--", **bounds, x=[*inside, value])
+
+
+@pytest.mark.parametrize("value", ["a", "5", True, np.True_, b"5", 1j, object()])
+def test_what_is_no_number_lies_in_no_range(value: Any) -> None:
+    for check in (check_range, check_whole):
+        for given in (value, [2, value]) if value != b"5" else ([2, value],):
+            with pytest.raises(UserError, match=rf"^--x: must be .*number.*; got {re.escape(repr(value))}\.$"):
+                check("--", least=0, most=9, x=given)
+
+
+def test_whole_numbers() -> None:
+    check_whole("--", least=1, most=3, x=1, y=None, z=[np.int64(3), 2])
+    for value in (1.5, 2.0, np.float32(2)):
+        with pytest.raises(UserError, match=rf"^--x: .*whole.* 1 to 3; got {re.escape(repr(value))}\.$"):
+            check_whole("--", least=1, most=3, x=value)
+    with pytest.raises(UserError, match=r"^--x: .* 1 to 3; got 4\.$"):
+        check_whole("--", least=1, most=3, x=4)
 
 
 def test_integers_that_no_float_holds() -> None:
