@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 
-def load(source: str = "AnyScene", *, modules: Sequence[str] = (), **options: Any) -> StreamSubtractor:
+def load(source: str | Path = "AnyScene", *, modules: Sequence[str] = (), **options: Any) -> StreamSubtractor:
     """Load a background subtractor that takes frames one by one, as OpenCV's do.
 
     On a CPU :func:`bgsub_lightning.memory.keep_freed_memory`, called before, makes some systems faster; it concerns the
@@ -30,8 +31,11 @@ def load(source: str = "AnyScene", *, modules: Sequence[str] = (), **options: An
     Raises:
         UserError: If it is none of these, or an option makes no sense.
     """
+    from bgsub_lightning.errors import UserError
     from bgsub_lightning.live import OPENCV, OpenCvSubtractor  # here, so that the command line's help is instant
 
+    if not isinstance(source, (str, Path)):
+        raise UserError(f"source: must be the name of a subtractor, or the path of a checkpoint; got {source!r}.")
     if source in OPENCV:
         return OpenCvSubtractor(source, **options)
     from bgsub_lightning.live import Subtractor, load_system  # with PyTorch

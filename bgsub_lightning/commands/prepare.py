@@ -64,7 +64,7 @@ def prepare(
             lies otherwise than by default.
         masks: Pattern of the masks' paths, likewise.
         range: Grey levels of frames of 16 bits that become 0 and 255, such as 51000,52000; give data.init_args.range
-            the same. Default: by each video's first frame, as everywhere.
+            the same. Default: by each video's first frames, as everywhere.
         mask_code: How the masks are written: BINARY for black and white, or 0 and 1; CDNET, SBI2015 or LASIESTA; give
             data.init_args.mask_code the same. Default: the dataset's.
 

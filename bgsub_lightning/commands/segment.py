@@ -93,8 +93,8 @@ def segment(
         compile: Let torch.compile work on the networks, for which the first frames wait up to a minute.
         reconnect: Seconds for which a stream that broke off is opened again and again before it counts as ended.
         frames: End after so many frames. Default: at the source's end.
-        range: Grey levels of frames of 16 bits that become 0 and 255, such as 51000,52000. Default: by the first frame,
-            from its 0.1th to its 99.9th percentile and half as much on either side, 255 levels at least.
+        range: Grey levels of frames of 16 bits that become 0 and 255, such as 51000,52000. Default: by the first
+            frames, from their 0.1th to their 99.9th percentile and half as much on either side, 255 levels at least.
 
     Raises:
         UserError: If the source or the checkpoint cannot be used, or an option makes no sense.
@@ -221,8 +221,10 @@ def _pool(
         if not files:
             raise UserError(f"--background: {background}: must hold an image at least; got none. Name another folder.")
         if not source.is_live:
-            source.first(1)  # which sets the range of 16 bits for both
-        if not (found := Images(files, str(background), levels=source.range).first(len(files))):
+            source.first(1)  # whose depth and range hold for both
+        images = Images(files, str(background))
+        images.depth = source.depth
+        if not (found := images.first(len(files))):
             raise UserError(f"--background: {background}: is no image that can be decoded, and no folder of some.")
         return found, f"{some(len(found), 'image')} of {background}"
     if background == "auto":
@@ -277,6 +279,8 @@ def _conclude(come: Come, source: Source, written: list[Path], restarts: int) ->
     ):
         if count:
             warn(f"{some(count, 'frame')} {what}.")
+    if source.depth.warning:
+        warn(f"{source.depth.warning} This is said once.")
     if source.reopened:
         warn(f"The stream broke off {some(source.reopened, 'time')}, and was opened again.")
     if restarts:

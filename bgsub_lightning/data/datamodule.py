@@ -65,7 +65,7 @@ class ScenesDataModule(LightningDataModule):
             accelerator, the pointwise ones at the end of the list are computed there, to the same bits.
         mask_code: How masks are written, such as ``BINARY`` for black and white, or 0 and 1; ``None``: as the
             reader says.
-        range: Grey levels of frames of 16 bits that become 0 and 255; ``None``: by each scene's first frame (see
+        range: Grey levels of frames of 16 bits that become 0 and 255; ``None``: by each scene's first frames (see
             :func:`bgsub_lightning.scenes.depth.range_of`).
         flow: What computes the optical flow of systems that see it. With a store, what that lacks is computed before
             the run (or ahead, by the command ``flow``); without one, whenever a frame is loaded.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bgsub_lightning.decoding import content_or_nothing, decode_pixels, read_pixels
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import atomic_write
-from bgsub_lightning.scenes.depth import as_bytes
+from bgsub_lightning.scenes.depth import COLOUR, as_bytes
 from bgsub_lightning.scenes.labels import MaskCode
 from bgsub_lightning.scenes.scene import Range, Scene
 
@@ -29,9 +29,9 @@ def read_image(path: Path, size: tuple[int, int] | None = None, levels: Range | 
         RGB image of shape ``(H, W, 3)``, uint8.
 
     Raises:
-        UserError: If the file cannot be decoded, or has 16 bits where 8 are expected.
+        UserError: If the file cannot be decoded, or has another depth than its scene.
     """
-    image = read_pixels(path, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH)
+    image = read_pixels(path, COLOUR)
     if image is None:
         raise UserError(f"{path}: cannot be decoded as an image. Fetch the file again, or delete it.")
     return resized(as_bytes(image, levels, path), size or (image.shape[1], image.shape[0]))

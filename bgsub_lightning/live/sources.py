@@ -24,7 +24,7 @@ from bgsub_lightning.decoding import read_pixels
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.ranges import check_range
 from bgsub_lightning.scenes.checks import is_whole, some
-from bgsub_lightning.scenes.depth import as_bytes, range_of
+from bgsub_lightning.scenes.depth import COLOUR, Depth
 from bgsub_lightning.scenes.scene import Range
 from bgsub_lightning.text import one_line, without_passwords
 
@@ -78,8 +78,7 @@ class Source(ABC):
         damaged: Number of frames so far that could not be decoded, and were skipped.
         reopened: How often so far it broke off, or ended, and was opened again.
         why_ended: What is to be said of its end; empty if it came to it as it should.
-        range: Grey levels that become 0 and 255, of frames of 16 bits: as given, or by the first frame (see
-            :func:`bgsub_lightning.scenes.depth.range_of`); ``None``: no such frame was read yet.
+        depth: What brings its frames to 8 bits; sources of the same scene share one.
     """
 
     name: str
@@ -88,7 +87,7 @@ class Source(ABC):
     is_live = False
 
     def __init__(self, levels: Range | None = None) -> None:
-        self.range = levels
+        self.depth = Depth(levels)
         self.damaged = 0
         self.reopened = 0
         self.why_ended = ""
@@ -103,10 +102,19 @@ class Source(ABC):
 
     def _shown(self, image: NDArray[np.generic], name: object) -> NDArray[np.uint8]:
         """Bring a frame to 8 bits and to RGB."""
-        if image.dtype != np.uint8 and self.range is None:
-            self.range = range_of(image)
-        shown = as_bytes(image, self.range, name)
+        if image.dtype != np.uint8:
+            self.depth.look(self._ahead())
+        shown = self.depth.shown(image, name)
         return shown if shown.ndim == 3 else np.repeat(shown[..., None], 3, 2)
+
+    def _ahead(self) -> Iterator[NDArray[np.generic]]:
+        """Decode the first frames, before any is shown; none of what cannot be read twice."""
+        yield from ()
+
+    @property
+    def range(self) -> Range | None:
+        """Grey levels that become 0 and 255, of frames of 16 bits; ``None``: no such frame was read yet."""
+        return self.depth.range
 
     @abstractmethod
     def spread(self, count: int) -> list[NDArray[np.uint8]]:
@@ -123,7 +131,7 @@ class VideoFile(Source):
         address: Path or URL.
         reconnect: Seconds for which a live stream that broke off, or ended, is opened again and again.
         timeout: Seconds that one may stall before it counts as broken off.
-        levels: Grey levels that become 0 and 255, of a video of 16 bits; ``None``: by its first frame.
+        levels: Grey levels that become 0 and 255, of a video of 16 bits; ``None``: by its first frames.
 
     Raises:
         UserError: If it cannot be opened, or holds no video.
@@ -233,6 +241,12 @@ class VideoFile(Source):
                 images.append(self._shown(_upright(found), self.name))
         return images
 
+    def _ahead(self) -> Iterator[NDArray[np.generic]]:
+        if not self.is_live:
+            with self._open() as container, suppress(FFmpegError):
+                for frame in container.decode(video=0):
+                    yield _upright(frame)
+
     def _reason(self, error: Exception) -> str:
         if isinstance(error, av.error.ExitError):
             return f"nothing came for {self.timeout:g} s"
@@ -311,7 +325,7 @@ class Images(Source):
         files: The files.
         name: What messages call them.
         rate: Frames per second.
-        levels: Grey levels that become 0 and 255, of images of 16 bits; ``None``: by the first.
+        levels: Grey levels that become 0 and 255, of images of 16 bits; ``None``: by the first ones.
     """
 
     def __init__(
@@ -336,6 +350,9 @@ class Images(Source):
         image = _read(file)
         return None if image is None else self._shown(image, file)
 
+    def _ahead(self) -> Iterator[NDArray[np.generic]]:
+        yield from (image for image in map(_read, self.files) if image is not None)
+
     @property
     def numbers(self) -> Sequence[int]:
         """The frames' numbers, which ascend."""
@@ -355,6 +372,7 @@ class Camera(Source):
 
     Args:
         index: Its number.
+        levels: As of other sources; the frames of most cameras have 8 bits, and so no range.
 
     Raises:
         UserError: If there is none of that number.
@@ -362,8 +380,8 @@ class Camera(Source):
 
     is_live = True
 
-    def __init__(self, index: int) -> None:
-        super().__init__()
+    def __init__(self, index: int, levels: Range | None = None) -> None:
+        super().__init__(levels)
         self.name = f"camera {index}"
         with _silent_opencv():
             self.capture = cv2.VideoCapture(index)
@@ -379,8 +397,8 @@ class Camera(Source):
                 number += 1
                 if is_read:
                     failures = 0
-                    rgb = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
-                    yield Frame(number, time.monotonic() - started, rgb)
+                    rgb = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+                    yield Frame(number, time.monotonic() - started, self._shown(rgb, self.name))
                 else:
                     failures += 1
                     self.damaged += 1
@@ -401,7 +419,8 @@ def open_source(source: str, rate: float | None = None, reconnect: float = 10.0,
             number of a camera, or the address of a stream (``rtsp://…``).
         rate: Frames per second of images, which have none; ``None``: 25.
         reconnect: See :class:`VideoFile`.
-        levels: Grey levels that become 0 and 255, of frames of 16 bits; ``None``: by the first.
+        levels: Grey levels that become 0 and 255, of frames of 16 bits; ``None``: by the first ones (see
+            :func:`bgsub_lightning.scenes.depth.range_of`).
 
     Raises:
         UserError: If it is none of these, cannot be opened, or is a folder of files under several patterns of names.
@@ -418,7 +437,7 @@ def open_source(source: str, rate: float | None = None, reconnect: float = 10.0,
     if source.isdecimal() and not is_there:
         if len(source) > 4:
             raise UserError(f"--source: must be a camera's number of at most 4 digits; got {source}. Name another.")
-        return Camera(int(source))
+        return Camera(int(source), levels)
     if is_there and path.is_dir():
         if files := [file for file in path.iterdir() if is_image(file)]:
             _require_one_pattern(files, source)
@@ -516,7 +535,7 @@ def _upright(frame: av.VideoFrame) -> NDArray[np.generic]:
 
 
 def _read(file: Path) -> NDArray[Any] | None:
-    return read_pixels(file, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH) if is_whole(file) else None
+    return read_pixels(file, COLOUR) if is_whole(file) else None
 
 
 def is_image(file: Path) -> bool:

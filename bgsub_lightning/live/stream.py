@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from numbers import Real
+from collections.abc import Iterable, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,8 +17,8 @@ from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames.images import resized
 from bgsub_lightning.frames.opencv import opencv_subtractor
 from bgsub_lightning.live.sources import Images, is_image
-from bgsub_lightning.ranges import check_range
-from bgsub_lightning.scenes.depth import as_bytes, checked_range, range_of
+from bgsub_lightning.ranges import check_choice, check_range, check_whole
+from bgsub_lightning.scenes.depth import Depth, checked_range
 from bgsub_lightning.scenes.scene import Range
 
 Bytes = NDArray[np.uint8]
@@ -41,8 +41,8 @@ class StreamSubtractor(ABC):
         name: Its system's name.
         pool: Frames of the scene, RGB ``(h, w, 3)`` or grey ``(h, w)``, uint8 or uint16, all of one size; a single one;
             or the path of an image, or of a folder of some.
-        range: Grey levels of frames of 16 bits that become 0 and 255; ``None``: by the first frame (see
-            :func:`bgsub_lightning.scenes.depth.range_of`).
+        range: Grey levels of frames of 16 bits that become 0 and 255; ``None``: by the pool (see
+            :func:`bgsub_lightning.scenes.depth.range_of`) or else the first frame that is not uniform.
 
     Raises:
         UserError: If the pool holds something else.
@@ -55,7 +55,8 @@ class StreamSubtractor(ABC):
 
     def __init__(self, name: str, pool: Any = (), range: Range | None = None) -> None:
         self.name = name
-        self.range = None if range is None else checked_range(range, "range")
+        self._depth = Depth(None if range is None else checked_range(range, "range"), "range")
+        self._has_told_range = False
         self._given = self._pool_of(pool)
         self._shape: tuple[int, int] | None = None
         self._is_grey = False
@@ -65,6 +66,11 @@ class StreamSubtractor(ABC):
     @abstractmethod
     def kind(self) -> str:
         """Name of the class that subtracts."""
+
+    @property
+    def range(self) -> Range | None:
+        """Grey levels of frames of 16 bits that become 0 and 255; ``None``: not known yet, or the frames have 8."""
+        return self._depth.range
 
     @property
     def is_warm(self) -> bool:
@@ -118,8 +124,8 @@ class StreamSubtractor(ABC):
         """Take the next frame and return its mask, as ``cv2.BackgroundSubtractor.apply`` does.
 
         Args:
-            image: BGR, shape ``(h, w, 3)``, or grey, ``(h, w)``; uint8, or uint16 as thermal cameras have it. Another
-                size than before restarts the background, with a warning the first time.
+            image: BGR, shape ``(h, w, 3)``, or grey, ``(h, w)``; uint8, or uint16 as thermal cameras have it, and
+                then all of them. Another size than before restarts the background, with a warning the first time.
             fgmask: Where the mask is written as well, ``(h, w)``, uint8, if that is given.
             learningRate: As in OpenCV, 0 leaves the background as it is, 1 rebuilds it from this frame, and a
                 negative one is the system's own. What lies between means something to MOG2 and KNN alone.
@@ -134,17 +140,20 @@ class StreamSubtractor(ABC):
             UserError: If it is no such image, the rate is none, or the system learns of every frame and cannot leave
                 its background.
         """
-        frame = self._bytes(image, "frame")
-        if not isinstance(learningRate, Real):
-            raise UserError(f"learningRate: must be a number; got {learningRate!r}.")
+        frame = self._bytes(_checked(image, "frame"), "frame")
+        if self._depth.warning and not self._has_told_range:
+            self._has_told_range = True
+            warnings.warn(f"{self._depth.warning} This is said once.", stacklevel=2)
+        _require_one("learningRate", learningRate)
         check_range("", most=1, learningRate=learningRate)
         size = frame.shape[:2]
         known = None
         for name, mask in (("fgmask", fgmask), ("knownForegroundMask", knownForegroundMask)):
             if mask is not None and (not isinstance(mask, np.ndarray) or mask.shape != size):
                 raise UserError(f"{name}: must have the frame's shape {size}; got {_got(mask)}.")
-        if fgmask is not None and fgmask.dtype != np.uint8:
-            raise UserError(f"fgmask: must be uint8; got {_got(fgmask)}.")
+        if fgmask is not None and (fgmask.dtype != np.uint8 or not fgmask.flags.writeable):
+            how = "" if fgmask.flags.writeable else " that is read-only"
+            raise UserError(f"fgmask: must be uint8, and writeable; got {_got(fgmask)}{how}.")
         if knownForegroundMask is not None:
             known = knownForegroundMask != 0
         if self._shape not in (None, size) and not self._has_warned:
@@ -176,20 +185,9 @@ class StreamSubtractor(ABC):
             return image
         return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
 
-    def _bytes(self, image: Any, name: str) -> Bytes:
-        """Check a frame, and bring it to 8 bits."""
-        if not (
-            isinstance(image, np.ndarray)
-            and image.dtype in (np.uint8, np.uint16)
-            and image.ndim in {2, 3}
-            and image.shape[2:] in {(), (1,), (3,)}
-            and image.size
-        ):
-            is_float = isinstance(image, np.ndarray) and image.dtype.kind == "f"
-            raise UserError(f"{name}: {_FRAME}; got {_got(image)}.{' Convert it to uint8.' if is_float else ''}")
-        if image.dtype != np.uint8 and self.range is None:
-            self.range = range_of(image)
-        shown = as_bytes(image, self.range, name)
+    def _bytes(self, image: NDArray[Any], name: str) -> Bytes:
+        """Bring a frame to 8 bits."""
+        shown = self._depth.shown(image, name)
         return shown[..., 0] if shown.ndim == 3 and shown.shape[2] == 1 else shown
 
     def _pool_of(self, pool: Any) -> list[Bytes]:
@@ -200,16 +198,18 @@ class StreamSubtractor(ABC):
             refusal = UserError(f"pool: must be an image or a folder of some; got {pool}.")
             if not files or not path.exists():
                 raise refusal
-            source = Images(files, str(pool), levels=self.range)
+            source = Images(files, str(pool))
+            source.depth = self._depth
             if not (found := source.first(len(files))):
                 raise refusal
-            self.range = source.range
             return found
         if isinstance(pool, np.ndarray) and (pool.ndim == 2 or (pool.ndim == 3 and pool.shape[2] in {1, 3})):
             pool = [pool]
         if not isinstance(pool, (Sequence, np.ndarray)):
             raise UserError(f"pool: must be a sequence of frames, or the path of some; got {_got(pool)}.")
-        images = [self._bytes(image, f"pool[{place}]") for place, image in enumerate(pool)]
+        given = [_checked(image, f"pool[{place}]") for place, image in enumerate(pool)]
+        self._depth.look(given)
+        images = [self._bytes(image, f"pool[{place}]") for place, image in enumerate(given)]
         if len({image.shape[:2] for image in images}) > 1:
             sizes = " and ".join(sorted({f"{image.shape[1]}×{image.shape[0]}" for image in images}))
             raise UserError(f"pool: must hold frames of one size; got {sizes}.")
@@ -265,7 +265,7 @@ class OpenCvSubtractor(StreamSubtractor):
         self._model = None
 
     def push(self, images: Sequence[Bytes], numbers: Sequence[int] | None = None) -> list[Bytes]:  # noqa: D102
-        checked_frames(images, self.batch_size)
+        checked_frames(images, self.batch_size, numbers)
         return [self._apply(np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), np.uint8), -1, None) for image in images]
 
     def _apply(self, image: Bytes, rate: float, known: NDArray[np.bool_] | None) -> Bytes:
@@ -311,21 +311,60 @@ def checked_options(options: dict[str, Any], threshold: float | None) -> None:
         UserError: If a number lies outside of its range.
     """
     for most, names in ((100_000, ("pool_size", "batch_size")), (10**12, ("every", "refresh"))):
-        check_range("", least=1, most=most, **{name: options.get(name) for name in names})
+        for name in (name for name in names if name in options):
+            if options[name] is not None or name != "refresh":
+                _require_one(name, options[name])
+            check_whole("", least=1, most=most, **{name: options[name]})
+    if threshold is not None:
+        _require_one("threshold", threshold)
     check_range("", least=0, below=1, threshold=threshold)
+    check_choice("", Precision, precision=options.get("precision", "32"))
 
 
-def checked_frames(images: Sequence[Bytes], most: int) -> None:
+def checked_frames(images: Sequence[Bytes], most: int, numbers: Sequence[int] | None = None) -> None:
     """Check what is pushed.
 
     Raises:
-        UserError: If there are too many, or they are no RGB images of one size.
+        UserError: If there are too many, they are no RGB images of one size, or their numbers are none.
     """
-    if not 1 <= len(images) <= most:
-        raise UserError(f"1 to {most} frames at once (batch_size), got {len(images)}.")
-    for image in images:
-        if image.dtype != np.uint8 or image.shape != (*images[0].shape[:2], 3):
-            raise UserError(f"frames are RGB, (h, w, 3), uint8, of one size; got {image.dtype} of {image.shape}.")
+    if not isinstance(images, (Sequence, np.ndarray)) or not 1 <= len(images) <= most:
+        got = len(images) if isinstance(images, (Sequence, np.ndarray)) else _got(images)
+        raise UserError(f"images: must be 1 to {most} frames (batch_size); got {got}.")
+    for place, image in enumerate(images):
+        is_array = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.size
+        if not is_array or image.shape != (*images[0].shape[:2], 3):
+            raise UserError(f"images[{place}]: must be RGB (h, w, 3), uint8, all of one size; got {_got(image)}.")
+    if numbers is not None:
+        found = list(numbers) if isinstance(numbers, (Sequence, np.ndarray)) else []
+        if len(found) != len(images) or any(isinstance(each, bool) or not isinstance(each, Integral) for each in found):
+            raise UserError(
+                f"numbers: must be a whole number for each of the {len(images)} frames; got {_got(numbers)}."
+            )
+
+
+def _require_one(name: str, value: Any) -> None:
+    """Refuse nothing at all, and several, which :func:`check_range` lets pass."""
+    if value is None or (isinstance(value, Iterable) and not isinstance(value, str)):
+        raise UserError(f"{name}: must be a number; got {_got(value)}.")
+
+
+def _checked(image: Any, name: str) -> NDArray[Any]:
+    """Return a frame of 8 or 16 bits, in the order of bytes that this machine has.
+
+    Raises:
+        UserError: If it is none.
+    """
+    if not (
+        isinstance(image, np.ndarray)
+        and image.dtype.kind == "u"
+        and image.dtype.itemsize <= 2
+        and image.ndim in {2, 3}
+        and image.shape[2:] in {(), (1,), (3,)}
+        and image.size
+    ):
+        is_float = isinstance(image, np.ndarray) and image.dtype.kind == "f"
+        raise UserError(f"{name}: {_FRAME}; got {_got(image)}.{' Convert it to uint8.' if is_float else ''}")
+    return image.astype(image.dtype.newbyteorder("="), copy=False)
 
 
 def _got(value: Any) -> str:

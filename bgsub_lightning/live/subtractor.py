@@ -84,7 +84,7 @@ class Subtractor(StreamSubtractor):
         range: Range | None = None,
     ) -> None:
         frames_of = {"pool_size": pool_size, "every": every, "refresh": refresh, "batch_size": batch_size}
-        checked_options(frames_of, threshold)
+        checked_options({**frames_of, "precision": precision}, threshold)
         super().__init__(system.name, pool, range)
         if device is None:
             device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -194,7 +194,7 @@ class Subtractor(StreamSubtractor):
         self._beside = ThreadPoolExecutor(1, "renewal")
 
     def _answer(self, images: Sequence[NDArray[np.uint8]], numbers: Sequence[int] | None) -> Tensor:
-        checked_frames(images, self.batch_size)
+        checked_frames(images, self.batch_size, numbers)
         height, width = images[0].shape[:2]
         if self.footage is None or self.footage.scene.size != (width, height):
             self._begin((width, height))
@@ -290,7 +290,7 @@ class Subtractor(StreamSubtractor):
 def _usable(device: str | torch.device) -> torch.device:
     try:
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # of no such kind, or this PyTorch or machine has none
+    except (RuntimeError, AssertionError, TypeError) as error:  # of no such kind, or this PyTorch or machine has none
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"device: {device} cannot be used ({reason}). Name another, such as cpu.") from error
     return torch.device(device)

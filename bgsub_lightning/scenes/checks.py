@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +17,7 @@ from PIL import Image
 
 from bgsub_lightning.decoding import read_pixels
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.scenes.depth import range_of
+from bgsub_lightning.scenes.depth import COLOUR, range_of
 from bgsub_lightning.scenes.scene import Problem, Range
 
 _ENDINGS = {".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9", ".png": b"IEND"}
@@ -68,14 +69,14 @@ class Draft:
         return {number: path for number, path in frames.items() if sound[number]}
 
     def frame_size(self, frames: Mapping[int, Path]) -> tuple[int, int]:
-        """Return width and height of the first frame, (0, 0) if there is none that can be decoded; note its range."""
-        for path in frames.values():
-            image = read_pixels(path, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH)
+        """Return width and height of the first frame, (0, 0) if there is none that can be decoded; note the range."""
+        decoded = (read_pixels(each, COLOUR) for each in frames.values())  # no more of them than the range takes
+        for path, image in zip(frames.values(), decoded, strict=False):
             if image is None:
                 self.note("error", path, "cannot be decoded as an image", "Fetch the file again, or delete it.")
                 return 0, 0
             try:
-                self.range = range_of(image)
+                self.range = range_of(chain([image], (each for each in decoded if each is not None)))
             except UserError as error:
                 what, _, cure = str(error).removeprefix("frames: ").partition(". ")
                 self.note("error", path, what, cure)

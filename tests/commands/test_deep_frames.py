@@ -78,11 +78,101 @@ def test_a_video_of_16_bits_has_it_too(tmp_path: Path) -> None:
         np.testing.assert_array_equal(frame.image, by_hand(expected, LOW, HIGH))
 
 
+def spoiled(kind: str, frames: list[NDArray[np.uint16]]) -> list[NDArray[np.uint16]]:
+    """Frames of which the first, or some, say nothing of the scene."""
+    if kind == "border":
+        frames[0][:, :3] = 65_535
+    elif kind == "bright border":
+        frames[0][:, :3] = 60_000
+    elif kind == "hot":
+        frames[0][:] = 0
+        frames[0][3, 3] = 1000
+    else:
+        for frame in frames[: {"shutter": 1, "long shutter": 10}[kind]]:
+            frame[:] = 0 if kind == "shutter" else 8192
+    return frames
+
+
+@pytest.mark.parametrize("kind", ["shutter", "long shutter", "border", "bright border", "hot"])
+def test_spoiled_first_frames_do_not_set_the_range(
+    kind: str, deep: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Not by `segment`, whatever it reads first, nor by the readers; and what is warm is found."""
+    folder = deep / "thermal/park/input"
+    for number, frame in enumerate(spoiled(kind, thermal()), 1):
+        cv2.imwrite(str(folder / f"in{number:06d}.png"), frame)
+    with av.open(str(tmp_path / "t.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=25, width=SIZE[0], height=SIZE[1], pix_fmt="gray16le")
+        for frame in spoiled(kind, thermal()):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="gray16le")))
+        container.mux(stream.encode())
+    for path in (folder, tmp_path / "t.mkv"):
+        spread, read = open_source(str(path)), open_source(str(path))
+        spread.spread(4)
+        assert [frame.number for frame in read] == list(range(1, 27))
+        assert spread.range == read.range == (LOW, HIGH)
+    (scene,) = CDnet2014().scenes(deep)
+    assert scene.range == (LOW, HIGH)
+    options = ["--checkpoint", "MOG2", "--device", "cpu", "--write", "masks"]
+    assert main(["segment", "--source", str(folder), "--out", str(tmp_path / "out"), *options]) == 0
+    assert "--range" not in capfd.readouterr().out
+    mask = cv2.imread(str(tmp_path / "out/masks/bin000016.png"), cv2.IMREAD_GRAYSCALE)
+    assert mask is not None
+    warm = thermal()[15] == 51760
+    warm[:, :3] = False  # the border, which MOG2 has learnt
+    assert (mask[warm] == 255).mean() > 0.9
+    assert not mask[~(thermal()[15] == 51760)].all()
+
+
+def test_frames_outside_of_the_range_are_told_of(deep: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    folder = deep / "thermal/park/input"
+    for number in (25, 26):
+        cv2.imwrite(str(folder / f"in{number:06d}.png"), thermal()[0] - 5000)
+    options = ["--checkpoint", "MOG2", "--device", "cpu", "--write", "masks"]
+    assert main(["segment", "--source", str(folder), "--out", str(tmp_path / "out"), *options]) == 0
+    told = [line for line in capfd.readouterr().out.splitlines() if "--range" in line]
+    assert len(told) == 1
+    assert "in000025.png" in told[0]
+    assert "100 %" in told[0]
+    assert main(["prepare", "--root", str(deep)]) == 0
+    told = [line for line in capfd.readouterr().out.splitlines() if "--range" in line]
+    assert len(told) == 1
+    assert "in000026.png" in told[0]
+    assert main(["prepare", "--root", str(deep), "--range", "40000,60000"]) == 0
+    assert "--range" not in capfd.readouterr().out
+
+
+def test_frames_of_a_source_have_one_depth(tmp_path: Path, fails: Callable[..., str]) -> None:
+    options = ["--checkpoint", "MOG2", "--device", "cpu", "--write", "masks", "--out"]
+    grey = np.zeros(SIZE[::-1], np.uint8)
+    for first, then, bits in ((grey, thermal(1)[0], "8 bits"), (thermal(1)[0], grey, "16 bits")):
+        folder = tmp_path / bits
+        folder.mkdir()
+        for number in range(6):
+            cv2.imwrite(str(folder / f"a{number}.png"), first if number < 3 else then)
+        cv2.imwrite(str(tmp_path / "clean.png"), then)
+        told = fails(main(["segment", "--source", str(folder), *options, str(tmp_path / "out")]))
+        assert "a3.png" in told
+        assert f"must have {bits}" in told
+        for number in range(3, 6):
+            (folder / f"a{number}.png").unlink()
+        background = ["--background", str(tmp_path / "clean.png")]
+        told = fails(main(["segment", "--source", str(folder), *options, str(tmp_path / "out2"), *background]))
+        assert "clean.png" in told
+        assert f"must have {bits}" in told
+        with pytest.raises(UserError, match=rf"clean\.png: must have {bits}"):
+            read_image(tmp_path / "clean.png", levels=None if bits == "8 bits" else (LOW, HIGH))
+    told = fails(
+        main(["segment", "--source", str(tmp_path / "8 bits"), *options, str(tmp_path / "o"), "--range", "1,9"])
+    )
+    assert "--range" in told
+
+
 def test_a_wide_range_keeps_half_of_it_for_what_comes() -> None:
     frame = np.arange(20_000, 30_001, dtype=np.uint16)  # its percentiles are 20010 and 29990
-    assert range_of(frame) == (20_010 - 4990, 29_990 + 4990)
+    assert range_of([frame]) == (20_010 - 4990, 29_990 + 4990)
     with pytest.raises(UserError, match="float64"):
-        range_of(np.zeros(3))
+        range_of([np.zeros(3)])
 
 
 def test_a_dataset_has_the_range_of_each_scene_everywhere(deep: Path, tmp_path: Path) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -226,15 +229,112 @@ def test_a_pool_may_be_one_image_grey_or_a_path(name: str, tmp_path: Path) -> No
     np.testing.assert_array_equal(masks(grey), masks([np.repeat(grey[..., None], 3, 2)]))
 
 
+@pytest.mark.parametrize("name", ["MOG2", "Siamese"])
+def test_frames_have_one_depth(name: str) -> None:
+    flat, deep = frames(1)[0], 51_600 + frames(1)[0].astype(np.uint16)
+    for first, then, said in ((flat, deep, r"8 bits.*; got 16"), (deep, flat, r"16 bits.*; got 8")):
+        subtractor = subtractor_of(name)
+        subtractor.apply(first)
+        with pytest.raises(UserError, match=rf"^frame: must have {said}"):
+            subtractor.apply(then)
+        with pytest.raises(UserError, match=rf"^frame: must have {said}"):
+            subtractor_of(name, pool=[first]).apply(then)
+        with pytest.raises(UserError, match=rf"^pool\[1\]: must have {said}"):
+            subtractor_of(name, pool=[first, then])
+    with pytest.raises(UserError, match=r"^range: .*8 bits.*51000"):
+        subtractor_of(name, range=(51_000, 52_000)).apply(flat)
+
+
+@pytest.mark.parametrize("name", ["MOG2", "Siamese"])
+def test_the_first_frame_that_is_not_uniform_sets_the_range(name: str) -> None:
+    scene = 51_600 + np.random.default_rng(2).integers(0, 41, (24, 32)).astype(np.uint16)
+    bordered = scene.copy()
+    bordered[:, :3] = 65_535
+    for before in (np.zeros_like(scene), np.full_like(scene, 8192), bordered):
+        subtractor = subtractor_of(name)
+        for frame in (before, before, scene, scene + 100):
+            subtractor.apply(frame)
+        assert subtractor.range == range_of([scene]) == (51_492.5, 51_747.5)
+    flat = subtractor_of(name)
+    flat.apply(np.full_like(scene, 51_600))
+    flat.apply(scene)  # which lies in the range of the flat one: the background keeps its grey
+    assert flat.range == (51_472.5, 51_727.5)
+
+
+def test_a_frame_outside_of_the_range_is_named_once() -> None:
+    scene = 51_600 + np.random.default_rng(2).integers(0, 41, (24, 32)).astype(np.uint16)
+    subtractor = subtractor_of("MOG2")
+    subtractor.apply(scene)
+    subtractor.apply(scene * 0)  # a shutter, of which nothing is to be said
+    with pytest.warns(UserWarning, match=r"^frame: .*51492\.5 to 51747\.5.*; got 100 %.* range "):
+        subtractor.apply(scene - 1000)
+    subtractor.apply(scene - 1000)
+
+
 @pytest.mark.parametrize("name", ["MOG2", "Siamese", "FrameFcn"])
 def test_frames_of_16_bits_are_shown_in_the_range_of_the_first(name: str) -> None:
     deep = [51_600 + frame[..., 1].astype(np.uint16) * 3 for frame in frames(5)]
-    levels = range_of(deep[0])
+    levels = range_of([deep[0]])
     found, expected, given = subtractor_of(name), subtractor_of(name), subtractor_of(name, range=(51_000, 53_000))
     plain = subtractor_of(name)
     for frame in deep:
         np.testing.assert_array_equal(found.apply(frame), expected.apply(as_bytes(frame, levels)))
         np.testing.assert_array_equal(given.apply(frame), plain.apply(as_bytes(frame, (51_000, 53_000))))
+
+
+NUMBERS = ("batch_size", "pool_size", "every", "refresh", "threshold")
+RANGES = ("1,2", (None, 2), 5, (1,), (1, 2, 3), (0, 1e-300), (-1e308, 1e308), (True, 3))
+
+
+def test_options_of_another_type_are_refused() -> None:
+    system = load_system()
+    wrong: list[dict[str, Any]] = [
+        *({"range": levels} for levels in RANGES),
+        *({name: value} for name in NUMBERS for value in ("a", True, [1])),
+        *({name: value} for name in NUMBERS[:3] for value in (1.5, None, 2.0)),
+        {"refresh": 1.5},
+        {"precision": "8"},
+    ]
+    for options in wrong:
+        for load in (partial(bgsub_lightning.load, "MOG2"), partial(Subtractor, system)):
+            with pytest.raises(UserError, match=rf"^{next(iter(options))}: must be .*; got .*\.$"):
+                load(**options)
+
+
+@pytest.mark.parametrize("source", [None, 5, b"MOG2", ["MOG2"]])
+def test_what_names_no_subtractor(source: Any) -> None:
+    with pytest.raises(UserError, match=rf"^source: must be .*; got {re.escape(repr(source))}\.$"):
+        bgsub_lightning.load(source)
+
+
+@pytest.mark.parametrize("name", ["MOG2", "Siamese"])
+def test_calls_with_other_types_are_refused(name: str) -> None:
+    subtractor = subtractor_of(name, batch_size=4)
+    image = frames(1)[0]
+    fixed = np.zeros(image.shape[:2], np.uint8)
+    fixed.flags.writeable = False
+    calls: list[tuple[str, Callable[[], Any]]] = [
+        *(("learningRate", partial(subtractor.apply, image, learningRate=rate)) for rate in (True, None, "a", [0.5])),
+        ("fgmask", partial(subtractor.apply, image, fixed)),
+        *(
+            ("images", partial(subtractor.push, images))
+            for images in (3, None, [], [image] * 5, [[1]], [image[..., 0]])
+        ),
+        *(("numbers", partial(subtractor.push, [image], numbers)) for numbers in (1, [1, 2], ["a"], [True])),
+    ]
+    for key, call in calls:
+        with pytest.raises(UserError, match=rf"^{key}(\[0\])?: must be .*; got .*\.$"):
+            call()
+    subtractor.apply(image)
+
+
+@pytest.mark.parametrize("name", ["MOG2", "Siamese"])
+def test_the_order_of_bytes_makes_no_difference(name: str) -> None:
+    native, turned = subtractor_of(name), subtractor_of(name)
+    for frame in frames(4):
+        deep = 300 + frame.astype(np.uint16)
+        np.testing.assert_array_equal(turned.apply(deep.astype(">u2")), native.apply(deep))
+    assert turned.range == native.range
 
 
 def test_options_that_are_none_are_refused() -> None:
