@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from bgsub_lightning.live import StreamSubtractor
 
 __version__ = "0.1.0"
@@ -36,6 +35,8 @@ def load(source: str | Path = "AnyScene", *, modules: Sequence[str] = (), **opti
 
     if not isinstance(source, (str, Path)):
         raise UserError(f"source: must be the name of a subtractor, or the path of a checkpoint; got {source!r}.")
+    if isinstance(modules, str) or not isinstance(modules, Sequence):
+        raise UserError(f"modules: must be a list of import paths or files; got {modules!r}.")
     if source in OPENCV:
         return OpenCvSubtractor(source, **options)
     from bgsub_lightning.live import Subtractor, load_system  # with PyTorch

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal
@@ -155,6 +156,8 @@ class StreamSubtractor(ABC):
             how = "" if fgmask.flags.writeable else " that is read-only"
             raise UserError(f"fgmask: must be uint8, and writeable; got {_got(fgmask)}{how}.")
         if knownForegroundMask is not None:
+            if knownForegroundMask.dtype.kind not in "buif":
+                raise UserError(f"knownForegroundMask: must be of numbers; got {_got(knownForegroundMask)}.")
             known = knownForegroundMask != 0
         if self._shape not in (None, size) and not self._has_warned:
             self._has_warned = True
@@ -319,6 +322,9 @@ def checked_options(options: dict[str, Any], threshold: float | None) -> None:
         _require_one("threshold", threshold)
     check_range("", least=0, below=1, threshold=threshold)
     check_choice("", Precision, precision=options.get("precision", "32"))
+    for name in ("waits", "compiled"):
+        if not isinstance(options.get(name, True), bool):
+            raise UserError(f"{name}: must be True or False; got {_got(options[name])}.")
 
 
 def checked_frames(images: Sequence[Bytes], most: int, numbers: Sequence[int] | None = None) -> None:
@@ -336,10 +342,10 @@ def checked_frames(images: Sequence[Bytes], most: int, numbers: Sequence[int] | 
             raise UserError(f"images[{place}]: must be RGB (h, w, 3), uint8, all of one size; got {_got(image)}.")
     if numbers is not None:
         found = list(numbers) if isinstance(numbers, (Sequence, np.ndarray)) else []
-        if len(found) != len(images) or any(isinstance(each, bool) or not isinstance(each, Integral) for each in found):
-            raise UserError(
-                f"numbers: must be a whole number for each of the {len(images)} frames; got {_got(numbers)}."
-            )
+        are_whole = all(isinstance(each, Integral) and not isinstance(each, bool) for each in found)
+        if not are_whole or len(found) != len(images) or any(one >= other for one, other in pairwise(found)):
+            what = f"whole numbers that ascend, one for each frame of {len(images)}"
+            raise UserError(f"numbers: must be {what}; got {_got(numbers)}.")
 
 
 def _require_one(name: str, value: Any) -> None:

@@ -84,7 +84,7 @@ class Subtractor(StreamSubtractor):
         range: Range | None = None,
     ) -> None:
         frames_of = {"pool_size": pool_size, "every": every, "refresh": refresh, "batch_size": batch_size}
-        checked_options({**frames_of, "precision": precision}, threshold)
+        checked_options({**frames_of, "precision": precision, "waits": waits, "compiled": compiled}, threshold)
         super().__init__(system.name, pool, range)
         if device is None:
             device = "cuda" if torch.cuda.is_available() else "cpu"

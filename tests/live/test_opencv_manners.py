@@ -294,6 +294,7 @@ def test_options_of_another_type_are_refused() -> None:
         *({name: value} for name in NUMBERS[:3] for value in (1.5, None, 2.0)),
         {"refresh": 1.5},
         {"precision": "8"},
+        *({name: value} for name in ("waits", "compiled") for value in ("no", 1, None)),
     ]
     for options in wrong:
         for load in (partial(bgsub_lightning.load, "MOG2"), partial(Subtractor, system)):
@@ -303,6 +304,8 @@ def test_options_of_another_type_are_refused() -> None:
 
 @pytest.mark.parametrize("source", [None, 5, b"MOG2", ["MOG2"]])
 def test_what_names_no_subtractor(source: Any) -> None:
+    with pytest.raises(UserError, match=r"^modules: must be .*; got "):
+        bgsub_lightning.load(modules="own.py" if source is None else 3)  # type: ignore[arg-type]
     with pytest.raises(UserError, match=rf"^source: must be .*; got {re.escape(repr(source))}\.$"):
         bgsub_lightning.load(source)
 
@@ -321,6 +324,8 @@ def test_calls_with_other_types_are_refused(name: str) -> None:
             for images in (3, None, [], [image] * 5, [[1]], [image[..., 0]])
         ),
         *(("numbers", partial(subtractor.push, [image], numbers)) for numbers in (1, [1, 2], ["a"], [True])),
+        ("numbers", partial(subtractor.push, [image, image], [2, 1])),
+        ("knownForegroundMask", partial(subtractor.apply, image, knownForegroundMask=fixed.astype(str))),
     ]
     for key, call in calls:
         with pytest.raises(UserError, match=rf"^{key}(\[0\])?: must be .*; got .*\.$"):
