@@ -23,10 +23,11 @@ from torch.utils.data import DataLoader
 
 from bgsub_lightning.console import console
 from bgsub_lightning.data import Image, References
+from bgsub_lightning.data.batches import TrainingBatches
 from bgsub_lightning.data.dataset import TrainingDataset
 from bgsub_lightning.data.ring import RingLoader
 from bgsub_lightning.frames import FrameStore, SceneFrames, fill
-from bgsub_lightning.sampling import FrameSet, TrainingBatches
+from bgsub_lightning.sampling import FrameSet
 from bgsub_lightning.scenes import CDnet2014
 
 SIZE, REFERENCES, BATCH = (320, 240), 16, 4

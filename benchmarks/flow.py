@@ -23,6 +23,7 @@ from measure import interleaved, show
 
 from bgsub_lightning.console import console
 from bgsub_lightning.data import Hop, Image
+from bgsub_lightning.data.batches import TrainingBatches
 from bgsub_lightning.data.dataset import TrainingDataset
 from bgsub_lightning.data.ring import RingLoader
 from bgsub_lightning.frames import (
@@ -35,7 +36,7 @@ from bgsub_lightning.frames import (
     fill,
     fill_flow,
 )
-from bgsub_lightning.sampling import FrameSet, TrainingBatches
+from bgsub_lightning.sampling import FrameSet
 from bgsub_lightning.scenes import CDnet2014, Scene, synthetic
 
 SIZE, TAUS, BATCH = (256, 256), (1, 5, 10), 4

@@ -42,8 +42,7 @@ def test_no_room_imports_a_later_one(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [path for path in MODULES if room_of(path) in ORDER[:3]], ids=lambda path: path.stem)
 def test_first_rooms_need_no_torch(path: Path) -> None:
-    allowed = {"torch.utils.data"} if path.name == "batches.py" else set()
-    assert not {name for name in imports(path) if name.split(".")[0] in {"torch", "lightning"}} - allowed
+    assert not {name for name in imports(path) if name.split(".")[0] in {"torch", "lightning"}}
 
 
 @pytest.mark.parametrize(

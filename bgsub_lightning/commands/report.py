@@ -7,7 +7,7 @@ from typing import Literal
 
 from bgsub_lightning.console import console
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.metrics.scenes import Averaging
+from bgsub_lightning.metrics import Averaging
 from bgsub_lightning.results import (
     TestResult,
     at_threshold,

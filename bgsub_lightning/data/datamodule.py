@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 from bgsub_lightning.console import console, warn
 from bgsub_lightning.data.augment import A, ClipAugmentation
 from bgsub_lightning.data.background import StoredBackground
+from bgsub_lightning.data.batches import EvaluationBatches, TrainingBatches
 from bgsub_lightning.data.crops import Crop
 from bgsub_lightning.data.dataset import EvaluationDataset, TrainingDataset, ready
 from bgsub_lightning.data.inputs import Hop, Input, Stream
@@ -27,7 +28,7 @@ from bgsub_lightning.data.workers import begin_worker
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import DisFlow, FlowMethod, FrameStore, SceneFrames, fill, fill_flow
 from bgsub_lightning.ranges import check_range
-from bgsub_lightning.sampling import EvaluationBatches, FrameSet, Protocol, Split, TrainingBatches
+from bgsub_lightning.sampling import FrameSet, Protocol, Split
 from bgsub_lightning.scenes import CDnet2014, Reader, with_mask_code
 from bgsub_lightning.scenes.depth import checked_range, with_range
 from bgsub_lightning.scenes.labels import MaskCode

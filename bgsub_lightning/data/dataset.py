@@ -13,12 +13,13 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from bgsub_lightning.data.augment import ClipAugmentation
+from bgsub_lightning.data.batches import Draw
 from bgsub_lightning.data.crops import Crop
 from bgsub_lightning.data.inputs import Input
 from bgsub_lightning.data.pasting import VocObjects
 from bgsub_lightning.data.transforms import Sample, SampleTransform, rng_of, tables
 from bgsub_lightning.frames import SceneFrames
-from bgsub_lightning.sampling import Draw, FrameSet
+from bgsub_lightning.sampling import FrameSet
 from bgsub_lightning.scenes.labels import UNKNOWN
 
 

@@ -1,28 +1,40 @@
-"""Room 6: metrics."""
+"""Room 6: metrics. Counting on tensors needs PyTorch, imported when it is first used; figures of counts do not."""
 
-from bgsub_lightning.metrics.functional import (
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from bgsub_lightning.metrics.figures import (
     COUNTS,
     DICE_COUNTS,
     DICE_FIGURES,
     DICE_UNITS,
     FIGURES,
     THRESHOLDS,
-    average_precision,
-    confusion_counts,
-    dice_counts,
-    figures,
-    threshold_counts,
-)
-from bgsub_lightning.metrics.scenes import (
-    SceneConfusion,
-    SceneDice,
+    Averaging,
     Scores,
-    ThresholdConfusion,
-    ThresholdDice,
+    average_precision,
     best_of,
+    figures,
     scores,
     scores_at_thresholds,
+    undefined,
 )
+
+if TYPE_CHECKING:
+    from bgsub_lightning.metrics.counting import confusion_counts, dice_counts, threshold_counts
+    from bgsub_lightning.metrics.scenes import SceneConfusion, SceneDice, ThresholdConfusion, ThresholdDice
+
+_WHEN_USED = {
+    "SceneConfusion": "scenes",
+    "SceneDice": "scenes",
+    "ThresholdConfusion": "scenes",
+    "ThresholdDice": "scenes",
+    "confusion_counts": "counting",
+    "dice_counts": "counting",
+    "threshold_counts": "counting",
+}
 
 __all__ = [
     "COUNTS",
@@ -31,6 +43,7 @@ __all__ = [
     "DICE_UNITS",
     "FIGURES",
     "THRESHOLDS",
+    "Averaging",
     "SceneConfusion",
     "SceneDice",
     "Scores",
@@ -44,4 +57,11 @@ __all__ = [
     "scores",
     "scores_at_thresholds",
     "threshold_counts",
+    "undefined",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHEN_USED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_WHEN_USED[name]}"), name)

@@ -13,8 +13,7 @@ from typing import Any, Literal
 from typing_extensions import TypedDict  # which pydantic wants before Python 3.12
 
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.metrics import Scores
-from bgsub_lightning.metrics.scenes import Averaging
+from bgsub_lightning.metrics import Averaging, Scores
 from bgsub_lightning.records import read_json, read_yaml
 from bgsub_lightning.results.combining import merged
 from bgsub_lightning.results.extent import Extent, extent_of, family, folds_of, missing_folds

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.metrics.scenes import Averaging
+from bgsub_lightning.metrics import Averaging
 from bgsub_lightning.results.extent import family, with_folds
 from bgsub_lightning.results.testresult import TestResult
 from bgsub_lightning.sampling.leaks import worst

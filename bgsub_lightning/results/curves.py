@@ -12,8 +12,7 @@ from rich.table import Table
 
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import atomic_write
-from bgsub_lightning.metrics import THRESHOLDS, Scores, average_precision, best_of
-from bgsub_lightning.metrics.scenes import Averaging
+from bgsub_lightning.metrics import THRESHOLDS, Averaging, Scores, average_precision, best_of
 from bgsub_lightning.results.datasets import dataset_title
 from bgsub_lightning.results.testresult import TestResult
 from bgsub_lightning.results.thresholds import overall_curve, precision_and_recall, thresholds_up_to

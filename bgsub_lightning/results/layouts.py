@@ -11,8 +11,7 @@ from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import replace
 
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.metrics import THRESHOLDS, best_of
-from bgsub_lightning.metrics.scenes import Averaging
+from bgsub_lightning.metrics import THRESHOLDS, Averaging, best_of
 from bgsub_lightning.results.collection import Collection, Figure, Series
 from bgsub_lightning.results.datasets import comparable, dataset_remarks, dataset_title, departures
 from bgsub_lightning.results.published import OVERALL, Printed, PublishedRow, PublishedTable, category_codes, published

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from scipy import stats
 
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.records import read_csv
@@ -272,6 +271,8 @@ def _interval(differences: Sequence[float], seed: int) -> tuple[float, float] | 
         return None
     if len(set(differences)) == 1:
         return differences[0], differences[0]
+    from scipy import stats  # here, because it takes a second
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)
         for method in ("BCa", "percentile"):  # the first has no answer for some samples of very few values
@@ -308,6 +309,8 @@ def _wilcoxon(differences: Sequence[float]) -> tuple[float | None, int, bool]:
     there = [difference for difference in differences if difference]
     if not there:
         return None, 0, True
+    from scipy import stats
+
     sizes = [abs(difference) for difference in there]
     if len(there) <= 50 and len(set(sizes)) == len(sizes):
         return float(stats.wilcoxon(there, method="exact").pvalue), len(there), True

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from bgsub_lightning.console import console
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.metrics.scenes import Averaging
+from bgsub_lightning.metrics import Averaging
 from bgsub_lightning.results.datasets import dataset_remarks, dataset_title
 from bgsub_lightning.results.testresult import TestResult
 from bgsub_lightning.results.writers import fitting, grids

@@ -13,8 +13,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import atomic_write
-from bgsub_lightning.metrics import COUNTS, DICE_COUNTS, THRESHOLDS, Scores, scores, scores_at_thresholds
-from bgsub_lightning.metrics.scenes import Averaging
+from bgsub_lightning.metrics import COUNTS, DICE_COUNTS, THRESHOLDS, Averaging, Scores, scores, scores_at_thresholds
 from bgsub_lightning.records import read_json
 from bgsub_lightning.results.extent import Extent, extent_of, missing_folds
 from bgsub_lightning.sampling import Leakage

@@ -7,8 +7,7 @@ from dataclasses import replace
 from typing import Literal
 
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.metrics import THRESHOLDS, Scores, best_of
-from bgsub_lightning.metrics.scenes import Averaging
+from bgsub_lightning.metrics import THRESHOLDS, Averaging, Scores, best_of
 from bgsub_lightning.results.testresult import TestResult
 
 

@@ -1,6 +1,5 @@
-"""Room 3: which frames train, validate and test, and in what order they are drawn."""
+"""Room 3: which frames train, validate and test."""
 
-from bgsub_lightning.sampling.batches import Draw, EvaluationBatches, TrainingBatches
 from bgsub_lightning.sampling.budget import LabelBudget
 from bgsub_lightning.sampling.frameset import FrameSet, Split
 from bgsub_lightning.sampling.leaks import Leakage, TrainingRecord, leakage, training_record
@@ -9,8 +8,6 @@ from bgsub_lightning.sampling.random_frames import CategoryBudget, RandomShares
 
 __all__ = [
     "CategoryBudget",
-    "Draw",
-    "EvaluationBatches",
     "FirstHalf",
     "FrameSet",
     "LabelBudget",
@@ -20,7 +17,6 @@ __all__ = [
     "SceneWise",
     "Split",
     "Subset",
-    "TrainingBatches",
     "TrainingRecord",
     "leakage",
     "training_record",

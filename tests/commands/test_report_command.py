@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,22 @@ def test_two_systems_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "2 comparisons: about one in 20" in " ".join(out.split())
     status, _, err = told(capsys, good, "--compare", "f_measure")
     assert (status, err) == (2, "error: --compare needs two systems; all that is named is one, good.")
+
+
+def test_no_report_needs_pytorch(tmp_path: Path) -> None:
+    runs = [str(path) for path in saved(tmp_path, made("a"), made("b"))]
+    program = f"""
+import sys
+from bgsub_lightning.cli import main
+heavy = lambda *names: sorted({{*names}} & set(sys.modules))
+assert main(["report", *{runs!r}]) == 0
+print(heavy("torch", "lightning", "torchmetrics", "scipy", "matplotlib", "albumentations", "av"))
+assert main(["report", *{runs!r}, "--compare=f_measure"]) == 0
+assert main(["report", *{runs!r}, "--out={tmp_path / "page"}"]) == 0
+print(heavy("torch", "lightning", "torchmetrics", "albumentations", "av"))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert [line for line in done.stdout.splitlines() if line.startswith("[")] == ["[]", "[]"]
 
 
 def test_what_does_not_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

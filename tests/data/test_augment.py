@@ -9,12 +9,13 @@ import pytest
 from numpy.typing import NDArray
 
 from bgsub_lightning.data.augment import A, ClipAugmentation
+from bgsub_lightning.data.batches import TrainingBatches
 from bgsub_lightning.data.dataset import TrainingDataset
 from bgsub_lightning.data.inputs import Image, References
 from bgsub_lightning.data.ring import RingLoader
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import SceneFrames
-from bgsub_lightning.sampling import FrameSet, TrainingBatches
+from bgsub_lightning.sampling import FrameSet
 from bgsub_lightning.scenes import CDnet2014
 
 Array = NDArray[np.uint8]

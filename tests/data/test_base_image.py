@@ -15,10 +15,11 @@ import torch
 
 from bgsub_lightning.data import BaseImage, BaseMask, Image, ScenesDataModule, Span, Stage, StagePlan
 from bgsub_lightning.data.augment import A, ClipAugmentation
+from bgsub_lightning.data.batches import Draw, TrainingBatches
 from bgsub_lightning.data.dataset import TrainingDataset
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import FrameStore, SceneFrames, read_image
-from bgsub_lightning.sampling import Draw, FrameSet, LabelBudget, Protocol, Subset, TrainingBatches
+from bgsub_lightning.sampling import FrameSet, LabelBudget, Protocol, Subset
 from bgsub_lightning.scenes import CDnet2014, Scene
 
 DEVICE = torch.device("cpu")

@@ -14,10 +14,11 @@ from lightning.pytorch import Trainer
 
 from bgsub_lightning.data import Hop, Image, References, ScenesDataModule, Stream
 from bgsub_lightning.data.augment import A, ClipAugmentation
+from bgsub_lightning.data.batches import Draw
 from bgsub_lightning.data.dataset import EvaluationDataset, TrainingDataset
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import DisFlow, FarnebackFlow, FrameStore, SceneFrames
-from bgsub_lightning.sampling import Draw, FrameSet, SceneWise, Subset
+from bgsub_lightning.sampling import FrameSet, SceneWise, Subset
 from bgsub_lightning.scenes import CDnet2014, Scene
 
 

@@ -24,11 +24,12 @@ from bgsub_lightning.data import (
     Stage,
     StagePlan,
 )
+from bgsub_lightning.data.batches import Draw, TrainingBatches
 from bgsub_lightning.data.dataset import TrainingDataset
 from bgsub_lightning.data.stages import StagedLoader
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import FrameStore, SceneFrames
-from bgsub_lightning.sampling import Draw, FrameSet, LabelBudget, Subset, TrainingBatches
+from bgsub_lightning.sampling import FrameSet, LabelBudget, Subset
 from bgsub_lightning.scenes import CDnet2014, Scene
 
 CPU = torch.device("cpu")

@@ -33,11 +33,12 @@ from bgsub_lightning.data import (
     SensorNoise,
     Sway,
 )
+from bgsub_lightning.data.batches import Draw
 from bgsub_lightning.data.dataset import TrainingDataset, ready
 from bgsub_lightning.data.transforms import smooth_map
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import SceneFrames
-from bgsub_lightning.sampling import Draw, FrameSet, Subset
+from bgsub_lightning.sampling import FrameSet, Subset
 from bgsub_lightning.scenes import CDnet2014
 from bgsub_lightning.scenes.labels import LEVELS, MOVING, STATIC, UNKNOWN
 from bgsub_lightning.systems.any_scene.inputs import Relit

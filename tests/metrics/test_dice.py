@@ -24,8 +24,8 @@ from bgsub_lightning.metrics import (
     scores,
     scores_at_thresholds,
     threshold_counts,
+    undefined,
 )
-from bgsub_lightning.metrics.functional import undefined
 
 SCENES = ("a/one", "a/two", "b/three")
 

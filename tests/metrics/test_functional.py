@@ -5,8 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from bgsub_lightning.metrics import COUNTS, FIGURES, confusion_counts, figures
-from bgsub_lightning.metrics.functional import undefined
+from bgsub_lightning.metrics import COUNTS, FIGURES, confusion_counts, figures, undefined
 
 LEVELS = (0, 50, 85, 170, 255)
 

@@ -16,7 +16,7 @@ from typing import Any, Literal, cast
 import yaml
 
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.metrics.scenes import Averaging
+from bgsub_lightning.metrics import Averaging
 from bgsub_lightning.sampling import Leakage
 
 Kind = Literal["unsupervised", "zero-shot", "semi-supervised", "supervised"]

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
+from bgsub_lightning.data.batches import Draw, EvaluationBatches, TrainingBatches
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.sampling import Draw, EvaluationBatches, FrameSet, TrainingBatches
+from bgsub_lightning.sampling import FrameSet
 from bgsub_lightning.scenes import Scene
 
 Frame = tuple[int, int]

@@ -1,4 +1,4 @@
-"""CDnet's counting and its seven figures; the Dice coefficient by frame; average precision.
+"""CDnet's counting, on tensors; the Dice coefficient by frame.
 
 N. Goyette et al., "changedetection.net: a new change detection benchmark dataset", CVPR Workshops 2012.
 
@@ -9,32 +9,12 @@ flow", IEEE Transactions on Multimedia, 2023, equation 12 (Mean Dice).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from bgsub_lightning.metrics.figures import DICE_UNITS, THRESHOLDS
 from bgsub_lightning.scenes.labels import MOVING, SHADOW, UNKNOWN
-
-COUNTS = ("TP", "FP", "FN", "TN", "SE")
-"""What is counted; SE, the shadow errors (shadow taken for foreground), are part of FP and counted besides."""
-
-FIGURES = ("recall", "specificity", "fpr", "fnr", "pwc", "precision", "f_measure")
-"""CDnet's seven figures, in the order of its tables. PWC is in percent, the others lie in [0, 1]."""
-
-DICE_COUNTS = ("dice", "foreground", "false_alarms", "silent")
-"""What Mean Dice is computed from: the sum of the Dice coefficients in units of 1 / :data:`DICE_UNITS`, the frames
-whose truth has foreground, and those of the other frames where a pixel was called foreground, and where none was."""
-
-DICE_UNITS = 2**32
-"""Dice coefficients are added up as integers: the sum is the same in any order, on any number of processes."""
-
-DICE_FIGURES = ("mean_dice", "mean_dice_include_empty")
-"""Mean Dice over the frames whose truth has foreground; and with the false alarms on the other frames as 0."""
-
-THRESHOLDS = tuple(i / 100 for i in range(101))
-"""The thresholds of figures that are shown against the threshold. Between two of them nothing is known: probabilities
-that are nearly all below 0.01 or above 0.99 have few points of a curve."""
 
 
 def confusion_counts(prediction: Tensor, truth: Tensor, roi: Tensor | None = None) -> Tensor:
@@ -139,24 +119,6 @@ def dice_counts(counts: Tensor) -> Tensor:
     return torch.stack([dice, foreground.long(), (~foreground & called).long(), (~foreground & ~called).long()], -1)
 
 
-def average_precision(precision: Sequence[float], recall: Sequence[float]) -> float:
-    """Compute the area under a precision-recall curve as a step function.
-
-    It is Σ (Rᵢ − Rᵢ₊₁) Pᵢ, where recall is 0 after the last: between two thresholds precision is that of the lower, so
-    that what is not known between them counts little rather than much.
-
-    Args:
-        precision: Precision at increasing thresholds, range [0, 1].
-        recall: Recall at the same thresholds, which does not increase.
-
-    Example:
-        >>> average_precision([0.25, 0.5, 1.0], [1.0, 1.0, 0.5])
-        0.75
-    """
-    steps = zip(precision, recall, [*recall[1:], 0.0], strict=True)
-    return math.fsum((here - after) * value for value, here, after in steps)
-
-
 def _exceeded(probability: Tensor, inclusive: bool) -> Tensor:
     """How many of the thresholds lie below each probability, or equal it, int32; none below NaN.
 
@@ -182,61 +144,3 @@ def _valid(truth: Tensor, roi: Tensor | None) -> Tensor:
             raise ValueError(f"Expected a bool ROI for {tuple(truth.shape)}, got {roi.dtype} {tuple(roi.shape)}.")
         valid &= roi
     return valid
-
-
-def figures(counts: Sequence[int], dice: Sequence[int] = ()) -> dict[str, float]:
-    """Compute the seven figures from counts, and Mean Dice.
-
-    Where a ratio is 0/0, no error was made that it could tell of: recall, specificity, precision and F-measure are 1,
-    the rates of error 0. The official tool does not define it. :func:`undefined` tells which figures these are. The
-    same holds for Mean Dice where no frame has foreground. Frames without foreground and without a false alarm count in
-    neither Mean Dice: as ones they would outweigh the others in a video that is mostly empty.
-
-    Args:
-        counts: TP, FP, FN, TN; what follows is not looked at.
-        dice: Sum of :data:`DICE_COUNTS` over the frames; empty: no Mean Dice.
-
-    Returns:
-        The figures by the names of :data:`FIGURES`, and of :data:`DICE_FIGURES`.
-
-    Example:
-        >>> {name: round(value, 3) for name, value in figures([8, 2, 2, 88]).items() if name in ("f_measure", "pwc")}
-        {'pwc': 4.0, 'f_measure': 0.8}
-        >>> figures([9, 5, 2, 9], [2 * DICE_UNITS, 3, 1, 7])["mean_dice_include_empty"]
-        0.5
-    """
-    return {name: (bound if math.isnan(value) else value) for name, value, bound in _ratios(counts, dice)}
-
-
-def undefined(counts: Sequence[int], dice: Sequence[int] = ()) -> list[str]:
-    """Return the figures that are 0/0 for these counts.
-
-    Example:
-        >>> undefined([0, 0, 0, 100])
-        ['recall', 'fnr', 'precision', 'f_measure']
-    """
-    return [name for name, value, _ in _ratios(counts, dice) if math.isnan(value)]
-
-
-def _ratios(counts: Sequence[int], dice: Sequence[int]) -> list[tuple[str, float, float]]:
-    """Name and value of each figure (NaN where it is 0/0), and what it is then taken to be."""
-    tp, fp, fn, tn = (int(count) for count in counts[:4])
-
-    def ratio(part: int, whole: int) -> float:
-        return part / whole if whole else math.nan
-
-    of_frames = []
-    if dice:
-        total, foreground, false_alarms, _ = (int(count) for count in dice)
-        frames = (foreground, foreground + false_alarms)
-        of_frames = [(name, ratio(total, n * DICE_UNITS), 1.0) for name, n in zip(DICE_FIGURES, frames, strict=True)]
-    return [
-        ("recall", ratio(tp, tp + fn), 1.0),
-        ("specificity", ratio(tn, tn + fp), 1.0),
-        ("fpr", ratio(fp, fp + tn), 0.0),
-        ("fnr", ratio(fn, tp + fn), 0.0),
-        ("pwc", 100 * ratio(fn + fp, tp + fp + fn + tn), 0.0),
-        ("precision", ratio(tp, tp + fp), 1.0),
-        ("f_measure", ratio(2 * tp, 2 * tp + fp + fn), 1.0),
-        *of_frames,
-    ]
