@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 from bgsub_lightning.errors import UserError
 
@@ -51,6 +53,24 @@ def refuse_passwords(text: str, key: str, where: str) -> None:
             f"{key}: an address with a password would be stored in {where}; got {shown}. Leave the password out; "
             f"download what needs one, and name the file."
         )
+
+
+def suggestion(name: str, known: Iterable[str], most: int = 3) -> str:
+    """Say which known names a wrong one may be meant for, or else which there are.
+
+    Args:
+        name: The wrong name; upper and lower case are the same.
+        known: The names that there are.
+        most: How many may be meant.
+
+    Example:
+        >>> suggestion("hihgway", ["baseline", "highway"]), suggestion("x", ["baseline", "highway"])
+        ('Did you mean highway?', 'There are: baseline, highway.')
+    """
+    names = {each.lower(): each for each in known}
+    if close := get_close_matches(name.lower(), names, n=most, cutoff=0.5):
+        return f"Did you mean {' or '.join(names[each] for each in close)}?"
+    return f"There are: {', '.join(names.values())}."
 
 
 def has_control_characters(text: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bgsub_lightning.commands.prepare import READERS
+from bgsub_lightning.commands.prepare import reader_of
 from bgsub_lightning.console import console
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import (
@@ -72,8 +72,6 @@ def flow(
     """
     if store is None:
         raise UserError("--store: name the folder that keeps the flow, as data.init_args.store of the experiment does.")
-    if dataset not in READERS:
-        raise UserError(f"--dataset: there is no dataset {dataset!r}; there are {', '.join(READERS)}.")
     if not taus or min(taus) < 1 or len(set(taus)) < len(taus):
         raise UserError(f"--taus: one or more different numbers of frames are needed, each 1 at least, got {taus}.")
     check_range("--", most=10_000, taus=taus)
@@ -82,7 +80,7 @@ def flow(
     if settings is not None and (method != "dis" or files is not None or pattern is not None):
         raise UserError("--settings: names a method with its settings; leave --method, --files and --pattern out.")
     chosen = settings or _method(method, files, pattern)
-    reader = READERS[dataset]()
+    reader = reader_of(dataset)
     scenes = with_range(reader.scenes(reader.locate(root), scene), parsed_range(range))
     require_sound(scenes)
     for each in scenes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import yaml
 
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.scenes.scene import select
+from bgsub_lightning.text import suggestion
 
 ADDRESSED = ("root", "store", "scene", "fold", "seed")
 """What a plain NAME may be: these arguments of the datamodule."""
@@ -180,9 +180,7 @@ def choose(members: Sequence[Member], patterns: str) -> list[Member]:
     for pattern in split_values(patterns):
         matched = {each for each in members if fnmatchcase(each.name, pattern) or fnmatchcase(each.label, pattern)}
         if not matched:
-            names = [each.name for each in members]
-            close = difflib.get_close_matches(pattern, names, n=3, cutoff=0.5)
-            hint = f"Did you mean {' or '.join(close)}?" if close else f"There are: {', '.join(names)}."
+            hint = suggestion(pattern, [each.name for each in members])
             raise UserError(f"--only: {pattern!r} is no member of this campaign. {hint}")
         chosen |= matched
     return [each for each in members if each in chosen]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from difflib import get_close_matches
 from types import UnionType
 from typing import Any, NoReturn, Union, get_args, get_origin
 
@@ -13,6 +12,7 @@ from jsonargparse import ArgumentParser, get_loader, set_loader
 
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.records import check_yaml
+from bgsub_lightning.text import suggestion
 
 _NOISE = (
     *("Does not validate against", "Subtypes:", "Errors:", "Expected a <class 'NoneType'>", "Given value type"),
@@ -113,5 +113,5 @@ def _meant(message: str, options: Iterable[str]) -> str:
     if not message.startswith("unrecognized arguments: "):
         return ""
     unknown = message.partition(": ")[2].split()[0].partition("=")[0]
-    close = get_close_matches(unknown, options, 1)
-    return f"\nDid you mean {close[0]}?" if close else ""
+    hint = suggestion(unknown, options, 1)
+    return f"\n{hint}" if hint.startswith("Did") else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Sequence
@@ -32,6 +31,7 @@ from bgsub_lightning.scenes import (
 from bgsub_lightning.scenes.checks import some
 from bgsub_lightning.scenes.depth import parsed_range, with_range
 from bgsub_lightning.scenes.labels import MaskCode
+from bgsub_lightning.text import suggestion
 
 READERS: dict[str, type[Reader]] = {reader.name: reader for reader in (CDnet2014, LASIESTA, LIMU, SBI2015, Wallflower)}
 """Name of a dataset → its reader."""
@@ -125,9 +125,7 @@ def reader_of(dataset: str, options: str = "--", **patterns: str | None) -> Read
     """
     named = {name.lower(): reader for name, reader in READERS.items()}
     if dataset.lower() not in named:
-        close = difflib.get_close_matches(dataset.lower(), named, n=1)
-        hint = f"Did you mean {named[close[0]].name}?" if close else f"There are {', '.join(READERS)}."
-        raise UserError(f"--dataset: there is no dataset {dataset!r}. {hint}")
+        raise UserError(f"--dataset: there is no dataset {dataset!r}. {suggestion(dataset, READERS, 1)}")
     reader = named[dataset.lower()]
     given = {name: pattern for name, pattern in patterns.items() if pattern is not None}
     if given and reader not in (LIMU, SBI2015):

@@ -34,12 +34,13 @@ from bgsub_lightning.commands.launching import (
     is_begun,
     reason,
 )
-from bgsub_lightning.commands.sweepfile import Choice, Point, Range, Sweep, choice_of, hint, read_sweep, shown
+from bgsub_lightning.commands.sweepfile import Choice, Point, Range, Sweep, choice_of, read_sweep, shown
 from bgsub_lightning.commands.training import run_trainer
 from bgsub_lightning.console import console, warn
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import atomic_write, folder_lock, last_lines, lock_environment, refuse_links
 from bgsub_lightning.records import parse_yaml, read_csv, read_json
+from bgsub_lightning.text import suggestion
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -323,7 +324,7 @@ def _require_known(launch: Launch) -> None:
         above, of_class = name.rpartition(".")[0], f"{name.rpartition('.init_args.')[0]}.class_path"
         is_free = of_class in sweep.parameters or any(f"{above}.".startswith(f"{key}.") for key in known)
         if not is_free and not any(f"{key}.".startswith(f"{name}.") for key in known):
-            raise UserError(f"{sweep.file}: parameters.{name}: `fit` has no such option. {hint(name, known)}")
+            raise UserError(f"{sweep.file}: parameters.{name}: `fit` has no such option. {suggestion(name, known)}")
     protocol = config.data.get("init_args.protocol.init_args", {})
     told = {name.rpartition(".")[2] for name in sweep.parameters}
     if protocol.get("val_scenes") == protocol.get("val_fraction") == 0 and not told & {"val_scenes", "val_fraction"}:

@@ -7,11 +7,10 @@ not hand the parameters on as a configuration.
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -23,7 +22,7 @@ import numpy as np
 from bgsub_lightning.commands.members import option_text, safe_name
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.records import read_yaml
-from bgsub_lightning.text import refuse_passwords
+from bgsub_lightning.text import refuse_passwords, suggestion
 
 TEMPLATE = (
     "${env}",
@@ -312,7 +311,7 @@ def read_sweep(file: Path) -> Sweep:
     """
     content = _content(file)
     if unknown := sorted(map(str, content.keys() - _KEYS - _ELSEWHERE)):
-        raise UserError(f"{file}: {unknown[0]}: is no key of a sweep file. {hint(unknown[0], _KEYS)}")
+        raise UserError(f"{file}: {unknown[0]}: is no key of a sweep file. {suggestion(unknown[0], sorted(_KEYS))}")
     if elsewhere := sorted(content.keys() & _ELSEWHERE):
         raise UserError(f"{file}: {elsewhere[0]}: is for W&B's own machinery, and means nothing here. Delete it.")
     method = content.get("method")
@@ -349,12 +348,6 @@ def read_sweep(file: Path) -> Sweep:
     if told := {option.partition("=")[0].removeprefix("--") for option in sweep.options} & parameters.keys():
         raise UserError(f"{file}: command: tells {', '.join(sorted(told))}, which is among the parameters.")
     return sweep
-
-
-def hint(name: str, known: Sequence[str] | set[str] | Mapping[str, Any]) -> str:
-    """Say what a name was perhaps meant to be."""
-    close = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.5) or sorted(known)[:12]
-    return f"Did you mean {' or '.join(close)}?"
 
 
 def _content(file: Path) -> dict[str, Any]:
@@ -397,7 +390,7 @@ def _options(file: Path, given: Any) -> tuple[str, ...]:
     for word in words:
         name = word[2:-1] if word.startswith("${") and word.endswith("}") else None
         if name is not None and name not in _MACROS and not name.startswith("envvar:"):
-            raise UserError(f"{file}: command: {word} is no macro of W&B. {hint(name, _MACROS)}")
+            raise UserError(f"{file}: command: {word} is no macro of W&B. {suggestion(name, sorted(_MACROS))}")
     if words[:1] == ["${env}"]:
         words = words[1:]
     if words[:3] not in _STARTS and words[:2] not in _STARTS:
@@ -447,7 +440,7 @@ def _distribution(where: str, given: Any) -> Choice | Range:
     if kind in _UNBOUNDED:
         raise UserError(f"{where}: {kind}: has no bounds, and Optuna searches bounded ranges. Use uniform, or values.")
     if kind not in _DISTRIBUTIONS:
-        raise UserError(f"{where}: {kind!r} is no distribution. {hint(str(kind), _DISTRIBUTIONS)}")
+        raise UserError(f"{where}: {kind!r} is no distribution. {suggestion(str(kind), sorted(_DISTRIBUTIONS))}")
     needed, more = _DISTRIBUTIONS[kind]
     keys = given.keys() - {"distribution"}
     if wrong := sorted(map(str, keys - needed - more)) or sorted(needed - keys):

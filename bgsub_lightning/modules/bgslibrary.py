@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import difflib
 import importlib
 import os
 import sys
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.modules.classical import StreamingSubtractor, Subtractor
+from bgsub_lightning.text import suggestion
 
 
 class BgsLibrarySubtractor(StreamingSubtractor):
@@ -46,11 +46,8 @@ class BgsLibrarySubtractor(StreamingSubtractor):
         self.algorithm = algorithm
         known = algorithms()
         if algorithm not in known:
-            lower = {name.lower(): name for name in known}
-            close = difflib.get_close_matches(algorithm.lower(), lower, n=1)
-            hint = f"Did you mean {lower[close[0]]}? " if close else ""
             raise UserError(
-                f"model.init_args.algorithm: bgslibrary has no {algorithm!r}. {hint}There are {', '.join(known)}."
+                f"model.init_args.algorithm: bgslibrary has no {algorithm!r}. {suggestion(algorithm, known, 1)}"
             )
 
     def subtractor(self) -> Subtractor:  # noqa: D102

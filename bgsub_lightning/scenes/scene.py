@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Literal
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.scenes.labels import MaskCode
 from bgsub_lightning.scenes.origin import Origin, origin_of
+from bgsub_lightning.text import suggestion
 
 Range = tuple[float, float]
 """Grey levels of frames deeper than 8 bits that become 0 and 255; see :mod:`bgsub_lightning.scenes.depth`."""
@@ -143,8 +143,7 @@ def select(keys: Sequence[str], patterns: Iterable[str], option: str, known: Ite
             matched = {key for key in keys if fnmatchcase(parts[key][-1], pattern)}
         if not matched and pattern not in known:
             names = [*keys, *dict.fromkeys(name for key in keys for name in parts[key])]
-            close = difflib.get_close_matches(pattern, names, n=3, cutoff=0.5)
-            hint = f"Did you mean {' or '.join(close)}?" if close else f"There are: {', '.join(keys)}."
+            hint = suggestion(pattern, names)
             raise UserError(f"{option}: {pattern!r} is no video and no category of this dataset. {hint}")
         chosen |= matched
     return [key for key in keys if key in chosen]

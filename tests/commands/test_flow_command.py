@@ -74,7 +74,7 @@ def test_flow_files(cdnet: Path, tmp_path: Path, fails: Fails) -> None:
     ("options", "parts"),
     [
         (["--store=null"], ["--store: name the folder"]),
-        (["--dataset=CDnet2013"], ["--dataset", "'CDnet2013'", "CDnet2014, LASIESTA, LIMU, SBI2015, Wallflower"]),
+        (["--dataset=CDnet2013"], ["--dataset", "'CDnet2013'", "Did you mean CDnet2014"]),
         (["--scene=[higway]"], ["'higway'", "highway"]),
         (["--taus=[]"], ["--taus"]),
         (["--taus=[0,1]"], ["--taus", "[0, 1]"]),

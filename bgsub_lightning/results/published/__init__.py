@@ -6,7 +6,6 @@ they call the categories of CDnet2014.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -18,6 +17,7 @@ import yaml
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.metrics import Averaging
 from bgsub_lightning.sampling import Leakage
+from bgsub_lightning.text import suggestion
 
 Kind = Literal["unsupervised", "zero-shot", "semi-supervised", "supervised"]
 """How a method is trained; zero-shot: on other scenes than the datasets have."""
@@ -273,10 +273,4 @@ def _known(what: str, told: str | None, there: Sequence[str]) -> str | None:
     names = {name.lower(): name for name in there}
     if told.lower() in names:
         return names[told.lower()]
-    close = difflib.get_close_matches(told.lower(), names, 3, 0.5)
-    hint = (
-        f"did you mean {', '.join(names[name] for name in close)}?"
-        if close
-        else f"there are {', '.join(names.values())}."
-    )
-    raise UserError(f"no published number is of the {what} {told!r}: {hint}")
+    raise UserError(f"{what}: no published number is of {told!r}. {suggestion(told, there)}")
