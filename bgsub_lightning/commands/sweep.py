@@ -39,7 +39,8 @@ from bgsub_lightning.commands.training import run_trainer
 from bgsub_lightning.console import console, warn
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import atomic_write, folder_lock, last_lines, lock_environment, refuse_links
-from bgsub_lightning.records import parse_yaml, read_csv, read_json
+from bgsub_lightning.records import parse_yaml, read_json
+from bgsub_lightning.results.learning import learning_curves
 from bgsub_lightning.text import suggestion
 
 if TYPE_CHECKING:
@@ -204,22 +205,14 @@ class _Running:
 def values_of(folder: Path, metric: str) -> list[float]:
     """Read what a run has logged of a metric.
 
-    A run that was resumed has a log for each start; what it has done twice is taken once.
-
     Args:
         folder: The run directory.
         metric: Its name.
+
+    Raises:
+        UserError: If a log cannot be read.
     """
-    by_step: dict[int, float] = {}
-    logs = sorted((folder / "csv").glob("version_*/metrics.csv"), key=lambda file: int(file.parent.name[8:]))
-    for log in logs:
-        try:
-            for row in read_csv(log, "Delete the run's folder.", is_log=True):
-                if row.get(metric) and not math.isnan(float(row[metric])):
-                    by_step[int(row["step"])] = float(row[metric])
-        except (ValueError, KeyError) as error:
-            raise UserError(f"{log}: is no log of a training ({error!r}). Delete the run's folder.") from error
-    return list(by_step.values())
+    return [value for _, value in learning_curves(folder).get(metric, []) if not math.isnan(value)]
 
 
 def _divided(options: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
