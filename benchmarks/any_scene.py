@@ -50,7 +50,7 @@ from bgsub_lightning.memory import keep_freed_memory
 from bgsub_lightning.modules import ClassicalSubtractor
 from bgsub_lightning.modules.bgslibrary import BgsLibrarySubtractor
 from bgsub_lightning.modules.classical import StreamingSubtractor
-from bgsub_lightning.scenes.synthetic import CATEGORIES, VideoPlan, render_video
+from bgsub_lightning.synthetic import CATEGORIES, VideoPlan, render_video
 from bgsub_lightning.systems.any_scene import AnyScene, AnySceneNetwork, Rules, SceneStream
 from bgsub_lightning.systems.any_scene.alignment import Alignment
 from bgsub_lightning.systems.any_scene.relighting import Relighting

@@ -20,9 +20,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from bgsub_lightning import synthetic
 from bgsub_lightning.console import console
 from bgsub_lightning.frames import MaskFiles, count_masks, read_roi, write_png
-from bgsub_lightning.scenes import CDnet2014, Scene, synthetic
+from bgsub_lightning.scenes import CDnet2014, Scene
 
 Frames = Sequence[tuple[Scene, Sequence[int]]]
 

@@ -21,6 +21,7 @@ import cv2
 import torch
 from measure import interleaved, show
 
+from bgsub_lightning import synthetic
 from bgsub_lightning.console import console
 from bgsub_lightning.data import Hop, Image
 from bgsub_lightning.data.batches import TrainingBatches
@@ -37,7 +38,7 @@ from bgsub_lightning.frames import (
     fill_flow,
 )
 from bgsub_lightning.sampling import FrameSet
-from bgsub_lightning.scenes import CDnet2014, Scene, synthetic
+from bgsub_lightning.scenes import CDnet2014, Scene
 
 SIZE, TAUS, BATCH = (256, 256), (1, 5, 10), 4
 METHODS = (DisFlow("ultrafast"), DisFlow("fast"), DisFlow(), FarnebackFlow(), LucasKanadeFlow())

@@ -36,6 +36,7 @@ import yaml
 from measure import table_of
 from rich.table import Table
 
+from bgsub_lightning import synthetic
 from bgsub_lightning.commands.includes import merged
 from bgsub_lightning.console import console
 from bgsub_lightning.frames import read_image
@@ -46,7 +47,7 @@ from bgsub_lightning.live.sources import Source
 from bgsub_lightning.live.system import build
 from bgsub_lightning.memory import keep_freed_memory
 from bgsub_lightning.provenance import describe_system
-from bgsub_lightning.scenes import CDnet2014, synthetic
+from bgsub_lightning.scenes import CDnet2014
 
 EXPERIMENTS = ("bmn_bsn_small", "cdn_medal_small", "recon_mcfcn_small", "crossnet_small", "siamese_small")
 

@@ -54,10 +54,10 @@ from bgsub_lightning.modules.fcn import SegmentStage
 from bgsub_lightning.modules.recon_mcfcn import JointStage, ReconstructStage
 from bgsub_lightning.results import TestResult
 from bgsub_lightning.sampling import CategoryBudget, FirstHalf, LabelBudget, RandomShares, SceneWise, Subset
-from bgsub_lightning.scenes import CDnet2014, Rendered
+from bgsub_lightning.scenes import CDnet2014
 from bgsub_lightning.scenes.labels import LabelRule
 from bgsub_lightning.scenes.scene import select
-from bgsub_lightning.scenes.synthetic import Plan, lasiesta, limu, render_all, sbi2015
+from bgsub_lightning.synthetic import Plan, Rendered, lasiesta, limu, render_all, sbi2015
 from bgsub_lightning.systems import AnyScene
 from bgsub_lightning.systems.any_scene import EarlierFrame, SampleBanks
 

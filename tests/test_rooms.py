@@ -13,7 +13,7 @@ import bgsub_lightning
 
 PACKAGE = Path(bgsub_lightning.__file__).parent
 ORDER = (
-    *("scenes", "frames", "sampling", "data", "networks", "backgrounds"),
+    *("scenes", "synthetic", "frames", "sampling", "data", "networks", "backgrounds"),
     *("losses", "metrics", "modules", "systems", "results", "callbacks", "live", "cluster"),
 )
 MODULES = sorted(path for room in ORDER for path in (PACKAGE / room).rglob("*.py"))
@@ -40,9 +40,18 @@ def test_no_room_imports_a_later_one(path: Path) -> None:
     assert not used & {*later, "commands", "cli"}
 
 
-@pytest.mark.parametrize("path", [path for path in MODULES if room_of(path) in ORDER[:3]], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [path for path in MODULES if room_of(path) in ORDER[:4]], ids=lambda path: path.stem)
 def test_first_rooms_need_no_torch(path: Path) -> None:
     assert not {name for name in imports(path) if name.split(".")[0] in {"torch", "lightning"}}
+
+
+def test_the_renderer_is_a_room_at_the_side() -> None:
+    using = {
+        str(path.relative_to(PACKAGE).parent)
+        for path in PACKAGE.rglob("*.py")
+        if any(name.startswith("bgsub_lightning.synthetic") for name in imports(path)) and room_of(path) != "synthetic"
+    }
+    assert using <= {"commands", "systems/any_scene"}
 
 
 @pytest.mark.parametrize(

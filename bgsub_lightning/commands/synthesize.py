@@ -9,11 +9,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
+from bgsub_lightning import synthetic
 from bgsub_lightning.console import console, progress_bar
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import claimed
 from bgsub_lightning.ranges import check_range
-from bgsub_lightning.scenes import synthetic
 from bgsub_lightning.scenes.checks import folders as inner_folders
 
 _SIZES = {"Wallflower": (160, 120), "LASIESTA": (352, 288)}

@@ -9,7 +9,6 @@ from bgsub_lightning.scenes.joined import Joined
 from bgsub_lightning.scenes.lasiesta import LASIESTA
 from bgsub_lightning.scenes.limu import LIMU
 from bgsub_lightning.scenes.patterns import SequenceReader
-from bgsub_lightning.scenes.rendered import Rendered
 from bgsub_lightning.scenes.sbi2015 import SBI2015
 from bgsub_lightning.scenes.scene import Problem, Reader, Scene, require_sound, with_mask_code
 from bgsub_lightning.scenes.wallflower import Wallflower
@@ -22,7 +21,6 @@ __all__ = [
     "Joined",
     "Problem",
     "Reader",
-    "Rendered",
     "Scene",
     "SequenceReader",
     "Wallflower",

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from bgsub_lightning.cli import main
-from bgsub_lightning.scenes.synthetic import Plan, lasiesta, limu, render_all, sbi2015, wallflower
+from bgsub_lightning.synthetic import Plan, lasiesta, limu, render_all, sbi2015, wallflower
 
 FOLDER = Path(__file__).parents[2] / "experiments"
 PARTS = FOLDER / "parts/data"

@@ -18,7 +18,7 @@ from live_systems import moving_square, save, tiny_system, write_video
 from bgsub_lightning import live
 from bgsub_lightning.cli import main
 from bgsub_lightning.live import open_source
-from bgsub_lightning.scenes.synthetic import plan, render_all
+from bgsub_lightning.synthetic import plan, render_all
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from bgsub_lightning.networks import BmnBsnNetwork, RaftFlow
 from bgsub_lightning.networks.sizes import sized
 from bgsub_lightning.sampling import LabelBudget, SceneWise, Subset
 from bgsub_lightning.scenes import LASIESTA
-from bgsub_lightning.scenes.rendered import Rendered
+from bgsub_lightning.synthetic.rendered import Rendered
 from bgsub_lightning.systems import AnyScene
 from bgsub_lightning.systems.any_scene.stream import Rules
 

@@ -11,7 +11,8 @@ import yaml
 
 from bgsub_lightning.cli import main
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.scenes import SBI2015, CDnet2014, Joined, Rendered
+from bgsub_lightning.scenes import SBI2015, CDnet2014, Joined
+from bgsub_lightning.synthetic import Rendered
 
 RENDERED = Rendered({3: 1}, ["baseline"], frames=12, size=(64, 48), workers=1)
 

@@ -14,7 +14,7 @@ from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import FrameStore, SceneFrames, read_mask
 from bgsub_lightning.scenes import LASIESTA, Scene, require_sound
 from bgsub_lightning.scenes.labels import LASIESTA_COLOURS, MOVING, STATIC, UNKNOWN, LabelRule, MaskCode
-from bgsub_lightning.scenes.synthetic import lasiesta, render_all
+from bgsub_lightning.synthetic import lasiesta, render_all
 
 COLOURS = [(0, 0, 0), (255, 0, 0), (0, 255, 0), (255, 255, 0), (255, 255, 255), (128, 128, 128)]
 LEVELS = [0, 255, 255, 255, 255, 170]

@@ -14,7 +14,7 @@ from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import SceneFrames, read_image, read_mask
 from bgsub_lightning.scenes import LIMU, SBI2015, Scene, require_sound
 from bgsub_lightning.scenes.labels import MaskCode
-from bgsub_lightning.scenes.synthetic import limu, render_all, sbi2015
+from bgsub_lightning.synthetic import limu, render_all, sbi2015
 
 Fails = Callable[[int], str]
 SIZE = (64, 48)

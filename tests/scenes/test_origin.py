@@ -15,10 +15,10 @@ from bgsub_lightning.cli import main
 from bgsub_lightning.data import ScenesDataModule
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.sampling import Subset
-from bgsub_lightning.scenes import LASIESTA, LIMU, SBI2015, CDnet2014, Reader, Rendered, Scene, Wallflower
+from bgsub_lightning.scenes import LASIESTA, LIMU, SBI2015, CDnet2014, Reader, Scene, Wallflower
 from bgsub_lightning.scenes.cdnet2014 import published_videos
 from bgsub_lightning.scenes.origin import MARKER, Origin, mark, origin_of
-from bgsub_lightning.scenes.synthetic import Plan, lasiesta, limu, plan, render_all, sbi2015, wallflower
+from bgsub_lightning.synthetic import Plan, Rendered, lasiesta, limu, plan, render_all, sbi2015, wallflower
 from bgsub_lightning.systems.any_scene import AnyScene
 
 SIZE = (64, 48)

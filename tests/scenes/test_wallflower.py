@@ -17,7 +17,7 @@ from bgsub_lightning.frames import FrameStore, SceneFrames, read_image, read_mas
 from bgsub_lightning.scenes import Problem, Scene, Wallflower, require_sound
 from bgsub_lightning.scenes.labels import MaskCode
 from bgsub_lightning.scenes.scene import select
-from bgsub_lightning.scenes.synthetic import render_all, wallflower
+from bgsub_lightning.synthetic import render_all, wallflower
 
 Fails = Callable[[int], str]
 SIZE, LAST = (20, 14), 5

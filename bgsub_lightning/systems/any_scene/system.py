@@ -25,8 +25,8 @@ from bgsub_lightning.modules.decay import cosine_decay, decay_groups
 from bgsub_lightning.networks.sizes import sized
 from bgsub_lightning.networks.weights import read_checkpoint
 from bgsub_lightning.ranges import check_range
-from bgsub_lightning.scenes import Rendered
 from bgsub_lightning.scenes.labels import LabelRule
+from bgsub_lightning.synthetic import Rendered
 from bgsub_lightning.systems.any_scene.features import PLANES, planes
 from bgsub_lightning.systems.any_scene.inputs import EarlierFrame, SampleBanks
 from bgsub_lightning.systems.any_scene.network import AnySceneNetwork, normalised

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.scenes.labels import LEVELS, MOVING, OUTSIDE_ROI, SHADOW, STATIC, UNKNOWN
 from bgsub_lightning.scenes.origin import MARKER, mark
-from bgsub_lightning.scenes.synthetic import (
+from bgsub_lightning.synthetic import (
     CATEGORIES,
     TRAINING_CATEGORIES,
     TrainingPlan,
@@ -24,8 +24,8 @@ from bgsub_lightning.scenes.synthetic import (
     synthesize,
     training_plan,
 )
-from bgsub_lightning.scenes.synthetic.render import Recipe, Renderer
-from bgsub_lightning.scenes.synthetic.training import TRAINING_RECIPES
+from bgsub_lightning.synthetic.render import Recipe, Renderer
+from bgsub_lightning.synthetic.training import TRAINING_RECIPES
 
 SIZE, UNLABELLED, LABELLED = (96, 72), 4, 6
 
@@ -161,7 +161,7 @@ def test_only_moving_backgrounds_move(twin: Path) -> None:
 
 
 def test_fast_objects_of_low_frame_rates_jump() -> None:
-    from bgsub_lightning.scenes.synthetic.render import RECIPES
+    from bgsub_lightning.synthetic.render import RECIPES
 
     assert RECIPES["lowFramerate"].pace > 4 * RECIPES["baseline"].pace
 

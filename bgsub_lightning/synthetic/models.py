@@ -10,8 +10,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from bgsub_lightning.scenes.synthetic.geometry import FloatArray
-from bgsub_lightning.scenes.synthetic.materials import Colour, dimmed
+from bgsub_lightning.synthetic.geometry import FloatArray
+from bgsub_lightning.synthetic.materials import Colour, dimmed
 
 Point = tuple[float, float, float]
 Pose = Callable[[float], FloatArray]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from bgsub_lightning.scenes.synthetic.geometry import ByteArray, FloatArray, Sprite
-from bgsub_lightning.scenes.synthetic.materials import Colour
+from bgsub_lightning.synthetic.geometry import ByteArray, FloatArray, Sprite
+from bgsub_lightning.synthetic.materials import Colour
 
 _LEAF = np.array([(0, 0), (0.22, 0.2), (0.5, 0.26), (0.8, 0.14), (1, 0), (0.8, -0.14), (0.5, -0.26), (0.22, -0.2)])
 """Outline of a leaf of length 1 along x."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from bgsub_lightning.scenes.synthetic import models
-from bgsub_lightning.scenes.synthetic.drawing import Light, Place, draw, plant, stamp, tree
-from bgsub_lightning.scenes.synthetic.foliage import bough, twiggy
-from bgsub_lightning.scenes.synthetic.geometry import (
+from bgsub_lightning.synthetic import models
+from bgsub_lightning.synthetic.drawing import Light, Place, draw, plant, stamp, tree
+from bgsub_lightning.synthetic.foliage import bough, twiggy
+from bgsub_lightning.synthetic.geometry import (
     FloatArray,
     Format,
     Lens,
@@ -22,7 +22,7 @@ from bgsub_lightning.scenes.synthetic.geometry import (
     View,
     paint,
 )
-from bgsub_lightning.scenes.synthetic.materials import (
+from bgsub_lightning.synthetic.materials import (
     Colour,
     bricks,
     facade,

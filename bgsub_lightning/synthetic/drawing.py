@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bgsub_lightning.scenes.synthetic.geometry import ByteArray, FloatArray, Painting, Sprite, View
-from bgsub_lightning.scenes.synthetic.materials import Colour
-from bgsub_lightning.scenes.synthetic.models import Model
+from bgsub_lightning.synthetic.geometry import ByteArray, FloatArray, Painting, Sprite, View
+from bgsub_lightning.synthetic.materials import Colour
+from bgsub_lightning.synthetic.models import Model
 
 _CIRCLE = np.stack([np.cos(a := np.linspace(0, 2 * np.pi, 12, endpoint=False)), np.sin(a)], 1)
 Corners = NDArray[np.int32]

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from bgsub_lightning.scenes.synthetic.geometry import FloatArray, Material, Texels
+from bgsub_lightning.synthetic.geometry import FloatArray, Material, Texels
 
 Colour = tuple[float, float, float]
 """Blue, green, red in 0…255."""

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from bgsub_lightning.scenes.synthetic import effects
-from bgsub_lightning.scenes.synthetic.actors import Actor, Track, left_behind, passers, visits
-from bgsub_lightning.scenes.synthetic.geometry import View
-from bgsub_lightning.scenes.synthetic.models import KINDS
-from bgsub_lightning.scenes.synthetic.render import RECIPES, SUN, Recipe, VideoPlan, listed
-from bgsub_lightning.scenes.synthetic.themes import Lane, Route, Scene
+from bgsub_lightning.synthetic import effects
+from bgsub_lightning.synthetic.actors import Actor, Track, left_behind, passers, visits
+from bgsub_lightning.synthetic.geometry import View
+from bgsub_lightning.synthetic.models import KINDS
+from bgsub_lightning.synthetic.render import RECIPES, SUN, Recipe, VideoPlan, listed
+from bgsub_lightning.synthetic.themes import Lane, Route, Scene
 
 _TALL = 1.75
 """Height of a person in metres."""

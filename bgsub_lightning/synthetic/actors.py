@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bgsub_lightning.scenes.synthetic.drawing import Place
-from bgsub_lightning.scenes.synthetic.geometry import FloatArray
-from bgsub_lightning.scenes.synthetic.models import KINDS, Model
-from bgsub_lightning.scenes.synthetic.themes import Bay, Lane, Route, Scene
+from bgsub_lightning.synthetic.drawing import Place
+from bgsub_lightning.synthetic.geometry import FloatArray
+from bgsub_lightning.synthetic.models import KINDS, Model
+from bgsub_lightning.synthetic.themes import Bay, Lane, Route, Scene
 
 
 @dataclass(frozen=True)

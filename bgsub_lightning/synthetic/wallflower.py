@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bgsub_lightning.scenes.synthetic import effects
-from bgsub_lightning.scenes.synthetic.actors import Actor, Track, company, left_behind
-from bgsub_lightning.scenes.synthetic.models import Model, box, person
-from bgsub_lightning.scenes.synthetic.render import Casting, Recipe, Renderer, SequencePlan, save
-from bgsub_lightning.scenes.synthetic.themes import Scene
+from bgsub_lightning.synthetic import effects
+from bgsub_lightning.synthetic.actors import Actor, Track, company, left_behind
+from bgsub_lightning.synthetic.models import Model, box, person
+from bgsub_lightning.synthetic.render import Casting, Recipe, Renderer, SequencePlan, save
+from bgsub_lightning.synthetic.themes import Scene
 
 
 def closely(model: Callable[[np.random.Generator], Model], speed: float = 0.2) -> Casting:

@@ -14,10 +14,11 @@ from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import folder_lock
 from bgsub_lightning.parallel import is_starting
 from bgsub_lightning.ranges import check_range
-from bgsub_lightning.scenes import synthetic
 from bgsub_lightning.scenes.cdnet2014 import CDnet2014
 from bgsub_lightning.scenes.origin import mark, origin_of
 from bgsub_lightning.scenes.scene import Scene, select
+from bgsub_lightning.synthetic.render import Plan, render_all
+from bgsub_lightning.synthetic.training import TRAINING_CATEGORIES, training_plan
 
 _FRAME_BYTES = 0.5  # for each pixel: a JPEG file and a mask, over all categories
 
@@ -43,7 +44,7 @@ class Rendered(CDnet2014):
     root_variable = "RENDERED_ROOT"
     homepage = "the renderer of bgsub_lightning: it is made on this machine"
     layout = "FOLDER/320x240x480/baseline/highway_0_s1/{input/in%06d.jpg, groundtruth/gt%06d.png, …}"
-    categories = synthetic.TRAINING_CATEGORIES
+    categories = TRAINING_CATEGORIES
 
     def __init__(
         self,
@@ -60,9 +61,7 @@ class Rendered(CDnet2014):
         check_range(section, least=32, most=4096, size=size)
         check_range(section, least=1, most=256, workers=workers)
         check_range(f"{section}videos.", least=0, most=10_000, seed=list(videos), count=list(videos.values()))
-        self.plans = [
-            plan for seed, count in videos.items() for plan in synthetic.training_plan(count, categories, seed)
-        ]
+        self.plans = [plan for seed, count in videos.items() for plan in training_plan(count, categories, seed)]
         self.frames = frames
         self.size = (size[0], size[1])
         self.workers = workers
@@ -111,7 +110,7 @@ class Rendered(CDnet2014):
                 f"{root}: cannot be written ({error.strerror or error}). Name another folder by --data.init_args.root."
             ) from error
 
-    def _render_missing(self, root: Path, missing: Sequence[synthetic.Plan]) -> None:
+    def _render_missing(self, root: Path, missing: Sequence[Plan]) -> None:
         needed = len(missing) * self.frames * self.size[0] * self.size[1] * _FRAME_BYTES
         free = shutil.disk_usage(root).free
         if needed > free:
@@ -127,5 +126,5 @@ class Rendered(CDnet2014):
         before = self.frames // 2
         with progress_bar() as progress:
             task = progress.add_task("Rendering", total=len(missing))
-            for folder in synthetic.render_all(root, missing, self.size, before, self.frames - before, workers):
+            for folder in render_all(root, missing, self.size, before, self.frames - before, workers):
                 progress.update(task, advance=1, description=str(folder.relative_to(root)))

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bgsub_lightning import synthetic
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import SceneFrames
-from bgsub_lightning.scenes import Rendered, synthetic
 from bgsub_lightning.scenes.labels import LEVELS, MOVING
+from bgsub_lightning.synthetic import Rendered
 
 SMALL: dict[str, Any] = {"categories": ["baseline", "shadow"], "frames": 12, "size": (64, 48), "workers": 1}
 
@@ -131,7 +132,7 @@ def test_a_program_without_a_main_guard_ends(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(
         "from pathlib import Path\n"
-        "from bgsub_lightning.scenes import Rendered\n"
+        "from bgsub_lightning.synthetic import Rendered\n"
         "reader = Rendered({1: 2}, ['baseline'], frames=4, size=(64, 48), workers=2)\n"
         f"reader.scenes(reader.locate(Path({str(tmp_path)!r})))\n"
     )

@@ -22,12 +22,12 @@ from bgsub_lightning.parallel import in_processes
 from bgsub_lightning.ranges import check_range
 from bgsub_lightning.scenes.labels import MOVING, OUTSIDE_ROI, SHADOW, UNKNOWN
 from bgsub_lightning.scenes.origin import mark
-from bgsub_lightning.scenes.synthetic import effects
-from bgsub_lightning.scenes.synthetic.actors import Actor, company
-from bgsub_lightning.scenes.synthetic.drawing import Light, Patch, Place, cast, draw, mirror
-from bgsub_lightning.scenes.synthetic.effects import CameraFactory, Effect, EffectFactory, Shot, Stage
-from bgsub_lightning.scenes.synthetic.geometry import ByteArray, FloatArray, Format
-from bgsub_lightning.scenes.synthetic.themes import THEMES, Scene, Set
+from bgsub_lightning.synthetic import effects
+from bgsub_lightning.synthetic.actors import Actor, company
+from bgsub_lightning.synthetic.drawing import Light, Patch, Place, cast, draw, mirror
+from bgsub_lightning.synthetic.effects import CameraFactory, Effect, EffectFactory, Shot, Stage
+from bgsub_lightning.synthetic.geometry import ByteArray, FloatArray, Format
+from bgsub_lightning.synthetic.themes import THEMES, Scene, Set
 
 _DAY = Light()
 SUN = Light((0.62, 0.6, 0.5), (-1.0, -0.45), shadow=0.52, softness=0.03, hard=True)

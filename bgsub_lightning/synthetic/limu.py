@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bgsub_lightning.scenes.synthetic import effects
-from bgsub_lightning.scenes.synthetic.render import Recipe, Renderer, SequencePlan, save
+from bgsub_lightning.synthetic import effects
+from bgsub_lightning.synthetic.render import Recipe, Renderer, SequencePlan, save
 
 EVERY = 5
 """Frames from one mask to the next."""

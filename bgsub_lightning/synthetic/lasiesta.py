@@ -11,12 +11,12 @@ import numpy as np
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.ranges import check_range
 from bgsub_lightning.scenes.labels import GREEN, GREY, RED, WHITE, YELLOW
-from bgsub_lightning.scenes.synthetic import effects
-from bgsub_lightning.scenes.synthetic.drawing import Light
-from bgsub_lightning.scenes.synthetic.effects import Shot
-from bgsub_lightning.scenes.synthetic.geometry import ByteArray
-from bgsub_lightning.scenes.synthetic.render import Recipe, Renderer, SequencePlan, outlined, save
-from bgsub_lightning.scenes.synthetic.wallflower import closely, dull
+from bgsub_lightning.synthetic import effects
+from bgsub_lightning.synthetic.drawing import Light
+from bgsub_lightning.synthetic.effects import Shot
+from bgsub_lightning.synthetic.geometry import ByteArray
+from bgsub_lightning.synthetic.render import Recipe, Renderer, SequencePlan, outlined, save
+from bgsub_lightning.synthetic.wallflower import closely, dull
 
 _CLOUDS = Light(shadow=0.15, softness=0.4)
 _SUN = Light((0.62, 0.6, 0.5), (-1.0, -0.45), shadow=0.52, softness=0.03, hard=True)

@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bgsub_lightning.scenes.synthetic.actors import Actor
-from bgsub_lightning.scenes.synthetic.drawing import Light, Place, draw, stamp
-from bgsub_lightning.scenes.synthetic.geometry import ByteArray, FloatArray, Format
-from bgsub_lightning.scenes.synthetic.models import Model, limb
-from bgsub_lightning.scenes.synthetic.themes import Scene
+from bgsub_lightning.synthetic.actors import Actor
+from bgsub_lightning.synthetic.drawing import Light, Place, draw, stamp
+from bgsub_lightning.synthetic.geometry import ByteArray, FloatArray, Format
+from bgsub_lightning.synthetic.models import Model, limb
+from bgsub_lightning.synthetic.themes import Scene
 
 
 @dataclass

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from bgsub_lightning.scenes.labels import MOVING, MaskCode
-from bgsub_lightning.scenes.synthetic import effects
-from bgsub_lightning.scenes.synthetic.models import person
-from bgsub_lightning.scenes.synthetic.render import Recipe, Renderer, SequencePlan, save
-from bgsub_lightning.scenes.synthetic.wallflower import closely
+from bgsub_lightning.synthetic import effects
+from bgsub_lightning.synthetic.models import person
+from bgsub_lightning.synthetic.render import Recipe, Renderer, SequencePlan, save
+from bgsub_lightning.synthetic.wallflower import closely
 
 _LEAVES = Recipe(("park",), before=(effects.wind,), casting=closely(person))
 
