@@ -55,13 +55,14 @@ def refuse_passwords(text: str, key: str, where: str) -> None:
         )
 
 
-def suggestion(name: str, known: Iterable[str], most: int = 3) -> str:
+def suggestion(name: str, known: Iterable[str], most: int = 3, listed: Iterable[str] | None = None) -> str:
     """Say which known names a wrong one may be meant for, or else which there are.
 
     Args:
         name: The wrong name; upper and lower case are the same.
         known: The names that there are.
         most: How many may be meant.
+        listed: Those that are listed if none may be meant; ``None``: all.
 
     Example:
         >>> suggestion("hihgway", ["baseline", "highway"]), suggestion("x", ["baseline", "highway"])
@@ -70,7 +71,7 @@ def suggestion(name: str, known: Iterable[str], most: int = 3) -> str:
     names = {each.lower(): each for each in known}
     if close := get_close_matches(name.lower(), names, n=most, cutoff=0.5):
         return f"Did you mean {' or '.join(names[each] for each in close)}?"
-    return f"There are: {', '.join(names.values())}."
+    return f"There are: {', '.join(names.values() if listed is None else listed)}."
 
 
 def has_control_characters(text: str) -> bool:

@@ -143,7 +143,7 @@ def select(keys: Sequence[str], patterns: Iterable[str], option: str, known: Ite
             matched = {key for key in keys if fnmatchcase(parts[key][-1], pattern)}
         if not matched and pattern not in known:
             names = [*keys, *dict.fromkeys(name for key in keys for name in parts[key])]
-            hint = suggestion(pattern, names)
+            hint = suggestion(pattern, names, listed=keys)
             raise UserError(f"{option}: {pattern!r} is no video and no category of this dataset. {hint}")
         chosen |= matched
     return [key for key in keys if key in chosen]
