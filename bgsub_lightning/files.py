@@ -157,7 +157,7 @@ def refuse_links(path: Path, within: Path) -> None:
 
 
 def last_lines(path: Path, count: int) -> list[str]:
-    """Return the last lines of a text file, however long it is; each of at most 64 KiB."""
+    """Return the last lines of a text file, of its last 64 KiB, however long it is."""
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - 65_536))

@@ -15,7 +15,7 @@ from itertools import chain
 from typing import Literal
 
 COUNTS = ("TP", "FP", "FN", "TN", "SE")
-"""What is counted; SE, the shadow errors (shadow taken for foreground), are part of FP and counted besides."""
+"""What is counted; SE, the shadow errors (shadow taken for foreground), are part of FP and also counted."""
 
 FIGURES = ("recall", "specificity", "fpr", "fnr", "pwc", "precision", "f_measure")
 """CDnet's seven figures, in the order of its tables. PWC is in percent, the others lie in [0, 1]."""
@@ -38,10 +38,10 @@ that are nearly all below 0.01 or above 0.99 have few points of a curve."""
 def figures(counts: Sequence[int], dice: Sequence[int] = ()) -> dict[str, float]:
     """Compute the seven figures from counts, and Mean Dice.
 
-    Where a ratio is 0/0, no error was made that it could tell of: recall, specificity, precision and F-measure are 1,
-    the rates of error 0. The official tool does not define it. :func:`undefined` tells which figures these are. The
-    same holds for Mean Dice where no frame has foreground. Frames without foreground and without a false alarm count in
-    neither Mean Dice: as ones they would outweigh the others in a video that is mostly empty.
+    Undefined ratios (0/0) count as perfect: recall, specificity, precision and F-measure are 1, the rates of error 0.
+    The official tool does not define them. :func:`undefined` names them. The same holds for Mean Dice where no frame
+    has foreground. Frames without foreground and without a false alarm count in neither Mean Dice: as ones they would
+    outweigh the others in a video that is mostly empty.
 
     Args:
         counts: TP, FP, FN, TN; what follows is not looked at.

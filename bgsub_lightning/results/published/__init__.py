@@ -266,11 +266,11 @@ def _only(row: PublishedRow, figure: str | None) -> PublishedRow:
     return replace(row, numbers={key: value for key, value in row.numbers.items() if figure in (None, key[1])})
 
 
-def _known(what: str, told: str | None, there: Sequence[str]) -> str | None:
+def _known(what: str, given: str | None, there: Sequence[str]) -> str | None:
     """Find a name without regard to upper and lower case."""
-    if told is None:
+    if given is None:
         return None
     names = {name.lower(): name for name in there}
-    if told.lower() in names:
-        return names[told.lower()]
-    raise UserError(f"{what}: no published number is of {told!r}. {suggestion(told, there)}")
+    if given.lower() in names:
+        return names[given.lower()]
+    raise UserError(f"{what}: no published number is of {given!r}. {suggestion(given, there)}")
