@@ -47,13 +47,12 @@ from bgsub_lightning.errors import UserError
 from bgsub_lightning.live import SHIPPED, Subtractor, System, load_system, open_source
 from bgsub_lightning.live.onnx import export_system, load_onnx
 from bgsub_lightning.memory import keep_freed_memory
-from bgsub_lightning.modules import ClassicalSubtractor
-from bgsub_lightning.modules.bgslibrary import BgsLibrarySubtractor
-from bgsub_lightning.modules.classical import StreamingSubtractor
 from bgsub_lightning.synthetic import CATEGORIES, VideoPlan, render_video
 from bgsub_lightning.systems.any_scene import AnyScene, AnySceneNetwork, Rules, SceneStream
 from bgsub_lightning.systems.any_scene.alignment import Alignment
 from bgsub_lightning.systems.any_scene.relighting import Relighting
+from bgsub_lightning.systems.baselines.bgslibrary import BgsLibrarySubtractor
+from bgsub_lightning.systems.baselines.classical import ClassicalSubtractor, StreamingSubtractor
 
 Image = NDArray[np.uint8]
 

@@ -29,12 +29,11 @@ import torch
 from measure import interleaved, rate, show
 from torch import Tensor, nn
 
-from bgsub_lightning.backgrounds import DensityBackground
-from bgsub_lightning.backgrounds.density import BlockStream, MixtureStream, WindowStream
 from bgsub_lightning.console import console
 from bgsub_lightning.memory import keep_freed_memory
-from bgsub_lightning.networks import CdnGm, MedalNet
-from bgsub_lightning.networks.cdn_gm import hard_sigmoid
+from bgsub_lightning.systems.cdn_medal.background import BlockStream, DensityBackground, MixtureStream, WindowStream
+from bgsub_lightning.systems.cdn_medal.cdn_gm import CdnGm, hard_sigmoid
+from bgsub_lightning.systems.cdn_medal.medal_net import MedalNet
 
 SIZE = (320, 240)
 PAPER = 129.45  # frames per second on a GTX 1070 Ti (section IV-D)

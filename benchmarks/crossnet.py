@@ -21,7 +21,7 @@ from torch import Tensor
 
 from bgsub_lightning.console import console
 from bgsub_lightning.memory import keep_freed_memory
-from bgsub_lightning.networks import CrossNet
+from bgsub_lightning.systems.crossnet.network import CrossNetNetwork
 
 PAPER = 5.33  # frames per second on two GTX 2080 Ti, optical flow included (section IV-F)
 
@@ -39,8 +39,8 @@ def main() -> None:
     card = torch.cuda.get_device_name() if device != "cpu" else f"CPU ({platform.machine()})"
     console.print(f"{card}, {torch.get_num_threads()} threads, torch {torch.__version__}, batches of {options.batch}")
     torch.manual_seed(0)
-    plain = CrossNet(width=options.width).to(device).eval()
-    last = CrossNet(width=options.width).to(device, memory_format=torch.channels_last).eval()
+    plain = CrossNetNetwork(width=options.width).to(device).eval()
+    last = CrossNetNetwork(width=options.width).to(device, memory_format=torch.channels_last).eval()
     last.load_state_dict(plain.state_dict())
     image, flow = (torch.rand(options.batch, 3, 256, 256, device=device) * 2 - 1 for _ in range(2))
     ways: dict[str, Callable[[], float]] = {}

@@ -29,8 +29,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bgsub_lightning.callbacks import damage
 from bgsub_lightning.console import console
-from bgsub_lightning.networks import BmnBsnNetwork
 from bgsub_lightning.provenance import device_name
+from bgsub_lightning.systems.bmn_bsn.network import BmnBsnNetwork
 
 WIDTH, HEIGHT, REFERENCES = 320, 240, 16
 ROOT = Path(__file__).parents[1]

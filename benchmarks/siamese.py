@@ -16,7 +16,7 @@ from measure import interleaved, rate, show
 
 from bgsub_lightning.console import console
 from bgsub_lightning.memory import keep_freed_memory
-from bgsub_lightning.modules import Siamese
+from bgsub_lightning.systems.siamese.system import Siamese
 
 
 def main() -> None:

@@ -41,7 +41,7 @@ def memory() -> float:
 def system_of(name: str) -> System:
     if name not in SYSTEMS:
         return load_system(name)
-    model = {"class_path": f"bgsub_lightning.modules.{name}", "init_args": SYSTEMS[name]}
+    model = {"class_path": f"bgsub_lightning.systems.{name}", "init_args": SYSTEMS[name]}
     return build({"model": model, "size": None, "flow": None}, Path(name))
 
 

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bgsub_lightning.version import __version__
+
 if TYPE_CHECKING:
     from bgsub_lightning.live import StreamSubtractor
 
-__version__ = "0.1.0"
+__all__ = ["__version__", "load"]
 
 
 def load(source: str | Path = "AnyScene", *, modules: Sequence[str] = (), **options: Any) -> StreamSubtractor:

@@ -10,9 +10,9 @@ import sys
 from collections.abc import Callable, Sequence
 from itertools import takewhile
 
-from bgsub_lightning import __version__
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.text import one_line, printable
+from bgsub_lightning.version import __version__
 
 COMMANDS = {
     "fit": ("training:run_trainer", "train a system"),

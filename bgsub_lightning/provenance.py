@@ -14,8 +14,8 @@ import yaml
 from pydantic import Field
 from typing_extensions import TypedDict
 
-import bgsub_lightning
 from bgsub_lightning.records import fit_record, parse_yaml, read_yaml
+from bgsub_lightning.version import __version__
 
 
 class SystemRecord(TypedDict):
@@ -48,7 +48,7 @@ class _RunConfiguration(TypedDict):
 def versions() -> dict[str, str]:
     """Package → version, of what decides over numbers."""
     return {
-        "bgsub_lightning": bgsub_lightning.__version__,
+        "bgsub_lightning": __version__,
         "torch": torch.__version__,
         "lightning": lightning.__version__,
         "numpy": numpy.__version__,
@@ -56,7 +56,7 @@ def versions() -> dict[str, str]:
     }
 
 
-def source_tree(folder: Path = Path(bgsub_lightning.__file__).parent) -> dict[str, Any] | None:
+def source_tree(folder: Path = Path(__file__).parent) -> dict[str, Any] | None:
     """Return the git commit of a folder's files, and whether tracked ones were changed since.
 
     Args:

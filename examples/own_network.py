@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from bgsub_lightning.data import EvaluationBatch, Image, References, TrainingBatch
-from bgsub_lightning.losses import masked_cross_entropy
-from bgsub_lightning.modules import BgsModule, alone
+from bgsub_lightning.losses.cross_entropy import masked_cross_entropy
+from bgsub_lightning.systems.base import BgsModule, alone
 
 
 class MedianNet(BgsModule):

@@ -91,7 +91,7 @@ TINY = """
 trainer: {{accelerator: cpu, devices: 1, max_epochs: 2, num_sanity_val_steps: 0, use_distributed_sampler: false,
   enable_progress_bar: false, enable_model_summary: false, log_every_n_steps: 1}}
 model:
-  class_path: bgsub_lightning.modules.BmnBsn
+  class_path: bgsub_lightning.systems.BmnBsn
   init_args: {{references: 3, maps: 4, channels: 4, depth: 2, lr: 1.0e-2, class_balanced: true}}
 data:
   class_path: bgsub_lightning.data.ScenesDataModule

@@ -9,13 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from bgsub_lightning.backgrounds import (
-    DensityBackground,
-    Eigenbackground,
-    IncrementalPcp,
-    ReconstructedBackground,
-    TemporalMedian,
-)
+from bgsub_lightning.backgrounds.classical import TemporalMedian
+from bgsub_lightning.backgrounds.subspace import Eigenbackground, IncrementalPcp
 from bgsub_lightning.callbacks import BestCheckpoint, EarlyStopping
 from bgsub_lightning.cli import main
 from bgsub_lightning.commands.includes import campaign_of
@@ -36,22 +31,6 @@ from bgsub_lightning.data import (
     Stream,
 )
 from bgsub_lightning.frames import DisFlow
-from bgsub_lightning.modules import (
-    BgsLibrarySubtractor,
-    BgsModule,
-    BmnBsn,
-    CdnMedal,
-    ClassicalSubtractor,
-    CrossNet,
-    FrameFcn,
-    ReconMcfcn,
-    Siamese,
-    ThresholdedDifference,
-    siamese,
-)
-from bgsub_lightning.modules.cdn_medal import DensityStage, DifferenceStage
-from bgsub_lightning.modules.fcn import SegmentStage
-from bgsub_lightning.modules.recon_mcfcn import JointStage, ReconstructStage
 from bgsub_lightning.results import TestResult
 from bgsub_lightning.sampling import CategoryBudget, FirstHalf, LabelBudget, RandomShares, SceneWise, Subset
 from bgsub_lightning.scenes import CDnet2014
@@ -60,6 +39,19 @@ from bgsub_lightning.scenes.scene import select
 from bgsub_lightning.synthetic import Plan, Rendered, lasiesta, limu, render_all, sbi2015
 from bgsub_lightning.systems import AnyScene
 from bgsub_lightning.systems.any_scene import EarlierFrame, SampleBanks
+from bgsub_lightning.systems.base import BgsModule
+from bgsub_lightning.systems.baselines.bgslibrary import BgsLibrarySubtractor
+from bgsub_lightning.systems.baselines.classical import ClassicalSubtractor
+from bgsub_lightning.systems.baselines.thresholded import ThresholdedDifference
+from bgsub_lightning.systems.bmn_bsn.system import BmnBsn
+from bgsub_lightning.systems.cdn_medal.background import DensityBackground
+from bgsub_lightning.systems.cdn_medal.system import CdnMedal, DensityStage, DifferenceStage
+from bgsub_lightning.systems.crossnet.system import CrossNet
+from bgsub_lightning.systems.recon_mcfcn.background import ReconstructedBackground
+from bgsub_lightning.systems.recon_mcfcn.fcn import FrameFcn, SegmentStage
+from bgsub_lightning.systems.recon_mcfcn.system import JointStage, ReconMcfcn, ReconstructStage
+from bgsub_lightning.systems.siamese import system as siamese
+from bgsub_lightning.systems.siamese.system import Siamese
 
 FOLDER = Path(__file__).parents[1] / "experiments"
 EXPERIMENTS = sorted(FOLDER.glob("*.yaml"))

@@ -65,7 +65,7 @@ def test_each_command_can_be_run(
         with pytest.raises(SystemExit) as ended:
             main([name, *options, "--print_config"])
         assert ended.value.code in {None, 0}
-        assert "class_path: bgsub_lightning.modules." in capfd.readouterr().out
+        assert "class_path: bgsub_lightning.systems." in capfd.readouterr().out
     elif name == "report" and "--published" not in options:  # its options are read before it looks for the runs
         assert re.match(r"error: runs/\w+: ", fails(main([name, *options])))
     else:

@@ -17,7 +17,7 @@ CONFIG = """
 trainer: {{accelerator: cpu, max_epochs: 3, val_check_interval: 4, num_sanity_val_steps: 0, log_every_n_steps: 1,
   use_distributed_sampler: false, enable_progress_bar: false, enable_model_summary: false}}
 model:
-  class_path: bgsub_lightning.modules.BmnBsn
+  class_path: bgsub_lightning.systems.BmnBsn
   init_args: {{references: 3, maps: 2, channels: 2, depth: 2, lr: 1.0e-3, decay_steps: 30}}
 data:
   class_path: bgsub_lightning.data.ScenesDataModule
@@ -51,7 +51,7 @@ STAGES = """
 trainer: {{accelerator: cpu, max_epochs: 1, val_check_interval: 5, num_sanity_val_steps: 0, log_every_n_steps: 1,
   use_distributed_sampler: false, enable_progress_bar: false, enable_model_summary: false}}
 model:
-  class_path: bgsub_lightning.modules.CdnMedal
+  class_path: bgsub_lightning.systems.CdnMedal
   init_args:
     density: {{steps: 6, batch_size: 64, lr: 1.0e-2, decay: cosine, steps_per_window: 2}}
     difference: {{steps: 14, batch_size: 2, lr: 1.0e-2, decay: cosine}}

@@ -17,7 +17,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
-from bgsub_lightning.modules import StagedModule
+from bgsub_lightning.systems.staged import StagedModule
 
 quiet = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers",

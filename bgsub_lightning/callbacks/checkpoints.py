@@ -21,11 +21,10 @@ from bgsub_lightning.callbacks.stopping import StopSignals, requeue
 from bgsub_lightning.console import console, warn
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import atomic_write, second_name
-from bgsub_lightning.modules import BgsModule
-from bgsub_lightning.networks import damage
-from bgsub_lightning.networks.weights import read_checkpoint
 from bgsub_lightning.ranges import check_range
 from bgsub_lightning.records import read_json
+from bgsub_lightning.systems.base import BgsModule
+from bgsub_lightning.systems.weights import damage, read_checkpoint
 
 LAST, PREVIOUS, WEIGHTS = "last.ckpt", "previous.ckpt", "weights.ckpt"
 
@@ -43,7 +42,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """Read it onto the CPU.
 
         Raises:
-            UserError: As :func:`bgsub_lightning.networks.weights.read_checkpoint` does.
+            UserError: As :func:`bgsub_lightning.systems.weights.read_checkpoint` does.
         """
         return read_checkpoint(Path(path))
 

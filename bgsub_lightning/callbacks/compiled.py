@@ -8,8 +8,8 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.modules import BgsModule
-from bgsub_lightning.networks import compile_in_place
+from bgsub_lightning.systems.base import BgsModule
+from bgsub_lightning.systems.compiling import compile_in_place
 
 
 class Compile(Callback):

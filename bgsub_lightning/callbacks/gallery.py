@@ -15,8 +15,8 @@ from bgsub_lightning.callbacks.processes import gathered
 from bgsub_lightning.console import console
 from bgsub_lightning.data import EvaluationBatch
 from bgsub_lightning.frames import SceneFrames
-from bgsub_lightning.modules import BgsModule
 from bgsub_lightning.results.gallery import Frame, chosen, clear_gallery, write_index, write_pictures
+from bgsub_lightning.systems.base import BgsModule
 
 
 class Gallery(Callback):

@@ -13,7 +13,7 @@ from torch import Tensor
 from bgsub_lightning.console import console
 from bgsub_lightning.data import EvaluationBatch
 from bgsub_lightning.frames import write_png
-from bgsub_lightning.modules import BgsModule
+from bgsub_lightning.systems.base import BgsModule
 
 
 class MaskWriter(Callback):

@@ -18,9 +18,9 @@ from bgsub_lightning.console import console
 from bgsub_lightning.data import EvaluationBatch
 from bgsub_lightning.frames import write_png
 from bgsub_lightning.metrics import figures
-from bgsub_lightning.modules import BgsModule
 from bgsub_lightning.ranges import check_range
 from bgsub_lightning.results import comparison_panel, confusion_image
+from bgsub_lightning.systems.base import BgsModule
 
 
 def as_image(pixels: Tensor) -> NDArray[np.uint8]:

@@ -9,7 +9,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.plugins.layer_sync import TorchSyncBatchNorm
 from torch.nn import Module
 
-from bgsub_lightning.networks.batch_norm import separate, synchronise
+from bgsub_lightning.systems.batch_norm import separate, synchronise
 
 T = TypeVar("T")
 

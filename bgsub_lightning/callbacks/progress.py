@@ -7,7 +7,7 @@ from typing import cast
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
 
-from bgsub_lightning.modules import BgsModule
+from bgsub_lightning.systems.base import BgsModule
 
 
 class ProgressBar(RichProgressBar):

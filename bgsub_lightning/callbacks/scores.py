@@ -18,12 +18,12 @@ from bgsub_lightning.data import EvaluationBatch
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import atomic_write
 from bgsub_lightning.metrics import COUNTS, SceneConfusion, dice_counts
-from bgsub_lightning.modules import BgsModule
 from bgsub_lightning.provenance import device_name, versions
 from bgsub_lightning.results import TestResult, VideoResult, table
 from bgsub_lightning.sampling.leaks import leakage, trained_frames, worst
 from bgsub_lightning.scenes import Scene
 from bgsub_lightning.scenes.labels import UNKNOWN, MaskCode
+from bgsub_lightning.systems.base import BgsModule
 from bgsub_lightning.text import csv_cell
 
 

@@ -16,7 +16,6 @@ import numpy
 import torch
 from numpy.typing import NDArray
 
-from bgsub_lightning import __version__
 from bgsub_lightning.callbacks.scores import Row, of_dataset, of_frames, write_frames
 from bgsub_lightning.commands.prepare import reader_of
 from bgsub_lightning.console import console, mark
@@ -35,6 +34,7 @@ from bgsub_lightning.scenes.cdnet2014 import published_videos
 from bgsub_lightning.scenes.checks import folders, some
 from bgsub_lightning.scenes.labels import MOVING, MaskCode
 from bgsub_lightning.text import csv_cell, from_csv_cell
+from bgsub_lightning.version import __version__
 
 _CURES: dict[Fault, str] = {
     "missing": "Not scored.",

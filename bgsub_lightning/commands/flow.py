@@ -108,7 +108,7 @@ def _method(method: str, files: Path | None, pattern: str | None) -> FlowMethod:
         if files is not None or pattern is not None:
             raise UserError(f"--files and --pattern: --method {method} reads no flow files. Say --method files.")
         if method == "raft":
-            from bgsub_lightning.networks.raft import RaftFlow
+            from bgsub_lightning.systems.crossnet.raft import RaftFlow
 
             return RaftFlow()
         methods: dict[str, type[FlowMethod]] = {

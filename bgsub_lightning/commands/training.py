@@ -37,7 +37,7 @@ from typing_extensions import TypedDict
 
 os.environ.setdefault("WANDB_SILENT", "true")  # before it is imported: its hints are not about the user's run
 
-from bgsub_lightning import backgrounds, data, modules, sampling, scenes, systems  # noqa: F401 (short names of classes in YAML)
+from bgsub_lightning import backgrounds, data, sampling, scenes, systems  # noqa: F401 (short names of classes in YAML)
 from bgsub_lightning.callbacks import (
     AtomicCheckpointIO,
     BackgroundWriter,
@@ -69,11 +69,10 @@ from bgsub_lightning.data import ScenesDataModule
 from bgsub_lightning.errors import UserError, cause_of
 from bgsub_lightning.files import atomic_write, claimed, refuse_links, remove_partials
 from bgsub_lightning.memory import keep_freed_memory
-from bgsub_lightning.modules import BgsModule
-from bgsub_lightning.networks import damage
-from bgsub_lightning.networks.weights import read_checkpoint
 from bgsub_lightning.provenance import describe_system, device_name, source_tree, versions
 from bgsub_lightning.records import read_json
+from bgsub_lightning.systems.base import BgsModule
+from bgsub_lightning.systems.weights import damage, read_checkpoint
 from bgsub_lightning.text import one_line, refuse_passwords
 
 

@@ -25,7 +25,6 @@ from pydantic import Field, StringConstraints
 from torch import Tensor, nn
 from typing_extensions import TypedDict
 
-from bgsub_lightning import __version__
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import atomic_write
 from bgsub_lightning.live.subtractor import Subtractor
@@ -33,6 +32,7 @@ from bgsub_lightning.live.system import System, build
 from bgsub_lightning.provenance import read_system
 from bgsub_lightning.records import parse_json
 from bgsub_lightning.text import one_line
+from bgsub_lightning.version import __version__
 
 _KEY = "bgsub_lightning"
 """The key of a file's metadata."""

@@ -29,9 +29,9 @@ from bgsub_lightning.live.stream import (
     uncopyable,
 )
 from bgsub_lightning.live.system import System
-from bgsub_lightning.modules import BgsModule
-from bgsub_lightning.networks import compile_in_place
 from bgsub_lightning.scenes.scene import Range
+from bgsub_lightning.systems.base import BgsModule
+from bgsub_lightning.systems.compiling import compile_in_place
 
 _BACKGROUNDS = ("background", "reconstruction", "base image")
 _TYPES = {"bf16": torch.bfloat16, "16": torch.float16}

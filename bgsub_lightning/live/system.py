@@ -14,10 +14,12 @@ from bgsub_lightning.errors import UserError, cause_of
 from bgsub_lightning.frames import DisFlow, FlowMethod
 from bgsub_lightning.live import BASELINES, SHIPPED
 from bgsub_lightning.live.trust import import_modules, require_trusted, trusted
-from bgsub_lightning.modules import BgsModule, ClassicalSubtractor, ThresholdedDifference
-from bgsub_lightning.networks.weights import read_checkpoint
 from bgsub_lightning.provenance import SystemRecord, read_system, system_of_run
 from bgsub_lightning.systems import AnyScene
+from bgsub_lightning.systems.base import BgsModule
+from bgsub_lightning.systems.baselines.classical import ClassicalSubtractor
+from bgsub_lightning.systems.baselines.thresholded import ThresholdedDifference
+from bgsub_lightning.systems.weights import read_checkpoint
 
 _MEDIAN_THRESHOLD = 0.15  # that of experiments/threshold_median.yaml
 
@@ -147,6 +149,6 @@ def _of_run(path: Path) -> str | None:
 def _baseline(name: str) -> BgsModule:
     if name in {"MOG2", "KNN"}:
         return ClassicalSubtractor("MOG2" if name == "MOG2" else "KNN")
-    from bgsub_lightning.backgrounds import TemporalMedian
+    from bgsub_lightning.backgrounds.classical import TemporalMedian
 
     return ThresholdedDifference(TemporalMedian(), _MEDIAN_THRESHOLD)

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from bgsub_lightning import __version__
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import atomic_write
 from bgsub_lightning.records import parse_json, read_text
+from bgsub_lightning.version import __version__
 
 MARKER = "dataset.json"
 """Name of the marker in a dataset's folder."""

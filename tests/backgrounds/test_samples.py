@@ -11,8 +11,16 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from bgsub_lightning.backgrounds import SampleBackground, SampleMedian
-from bgsub_lightning.backgrounds.samples import CHANGE, Interval, SampleBank, Schedule, held, second_smallest
+from bgsub_lightning.backgrounds.samples import (
+    CHANGE,
+    Interval,
+    SampleBackground,
+    SampleBank,
+    SampleMedian,
+    Schedule,
+    held,
+    second_smallest,
+)
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.systems.any_scene.features import planes
 

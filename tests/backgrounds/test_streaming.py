@@ -11,12 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from bgsub_lightning.backgrounds import DensityBackground, Mog2Background, TemporalMedian
-from bgsub_lightning.backgrounds.density import BlockStream, MixtureStream, WindowStream
+from bgsub_lightning.backgrounds.classical import Mog2Background, TemporalMedian
 from bgsub_lightning.data import BackgroundSource
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.networks import CdnGm
-from bgsub_lightning.networks.cdn_gm import Mixture
+from bgsub_lightning.systems.cdn_medal.background import BlockStream, DensityBackground, MixtureStream, WindowStream
+from bgsub_lightning.systems.cdn_medal.cdn_gm import CdnGm, Mixture
 
 HEIGHT, WIDTH = 4, 5
 FRAMES = 300
@@ -137,7 +136,7 @@ def test_windows_may_move_by_a_frame() -> None:
 def test_large_images_are_computed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     net, frames = network(), stream_of(20)
     expected = list(streamed(WindowStream(net), frames))
-    monkeypatch.setattr("bgsub_lightning.backgrounds.density._PIXELS", 3)
+    monkeypatch.setattr("bgsub_lightning.systems.cdn_medal.background._PIXELS", 3)
     for mine, reference in zip(streamed(WindowStream(net), frames), expected, strict=True):
         assert_close(mine, reference, "in parts of 3 pixels")
 

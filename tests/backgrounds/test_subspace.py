@@ -10,8 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bgsub_lightning.backgrounds import Eigenbackground, IncrementalPcp
-from bgsub_lightning.backgrounds.subspace import IncrementalSvd, principal_components
+from bgsub_lightning.backgrounds.subspace import Eigenbackground, IncrementalPcp, IncrementalSvd, principal_components
 from bgsub_lightning.data import BackgroundSource
 from bgsub_lightning.errors import UserError
 

@@ -15,7 +15,7 @@ from tiny_training import assert_same_run, content
 
 from bgsub_lightning.callbacks import AtomicCheckpointIO, Finished, checkpoints_of, newest_checkpoint
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.networks import damage
+from bgsub_lightning.systems.weights import damage
 
 Run = Callable[..., int]
 Fails = Callable[[int], str]

@@ -14,10 +14,9 @@ from tiny_training import assert_alike, content, quiet, trainer
 from bgsub_lightning.callbacks import BestCheckpoint, EarlyStopping, LastCheckpoint
 from bgsub_lightning.data import ScenesDataModule
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.modules import Siamese
-from bgsub_lightning.modules.siamese import MetricStage, SegmentStage
 from bgsub_lightning.results import TestResult
 from bgsub_lightning.sampling import LabelBudget
+from bgsub_lightning.systems.siamese.system import MetricStage, SegmentStage, Siamese
 
 Run = Callable[..., int]
 NEVER_BETTER = "--early_stopping.min_delta=2"  # than the first: F-measure lies in [0, 1]

@@ -19,9 +19,9 @@ import yaml
 
 from bgsub_lightning.cli import main
 from bgsub_lightning.data import Image, ScenesDataModule
-from bgsub_lightning.modules import BgsModule
 from bgsub_lightning.results import TestResult
 from bgsub_lightning.sampling import LabelBudget
+from bgsub_lightning.systems.base import BgsModule
 
 KEYS = ("baseline/highway", "shadow/bungalows")
 LABELLED = range(21, 27)
@@ -48,7 +48,7 @@ def tiny(tiny: Path, tmp_path: Path) -> Path:
 def subtractor(tiny: Path, tmp_path: Path) -> Path:
     """MOG2 in place of the network, which sees every frame."""
     content = yaml.safe_load(tiny.read_text())
-    content["model"] = {"class_path": "bgsub_lightning.modules.ClassicalSubtractor", "init_args": {"method": "MOG2"}}
+    content["model"] = {"class_path": "bgsub_lightning.systems.ClassicalSubtractor", "init_args": {"method": "MOG2"}}
     path = tmp_path / "mog2.yaml"
     path.write_text(yaml.safe_dump(content))
     return path
@@ -169,7 +169,7 @@ def test_the_speed_is_of_the_frames_that_were_shown(
 
     monkeypatch.setattr(BgsModule, "test_step", counted)
     content = yaml.safe_load(tiny.read_text())
-    content["model"] = {"class_path": f"bgsub_lightning.modules.{system}", "init_args": SYSTEMS[system]}
+    content["model"] = {"class_path": f"bgsub_lightning.systems.{system}", "init_args": SYSTEMS[system]}
     tiny.write_text(yaml.safe_dump(content))
     options = ["--config", str(tiny), f"--run_dir={tmp_path / 'run'}"]
     streams = system != "BmnBsn"

@@ -20,9 +20,9 @@ from bgsub_lightning.cli import main
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import read_image
 from bgsub_lightning.live import load_system
-from bgsub_lightning.networks import damage
 from bgsub_lightning.systems import AnyScene
 from bgsub_lightning.systems.any_scene import weights as packaged_weights
+from bgsub_lightning.systems.weights import damage
 
 pytestmark = quiet
 

@@ -48,7 +48,7 @@ def test_dataset_by_environment(
         ("--trainer.max_steps=soon", ["trainer.max_steps: 'soon' is not a whole number."]),
         ("--model.init_args.lr=big", ["model.lr: 'big' is not a number."]),
         ("--model=BmnBns", ["model: there is no class 'BmnBns'"]),
-        ("--model=bgsub_lightning.modules.Bmn", ["model: ", "'bgsub_lightning.modules' has no attribute 'Bmn'"]),
+        ("--model=bgsub_lightning.systems.Bmn", ["model: ", "'bgsub_lightning.systems' has no attribute 'Bmn'"]),
         ("--data.init_args.protocol=Subste", ["data.protocol: there is no class 'Subste'"]),
         ("--ckpt_path=/no/such.ckpt", ["--ckpt_path", "/no/such.ckpt"]),
         ("--wandb=maybe", ["wandb", "maybe"]),

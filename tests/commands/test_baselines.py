@@ -13,7 +13,7 @@ import torch
 import yaml
 from numpy.typing import NDArray
 
-from bgsub_lightning.backgrounds import PreviousFrame
+from bgsub_lightning.backgrounds.classical import PreviousFrame
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.results import TestResult
 
@@ -47,7 +47,7 @@ def test_counts_are_those_of_the_definition(
 ) -> None:
     content = yaml.safe_load(tiny.read_text())
     content["model"] = {
-        "class_path": "bgsub_lightning.modules.ThresholdedDifference",
+        "class_path": "bgsub_lightning.systems.ThresholdedDifference",
         "init_args": {
             "background": {
                 "class_path": f"bgsub_lightning.backgrounds.{background}",

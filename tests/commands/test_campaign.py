@@ -30,7 +30,7 @@ Fails = Callable[[int], str]
 
 MOG2 = """
 trainer: {{accelerator: cpu, devices: 1, enable_progress_bar: false, use_distributed_sampler: false}}
-model: {{class_path: bgsub_lightning.modules.ClassicalSubtractor}}
+model: {{class_path: bgsub_lightning.systems.ClassicalSubtractor}}
 data:
   class_path: bgsub_lightning.data.ScenesDataModule
   init_args:

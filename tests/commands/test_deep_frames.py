@@ -229,7 +229,7 @@ def test_mog2_finds_what_is_warm(deep: Path, tmp_path: Path) -> None:
     assert not masks[14].any()
     config = tmp_path / "mog2.yaml"
     content = {
-        "model": {"class_path": "bgsub_lightning.modules.ClassicalSubtractor"},
+        "model": {"class_path": "bgsub_lightning.systems.ClassicalSubtractor"},
         "trainer": {"accelerator": "cpu", "enable_progress_bar": False},
         "data": {
             "class_path": "bgsub_lightning.data.ScenesDataModule",

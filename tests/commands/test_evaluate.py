@@ -198,7 +198,7 @@ def test_masks_of_predict_have_the_counts_of_test(
 ) -> None:
     """Under a protocol that scores frames of the training part besides."""
     content = yaml.safe_load(tiny.read_text())
-    content["model"] = {"class_path": "bgsub_lightning.modules.ClassicalSubtractor", "init_args": {"method": "KNN"}}
+    content["model"] = {"class_path": "bgsub_lightning.systems.ClassicalSubtractor", "init_args": {"method": "KNN"}}
     budget = {"class_path": "bgsub_lightning.sampling.LabelBudget", "init_args": {"frames": 2, "drawn": "balanced"}}
     content["data"]["init_args"] |= {"scene": ["highway", "shadow"], "protocol": budget, "size": None}
     config = tmp_path / "knn.yaml"

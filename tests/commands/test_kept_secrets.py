@@ -20,7 +20,7 @@ def told(tmp_path: Path, name: str = SECRET) -> list[Path]:
 
 def test_a_fit_refuses_an_address_with_a_password(run: Any, fails: Any, tmp_path: Path) -> None:
     given = tmp_path / "given.yaml"
-    given.write_text(f"model: {{class_path: bgsub_lightning.modules.ReconMcfcn, init_args: {{weights: '{URL}'}}}}\n")
+    given.write_text(f"model: {{class_path: bgsub_lightning.systems.ReconMcfcn, init_args: {{weights: '{URL}'}}}}\n")
     for options in (
         ["--model=ReconMcfcn", f"--model.init_args.weights={URL}"],
         ["--model=ReconMcfcn", f"--model.init_args.weights={URL}", "--model.init_args.weights=null"],

@@ -19,7 +19,7 @@ from bgsub_lightning.live import Subtractor, load_system
 from bgsub_lightning.live.onnx import export_system
 
 Change = Callable[[dict[str, Any]], Any]
-NET = "bgsub_lightning.modules.BmnBsn"
+NET = "bgsub_lightning.systems.BmnBsn"
 
 
 def system(**changes: Any) -> Change:

@@ -15,7 +15,7 @@ from bgsub_lightning.cli import main
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.live import Subtractor, System, load_system
 from bgsub_lightning.live.onnx import export_system, largest_difference
-from bgsub_lightning.modules import BgsModule
+from bgsub_lightning.systems.base import BgsModule
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
 

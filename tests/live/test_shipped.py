@@ -18,9 +18,9 @@ import bgsub_lightning
 from bgsub_lightning.cli import main
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.live import SHIPPED, load_system
-from bgsub_lightning.networks import damage
 from bgsub_lightning.systems import AnyScene
 from bgsub_lightning.systems.any_scene import weights
+from bgsub_lightning.systems.weights import damage
 
 Bytes = NDArray[np.uint8]
 

@@ -25,7 +25,7 @@ from bgsub_lightning.frames import FlowFiles, read_image
 from bgsub_lightning.live import System, load_system
 from bgsub_lightning.live.footage import Footage
 from bgsub_lightning.live.subtractor import Subtractor
-from bgsub_lightning.modules import BgsModule
+from bgsub_lightning.systems.base import BgsModule
 
 pytestmark = quiet
 
@@ -375,7 +375,7 @@ def test_a_system_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     (tmp_path / "sixth.py").write_text(
         "import torch\n"
         "from bgsub_lightning.data import Image\n"
-        "from bgsub_lightning.modules import BgsModule\n"
+        "from bgsub_lightning.systems import BgsModule\n"
         "class Bright(BgsModule):\n"
         "    def __init__(self, level: float = 0.5) -> None:\n"
         "        super().__init__()\n"

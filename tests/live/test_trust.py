@@ -20,10 +20,9 @@ from bgsub_lightning.cli import main
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.live import load_system
 from bgsub_lightning.live.onnx import export_system
-from bgsub_lightning.networks import damage
-from bgsub_lightning.networks.weights import load_state_dict, read_checkpoint
+from bgsub_lightning.systems.weights import damage, load_state_dict, read_checkpoint
 
-EVIL = "bgsub_lightning.modules.FrameFcn"  # where a class of this package is named
+EVIL = "bgsub_lightning.systems.FrameFcn"  # where a class of this package is named
 
 
 class Runs:
@@ -48,7 +47,7 @@ def elsewhere(tmp_path: Path, mark: Path, monkeypatch: pytest.MonkeyPatch) -> st
     """A module that makes a folder when it is imported, and that can be."""
     (tmp_path / "elsewhere_.py").write_text(
         f"import os; os.mkdir({str(mark)!r})\n"
-        "from bgsub_lightning.modules import FrameFcn\n"
+        "from bgsub_lightning.systems import FrameFcn\n"
         "class Net(FrameFcn):\n    def __init__(self, inner: object = None) -> None:\n"
         "        super().__init__(mcfcn_width=1, size=33)\n"
     )

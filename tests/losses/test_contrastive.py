@@ -6,8 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bgsub_lightning.losses import class_constant, contrastive, pair_classes
-from bgsub_lightning.losses.contrastive import CHANGED, OVERLAP, UNCHANGED
+from bgsub_lightning.systems.siamese.loss import CHANGED, OVERLAP, UNCHANGED, class_constant, contrastive, pair_classes
 
 CLASSES = (CHANGED, OVERLAP, UNCHANGED)
 

@@ -6,7 +6,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bgsub_lightning.losses import masked_cross_entropy
+from bgsub_lightning.losses.cross_entropy import masked_cross_entropy
 
 BALANCED = pytest.mark.parametrize("balanced", [False, True])
 

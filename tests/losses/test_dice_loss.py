@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from two_processes import TwoProcesses
 
-from bgsub_lightning.losses import batch_dice, global_sum, image_dice
+from bgsub_lightning.losses.dice import batch_dice, image_dice
+from bgsub_lightning.losses.reduction import global_sum
 
 
 def sample(seed: int, ignored: float = 0.3) -> tuple[Tensor, Tensor]:

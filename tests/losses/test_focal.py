@@ -6,7 +6,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bgsub_lightning.losses import focal_loss, l1_loss, scale_weight
+from bgsub_lightning.systems.crossnet.loss import focal_loss, l1_loss, scale_weight
 
 RULES = pytest.mark.parametrize(
     ("alpha", "gamma", "by_scale"),

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
-from bgsub_lightning.losses import masked_binary_cross_entropy, mixture_nll
+from bgsub_lightning.losses.cross_entropy import masked_binary_cross_entropy
+from bgsub_lightning.systems.cdn_medal.loss import mixture_nll
 
 SIGMOIDS = pytest.mark.parametrize("sigmoid", ["logistic", "hard"])
 

@@ -10,20 +10,13 @@ import torch
 from torch import Tensor
 from two_processes import TwoProcesses
 
-from bgsub_lightning.losses import (
-    batch_dice,
-    class_constant,
-    contrastive,
-    focal_loss,
-    global_count,
-    image_dice,
-    l1_loss,
-    masked_binary_cross_entropy,
-    masked_cross_entropy,
-    mixture_nll,
-    scale_weight,
-    squared_error,
-)
+from bgsub_lightning.losses.cross_entropy import masked_binary_cross_entropy, masked_cross_entropy
+from bgsub_lightning.losses.dice import batch_dice, image_dice
+from bgsub_lightning.losses.reduction import global_count
+from bgsub_lightning.systems.cdn_medal.loss import mixture_nll
+from bgsub_lightning.systems.crossnet.loss import focal_loss, l1_loss, scale_weight
+from bgsub_lightning.systems.recon_mcfcn.loss import squared_error
+from bgsub_lightning.systems.siamese.loss import class_constant, contrastive
 
 
 def samples(whole: int = 5) -> tuple[Tensor, Tensor, Tensor]:

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.modules import BgsLibrarySubtractor
 from bgsub_lightning.results import TestResult
+from bgsub_lightning.systems.baselines.bgslibrary import BgsLibrarySubtractor
 
 Fails = Callable[[int], str]
 
@@ -86,7 +86,7 @@ def test_the_library_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("library")
 def test_it_is_tested_as_any_system(run: Callable[..., int], fails: Fails, tmp_path: Path) -> None:
-    options = ["--model=bgsub_lightning.modules.BgsLibrarySubtractor", "--data.init_args.size=null"]
+    options = ["--model=bgsub_lightning.systems.BgsLibrarySubtractor", "--data.init_args.size=null"]
     assert run("test", *options, "--model.init_args.algorithm=ViBe") == 0
     result = TestResult.load(tmp_path / "run")
     assert (result.system, result.leakage) == ("BgsLibrarySubtractor", "unseen scenes")

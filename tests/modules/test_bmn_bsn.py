@@ -11,9 +11,9 @@ import torch
 from bgsub_lightning.cli import main
 from bgsub_lightning.data import Image, References
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.losses import masked_cross_entropy
-from bgsub_lightning.modules import BmnBsn
+from bgsub_lightning.losses.cross_entropy import masked_cross_entropy
 from bgsub_lightning.scenes.labels import LabelRule
+from bgsub_lightning.systems.bmn_bsn.system import BmnBsn
 
 
 def small(**settings: object) -> BmnBsn:
@@ -138,7 +138,7 @@ def test_it_learns_to_subtract(tmp_path: Path, cdnet: Path) -> None:
 trainer: {{accelerator: cpu, max_epochs: -1, max_steps: 150, log_every_n_steps: 5, limit_val_batches: 0,
   num_sanity_val_steps: 0, use_distributed_sampler: false, enable_progress_bar: false, enable_model_summary: false}}
 model:
-  class_path: bgsub_lightning.modules.BmnBsn
+  class_path: bgsub_lightning.systems.BmnBsn
   init_args: {{references: 4, maps: 4, channels: 8, depth: 2, lr: 5.0e-3, decay_steps: 150, class_balanced: true}}
 data:
   class_path: bgsub_lightning.data.ScenesDataModule

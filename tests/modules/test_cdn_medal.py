@@ -19,17 +19,18 @@ from scipy.stats import multivariate_normal
 from tiny_training import content, each_step, quiet, trainer, weights
 from torch import Tensor
 
-from bgsub_lightning.backgrounds import DensityBackground, Mog2Background, ReconstructedBackground, TemporalMedian
+from bgsub_lightning.backgrounds.classical import Mog2Background, TemporalMedian
 from bgsub_lightning.callbacks import BestCheckpoint, LastCheckpoint, Pictures, StageCheckpoints
 from bgsub_lightning.data import Background, BackgroundSource, Histories, ScenesDataModule, Stream
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.losses import masked_binary_cross_entropy
-from bgsub_lightning.modules import CdnMedal
-from bgsub_lightning.modules.cdn_medal import DensityStage, DifferenceStage
-from bgsub_lightning.networks.cdn_gm import hard_sigmoid
+from bgsub_lightning.losses.cross_entropy import masked_binary_cross_entropy
 from bgsub_lightning.sampling import LabelBudget, Protocol, Subset
 from bgsub_lightning.scenes import CDnet2014
 from bgsub_lightning.scenes.labels import LabelRule
+from bgsub_lightning.systems.cdn_medal.background import DensityBackground
+from bgsub_lightning.systems.cdn_medal.cdn_gm import hard_sigmoid
+from bgsub_lightning.systems.cdn_medal.system import CdnMedal, DensityStage, DifferenceStage
+from bgsub_lightning.systems.recon_mcfcn.background import ReconstructedBackground
 
 DENSITY = DensityStage(steps=5, batch_size=16, lr=1e-2, decay="cosine", steps_per_window=2)
 DIFFERENCE = DifferenceStage(steps=6, batch_size=2, lr=1e-2)

@@ -13,9 +13,9 @@ import torch
 from bgsub_lightning.cli import main
 from bgsub_lightning.data import Hop, Image
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.losses import focal_loss, l1_loss, scale_weight
-from bgsub_lightning.modules import CrossNet
 from bgsub_lightning.scenes.labels import LabelRule
+from bgsub_lightning.systems.crossnet.loss import focal_loss, l1_loss, scale_weight
+from bgsub_lightning.systems.crossnet.system import CrossNet
 
 LEVELS = torch.tensor([0, 50, 85, 170, 255], dtype=torch.uint8)
 

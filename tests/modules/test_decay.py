@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from bgsub_lightning.modules.decay import cosine_decay, decay_groups
+from bgsub_lightning.systems.decay import cosine_decay, decay_groups
 
 
 def rates(steps: int, warm_up: int, length: int) -> list[float]:

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from two_processes import TwoProcesses
 
 from bgsub_lightning.commands.training import run_trainer
-from bgsub_lightning.losses import mixture_nll
-from bgsub_lightning.modules import CdnMedal
+from bgsub_lightning.systems.cdn_medal.loss import mixture_nll
+from bgsub_lightning.systems.cdn_medal.system import CdnMedal
 
 pytestmark = quiet
 

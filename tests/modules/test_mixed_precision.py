@@ -14,9 +14,9 @@ import yaml
 from torch import Tensor
 
 from bgsub_lightning.cli import main
-from bgsub_lightning.losses import contrastive
-from bgsub_lightning.modules import Siamese
-from bgsub_lightning.networks.siamese import SiameseNetwork
+from bgsub_lightning.systems.siamese.loss import contrastive
+from bgsub_lightning.systems.siamese.network import SiameseNetwork
+from bgsub_lightning.systems.siamese.system import Siamese
 
 STAGE = {"steps": 1, "batch_size": 2}
 SYSTEMS: dict[str, tuple[dict[str, Any], set[str]]] = {  # arguments that make it tiny, and the losses that it logs
@@ -33,7 +33,7 @@ SYSTEMS: dict[str, tuple[dict[str, Any], set[str]]] = {  # arguments that make i
 def test_a_step_and_a_test_are_finite(name: str, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings, losses = SYSTEMS[name]
     content = yaml.safe_load(tiny.read_text())
-    content["model"] = {"class_path": f"bgsub_lightning.modules.{name}", "init_args": settings}
+    content["model"] = {"class_path": f"bgsub_lightning.systems.{name}", "init_args": settings}
     is_staged = name != "BmnBsn"
     content["trainer"] |= {"precision": "bf16-mixed", "max_epochs": 1, "max_steps": -1 if is_staged else 1}
     content["trainer"] |= {"val_check_interval": 1.0, "log_every_n_steps": 1}

@@ -9,29 +9,30 @@ from typing import Any
 import pytest
 import torch
 
-from bgsub_lightning.backgrounds import (
-    DensityBackground,
-    Eigenbackground,
-    IncrementalPcp,
-    PreviousFrame,
-    ReconstructedBackground,
-    SampleMedian,
-    TemporalMedian,
-)
+from bgsub_lightning.backgrounds.classical import PreviousFrame, TemporalMedian
+from bgsub_lightning.backgrounds.samples import SampleMedian
+from bgsub_lightning.backgrounds.subspace import Eigenbackground, IncrementalPcp
 from bgsub_lightning.callbacks import BestCheckpoint, EarlyStopping, LastCheckpoint, Pictures
 from bgsub_lightning.data import Crop, Hop, ScenesDataModule, Stage
 from bgsub_lightning.data.transforms import Colours, IgnoreIndistinct, PastedObjects, SensorNoise, Sway
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import DisFlow, FarnebackFlow, LucasKanadeFlow
-from bgsub_lightning.modules import BmnBsn, CdnMedal, CrossNet, FrameFcn, ReconMcfcn, Siamese
-from bgsub_lightning.modules.cdn_medal import DensityStage
-from bgsub_lightning.networks import BmnBsnNetwork, RaftFlow
-from bgsub_lightning.networks.sizes import sized
 from bgsub_lightning.sampling import LabelBudget, SceneWise, Subset
 from bgsub_lightning.scenes import LASIESTA
 from bgsub_lightning.synthetic.rendered import Rendered
 from bgsub_lightning.systems import AnyScene
 from bgsub_lightning.systems.any_scene.stream import Rules
+from bgsub_lightning.systems.bmn_bsn.network import BmnBsnNetwork
+from bgsub_lightning.systems.bmn_bsn.system import BmnBsn
+from bgsub_lightning.systems.cdn_medal.background import DensityBackground
+from bgsub_lightning.systems.cdn_medal.system import CdnMedal, DensityStage
+from bgsub_lightning.systems.crossnet.raft import RaftFlow
+from bgsub_lightning.systems.crossnet.system import CrossNet
+from bgsub_lightning.systems.recon_mcfcn.background import ReconstructedBackground
+from bgsub_lightning.systems.recon_mcfcn.fcn import FrameFcn
+from bgsub_lightning.systems.recon_mcfcn.system import ReconMcfcn
+from bgsub_lightning.systems.siamese.system import Siamese
+from bgsub_lightning.systems.sizes import sized
 
 Build = Callable[..., Any]
 

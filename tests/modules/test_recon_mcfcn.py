@@ -17,17 +17,16 @@ from numpy.typing import NDArray
 from tiny_training import assert_alike, content, each_step, moved, quiet, trainer, undecayed, weights
 from torch import Tensor, nn
 
-from bgsub_lightning.backgrounds import ReconstructedBackground
 from bgsub_lightning.callbacks import BestCheckpoint, LastCheckpoint, StageCheckpoints
 from bgsub_lightning.data import Image, ScenesDataModule, TruthBackground
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.modules import FrameFcn, ReconMcfcn
-from bgsub_lightning.modules.fcn import FcnModule, SegmentStage
-from bgsub_lightning.modules.recon_mcfcn import JointStage, ReconstructStage
-from bgsub_lightning.networks.vgg import VGG_LAYERS
 from bgsub_lightning.results.learning import learning_curves
 from bgsub_lightning.sampling import FirstHalf, Protocol, SceneWise, Subset
 from bgsub_lightning.scenes.labels import LabelRule
+from bgsub_lightning.systems.recon_mcfcn.background import ReconstructedBackground
+from bgsub_lightning.systems.recon_mcfcn.fcn import FcnModule, FrameFcn, SegmentStage
+from bgsub_lightning.systems.recon_mcfcn.system import JointStage, ReconMcfcn, ReconstructStage
+from bgsub_lightning.systems.vgg import VGG_LAYERS
 
 RECONSTRUCT = ReconstructStage(steps=4, batch_size=2, lr=1e-4)
 SEGMENT = SegmentStage(steps=3, batch_size=2, lr=1e-2, decay="cosine")

@@ -19,10 +19,9 @@ from bgsub_lightning.data import BaseImage, BaseMask, Image, ScenesDataModule
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.frames import SceneFrames, pseudo_coloured
 from bgsub_lightning.metrics import confusion_counts
-from bgsub_lightning.modules import Siamese
-from bgsub_lightning.modules.siamese import MetricStage, SegmentStage
 from bgsub_lightning.sampling import LabelBudget, Protocol
 from bgsub_lightning.scenes.labels import LabelRule
+from bgsub_lightning.systems.siamese.system import MetricStage, SegmentStage, Siamese
 
 METRIC = MetricStage(steps=4, batch_size=2, lr=1e-3)
 SEGMENT = SegmentStage(steps=4, batch_size=4, lr=1e-2, decay="cosine")

@@ -15,13 +15,18 @@ import torch
 import yaml
 from torch import Tensor
 
-from bgsub_lightning.backgrounds import DensityBackground, TemporalMedian
+from bgsub_lightning.backgrounds.classical import TemporalMedian
 from bgsub_lightning.cli import main
 from bgsub_lightning.data import EvaluationBatch, Stream
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.metrics import THRESHOLDS
-from bgsub_lightning.modules import BmnBsn, CdnMedal, ClassicalSubtractor, ThresholdedDifference, UntrainedModule
 from bgsub_lightning.results import TestResult
+from bgsub_lightning.systems.baselines.classical import ClassicalSubtractor
+from bgsub_lightning.systems.baselines.thresholded import ThresholdedDifference
+from bgsub_lightning.systems.bmn_bsn.system import BmnBsn
+from bgsub_lightning.systems.cdn_medal.background import DensityBackground
+from bgsub_lightning.systems.cdn_medal.system import CdnMedal
+from bgsub_lightning.systems.untrained import UntrainedModule
 
 KEYS = ("baseline/highway", "shadow/bungalows")
 MEDIAN = {"class_path": "bgsub_lightning.backgrounds.TemporalMedian", "init_args": {"history": 15, "every": 3}}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from two_processes import TwoProcesses
 
-from bgsub_lightning.networks.batch_norm import SyncBatchNorm, separate, synchronise
+from bgsub_lightning.systems.batch_norm import SyncBatchNorm, separate, synchronise
 
 
 def network() -> nn.Sequential:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bgsub_lightning.networks import BmnBsnNetwork
+from bgsub_lightning.systems.bmn_bsn.network import BmnBsnNetwork
 
 
 @pytest.fixture

@@ -9,8 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.networks import CdnGm
-from bgsub_lightning.networks.cdn_gm import Mixture, hard_sigmoid
+from bgsub_lightning.systems.cdn_medal.cdn_gm import CdnGm, Mixture, hard_sigmoid
 
 HISTORIES = pytest.mark.parametrize("history", [245, 240])
 

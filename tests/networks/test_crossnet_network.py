@@ -6,16 +6,15 @@ import pytest
 import torch
 from torch import nn
 
-from bgsub_lightning.networks import CrossNet
-from bgsub_lightning.networks.crossnet import CmDff
+from bgsub_lightning.systems.crossnet.network import CmDff, CrossNetNetwork
 
 
-def small(flows: int = 3, **settings: object) -> CrossNet:
+def small(flows: int = 3, **settings: object) -> CrossNetNetwork:
     torch.manual_seed(0)
-    return CrossNet(flows, width=2, **settings)
+    return CrossNetNetwork(flows, width=2, **settings)
 
 
-def flow_for(net: CrossNet, batch: int = 2) -> torch.Tensor | None:
+def flow_for(net: CrossNetNetwork, batch: int = 2) -> torch.Tensor | None:
     return torch.rand(batch, net.flows, 256, 256) * 2 - 1 if net.flows else None
 
 
@@ -48,7 +47,7 @@ def counted(flows: int, filters: bool) -> int:
 @pytest.mark.parametrize(("flows", "filters"), list(product([0, 1, 2, 3], [True, False])))
 def test_parameter_counts(flows: int, filters: bool) -> None:
     with torch.device("meta"):
-        net = CrossNet(flows, filters=filters)
+        net = CrossNetNetwork(flows, filters=filters)
     count = sum(parameter.numel() for parameter in net.parameters())
     assert count == counted(flows, filters)
     if flows == 3 and filters:
@@ -79,7 +78,7 @@ def test_flow_of_other_channels_raises(flows: int, given: int | None) -> None:
 @pytest.mark.parametrize("settings", [{"flows": -1}, {"width": 0}])
 def test_senseless_numbers_raise(settings: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="expected no negative number of flows and a width from 1"):
-        CrossNet(**settings)
+        CrossNetNetwork(**settings)
 
 
 @pytest.mark.parametrize(("flows", "filters"), [(3, True), (0, True), (3, False)])
@@ -185,7 +184,7 @@ def test_dropout_is_in_three_steps_of_training_alone() -> None:
 
 
 def test_initial_weights_are_those_of_the_paper() -> None:
-    net = CrossNet(3, width=8)
+    net = CrossNetNetwork(3, width=8)
     for module in net.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             assert not module.bias.any()

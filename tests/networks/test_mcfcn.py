@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bgsub_lightning.networks import Mcfcn
-from bgsub_lightning.networks.vgg import VGG_LAYERS
+from bgsub_lightning.systems.recon_mcfcn.mcfcn import Mcfcn
+from bgsub_lightning.systems.vgg import VGG_LAYERS
 
 
 def network(**settings: int | float) -> Mcfcn:

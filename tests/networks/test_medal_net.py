@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bgsub_lightning.networks import CdnGm, MedalNet
+from bgsub_lightning.systems.cdn_medal.cdn_gm import CdnGm
+from bgsub_lightning.systems.cdn_medal.medal_net import MedalNet
 
 SIZES = [(24, 32), (21, 30), (23, 33), (22, 31), (20, 29)]
 

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from bgsub_lightning.cli import main
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.networks import raft
-from bgsub_lightning.networks.raft import RaftFlow
+from bgsub_lightning.systems.crossnet import raft
+from bgsub_lightning.systems.crossnet.raft import RaftFlow
 
 
 class Displacing(nn.Module):

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bgsub_lightning.networks import BackgroundReconstruction
+from bgsub_lightning.systems.recon_mcfcn.reconstruction import BackgroundReconstruction
 
 
 def network(size: int = 64) -> BackgroundReconstruction:

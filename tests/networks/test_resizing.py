@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from bgsub_lightning.networks import resize
+from bgsub_lightning.systems.resizing import resize
 
 SIZES = [(240, 320), (128, 128), (241, 241), (961, 961), (100, 37)]
 

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bgsub_lightning.networks import SiameseNetwork, UNet
-from bgsub_lightning.networks.siamese import distance, fuse
-from bgsub_lightning.networks.vgg import VGG_LAYERS
+from bgsub_lightning.systems.siamese.network import SiameseNetwork, distance, fuse
+from bgsub_lightning.systems.unet import UNet
+from bgsub_lightning.systems.vgg import VGG_LAYERS
 
 
 def network(width: int = 4) -> SiameseNetwork:

@@ -7,8 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bgsub_lightning.networks import UNet
-from bgsub_lightning.networks.unet import DoubleConv
+from bgsub_lightning.systems.unet import DoubleConv, UNet
 
 
 @pytest.mark.parametrize(("in_channels", "out_channels", "count"), [(48, 12, 31_058_380), (15, 2, 31_038_722)])

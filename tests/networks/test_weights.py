@@ -17,8 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from bgsub_lightning.errors import UserError
-from bgsub_lightning.networks import LoadReport, Mcfcn, SiameseNetwork, load_state_dict, load_vgg
-from bgsub_lightning.networks.vgg import VGG_LAYERS
+from bgsub_lightning.systems.recon_mcfcn.mcfcn import Mcfcn
+from bgsub_lightning.systems.siamese.network import SiameseNetwork
+from bgsub_lightning.systems.vgg import VGG_LAYERS
+from bgsub_lightning.systems.weights import LoadReport, load_state_dict, load_vgg
 
 WIDTH = 2
 TORCHVISION = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)  # its vgg16().features, configuration D
@@ -457,7 +459,7 @@ def test_code_is_refused_and_not_executed(tmp_path: Path, how: str, told: str) -
 def test_a_checkpoint_with_objects_is_refused_by_name(tmp_path: Path) -> None:
     path = saved(tmp_path / "last.ckpt", {"state_dict": STATE, "hyper_parameters": LoadReport("", (), (), ())})
     with pytest.raises(
-        UserError, match=r"object, bgsub_lightning\.networks\.weights\.LoadReport, .*save its tensors alone"
+        UserError, match=r"object, bgsub_lightning\.systems\.weights\.LoadReport, .*save its tensors alone"
     ):
         load_state_dict(path)
 

@@ -256,7 +256,7 @@ def test_report_draws_the_runs_that_were_tested(
     for background in ("TemporalMedian", "Eigenbackground"):
         source = {"class_path": f"bgsub_lightning.backgrounds.{background}"}
         content["model"] = {
-            "class_path": "bgsub_lightning.modules.ThresholdedDifference",
+            "class_path": "bgsub_lightning.systems.ThresholdedDifference",
             "init_args": {"background": source, "threshold": 0.9},
         }
         (tmp_path / "x.yaml").write_text(yaml.safe_dump(content))

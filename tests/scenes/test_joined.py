@@ -51,7 +51,7 @@ def test_scenes_of_two_datasets_are_not_averaged(
     data["reader"] = {"class_path": "Joined", "init_args": {"readers": readers}}
     content = {
         "trainer": {"accelerator": "cpu", "devices": 1, "use_distributed_sampler": False},
-        "model": {"class_path": "bgsub_lightning.modules.ClassicalSubtractor"},
+        "model": {"class_path": "bgsub_lightning.systems.ClassicalSubtractor"},
         "data": {"class_path": "bgsub_lightning.data.ScenesDataModule", "init_args": data},
         "wandb": "disabled",
     }

@@ -14,7 +14,6 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
-from bgsub_lightning import __version__
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.files import atomic_write, claimed, is_partial, refuse_links, remove_partials
 from bgsub_lightning.metrics import THRESHOLDS, average_precision
@@ -33,6 +32,7 @@ from bgsub_lightning.results.testresult import TestResult
 from bgsub_lightning.results.thresholds import overall_curve, precision_and_recall
 from bgsub_lightning.results.writers import as_csv, as_latex, as_markdown
 from bgsub_lightning.text import sentence
+from bgsub_lightning.version import __version__
 
 PAGE = "index.html"
 _UNFINISHED = (

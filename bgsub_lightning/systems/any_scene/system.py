@@ -19,11 +19,6 @@ from torch import Tensor
 from bgsub_lightning.data import ByteStream, EvaluationBatch, ScenesDataModule, TrainingBatch
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.losses import batch_dice, image_dice, masked_binary_cross_entropy
-from bgsub_lightning.modules import BgsModule, alone
-from bgsub_lightning.modules.base import Threshold
-from bgsub_lightning.modules.decay import cosine_decay, decay_groups
-from bgsub_lightning.networks.sizes import sized
-from bgsub_lightning.networks.weights import read_checkpoint
 from bgsub_lightning.ranges import check_range
 from bgsub_lightning.scenes.labels import LabelRule
 from bgsub_lightning.synthetic import Rendered
@@ -32,6 +27,10 @@ from bgsub_lightning.systems.any_scene.inputs import EarlierFrame, SampleBanks
 from bgsub_lightning.systems.any_scene.network import AnySceneNetwork, normalised
 from bgsub_lightning.systems.any_scene.stream import Rules, SceneStream, Seen
 from bgsub_lightning.systems.any_scene.weights import shipped as shipped_weights
+from bgsub_lightning.systems.base import BgsModule, Threshold, alone
+from bgsub_lightning.systems.decay import cosine_decay, decay_groups
+from bgsub_lightning.systems.sizes import sized
+from bgsub_lightning.systems.weights import read_checkpoint
 
 
 class AnyScene(BgsModule):

@@ -1,0 +1,16 @@
+"""CDN-MEDAL-net: a density network that learns the background, and an auto-encoder that compares frames with it."""
+
+from bgsub_lightning.systems.cdn_medal.background import DensityBackground
+from bgsub_lightning.systems.cdn_medal.cdn_gm import CdnGm, Mixture
+from bgsub_lightning.systems.cdn_medal.loss import mixture_nll
+from bgsub_lightning.systems.cdn_medal.medal_net import MedalNet
+from bgsub_lightning.systems.cdn_medal.system import CdnMedal
+
+__all__ = [
+    "CdnGm",
+    "CdnMedal",
+    "DensityBackground",
+    "MedalNet",
+    "Mixture",
+    "mixture_nll",
+]

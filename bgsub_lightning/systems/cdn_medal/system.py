@@ -1,0 +1,209 @@
+"""CDN-MEDAL-net.
+
+S. V.-U. Ha, C. T. Nguyen, H. N. Phan, N. M. Chung, P. H. Ha, "CDN-MEDAL: two-stage density and difference approximation
+framework for motion analysis", arXiv:2106.03776.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import torch
+from torch import Tensor, nn
+
+from bgsub_lightning.data import (
+    Background,
+    BackgroundSource,
+    EvaluationBatch,
+    Histories,
+    Image,
+    ScenesDataModule,
+    Span,
+    Stage,
+    StagePlan,
+    Stream,
+    TrainingBatch,
+)
+from bgsub_lightning.errors import UserError
+from bgsub_lightning.losses import SLOPE, hard_sigmoid, masked_binary_cross_entropy
+from bgsub_lightning.ranges import check_range
+from bgsub_lightning.scenes.labels import LabelRule
+from bgsub_lightning.systems.base import Threshold, alone
+from bgsub_lightning.systems.cdn_medal.background import DensityBackground
+from bgsub_lightning.systems.cdn_medal.cdn_gm import Mixture
+from bgsub_lightning.systems.cdn_medal.loss import mixture_nll
+from bgsub_lightning.systems.cdn_medal.medal_net import MedalNet
+from bgsub_lightning.systems.staged import StagedModule
+
+
+@dataclass(frozen=True)
+class DensityStage(Stage):
+    """Numbers of the stage that trains CDN-GM; the defaults are the paper's rate and the published code's amount.
+
+    Args:
+        steps: Optimiser steps.
+        batch_size: Pixels per process and step, all of one window of frames; each process has a window of its own.
+        lr: Learning rate.
+        decay: See :class:`Stage`.
+        steps_per_window: Consecutive steps whose pixels are drawn from the same window.
+    """
+
+    steps: int = 96_000
+    batch_size: int = 128
+    lr: float = 1e-4
+    steps_per_window: int = 1_200
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range("model.init_args.density.", least=1, steps_per_window=self.steps_per_window)
+
+
+@dataclass(frozen=True)
+class DifferenceStage(Stage):
+    """Numbers of the stage that trains MEDAL-net; the defaults are the paper's: 1,000 epochs of 200 frames, one a step.
+
+    Args:
+        steps: Optimiser steps.
+        batch_size: Frames per process and step.
+        lr: Learning rate.
+        decay: See :class:`Stage`.
+    """
+
+    steps: int = 200_000
+    batch_size: int = 1
+    lr: float = 5e-3
+
+
+torch.serialization.add_safe_globals([DensityStage, DifferenceStage])
+
+
+class CdnMedal(StagedModule):
+    """A background by a mixture density network, then a small auto-encoder that compares each frame with it.
+
+    Stage ``density`` trains CDN-GM on histories of pixels, by likelihood and without labels: it sees every frame of the
+    training scenes, as in the paper, those that are tested as well. Stage ``difference`` trains MEDAL-net on labelled
+    frames and their backgrounds, with no gradient into CDN-GM. Each scene has a model of its own.
+
+    Args:
+        background: What gives the backgrounds; ``None``: CDN-GM with the paper's numbers. A source without weights has
+            no stage ``density``.
+        density: Numbers of the first stage.
+        difference: Numbers of the second.
+        sigmoid: What makes probabilities of MEDAL-net's logits in training; the paper's hard sigmoid gives no gradient
+            to pixels that are saturated and wrong. Predictions are those of the hard sigmoid in either case.
+        slope: Slope of that hard sigmoid, in (0, 1]; see :data:`bgsub_lightning.losses.SLOPE`. CDN-GM has its
+            own, an argument of :class:`DensityBackground`.
+        labels: What the grey levels of a mask mean in training.
+        threshold: Probability from which a pixel is called foreground, ε (section IV-A): where it is ε or more
+            (equation 22); or ``"validation"``, see :class:`BgsModule`.
+    """
+
+    essential = ("slope",)
+    threshold_is_foreground = True
+
+    def __init__(
+        self,
+        background: BackgroundSource | None = None,
+        density: DensityStage = DensityStage(),
+        difference: DifferenceStage = DifferenceStage(),
+        sigmoid: Literal["logistic", "hard"] = "logistic",
+        slope: float = SLOPE,
+        labels: LabelRule = LabelRule.TRAINING,
+        threshold: Threshold = 0.3,
+    ) -> None:
+        super().__init__(labels, threshold)
+        check_range("model.init_args.", above=0, most=1, slope=slope)
+        self.save_hyperparameters(ignore=["labels", "background"])
+        self.background = DensityBackground() if background is None else background
+        if self.background.state_dict() and not isinstance(self.background, DensityBackground):
+            raise UserError(
+                f"model.init_args.background: {type(self.background).__name__} has weights that no stage of "
+                f"CDN-MEDAL-net trains. Name DensityBackground, or a source without weights."
+            )
+        self.difference = MedalNet()
+        self.sigmoid: Literal["logistic", "hard"] = sigmoid
+        self.slope = slope
+        self.inputs = (Stream(),)
+        spans = []
+        if isinstance(self.background, DensityBackground):
+            histories = Histories(self.background.network.history, density.batch_size)
+            spans.append(Span("density", ("background",), density, (histories,), 1, density.steps_per_window))
+        pairs = (Image(), Background(self.background))
+        spans.append(Span("difference", ("difference",), difference, pairs, difference.batch_size))
+        self.plan = StagePlan(*spans)
+
+    @property
+    def compilable(self) -> list[nn.Module]:
+        """Both networks; an evaluation calls the parts of CDN-GM, which are not compiled."""
+        networks: list[nn.Module] = [self.difference]
+        if isinstance(self.background, DensityBackground):
+            networks.append(self.background.network)
+        return networks
+
+    def forward(self, image: Tensor, background: Tensor) -> Tensor:
+        """Return logits ``(B, H, W)`` for frames and backgrounds ``(B, 3, H, W)`` in [0, 1]."""
+        return self.difference(image, background)  # type: ignore[no-any-return]
+
+    def losses(self, batch: TrainingBatch) -> dict[str, Tensor]:  # noqa: D102
+        if "history" in batch:
+            return {"density": self._density_loss(batch["history"])}
+        logits = self(batch["image"], batch["background"])
+        target = self.target(batch["mask"])
+        return {"difference": masked_binary_cross_entropy(logits, target, self.sigmoid, self.slope)}
+
+    def probability(self, batch: EvaluationBatch) -> Tensor:
+        """Return the probability of the frames that are scored, shape ``(1, B, H, W)``; 0 for those that only pass."""
+        if batch["opens"]:
+            self.background.reset()
+        image, scored = batch["image"], batch["scored"]
+        backgrounds = self.background.push(image)
+        probability = image.new_zeros(len(image), *image.shape[-2:])
+        if bool(scored.any()):
+            logits = self(image[scored], backgrounds[scored])
+            probability[scored] = hard_sigmoid(logits, self.slope).to(probability.dtype)
+        return probability[None]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add which backgrounds MEDAL-net has learnt to compare with."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["background"] = self.background.settings()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Check that they are this configuration's.
+
+        Raises:
+            UserError: If they are not.
+        """
+        super().on_load_checkpoint(checkpoint)
+        there, here = checkpoint.get("background"), self.background.settings()
+        if there != here:
+            raise UserError(
+                f"model.init_args.background: the checkpoint was trained with {there}, and this configuration has "
+                f"{here}. Use the configuration of its run directory."
+            )
+
+    @property
+    def parts(self) -> dict[str, Callable[..., Any]]:  # noqa: D102
+        parts: dict[str, Callable[..., Any]] = {"difference.core": alone}
+        if isinstance(self.background, DensityBackground):
+            own = "background.network"
+            parts |= {f"{own}.blocks": alone, f"{own}.groups": alone, f"{own}.mixture": Mixture}
+        return parts
+
+    def remark(self, data: ScenesDataModule, all_unseen: bool) -> str:  # noqa: D102
+        if all_unseen or not isinstance(self.background, DensityBackground):
+            return ""
+        return (
+            "The density network was trained on all frames of the scene, the tested ones as well, without their labels."
+        )
+
+    def background_pictures(self) -> dict[str, Tensor]:
+        """Show the background, and the weight and the spread of each component of the mixture."""
+        return self.background.pictures()
+
+    def _density_loss(self, history: Tensor) -> Tensor:
+        network = cast("DensityBackground", self.background).network  # no other source's plan has such batches
+        mixture = network(history)
+        return mixture_nll(history, mixture.log_weights, network.deviations(mixture), mixture.means)

@@ -1,0 +1,104 @@
+"""Systems one of whose networks begins with VGG-16: what they share."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from bgsub_lightning.console import console
+from bgsub_lightning.ranges import check_range
+from bgsub_lightning.scenes.labels import LabelRule
+from bgsub_lightning.systems.base import Threshold
+from bgsub_lightning.systems.decay import decay_groups
+from bgsub_lightning.systems.staged import StagedModule
+from bgsub_lightning.systems.vgg import Vgg
+from bgsub_lightning.systems.weights import FirstLayer, load_vgg
+
+Range = Literal["unit", "imagenet", "caffe"]
+"""What range a network's input has: [-1, 1]; RGB less the mean of ImageNet by its deviation, as torchvision's weights
+take it; or BGR in grey levels less that mean, as DeepLab's do."""
+
+_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_CAFFE_MEAN = (104.00699, 116.66877, 122.67892)
+
+
+class VggModule(StagedModule):
+    """A system trained by SGD, one of whose networks begins with pretrained weights or from scratch.
+
+    Args:
+        momentum: Of SGD.
+        weight_decay: Of SGD.
+        decay_all: Whether it acts on biases and normalisation as well.
+        weights: File or URL of weights to begin with; ``None``: from scratch.
+        weights_sha256: Its SHA-256 digest.
+        weights_range: What range the weights were made for.
+        labels: What the grey levels of a mask mean in training.
+        threshold: Probability above which a pixel is called foreground; or ``"validation"``, see :class:`BgsModule`.
+    """
+
+    first_layer: FirstLayer = "normal"
+    """What a first layer of more than 3 channels begins with."""
+
+    def __init__(
+        self,
+        momentum: float,
+        weight_decay: float,
+        decay_all: bool,
+        weights: str | None,
+        weights_sha256: str | None,
+        weights_range: Range,
+        labels: LabelRule,
+        threshold: Threshold,
+    ) -> None:
+        super().__init__(labels, threshold)
+        check_range("model.init_args.", least=0, below=1, momentum=momentum)
+        check_range("model.init_args.", least=0, weight_decay=weight_decay)
+        self.momentum = momentum
+        self.weight_decay = weight_decay
+        self.decay_all = decay_all
+        self.weights = weights
+        self.weights_sha256 = weights_sha256
+        self.weights_range = weights_range
+
+    @property
+    @abstractmethod
+    def vgg(self) -> Vgg:
+        """The network that the weights are for."""
+
+    @property
+    def input_range(self) -> Range:
+        """What range that network's input has."""
+        return self.weights_range if self.weights else "unit"
+
+    def on_fit_start(self) -> None:
+        """Begin with the weights that the configuration names, if no run is continued."""
+        if self.trainer.ckpt_path is None:
+            # DDP has already made the processes' weights alike; what is drawn from here on must be so by itself
+            torch.manual_seed(self.trainer.strategy.broadcast(torch.initial_seed()))
+            self.initialise()
+        super().on_fit_start()  # which adds to what the weights have seen before
+
+    def initialise(self) -> None:
+        """Load the given weights, or say that training starts from scratch."""
+        if self.weights is None:
+            console.print("No pretrained weights are given: VGG's layers start from He's initialisation.")
+            return
+        report = load_vgg(self.vgg, self.weights, self.weights_sha256, self.first_layer)
+        console.print(str(report), soft_wrap=True)
+
+    def ranged(self, image: Tensor) -> Tensor:
+        """Bring images in [0, 1] to :attr:`input_range`."""
+        if self.input_range == "unit":
+            return 2 * image - 1
+        if self.input_range == "imagenet":
+            mean, deviation = (image.new_tensor(values)[:, None, None] for values in (_MEAN, _DEVIATION))
+            return (image - mean) / deviation
+        return 255 * image.flip(-3) - image.new_tensor(_CAFFE_MEAN)[:, None, None]
+
+    def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        """SGD with the papers' momentum and weight decay."""
+        decayed = decay_groups(groups, self.weight_decay, self.decay_all)
+        return torch.optim.SGD(decayed, lr=1.0, momentum=self.momentum)

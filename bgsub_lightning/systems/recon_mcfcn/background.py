@@ -1,0 +1,47 @@
+"""Backgrounds by a trained reconstruction network, for Baseline-1 of two-stage MCFCN (section 4.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from bgsub_lightning.data.background import BackgroundSource
+from bgsub_lightning.ranges import check_range
+from bgsub_lightning.systems.recon_mcfcn.reconstruction import BackgroundReconstruction
+from bgsub_lightning.systems.resizing import resize
+from bgsub_lightning.systems.sizes import sized
+
+
+class ReconstructedBackground(BackgroundSource):
+    """The background that the encoder-decoder of two-stage MCFCN restores from each frame alone.
+
+    Args:
+        bottleneck: Length of the network's vector.
+        width: Channels of its first layers.
+    """
+
+    def __init__(self, bottleneck: int = 512, width: int = 64) -> None:
+        super().__init__()
+        check_range("ReconstructedBackground.", least=1, bottleneck=bottleneck, width=width)
+        self.network = sized(BackgroundReconstruction, bottleneck, width)
+        self.reset()
+
+    def reset(self) -> None:  # noqa: D102
+        self._last: Tensor | None = None
+
+    def estimate(self, images: Tensor) -> Tensor:  # noqa: D102
+        backgrounds = resize((self.network.restore(images) + 1) / 2, images.shape[-2:])
+        self._last = backgrounds[-1]
+        return backgrounds
+
+    def weights_of(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Pick them out of those of ``ReconMcfcn``."""
+        own = "reconstruction."
+        return {f"network.{name.removeprefix(own)}": weights[name] for name in weights if name.startswith(own)}
+
+    def settings(self) -> str:  # noqa: D102
+        return "reconstruction of each frame"
+
+    def pictures(self) -> dict[str, Tensor]:  # noqa: D102
+        return {} if self._last is None else {"background": self._last}

@@ -1,0 +1,229 @@
+"""Two-stage reconstruction and segmentation.
+
+X. Zhao, Y. Chen, M. Tang, J. Wang, "Joint background reconstruction and foreground segmentation via a two-stage
+convolutional neural network", ICME 2017.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from bgsub_lightning.console import console
+from bgsub_lightning.data import Image, Span, Stage, StagePlan, TrainingBatch, TruthBackground
+from bgsub_lightning.errors import UserError
+from bgsub_lightning.ranges import check_range
+from bgsub_lightning.scenes.labels import LabelRule
+from bgsub_lightning.systems.base import Threshold, alone
+from bgsub_lightning.systems.pretrained import Range
+from bgsub_lightning.systems.recon_mcfcn.fcn import FcnModule, SegmentStage
+from bgsub_lightning.systems.recon_mcfcn.loss import squared_error
+from bgsub_lightning.systems.recon_mcfcn.reconstruction import BackgroundReconstruction
+from bgsub_lightning.systems.resizing import resize
+from bgsub_lightning.systems.sizes import sized
+from bgsub_lightning.systems.weights import load_state_dict, read_checkpoint
+
+
+@dataclass(frozen=True)
+class ReconstructStage(Stage):
+    """Numbers of step 1, which trains the reconstruction; the defaults are the paper's (section 3.3).
+
+    Args:
+        steps: Optimiser steps.
+        batch_size: Frames per process and step.
+        lr: Learning rate.
+        decay: See :class:`Stage`.
+    """
+
+    steps: int = 20_000
+    batch_size: int = 4
+    lr: float = 1e-4
+
+
+@dataclass(frozen=True)
+class JointStage(Stage):
+    """Numbers of step 3, which trains both; the defaults are the paper's.
+
+    Args:
+        steps: Optimiser steps.
+        batch_size: Frames per process and step.
+        lr: Learning rate.
+        decay: See :class:`Stage`.
+    """
+
+    steps: int = 3_000
+    batch_size: int = 1
+    lr: float = 1e-5
+
+
+torch.serialization.add_safe_globals([ReconstructStage, JointStage])
+
+
+class ReconMcfcn(FcnModule):
+    """A clean background by an encoder-decoder, then a fully convolutional network over the frame and that background.
+
+    Three steps: ``reconstruct`` trains the first network, ``segment`` the second with the first fixed, ``joint`` both,
+    the first with its batch normalisation on running statistics: a batch of one has none over a vector.
+
+    Args:
+        bottleneck: Length of the vector between encoder and decoder.
+        width: Channels of the encoder's first layers; the others scale with it.
+        mcfcn_width: Channels of VGG's first layers; the others scale with it.
+        size: Height and width of the second network's input, 8k + 1.
+        reconstruct: Numbers of step 1.
+        segment: Numbers of step 2.
+        joint: Numbers of step 3.
+        segmentation_weight: λ of equation 3: what L_seg is multiplied by in step 3, next to L_rec. Equation 2 prints a
+            sum over pixels, as equation 1 does; here L_seg is their mean, which suits the rate of step 2. The sum is
+            the number of outputs as λ: 14,641 at the paper's size of 961, 961 at 241.
+        loss_size: Where L_seg is taken: on the output grid of the network with nearest labels, as DeepLab does, or at
+            ``size``, with logits resized.
+        momentum: Of SGD; DeepLab's.
+        weight_decay: Of SGD; DeepLab's.
+        decay_all: Whether it acts on biases and batch normalisation as well.
+        weights: File or URL of a VGG-16 or of DeepLab-LargeFOV for the second network to begin with; ``None``: none.
+        weights_sha256: Its SHA-256 digest, to be checked.
+        weights_range: What range the weights were made for: DeepLab's ``caffe``, torchvision's ``imagenet``.
+        first_layer: What the first layer of 6 channels begins with: drawn anew, as in the paper, or the pretrained
+            layer for the frame and zeros for the background.
+        begin: Begin with this stage, without those before it; needs ``initial``.
+        initial: Checkpoint of an earlier run, such as its ``after_reconstruct.ckpt``, whose weights a fit begins with;
+            those of ``weights`` come after it where ``begin`` is ``segment``, and else only tell the range.
+        labels: What the grey levels of a mask mean in training.
+        threshold: Probability above which a pixel is called foreground; 0.5 is the argmax; or ``"validation"``, see
+            :class:`BgsModule`.
+    """
+
+    def __init__(
+        self,
+        bottleneck: int = 512,
+        width: int = 64,
+        mcfcn_width: int = 64,
+        size: int = 961,
+        reconstruct: ReconstructStage = ReconstructStage(),
+        segment: SegmentStage = SegmentStage(),  # noqa: B008 (it is frozen)
+        joint: JointStage = JointStage(),
+        segmentation_weight: float = 1.0,
+        loss_size: Literal["grid", "full"] = "grid",
+        momentum: float = 0.9,
+        weight_decay: float = 5e-4,
+        decay_all: bool = False,
+        weights: str | None = None,
+        weights_sha256: str | None = None,
+        weights_range: Range = "caffe",
+        first_layer: Literal["normal", "frame"] = "normal",
+        begin: Literal["reconstruct", "segment", "joint"] = "reconstruct",
+        initial: Path | None = None,
+        labels: LabelRule = LabelRule.TRAINING,
+        threshold: Threshold = 0.5,
+    ) -> None:
+        super().__init__(
+            *(6, mcfcn_width, size, loss_size, momentum, weight_decay, decay_all),
+            *(weights, weights_sha256, weights_range, first_layer, labels, threshold),
+        )
+        self.save_hyperparameters(ignore=["labels", "initial", "begin"])  # not the origin of a run
+        if begin != "reconstruct" and initial is None:
+            raise UserError(
+                f"model.init_args.begin: to begin with {begin}, name a checkpoint whose networks are trained so far by "
+                f"--model.init_args.initial FILE, such as after_reconstruct.ckpt of an earlier run."
+            )
+        if reconstruct.batch_size < 2:
+            raise UserError(
+                f"model.init_args.reconstruct.batch_size: batch normalisation over a vector needs 2 frames, got "
+                f"{reconstruct.batch_size}."
+            )
+        check_range("model.init_args.", least=1, bottleneck=bottleneck, width=width)
+        check_range("model.init_args.", above=0, segmentation_weight=segmentation_weight)
+        self.reconstruction = sized(BackgroundReconstruction, bottleneck, width)
+        self.segmentation_weight = segmentation_weight
+        self.begin = begin
+        self.initial = initial
+        self._shown: dict[str, Tensor] = {}
+        both = (Image(), TruthBackground())
+        plan = StagePlan(
+            Span("reconstruct", ("reconstruction",), reconstruct, both, reconstruct.batch_size),
+            Span("segment", ("segmentation",), segment, (Image(),), segment.batch_size),
+            Span(
+                "joint",
+                ("reconstruction", "segmentation"),
+                joint,
+                both,
+                joint.batch_size,
+                running_statistics=("reconstruction",),
+            ),
+        )
+        self.plan = plan.beginning(begin)
+
+    @property
+    def parts(self) -> dict[str, Callable[..., Any]]:  # noqa: D102
+        return {"segmentation.forward": alone, "reconstruction.forward": alone}
+
+    def initialise(self) -> None:
+        """Begin with the weights of an earlier run, or as :meth:`FcnModule.initialise` does.
+
+        Raises:
+            UserError: If the checkpoint holds other networks, or does not tell what they were trained on.
+        """
+        if self.initial is None:
+            super().initialise()
+            return
+        weights = load_state_dict(self.initial)
+        checkpoint = read_checkpoint(self.initial.expanduser())
+        if "trained_on" not in checkpoint:
+            raise UserError(
+                f"{self.initial}: does not tell what it was trained on, so that no test of what follows could be "
+                f"trusted. Name by --model.init_args.initial a checkpoint that `fit` of bgsub_lightning has written."
+            )
+        try:
+            self.load_state_dict(weights)
+        except RuntimeError as error:
+            reason = str(error).splitlines()[1].strip()
+            raise UserError(f"{self.initial}: holds other networks than this configuration builds: {reason}") from error
+        self.trained_on = checkpoint["trained_on"]
+        console.print(f"The networks begin with those of {self.initial}.", soft_wrap=True)
+        if self.begin == "segment" and self.weights is not None:
+            super().initialise()
+            return
+        of_run = checkpoint.get("hyper_parameters", {})
+        there = of_run.get("weights_range", "caffe") if of_run.get("weights") else "unit"
+        if there != self.input_range:
+            raise UserError(
+                f"{self.initial}: its segmentation has learnt from inputs of the range {there}, and this configuration "
+                f"gives it {self.input_range}. Set --model.init_args.weights and weights_range as in that run."
+            )
+
+    def background(self, image: Tensor) -> Tensor:
+        """Restore backgrounds, shape ``(B, 3, 128, 128)``, range [-1, 1], of frames ``(B, 3, H, W)`` in [0, 1]."""
+        return self.reconstruction.restore(image)
+
+    def forward(self, image: Tensor) -> Tensor:  # noqa: D102
+        return self._subtract(image, self.background(image))
+
+    def losses(self, batch: TrainingBatch) -> dict[str, Tensor]:  # noqa: D102
+        image, learns = batch["image"], self.span.learns
+        with torch.set_grad_enabled("reconstruction" in learns):
+            background = self.background(image)
+        terms = {}
+        if "reconstruction" in learns:
+            truth = batch["truth_background"]
+            self._shown["ground truth of a training frame"] = truth[-1]
+            terms["reconstruction"] = squared_error(background, 2 * resize(truth, background.shape[-2:]) - 1)
+        if "segmentation" in learns:
+            weight = self.segmentation_weight if "reconstruction" in learns else 1.0
+            terms["segmentation"] = weight * self.segmentation_loss(self._subtract(image, background), batch)
+        return terms
+
+    def _subtract(self, image: Tensor, background: Tensor) -> Tensor:
+        """Segment frames by their backgrounds, which a fixed bilinear layer enlarges (section 3.4)."""
+        restored = (background + 1) / 2
+        self._shown["reconstruction"] = restored[-1].detach()
+        return self.segment(self.resized(image), self.resized(restored))
+
+    def background_pictures(self) -> dict[str, Tensor]:
+        """Show the background of the last frame, and the ground truth of one that was trained on."""
+        return dict(self._shown)

@@ -1,0 +1,137 @@
+"""Training in stages, in one ``fit``."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.utilities import GradClipAlgorithmType
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from bgsub_lightning.data import Input, Span, Stage, StagePlan, TrainingBatch
+from bgsub_lightning.errors import UserError
+from bgsub_lightning.systems.base import BgsModule
+
+torch.serialization.add_safe_globals([Stage])  # checkpoints keep stages among the hyperparameters
+
+
+class StagedModule(BgsModule):
+    """A system whose sub-networks learn in stages.
+
+    There is one optimiser with one parameter group per sub-network, or two where some parameters have no weight decay;
+    a stage sets the groups' rates and begins with fresh moments. A sub-network that does not learn is in eval mode. Its
+    ``requires_grad`` is never touched, because DDP would not notice: use ``ddp_find_unused_parameters_true`` on several
+    devices, as the command line does where the strategy is left to it.
+
+    A paper sets :attr:`plan`, whose names of sub-networks are those of the module's attributes. The whole plan is one
+    epoch of the trainer.
+    """
+
+    plan: StagePlan
+
+    @property
+    def span(self) -> Span:
+        """The stage of the next step."""
+        return self.plan.at(self.global_step)
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the last stage has done a step; the best weights are chosen from there on."""
+        return self.global_step > self.plan.spans[-1].first
+
+    def learns(self, network: str) -> bool:
+        """Whether a sub-network learns at the next step."""
+        return network in self.span.learns
+
+    def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        """Make the optimiser; its rate, 1, is multiplied by the plan's.
+
+        Args:
+            groups: One for each sub-network, with its ``name``, ``network`` and ``params``. A group may be divided, if
+                its parts keep ``network`` and have a ``name`` each.
+        """
+        return torch.optim.Adam(groups, lr=1.0)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Give each sub-network a group, and each group the plan's rates."""
+        networks = self.plan.networks
+        groups = [
+            {"name": name, "network": name, "params": list(self._network(name).parameters())} for name in networks
+        ]
+        optimizer = self.optimizer(groups)
+        of_group = [group["network"] for group in optimizer.param_groups]
+        rates = LambdaLR(optimizer, [lambda step, name=name: self.plan.rate(name, step) for name in of_group])  # type: ignore[misc]
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": rates, "interval": "step", "name": "lr"}}
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: int | float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip each sub-network's gradients by themselves: a large loss of one must not shrink the steps of another.
+
+        Their norms before that are logged as ``train/gradient_norm/<sub-network>``: where the norm is above
+        ``gradient_clip_val`` at every step, training is normalised gradient descent, whose steps have the length
+        lr · ``gradient_clip_val`` whatever the loss.
+        """
+        for name in self.plan.networks:
+            learning = [parameter for parameter in self._network(name).parameters() if parameter.grad is not None]
+            if not learning:
+                continue
+            norm = nn.utils.get_total_norm([cast("Tensor", parameter.grad) for parameter in learning])
+            self.log(f"train/gradient_norm/{name}", norm, on_step=True)
+            if gradient_clip_val and gradient_clip_algorithm == GradClipAlgorithmType.VALUE:
+                nn.utils.clip_grad_value_(learning, gradient_clip_val)
+            elif gradient_clip_val:
+                nn.utils.clip_grads_with_norm_(learning, gradient_clip_val, norm)
+
+    def on_train_start(self) -> None:
+        """Check the trainer, and set the modes: Lightning skips an epoch's start when it resumes inside one.
+
+        Raises:
+            UserError: If the trainer cannot run a plan.
+        """
+        if self.trainer.accumulate_grad_batches != 1:
+            raise UserError("trainer.accumulate_grad_batches: a staged system counts batches; set it to 1.")
+        strategy = self.trainer.strategy
+        if isinstance(strategy, DDPStrategy) and not strategy._ddp_kwargs.get("find_unused_parameters"):
+            raise UserError(
+                "trainer.strategy: on several devices a staged system has sub-networks that do not learn at a step; "
+                "set --trainer.strategy=ddp_find_unused_parameters_true."
+            )
+        if self.trainer.max_epochs != 1:
+            raise UserError(
+                f"trainer.max_epochs: a staged system's plan ({len(self.plan):,} steps) is one epoch, got "
+                f"{self.trainer.max_epochs}. Set it to 1; a stage's length is its steps, such as "
+                f"--model.init_args.{self.plan.spans[-1].name}.steps."
+            )
+        self._set_modes()
+
+    def on_train_batch_start(self, batch: TrainingBatch, batch_idx: int) -> None:
+        """Begin a stage with fresh moments, and leave the losses of the one before behind."""
+        super().on_train_batch_start(batch, batch_idx)
+        if self.global_step == self.span.first:
+            self.trainer.fit_loop.epoch_loop._results.clear()  # or Lightning would log their last values at each step
+            # not self.optimizers(): after a resume that wrapper holds a stale copy of the state
+            # (https://github.com/Lightning-AI/pytorch-lightning/issues/18279)
+            cast("torch.optim.Optimizer", self.optimizers(use_pl_optimizer=False)).state.clear()
+            self._set_modes()
+
+    def training_inputs(self) -> tuple[Input, ...]:  # noqa: D102
+        return self.span.inputs
+
+    def _set_modes(self) -> None:
+        for name in self.plan.networks:
+            network = self._network(name)
+            network.train(self.learns(name))
+            if name in self.span.running_statistics:
+                for part in network.modules():
+                    if isinstance(part, nn.modules.batchnorm._BatchNorm):
+                        part.eval()
+
+    def _network(self, name: str) -> nn.Module:
+        return cast("nn.Module", getattr(self, name))
