@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import av
@@ -14,7 +13,7 @@ import yaml
 from numpy.typing import NDArray
 from tiny_training import trainer
 
-from bgsub_lightning import modules, systems
+from bgsub_lightning import systems
 from bgsub_lightning.data import References, ScenesDataModule
 from bgsub_lightning.frames import SceneFrames
 from bgsub_lightning.live import System
@@ -36,14 +35,9 @@ SIZES = {"CrossNet": (256, 256)}
 """Sizes of input other than the frames' own."""
 
 
-def room_of(name: str) -> ModuleType:
-    """Where a system lives."""
-    return systems if hasattr(systems, name) else modules
-
-
 def described(name: str, **settings: Any) -> dict[str, Any]:
     config = {
-        "model": {"class_path": f"{room_of(name).__name__}.{name}", "init_args": TINY[name] | settings},
+        "model": {"class_path": f"bgsub_lightning.systems.{name}", "init_args": TINY[name] | settings},
         "data": {"init_args": {"size": list(SIZES[name]) if name in SIZES else None}},
     }
     return dict(yaml.safe_load(describe_system(config)))
@@ -56,7 +50,7 @@ def tiny_system(name: str, **settings: Any) -> System:
     with torch.no_grad():  # answers that are neither all foreground nor all background
         for parameter in system.module.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
-    assert isinstance(system.module, getattr(room_of(name), name))
+    assert isinstance(system.module, getattr(systems, name))
     return system
 
 

@@ -8,7 +8,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from bgsub_lightning import modules
+from bgsub_lightning import systems
 from bgsub_lightning.errors import UserError
 from bgsub_lightning.metrics import DICE_FIGURES, FIGURES
 from bgsub_lightning.results.published import OVERALL, Printed, PublishedTable, category_codes, published
@@ -77,7 +77,7 @@ def test_tables_are_consistent(table: PublishedTable) -> None:
     assert table.citation
     for row in table.rows:
         assert row.leakage in (*get_args(Leakage), None)
-        assert not row.system or hasattr(modules, row.system)
+        assert not row.system or hasattr(systems, row.system)
         for (part, figure), number in row.numbers.items():
             assert part in table.printed_parts
             assert 0 <= number.value <= {"pwc": 100, "frames_per_second": 1000}.get(figure, 1)
