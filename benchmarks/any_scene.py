@@ -42,11 +42,11 @@ from rich.table import Table
 from soak import memory
 
 from bgsub_lightning.backgrounds.samples import SampleBackground
-from bgsub_lightning.console import console
-from bgsub_lightning.errors import UserError
-from bgsub_lightning.live import SHIPPED, Subtractor, System, load_system, open_source
-from bgsub_lightning.live.onnx import export_system, load_onnx
-from bgsub_lightning.memory import keep_freed_memory
+from bgsub_lightning.core.console import console
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.memory import keep_freed_memory
+from bgsub_lightning.inference import SHIPPED, Subtractor, System, load_system, open_source
+from bgsub_lightning.inference.onnx import export_system, load_onnx
 from bgsub_lightning.synthetic import CATEGORIES, VideoPlan, render_video
 from bgsub_lightning.systems.any_scene import AnyScene, AnySceneNetwork, Rules, SceneStream
 from bgsub_lightning.systems.any_scene.alignment import Alignment

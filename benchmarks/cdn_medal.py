@@ -29,8 +29,8 @@ import torch
 from measure import interleaved, rate, show
 from torch import Tensor, nn
 
-from bgsub_lightning.console import console
-from bgsub_lightning.memory import keep_freed_memory
+from bgsub_lightning.core.console import console
+from bgsub_lightning.core.memory import keep_freed_memory
 from bgsub_lightning.systems.cdn_medal.background import BlockStream, DensityBackground, MixtureStream, WindowStream
 from bgsub_lightning.systems.cdn_medal.cdn_gm import CdnGm, hard_sigmoid
 from bgsub_lightning.systems.cdn_medal.medal_net import MedalNet

@@ -19,8 +19,8 @@ import torch
 from measure import interleaved, rate, show, synchronize
 from torch import Tensor
 
-from bgsub_lightning.console import console
-from bgsub_lightning.memory import keep_freed_memory
+from bgsub_lightning.core.console import console
+from bgsub_lightning.core.memory import keep_freed_memory
 from bgsub_lightning.systems.crossnet.network import CrossNetNetwork
 
 PAPER = 5.33  # frames per second on two GTX 2080 Ti, optical flow included (section IV-F)

@@ -21,14 +21,14 @@ import torch
 from rich.table import Table
 from torch.utils.data import DataLoader
 
-from bgsub_lightning.console import console
+from bgsub_lightning.core.console import console
 from bgsub_lightning.data import Image, References
 from bgsub_lightning.data.batches import TrainingBatches
 from bgsub_lightning.data.dataset import TrainingDataset
 from bgsub_lightning.data.ring import RingLoader
+from bgsub_lightning.datasets import CDnet2014
 from bgsub_lightning.frames import FrameStore, SceneFrames, fill
-from bgsub_lightning.sampling import FrameSet
-from bgsub_lightning.scenes import CDnet2014
+from bgsub_lightning.splits import FrameSet
 
 SIZE, REFERENCES, BATCH = (320, 240), 16, 4
 

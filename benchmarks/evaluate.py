@@ -21,9 +21,10 @@ import cv2
 import numpy as np
 
 from bgsub_lightning import synthetic
-from bgsub_lightning.console import console
-from bgsub_lightning.frames import MaskFiles, count_masks, read_roi, write_png
-from bgsub_lightning.scenes import CDnet2014, Scene
+from bgsub_lightning.core.console import console
+from bgsub_lightning.datasets import CDnet2014, Scene
+from bgsub_lightning.evaluation import MaskFiles, count_masks
+from bgsub_lightning.frames import read_roi, write_png
 
 Frames = Sequence[tuple[Scene, Sequence[int]]]
 

@@ -22,11 +22,12 @@ import torch
 from measure import interleaved, show
 
 from bgsub_lightning import synthetic
-from bgsub_lightning.console import console
+from bgsub_lightning.core.console import console
 from bgsub_lightning.data import Hop, Image
 from bgsub_lightning.data.batches import TrainingBatches
 from bgsub_lightning.data.dataset import TrainingDataset
 from bgsub_lightning.data.ring import RingLoader
+from bgsub_lightning.datasets import CDnet2014, Scene
 from bgsub_lightning.frames import (
     DisFlow,
     FarnebackFlow,
@@ -37,8 +38,7 @@ from bgsub_lightning.frames import (
     fill,
     fill_flow,
 )
-from bgsub_lightning.sampling import FrameSet
-from bgsub_lightning.scenes import CDnet2014, Scene
+from bgsub_lightning.splits import FrameSet
 
 SIZE, TAUS, BATCH = (256, 256), (1, 5, 10), 4
 METHODS = (DisFlow("ultrafast"), DisFlow("fast"), DisFlow(), FarnebackFlow(), LucasKanadeFlow())

@@ -10,7 +10,7 @@ import torch
 from rich import box
 from rich.table import Table
 
-from bgsub_lightning.console import console
+from bgsub_lightning.core.console import console
 
 
 def rate(step: Callable[[], object], seconds: float, device: str = "cpu") -> float:

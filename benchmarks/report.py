@@ -25,12 +25,12 @@ import numpy as np
 from rich import box
 from rich.table import Table
 
-from bgsub_lightning.console import console
+from bgsub_lightning.core.console import console
+from bgsub_lightning.evaluation import TestResult, VideoResult
 from bgsub_lightning.metrics import COUNTS
-from bgsub_lightning.results import TestResult, VideoResult
-from bgsub_lightning.results.drawing import confusion_image
-from bgsub_lightning.results.gallery import Frame, Kept, chosen, write_index
-from bgsub_lightning.sampling.folds import published_folds
+from bgsub_lightning.report.drawing import confusion_image
+from bgsub_lightning.report.gallery import Frame, Kept, chosen, write_index
+from bgsub_lightning.splits.folds import published_folds
 
 SYSTEMS, FOLDS, FRAMES = ("BmnBsn", "CdnMedal", "ReconMcfcn", "CrossNet", "Siamese"), 3, 88_902
 WIDTH, HEIGHT = 320, 240

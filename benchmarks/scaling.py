@@ -27,10 +27,10 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from measure import table_of
 from torch.utils.flop_counter import FlopCounterMode
 
-from bgsub_lightning.callbacks import damage
-from bgsub_lightning.console import console
-from bgsub_lightning.provenance import device_name
+from bgsub_lightning.core.console import console
+from bgsub_lightning.core.run_info import device_name
 from bgsub_lightning.systems.bmn_bsn.network import BmnBsnNetwork
+from bgsub_lightning.training.callbacks import damage
 
 WIDTH, HEIGHT, REFERENCES = 320, 240, 16
 ROOT = Path(__file__).parents[1]

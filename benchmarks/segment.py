@@ -37,17 +37,17 @@ from measure import table_of
 from rich.table import Table
 
 from bgsub_lightning import synthetic
-from bgsub_lightning.commands.includes import merged
-from bgsub_lightning.console import console
+from bgsub_lightning.core.config import merged
+from bgsub_lightning.core.console import console
+from bgsub_lightning.core.memory import keep_freed_memory
+from bgsub_lightning.core.run_info import describe_system
+from bgsub_lightning.datasets import CDnet2014
 from bgsub_lightning.frames import read_image
-from bgsub_lightning.live import BASELINES, Frame, Subtractor, System, load_system, open_outputs, open_source
-from bgsub_lightning.live.onnx import export_system, load_onnx
-from bgsub_lightning.live.segmenting import segment_frames
-from bgsub_lightning.live.sources import Source
-from bgsub_lightning.live.system import build
-from bgsub_lightning.memory import keep_freed_memory
-from bgsub_lightning.provenance import describe_system
-from bgsub_lightning.scenes import CDnet2014
+from bgsub_lightning.inference import BASELINES, Frame, Subtractor, System, load_system, open_outputs, open_source
+from bgsub_lightning.inference.onnx import export_system, load_onnx
+from bgsub_lightning.inference.segmenting import segment_frames
+from bgsub_lightning.inference.sources import Source
+from bgsub_lightning.inference.system import build
 
 EXPERIMENTS = ("bmn_bsn_small", "cdn_medal_small", "recon_mcfcn_small", "crossnet_small", "siamese_small")
 

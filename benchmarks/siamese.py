@@ -14,8 +14,8 @@ import platform
 import torch
 from measure import interleaved, rate, show
 
-from bgsub_lightning.console import console
-from bgsub_lightning.memory import keep_freed_memory
+from bgsub_lightning.core.console import console
+from bgsub_lightning.core.memory import keep_freed_memory
 from bgsub_lightning.systems.siamese.system import Siamese
 
 

@@ -20,9 +20,9 @@ import torch
 from rich import box
 from rich.table import Table
 
-from bgsub_lightning.console import console
-from bgsub_lightning.live import Subtractor, System, load_system
-from bgsub_lightning.live.system import build
+from bgsub_lightning.core.console import console
+from bgsub_lightning.inference import Subtractor, System, load_system
+from bgsub_lightning.inference.system import build
 
 SIZE = (32, 24)
 SYSTEMS = {

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bgsub_lightning.version import __version__
+from bgsub_lightning.core.version import __version__
 
 if TYPE_CHECKING:
-    from bgsub_lightning.live import StreamSubtractor
+    from bgsub_lightning.inference import StreamSubtractor
 
 __all__ = ["__version__", "load"]
 
@@ -17,23 +17,23 @@ __all__ = ["__version__", "load"]
 def load(source: str | Path = "AnyScene", *, modules: Sequence[str] = (), **options: Any) -> StreamSubtractor:
     """Load a background subtractor that takes frames one by one, as OpenCV's do.
 
-    On a CPU :func:`bgsub_lightning.memory.keep_freed_memory`, called before, makes some systems faster; it concerns the
-    memory of the whole program, and so is left to you.
+    On a CPU, call :func:`bgsub_lightning.core.memory.keep_freed_memory` first: it makes some systems faster. It changes
+    how the whole program keeps memory, and so is left to you.
 
     Args:
         source: ``AnyScene``, whose weights ship with the package; the checkpoint of any system; or ``MOG2``, ``KNN`` or
             ``TemporalMedian``, which have no weights.
         modules: Modules outside of this package whose classes a checkpoint may name: import paths, or files such as
             ``own_network.py``. They are executed.
-        options: Those of :class:`bgsub_lightning.live.Subtractor`: ``device`` (``"cuda:1"``), ``pool`` (clean frames,
-            RGB, or the path of some), ``refresh`` and ``every`` (in frames), ``batch_size``, ``threshold``,
+        options: Those of :class:`bgsub_lightning.inference.Subtractor`: ``device`` (``"cuda:1"``), ``pool`` (clean
+            frames, RGB, or the path of some), ``refresh`` and ``every`` (in frames), ``batch_size``, ``threshold``,
             ``precision``, ``range`` (of frames of 16 bits) and others.
 
     Raises:
         UserError: If it is none of these, or an option makes no sense.
     """
-    from bgsub_lightning.errors import UserError
-    from bgsub_lightning.live import OPENCV, OpenCvSubtractor  # here, so that the command line's help is instant
+    from bgsub_lightning.core.errors import UserError
+    from bgsub_lightning.inference import OPENCV, OpenCvSubtractor  # here, so that the command line's help is instant
 
     if not isinstance(source, (str, Path)):
         raise UserError(f"source: must be the name of a subtractor, or the path of a checkpoint; got {source!r}.")
@@ -41,6 +41,6 @@ def load(source: str | Path = "AnyScene", *, modules: Sequence[str] = (), **opti
         raise UserError(f"modules: must be a list of import paths or files; got {modules!r}.")
     if source in OPENCV:
         return OpenCvSubtractor(source, **options)
-    from bgsub_lightning.live import Subtractor, load_system  # with PyTorch
+    from bgsub_lightning.inference import Subtractor, load_system  # with PyTorch
 
     return Subtractor(load_system(source, modules), **options)

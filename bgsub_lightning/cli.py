@@ -10,32 +10,10 @@ import sys
 from collections.abc import Callable, Sequence
 from itertools import takewhile
 
-from bgsub_lightning.errors import UserError
-from bgsub_lightning.text import one_line, printable
-from bgsub_lightning.version import __version__
-
-COMMANDS = {
-    "fit": ("training:run_trainer", "train a system"),
-    "validate": ("training:run_trainer", "score a checkpoint on the validation frames"),
-    "test": ("training:run_trainer", "score a checkpoint on the test frames: scores.json and a table"),
-    "predict": ("training:run_trainer", "write masks in CDnet's results layout"),
-    "campaign": (
-        "campaign:run_campaign",
-        "run one experiment for each of several scenes, folds, seeds or other values",
-    ),
-    "submit": ("submit:run_submit", "hand one of these commands to a SLURM cluster, a campaign as an array of jobs"),
-    "sweep": ("sweep:run_sweep", "run a sweep file of W&B here: a grid or a search, without an account"),
-    "evaluate": ("evaluate", "score any folder of masks by CDnet's official rule; pack a submission"),
-    "report": ("report", "compare the scores of finished tests in one table"),
-    "segment": ("segment", "masks, an overlay, boxes of any video or camera"),
-    "export": ("export", "write the networks of a checkpoint as ONNX"),
-    "prepare": ("prepare", "check a dataset, list its videos and problems, fill the frame store"),
-    "flow": ("flow", "compute optical flow ahead, into the frame store"),
-    "synthesize": ("synthesize", "write a synthetic twin of a dataset"),
-    "demo": ("demo", "train, test and compare on synthetic scenes in a few minutes"),
-}
-"""Command → module of :mod:`bgsub_lightning.commands`, and its line in the help. A module has a typed function of the
-command's name; what stands after a colon is a function that takes the command and its options as they are."""
+from bgsub_lightning.commands import COMMANDS
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.text import one_line, printable
+from bgsub_lightning.core.version import __version__
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     name, _, takes_options = COMMANDS[command][0].partition(":")
     try:
-        module = importlib.import_module(f"bgsub_lightning.commands.{name}")
+        module = importlib.import_module(f"bgsub_lightning.{name}")
         if takes_options:
             getattr(module, takes_options)(command, options)
         else:
@@ -89,8 +67,8 @@ def run_command(name: str, function: Callable[..., None], options: Sequence[str]
     """
     from jsonargparse import auto_cli
 
-    from bgsub_lightning.commands.includes import files_first
-    from bgsub_lightning.commands.parser import CommandParser
+    from bgsub_lightning.core.config import files_first
+    from bgsub_lightning.core.parser import CommandParser
 
     parameters = inspect.signature(function).parameters
     words = list(takewhile(lambda option: not option.startswith("-"), options))

@@ -3,8 +3,8 @@
 import sys
 
 import bgsub_lightning
-from bgsub_lightning.errors import UserError
-from bgsub_lightning.live import boxes, open_source
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.inference import boxes, open_source
 
 checkpoint, camera = (*sys.argv[1:], *("MOG2", "0")[len(sys.argv) - 1 :])[:2]
 try:

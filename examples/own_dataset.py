@@ -8,7 +8,7 @@ Start in this folder, so that the class can be imported by its path:
         --data.init_args.protocol.init_args.test='["*/*"]'
 """
 
-from bgsub_lightning.scenes import SequenceReader
+from bgsub_lightning.datasets import SequenceReader
 
 
 class MyDataset(SequenceReader):

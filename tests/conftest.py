@@ -17,7 +17,7 @@ import pytest
 from two_processes import TwoProcesses
 
 from bgsub_lightning.cli import main
-from bgsub_lightning.scenes import Scene
+from bgsub_lightning.datasets import Scene
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -102,7 +102,7 @@ data:
     num_workers: 0
     flip: 0.5
     protocol:
-      class_path: bgsub_lightning.sampling.SceneWise
+      class_path: bgsub_lightning.splits.SceneWise
       init_args: {{val_frames: 4}}
 wandb: disabled
 """

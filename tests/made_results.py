@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from bgsub_lightning.datasets.cdnet2014 import published_videos
+from bgsub_lightning.evaluation import TestResult, VideoResult
 from bgsub_lightning.metrics import DICE_UNITS
-from bgsub_lightning.results import TestResult, VideoResult
-from bgsub_lightning.scenes.cdnet2014 import published_videos
 
 KEYS = ("a/x", "a/y", "b/x", "c/x", "c/y", "c/z")
 FOLDS = {1: KEYS[:2], 2: KEYS[2:4], 3: KEYS[4:]}

@@ -11,11 +11,8 @@ import torch
 
 from bgsub_lightning.backgrounds.classical import TemporalMedian
 from bgsub_lightning.backgrounds.subspace import Eigenbackground, IncrementalPcp
-from bgsub_lightning.callbacks import BestCheckpoint, EarlyStopping
 from bgsub_lightning.cli import main
-from bgsub_lightning.commands.includes import campaign_of
-from bgsub_lightning.commands.members import members_of_file
-from bgsub_lightning.commands.training import TrainingCLI, run_trainer
+from bgsub_lightning.core.config import campaign_of
 from bgsub_lightning.data import (
     BaseImage,
     Blur,
@@ -30,12 +27,13 @@ from bgsub_lightning.data import (
     SensorNoise,
     Stream,
 )
+from bgsub_lightning.datasets import CDnet2014
+from bgsub_lightning.datasets.labels import LabelRule
+from bgsub_lightning.datasets.scene import select
+from bgsub_lightning.evaluation import TestResult
 from bgsub_lightning.frames import DisFlow
-from bgsub_lightning.results import TestResult
-from bgsub_lightning.sampling import CategoryBudget, FirstHalf, LabelBudget, RandomShares, SceneWise, Subset
-from bgsub_lightning.scenes import CDnet2014
-from bgsub_lightning.scenes.labels import LabelRule
-from bgsub_lightning.scenes.scene import select
+from bgsub_lightning.runs.grid import members_of_file
+from bgsub_lightning.splits import CategoryBudget, FirstHalf, LabelBudget, RandomShares, SceneWise, Subset
 from bgsub_lightning.synthetic import Plan, Rendered, lasiesta, limu, render_all, sbi2015
 from bgsub_lightning.systems import AnyScene
 from bgsub_lightning.systems.any_scene import EarlierFrame, SampleBanks
@@ -52,6 +50,8 @@ from bgsub_lightning.systems.recon_mcfcn.fcn import FrameFcn, SegmentStage
 from bgsub_lightning.systems.recon_mcfcn.system import JointStage, ReconMcfcn, ReconstructStage
 from bgsub_lightning.systems.siamese import system as siamese
 from bgsub_lightning.systems.siamese.system import Siamese
+from bgsub_lightning.training.callbacks import BestCheckpoint, EarlyStopping
+from bgsub_lightning.training.cli import TrainingCLI, run_trainer
 
 FOLDER = Path(__file__).parents[1] / "experiments"
 EXPERIMENTS = sorted(FOLDER.glob("*.yaml"))

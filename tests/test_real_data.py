@@ -9,7 +9,7 @@ import cv2
 import pytest
 
 from bgsub_lightning.cli import main
-from bgsub_lightning.results import TestResult
+from bgsub_lightning.evaluation import TestResult
 
 pytestmark = pytest.mark.real_data
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"

@@ -42,7 +42,7 @@ data:
       - class_path: bgsub_lightning.data.LightChange
         init_args: {{p: 0.5, frames: all}}
     protocol:
-      class_path: bgsub_lightning.sampling.Subset
+      class_path: bgsub_lightning.splits.Subset
       init_args: {{train: [baseline], test: [shadow], val_frames: 4}}
 last: {{every_n_train_steps: 1}}
 """
@@ -64,7 +64,7 @@ data:
     num_workers: 2
     flip: 0.5
     protocol:
-      class_path: bgsub_lightning.sampling.LabelBudget
+      class_path: bgsub_lightning.splits.LabelBudget
       init_args: {{frames: 3, drawn: random, val_frames: 4}}
 last: {{every_n_train_steps: 1}}
 """

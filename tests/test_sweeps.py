@@ -12,10 +12,10 @@ import yaml
 from sweeps.config import schema_violations_from_proposed_config
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
-from bgsub_lightning.commands.launching import Parsed
-from bgsub_lightning.commands.sweepfile import Point, Sweep, read_sweep
-from bgsub_lightning.commands.training import run_trainer
-from bgsub_lightning.scenes.cdnet2014 import published_videos
+from bgsub_lightning.datasets.cdnet2014 import published_videos
+from bgsub_lightning.runs.subprocess_runs import Parsed
+from bgsub_lightning.runs.sweepfile import Point, Sweep, read_sweep
+from bgsub_lightning.training.cli import run_trainer
 from sweeps import next_run
 
 FOLDER = Path(__file__).parents[1] / "sweeps"

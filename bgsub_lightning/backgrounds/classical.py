@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bgsub_lightning.core.ranges import check_range
 from bgsub_lightning.data.background import BackgroundSource
 from bgsub_lightning.frames.opencv import opencv_subtractor
-from bgsub_lightning.ranges import check_range
 
 
 class PreviousFrame(BackgroundSource):

@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.ranges import check_range
 from bgsub_lightning.data.background import BackgroundSource
-from bgsub_lightning.errors import UserError
-from bgsub_lightning.ranges import check_range
 
 Bytes = NDArray[np.uint8]
 

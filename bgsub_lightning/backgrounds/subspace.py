@@ -10,9 +10,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.ranges import check_range
 from bgsub_lightning.data.background import BackgroundSource
-from bgsub_lightning.errors import UserError
-from bgsub_lightning.ranges import check_range
 
 _VALUES = 2**15  # of a frame, at once: 200 frames' are 26 MB as floats
 _NOISE = 1e-6  # what single precision leaves of nothing, relative to what it was left of

@@ -21,8 +21,28 @@ from typing import IO, Any, cast
 from jsonargparse import ArgumentParser
 from rich.text import Text
 
-from bgsub_lightning.commands.includes import campaign_of, merged
-from bgsub_lightning.commands.launching import (
+from bgsub_lightning.core.config import campaign_of, merged
+from bgsub_lightning.core.console import console
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.files import atomic_write, folder_lock, lock_environment, refuse_links
+from bgsub_lightning.core.records import read_text
+from bgsub_lightning.core.text import refuse_passwords
+from bgsub_lightning.datasets import Reader
+from bgsub_lightning.evaluation import TestResult
+from bgsub_lightning.evaluation.extent import missing_folds
+from bgsub_lightning.report import merged as merged_results
+from bgsub_lightning.report import require_same_frames, spread, table
+from bgsub_lightning.report.collection import CampaignRecord, read_campaign
+from bgsub_lightning.runs.grid import (
+    ADDRESSED,
+    Member,
+    choose,
+    matching_scenes,
+    members_of_file,
+    members_over,
+    parse_over,
+)
+from bgsub_lightning.runs.subprocess_runs import (
     PROGRAM,
     OptionParser,
     Parsed,
@@ -34,26 +54,7 @@ from bgsub_lightning.commands.launching import (
     is_begun,
     reason,
 )
-from bgsub_lightning.commands.members import (
-    ADDRESSED,
-    Member,
-    choose,
-    matching_scenes,
-    members_of_file,
-    members_over,
-    parse_over,
-)
-from bgsub_lightning.commands.training import run_trainer
-from bgsub_lightning.console import console
-from bgsub_lightning.errors import UserError
-from bgsub_lightning.files import atomic_write, folder_lock, lock_environment, refuse_links
-from bgsub_lightning.records import read_text
-from bgsub_lightning.results import TestResult, require_same_frames, spread, table
-from bgsub_lightning.results import merged as merged_results
-from bgsub_lightning.results.collection import CampaignRecord, read_campaign
-from bgsub_lightning.results.extent import missing_folds
-from bgsub_lightning.scenes import Reader
-from bgsub_lightning.text import refuse_passwords
+from bgsub_lightning.training.cli import run_trainer
 
 _SWITCHES = {"--dry_run", "--results"}
 

@@ -8,14 +8,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bgsub_lightning.callbacks import Pictures
 from bgsub_lightning.commands.synthesize import synthesize
-from bgsub_lightning.commands.training import TrainingCLI, run_trainer
-from bgsub_lightning.console import console
-from bgsub_lightning.errors import UserError
+from bgsub_lightning.core.console import console
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.ranges import check_range
+from bgsub_lightning.evaluation import TestResult
 from bgsub_lightning.frames import write_png
-from bgsub_lightning.ranges import check_range
-from bgsub_lightning.results import TestResult, comparison_panel, table
+from bgsub_lightning.report import comparison_panel, table
+from bgsub_lightning.training.callbacks import Pictures
+from bgsub_lightning.training.cli import TrainingCLI, run_trainer
 
 
 def demo(out: Path = Path("demo"), steps: int = 800, seed: int = 0) -> None:

@@ -16,25 +16,34 @@ import numpy
 import torch
 from numpy.typing import NDArray
 
-from bgsub_lightning.callbacks.scores import Row, of_dataset, of_frames, write_frames
 from bgsub_lightning.commands.prepare import reader_of
-from bgsub_lightning.console import console, mark
-from bgsub_lightning.errors import UserError
-from bgsub_lightning.files import atomic_write, claimed, refuse_links
-from bgsub_lightning.frames import MaskFiles, SceneCounts, SceneFrames, count_masks
-from bgsub_lightning.frames.mask_files import Fault, results_of
+from bgsub_lightning.core.console import console, mark
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.files import atomic_write, claimed, refuse_links
+from bgsub_lightning.core.ranges import check_range
+from bgsub_lightning.core.records import read_csv
+from bgsub_lightning.core.text import csv_cell, from_csv_cell
+from bgsub_lightning.core.version import __version__
+from bgsub_lightning.datasets import CDnet2014, Problem, Reader, Scene, require_sound, with_mask_code
+from bgsub_lightning.datasets.cdnet2014 import published_videos
+from bgsub_lightning.datasets.checks import folders, some
+from bgsub_lightning.datasets.labels import MOVING, MaskCode
+from bgsub_lightning.evaluation import (
+    MaskFiles,
+    SceneCounts,
+    TestResult,
+    VideoResult,
+    count_masks,
+    write_statistics,
+    write_videos,
+)
+from bgsub_lightning.evaluation.mask_files import Fault, results_of
+from bgsub_lightning.frames import SceneFrames
 from bgsub_lightning.metrics import dice_counts, figures
-from bgsub_lightning.ranges import check_range
-from bgsub_lightning.records import read_csv
-from bgsub_lightning.results import TestResult, VideoResult, gallery, table, write_statistics, write_videos
-from bgsub_lightning.results.gallery import Frame
-from bgsub_lightning.sampling import Leakage
-from bgsub_lightning.scenes import CDnet2014, Problem, Reader, Scene, require_sound, with_mask_code
-from bgsub_lightning.scenes.cdnet2014 import published_videos
-from bgsub_lightning.scenes.checks import folders, some
-from bgsub_lightning.scenes.labels import MOVING, MaskCode
-from bgsub_lightning.text import csv_cell, from_csv_cell
-from bgsub_lightning.version import __version__
+from bgsub_lightning.report import gallery, table
+from bgsub_lightning.report.gallery import Frame
+from bgsub_lightning.splits import Leakage
+from bgsub_lightning.training.callbacks.scores import Row, of_dataset, of_frames, write_frames
 
 _CURES: dict[Fault, str] = {
     "missing": "Not scored.",

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from rich import box
 from rich.table import Table
 
-from bgsub_lightning.console import console
-from bgsub_lightning.errors import UserError
-from bgsub_lightning.live import Subtractor, System, load_system, named_modules, open_source
-from bgsub_lightning.live.onnx import Written, export_system, largest_difference, load_onnx
-from bgsub_lightning.ranges import check_range
+from bgsub_lightning.core.console import console
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.ranges import check_range
+from bgsub_lightning.inference import Subtractor, System, load_system, named_modules, open_source
+from bgsub_lightning.inference.onnx import Written, export_system, largest_difference, load_onnx
 
 
 def export(checkpoint: str, out: Path, source: str | None = None, frames: int = 50, modules: str = "") -> None:

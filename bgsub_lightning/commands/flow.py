@@ -9,8 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bgsub_lightning.commands.prepare import reader_of
-from bgsub_lightning.console import console
-from bgsub_lightning.errors import UserError
+from bgsub_lightning.core.console import console
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.ranges import check_range
+from bgsub_lightning.datasets import require_sound
+from bgsub_lightning.datasets.depth import parsed_range, with_range
 from bgsub_lightning.frames import (
     DisFlow,
     FarnebackFlow,
@@ -23,10 +26,7 @@ from bgsub_lightning.frames import (
     write_png,
 )
 from bgsub_lightning.frames.flow import require_motion
-from bgsub_lightning.ranges import check_range
-from bgsub_lightning.results.drawing import comparison_panel
-from bgsub_lightning.scenes import require_sound
-from bgsub_lightning.scenes.depth import parsed_range, with_range
+from bgsub_lightning.report.drawing import comparison_panel
 
 
 def flow(

@@ -13,11 +13,11 @@ from typing import Literal
 from rich import box
 from rich.table import Table
 
-from bgsub_lightning.console import console, mark, progress_bar
-from bgsub_lightning.errors import UserError
-from bgsub_lightning.frames import FrameStore, SceneFrames, fill, read_mask
-from bgsub_lightning.ranges import check_range
-from bgsub_lightning.scenes import (
+from bgsub_lightning.core.console import console, mark, progress_bar
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.ranges import check_range
+from bgsub_lightning.core.text import suggestion
+from bgsub_lightning.datasets import (
     LASIESTA,
     LIMU,
     SBI2015,
@@ -28,10 +28,10 @@ from bgsub_lightning.scenes import (
     Wallflower,
     with_mask_code,
 )
-from bgsub_lightning.scenes.checks import some
-from bgsub_lightning.scenes.depth import parsed_range, with_range
-from bgsub_lightning.scenes.labels import MaskCode
-from bgsub_lightning.text import suggestion
+from bgsub_lightning.datasets.checks import some
+from bgsub_lightning.datasets.depth import parsed_range, with_range
+from bgsub_lightning.datasets.labels import MaskCode
+from bgsub_lightning.frames import FrameStore, SceneFrames, fill, read_mask
 
 READERS: dict[str, type[Reader]] = {reader.name: reader for reader in (CDnet2014, LASIESTA, LIMU, SBI2015, Wallflower)}
 """Name of a dataset → its reader."""

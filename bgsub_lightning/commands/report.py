@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from bgsub_lightning.console import console
-from bgsub_lightning.errors import UserError
+from bgsub_lightning.core.console import console
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.evaluation import TestResult
 from bgsub_lightning.metrics import Averaging
-from bgsub_lightning.results import (
-    TestResult,
+from bgsub_lightning.report import (
     at_threshold,
     curves_picture,
     curves_table,
@@ -21,13 +21,13 @@ from bgsub_lightning.results import (
     spread,
     table,
 )
-from bgsub_lightning.results.collection import collect
-from bgsub_lightning.results.layouts import of_published
-from bgsub_lightning.results.published import published as published_tables
-from bgsub_lightning.results.statistics import compare as compare_series
-from bgsub_lightning.results.statistics import comparison_table, comparisons_table
-from bgsub_lightning.results.tables import Beside
-from bgsub_lightning.results.writers import as_rich
+from bgsub_lightning.report.collection import collect
+from bgsub_lightning.report.layouts import of_published
+from bgsub_lightning.report.published import published as published_tables
+from bgsub_lightning.report.statistics import compare as compare_series
+from bgsub_lightning.report.statistics import comparison_table, comparisons_table
+from bgsub_lightning.report.tables import Beside
+from bgsub_lightning.report.writers import as_rich
 
 Compared = Literal["recall", "specificity", "fpr", "fnr", "pwc", "precision", "f_measure", "mean_dice"]
 """A figure that is to be compared."""

@@ -10,11 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bgsub_lightning import live
-from bgsub_lightning.console import console, warn
-from bgsub_lightning.errors import UserError
-from bgsub_lightning.files import claimed
-from bgsub_lightning.live import (
+from bgsub_lightning import inference
+from bgsub_lightning.core.console import console, warn
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.files import claimed
+from bgsub_lightning.core.memory import keep_freed_memory
+from bgsub_lightning.core.ranges import check_range
+from bgsub_lightning.datasets.checks import some
+from bgsub_lightning.datasets.depth import parsed_range
+from bgsub_lightning.datasets.origin import origin_of
+from bgsub_lightning.inference import (
     BASELINES,
     OPENCV,
     POOL,
@@ -30,13 +35,8 @@ from bgsub_lightning.live import (
     open_source,
     segment_frames,
 )
-from bgsub_lightning.live.segmenting import Progress as Come
-from bgsub_lightning.live.sources import Images, is_image
-from bgsub_lightning.memory import keep_freed_memory
-from bgsub_lightning.ranges import check_range
-from bgsub_lightning.scenes.checks import some
-from bgsub_lightning.scenes.depth import parsed_range
-from bgsub_lightning.scenes.origin import origin_of
+from bgsub_lightning.inference.segmenting import Progress as Come
+from bgsub_lightning.inference.sources import Images, is_image
 
 
 def segment(
@@ -110,7 +110,7 @@ def segment(
     if compile and (checkpoint in BASELINES or checkpoint.endswith(".onnx")):
         raise UserError(f"--compile: {checkpoint} has no networks of PyTorch. Leave the option out.")
     keep_freed_memory()
-    system = None if checkpoint in OPENCV else live.load_system(checkpoint, named_modules(modules))
+    system = None if checkpoint in OPENCV else inference.load_system(checkpoint, named_modules(modules))
     opened = open_source(source, rate, reconnect, parsed_range(range))
     if system is None or not system.needs_pool:
         _require_no_background(checkpoint, system, background, refresh)
@@ -188,16 +188,16 @@ def _kinds(write: str) -> list[Kind]:
     return [kind for kind in known if kind in named]
 
 
-def _with_pytorch(system: live.System, options: dict[str, Any], is_free: bool) -> tuple[live.Subtractor, str]:
+def _with_pytorch(system: inference.System, options: dict[str, Any], is_free: bool) -> tuple[inference.Subtractor, str]:
     """Return a subtractor, on a GPU in bf16 if its precision is free, and where it computes."""
-    subtractor = live.Subtractor(system, **options)
+    subtractor = inference.Subtractor(system, **options)
     if is_free and subtractor.device.type == "cuda":
         subtractor.precision = "bf16"
     return subtractor, str(subtractor.device)
 
 
 def _require_no_background(
-    name: str, system: live.System | None, background: str | Path, refresh: float | None
+    name: str, system: inference.System | None, background: str | Path, refresh: float | None
 ) -> None:
     """Systems that make nothing of a pool."""
     streams = system is None or system.streams
@@ -209,7 +209,7 @@ def _require_no_background(
 
 
 def _pool(
-    background: str | Path, source: Source, count: int, system: live.System | None
+    background: str | Path, source: Source, count: int, system: inference.System | None
 ) -> tuple[list[NDArray[np.uint8]], str]:
     """Take the frames that the background is made of before the first is subtracted, and say what they are."""
     count = max(count, system.references if system else 0)
@@ -240,7 +240,7 @@ def _pool(
     return found, f"{some(len(found), 'frame')} of the source, {where}"
 
 
-def _threshold(system: live.System) -> str:
+def _threshold(system: inference.System) -> str:
     """What chose the threshold; nothing to tell of systems that were never trained."""
     module = system.module
     by = f", chosen by {module.threshold_from}" if module.threshold_from else ""

@@ -10,16 +10,16 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bgsub_lightning.cli import COMMANDS
-from bgsub_lightning.cluster import BatchScript, Job, Resources, State, find_jobs, require_slurm, states, submit
-from bgsub_lightning.cluster.script import LAUNCHED
+from bgsub_lightning.commands import COMMANDS
 from bgsub_lightning.commands.campaign import Campaign, plan_campaign
-from bgsub_lightning.commands.launching import PROGRAM, OptionParser, Parsed
-from bgsub_lightning.commands.members import Member
-from bgsub_lightning.commands.training import run_trainer
-from bgsub_lightning.console import console
-from bgsub_lightning.errors import UserError
-from bgsub_lightning.files import last_lines
+from bgsub_lightning.core.console import console
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.files import last_lines
+from bgsub_lightning.runs import BatchScript, Job, Resources, State, find_jobs, require_slurm, states, submit
+from bgsub_lightning.runs.grid import Member
+from bgsub_lightning.runs.script import LAUNCHED
+from bgsub_lightning.runs.subprocess_runs import PROGRAM, OptionParser, Parsed
+from bgsub_lightning.training.cli import run_trainer
 
 _HELP = f"""\
 Hand a command to a SLURM cluster. Before it is queued its options are checked.

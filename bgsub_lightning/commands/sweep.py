@@ -21,8 +21,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from rich.table import Table
 
-from bgsub_lightning.commands.includes import merged
-from bgsub_lightning.commands.launching import (
+from bgsub_lightning.core.config import merged
+from bgsub_lightning.core.console import console, warn
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.files import atomic_write, folder_lock, last_lines, lock_environment, refuse_links
+from bgsub_lightning.core.records import parse_yaml, read_json
+from bgsub_lightning.core.text import suggestion
+from bgsub_lightning.report.learning import learning_curves
+from bgsub_lightning.runs.subprocess_runs import (
     PROGRAM,
     OptionParser,
     Parsed,
@@ -34,14 +40,8 @@ from bgsub_lightning.commands.launching import (
     is_begun,
     reason,
 )
-from bgsub_lightning.commands.sweepfile import Choice, Point, Range, Sweep, choice_of, read_sweep, shown
-from bgsub_lightning.commands.training import run_trainer
-from bgsub_lightning.console import console, warn
-from bgsub_lightning.errors import UserError
-from bgsub_lightning.files import atomic_write, folder_lock, last_lines, lock_environment, refuse_links
-from bgsub_lightning.records import parse_yaml, read_json
-from bgsub_lightning.results.learning import learning_curves
-from bgsub_lightning.text import suggestion
+from bgsub_lightning.runs.sweepfile import Choice, Point, Range, Sweep, choice_of, read_sweep, shown
+from bgsub_lightning.training.cli import run_trainer
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

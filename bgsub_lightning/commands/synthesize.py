@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Literal
 
 from bgsub_lightning import synthetic
-from bgsub_lightning.console import console, progress_bar
-from bgsub_lightning.errors import UserError
-from bgsub_lightning.files import claimed
-from bgsub_lightning.ranges import check_range
-from bgsub_lightning.scenes.checks import folders as inner_folders
+from bgsub_lightning.core.console import console, progress_bar
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.files import claimed
+from bgsub_lightning.core.ranges import check_range
+from bgsub_lightning.datasets.checks import folders as inner_folders
 
 _SIZES = {"Wallflower": (160, 120), "LASIESTA": (352, 288)}
 _LABELLED = {"CDnet2014": 60, "LASIESTA": 100, "LIMU": 12, "SBI2015": 100, "Wallflower": 1}

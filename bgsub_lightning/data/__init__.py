@@ -1,4 +1,4 @@
-"""Room 4: samples, and the one datamodule that is composed of source × protocol × inputs × augmentation."""
+"""Samples, and the one datamodule that is composed of source × protocol × inputs × augmentation."""
 
 from bgsub_lightning.data.background import Background, BackgroundSource
 from bgsub_lightning.data.base_image import BaseImage, BaseMask

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from bgsub_lightning.data.inputs import Input
 from bgsub_lightning.frames import FrameStore, SceneFrames, StoredArray
-from bgsub_lightning.sampling import FrameSet
+from bgsub_lightning.splits import FrameSet
 
 _CHUNK = 49
 

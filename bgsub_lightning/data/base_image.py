@@ -13,14 +13,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bgsub_lightning.console import console
+from bgsub_lightning.core.console import console
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.records import read_json
 from bgsub_lightning.data.inputs import FOOTAGE_BACKGROUND, Input
-from bgsub_lightning.errors import UserError
+from bgsub_lightning.datasets.scene import Scene
 from bgsub_lightning.frames import FrameStore, SceneFrames, read_image
-from bgsub_lightning.records import read_json
-from bgsub_lightning.sampling import FrameSet
-from bgsub_lightning.sampling.protocols import generator_of
-from bgsub_lightning.scenes.scene import Scene
+from bgsub_lightning.splits import FrameSet
+from bgsub_lightning.splits.protocols import generator_of
 
 _OPTION = "model.init_args.base"
 _SHARE = 0.1  # of the tested frames with foreground, by its area: 'many foreground pixels'

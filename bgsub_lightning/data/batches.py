@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from torch.utils.data import Sampler
 
-from bgsub_lightning.errors import UserError
-from bgsub_lightning.sampling.frameset import FrameSet
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.splits.frameset import FrameSet
 
 
 class Draw(NamedTuple):

@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bgsub_lightning.errors import UserError
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.ranges import check_range
+from bgsub_lightning.datasets.labels import MOVING
 from bgsub_lightning.frames import SceneFrames
 from bgsub_lightning.frames.images import resized
-from bgsub_lightning.ranges import check_range
-from bgsub_lightning.scenes.labels import MOVING
 
 
 @dataclass(frozen=True)

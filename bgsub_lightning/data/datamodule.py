@@ -13,7 +13,9 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
-from bgsub_lightning.console import console, warn
+from bgsub_lightning.core.console import console, warn
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.ranges import check_range
 from bgsub_lightning.data.augment import A, ClipAugmentation
 from bgsub_lightning.data.background import StoredBackground
 from bgsub_lightning.data.batches import EvaluationBatches, TrainingBatches
@@ -25,13 +27,11 @@ from bgsub_lightning.data.ring import RingLoader
 from bgsub_lightning.data.stages import Span, StagedLoader, StagePlan
 from bgsub_lightning.data.transforms import SampleTransform
 from bgsub_lightning.data.workers import begin_worker
-from bgsub_lightning.errors import UserError
+from bgsub_lightning.datasets import CDnet2014, Reader, with_mask_code
+from bgsub_lightning.datasets.depth import checked_range, with_range
+from bgsub_lightning.datasets.labels import MaskCode
 from bgsub_lightning.frames import DisFlow, FlowMethod, FrameStore, SceneFrames, fill, fill_flow
-from bgsub_lightning.ranges import check_range
-from bgsub_lightning.sampling import FrameSet, Protocol, Split
-from bgsub_lightning.scenes import CDnet2014, Reader, with_mask_code
-from bgsub_lightning.scenes.depth import checked_range, with_range
-from bgsub_lightning.scenes.labels import MaskCode
+from bgsub_lightning.splits import FrameSet, Protocol, Split
 
 _PURPOSE = {"fit": "train on", "validate": "validate", "test": "test", "predict": "predict"}
 
@@ -67,7 +67,7 @@ class ScenesDataModule(LightningDataModule):
         mask_code: How masks are written, such as ``BINARY`` for black and white, or 0 and 1; ``None``: as the
             reader says.
         range: Grey levels of frames of 16 bits that become 0 and 255; ``None``: by each scene's first frames (see
-            :func:`bgsub_lightning.scenes.depth.range_of`).
+            :func:`bgsub_lightning.datasets.depth.range_of`).
         flow: What computes the optical flow of systems that see it. With a store, what that lacks is computed before
             the run (or ahead, by the command ``flow``); without one, whenever a frame is loaded.
     """
@@ -106,7 +106,7 @@ class ScenesDataModule(LightningDataModule):
         if paste is not None and not protocol.pastes_objects:
             raise UserError(
                 f"data.init_args.paste: {type(protocol).__name__} pastes no objects into training frames, as "
-                f"bgsub_lightning.sampling.FirstHalf does. Leave the option out."
+                f"bgsub_lightning.splits.FirstHalf does. Leave the option out."
             )
         self.inputs = tuple(inputs)
         self.protocol = protocol
@@ -195,7 +195,7 @@ class ScenesDataModule(LightningDataModule):
                 raise UserError(
                     f"data.init_args.protocol: there is no {'' if stage == 'predict' else 'labelled '}frame to "
                     f"{_PURPOSE[stage]} ({self.protocol.describe(self.fold)}). Choose scenes that have some, by name "
-                    f"with bgsub_lightning.sampling.Subset."
+                    f"with bgsub_lightning.splits.Subset."
                 )
             self._frames[stage] = frames
         return self._frames[stage]

@@ -18,9 +18,9 @@ from bgsub_lightning.data.crops import Crop
 from bgsub_lightning.data.inputs import Input
 from bgsub_lightning.data.pasting import VocObjects
 from bgsub_lightning.data.transforms import Sample, SampleTransform, rng_of, tables
+from bgsub_lightning.datasets.labels import UNKNOWN
 from bgsub_lightning.frames import SceneFrames
-from bgsub_lightning.sampling import FrameSet
-from bgsub_lightning.scenes.labels import UNKNOWN
+from bgsub_lightning.splits import FrameSet
 
 
 class TrainingDataset(Dataset[dict[str, Any]]):

@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bgsub_lightning.errors import UserError
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.ranges import check_range
+from bgsub_lightning.datasets.scene import Scene
 from bgsub_lightning.frames import FrameStore, SceneFrames
 from bgsub_lightning.frames.flow import require_motion
-from bgsub_lightning.ranges import check_range
-from bgsub_lightning.sampling import FrameSet, Split
-from bgsub_lightning.scenes.scene import Scene
+from bgsub_lightning.splits import FrameSet, Split
 
 FOOTAGE_BACKGROUND = 1 << 41
 """The number by which footage is asked for its background; those of a video's frames come nowhere near."""

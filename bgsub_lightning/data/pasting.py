@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PilImage
 
-from bgsub_lightning.decoding import read_content
-from bgsub_lightning.errors import UserError
+from bgsub_lightning.core.decoding import read_content
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.records import read_text
+from bgsub_lightning.datasets.labels import MOVING, UNKNOWN
 from bgsub_lightning.frames import SceneFrames, read_image
-from bgsub_lightning.records import read_text
-from bgsub_lightning.scenes.labels import MOVING, UNKNOWN
 
 VOC_HOMEPAGE = "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/"
 _OPTION = "data.init_args.paste"

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, Literal
 
+from bgsub_lightning.core.ranges import check_range
 from bgsub_lightning.data.inputs import Input
-from bgsub_lightning.ranges import check_range
 
 
 @dataclass(frozen=True)

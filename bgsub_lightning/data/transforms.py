@@ -23,11 +23,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bgsub_lightning.errors import UserError
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.ranges import check_choice, check_range
+from bgsub_lightning.datasets.labels import MOVING, STATIC, UNKNOWN
 from bgsub_lightning.frames import SceneFrames
-from bgsub_lightning.ranges import check_choice, check_range
-from bgsub_lightning.sampling import FrameSet
-from bgsub_lightning.scenes.labels import MOVING, STATIC, UNKNOWN
+from bgsub_lightning.splits import FrameSet
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]

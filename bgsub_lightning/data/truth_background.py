@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bgsub_lightning.console import console
+from bgsub_lightning.core.console import console
+from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.data.background import StoredBackground
-from bgsub_lightning.errors import UserError
+from bgsub_lightning.datasets.labels import SHADOW, STATIC
 from bgsub_lightning.frames import SceneFrames
 from bgsub_lightning.frames.store import fingerprint
-from bgsub_lightning.scenes.labels import SHADOW, STATIC
 
 T = TypeVar("T")
 

@@ -1,9 +1,8 @@
-"""Room 2: pixels. Decoding, the store that keeps them decoded, and optical flow."""
+"""Pixels: decoding, the store that keeps them decoded, and optical flow."""
 
 from bgsub_lightning.frames.filling import fill_flow
 from bgsub_lightning.frames.flow import DisFlow, FarnebackFlow, FlowFiles, FlowMethod, FrameFlow, LucasKanadeFlow
 from bgsub_lightning.frames.images import pseudo_coloured, read_image, read_mask, read_roi, write_png
-from bgsub_lightning.frames.mask_files import MaskFiles, SceneCounts, count_masks
 from bgsub_lightning.frames.source import SceneFrames, fill
 from bgsub_lightning.frames.store import FrameStore, StoredArray
 
@@ -15,11 +14,8 @@ __all__ = [
     "FrameFlow",
     "FrameStore",
     "LucasKanadeFlow",
-    "MaskFiles",
-    "SceneCounts",
     "SceneFrames",
     "StoredArray",
-    "count_masks",
     "fill",
     "fill_flow",
     "pseudo_coloured",

@@ -10,9 +10,9 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from bgsub_lightning.console import progress_bar
+from bgsub_lightning.core.console import progress_bar
+from bgsub_lightning.core.parallel import in_processes
 from bgsub_lightning.frames.source import SceneFrames, require_room
-from bgsub_lightning.parallel import in_processes
 
 _CHUNK = 16  # frames of a task: few, so that little is lost by Ctrl-C; each decodes up to τ frames that another has too
 

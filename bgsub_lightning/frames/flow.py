@@ -22,13 +22,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bgsub_lightning.console import warn
-from bgsub_lightning.decoding import read_content, read_pixels
-from bgsub_lightning.errors import UserError
+from bgsub_lightning.core.console import warn
+from bgsub_lightning.core.decoding import read_content, read_pixels
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.ranges import check_range
+from bgsub_lightning.datasets.scene import Range, Scene
 from bgsub_lightning.frames.file_patterns import placeholders
 from bgsub_lightning.frames.images import read_image
-from bgsub_lightning.ranges import check_range
-from bgsub_lightning.scenes.scene import Range, Scene
 
 VERSION = 2
 """Raised when the meaning of a channel changes; stored ones of other versions are computed anew."""

@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bgsub_lightning.decoding import content_or_nothing, decode_pixels, read_pixels
-from bgsub_lightning.errors import UserError
-from bgsub_lightning.files import atomic_write
-from bgsub_lightning.scenes.depth import COLOUR, as_bytes
-from bgsub_lightning.scenes.labels import MaskCode
-from bgsub_lightning.scenes.scene import Range, Scene
+from bgsub_lightning.core.decoding import content_or_nothing, decode_pixels, read_pixels
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.files import atomic_write
+from bgsub_lightning.datasets.depth import COLOUR, as_bytes
+from bgsub_lightning.datasets.labels import MaskCode
+from bgsub_lightning.datasets.scene import Range, Scene
 
 
 def read_image(path: Path, size: tuple[int, int] | None = None, levels: Range | None = None) -> NDArray[np.uint8]:
@@ -62,7 +62,7 @@ def read_mask(
         code: How the mask is written.
 
     Returns:
-        CDnet2014's grey levels of shape ``(H, W)``, uint8; see :mod:`bgsub_lightning.scenes.labels`.
+        CDnet2014's grey levels of shape ``(H, W)``, uint8; see :mod:`bgsub_lightning.datasets.labels`.
 
     Raises:
         UserError: If the file cannot be decoded, has another size than its frame, or holds a grey level or a colour

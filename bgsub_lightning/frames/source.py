@@ -15,13 +15,13 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bgsub_lightning.console import console, progress_bar
-from bgsub_lightning.errors import UserError
+from bgsub_lightning.core.console import console, progress_bar
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.datasets.labels import MOVING
+from bgsub_lightning.datasets.scene import Scene
 from bgsub_lightning.frames.flow import VERSION, FlowMethod, channel
 from bgsub_lightning.frames.images import read_image, read_mask, read_roi, resized
 from bgsub_lightning.frames.store import FrameStore, StoredArray, fingerprint
-from bgsub_lightning.scenes.labels import MOVING
-from bgsub_lightning.scenes.scene import Scene
 
 
 @dataclass(frozen=True)

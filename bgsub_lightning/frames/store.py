@@ -22,9 +22,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bgsub_lightning.errors import UserError
-from bgsub_lightning.files import refuse_links
-from bgsub_lightning.records import read_json
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.files import refuse_links
+from bgsub_lightning.core.records import read_json
 
 VERSION = 1
 """Raised when the meaning of what is stored changes; arrays of other versions are written anew."""

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bgsub_lightning.datasets.labels import FOREGROUND, IGNORED
 from bgsub_lightning.losses.hard_sigmoid import SLOPE, hard_sigmoid
 from bgsub_lightning.losses.reduction import global_count, global_mean
-from bgsub_lightning.scenes.labels import FOREGROUND, IGNORED
 
 _SMALLEST = 1e-7  # of the probabilities whose logarithm is taken: finite, and the same in every precision
 

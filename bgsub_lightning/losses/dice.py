@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bgsub_lightning.datasets.labels import FOREGROUND, IGNORED
 from bgsub_lightning.losses.reduction import global_mean, global_sum
-from bgsub_lightning.scenes.labels import FOREGROUND, IGNORED
 
 
 def batch_dice(logits: Tensor, target: Tensor, smoothing: float = 50.0) -> Tensor:

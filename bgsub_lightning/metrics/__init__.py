@@ -1,4 +1,4 @@
-"""Room 6: metrics. Counting on tensors needs PyTorch, imported when it is first used; figures of counts do not."""
+"""Metrics. Counting on tensors needs PyTorch, imported when it is first used; figures of counts do not."""
 
 from __future__ import annotations
 

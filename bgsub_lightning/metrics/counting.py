@@ -13,8 +13,8 @@ import math
 import torch
 from torch import Tensor
 
+from bgsub_lightning.datasets.labels import MOVING, SHADOW, UNKNOWN
 from bgsub_lightning.metrics.figures import DICE_UNITS, THRESHOLDS
-from bgsub_lightning.scenes.labels import MOVING, SHADOW, UNKNOWN
 
 
 def confusion_counts(prediction: Tensor, truth: Tensor, roi: Tensor | None = None) -> Tensor:

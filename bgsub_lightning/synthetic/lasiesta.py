@@ -8,9 +8,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from bgsub_lightning.errors import UserError
-from bgsub_lightning.ranges import check_range
-from bgsub_lightning.scenes.labels import GREEN, GREY, RED, WHITE, YELLOW
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.ranges import check_range
+from bgsub_lightning.datasets.labels import GREEN, GREY, RED, WHITE, YELLOW
 from bgsub_lightning.synthetic import effects
 from bgsub_lightning.synthetic.drawing import Light
 from bgsub_lightning.synthetic.effects import Shot

@@ -16,12 +16,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bgsub_lightning.errors import UserError
-from bgsub_lightning.files import PARTIAL, make_folder
-from bgsub_lightning.parallel import in_processes
-from bgsub_lightning.ranges import check_range
-from bgsub_lightning.scenes.labels import MOVING, OUTSIDE_ROI, SHADOW, UNKNOWN
-from bgsub_lightning.scenes.origin import mark
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.files import PARTIAL, make_folder
+from bgsub_lightning.core.parallel import in_processes
+from bgsub_lightning.core.ranges import check_range
+from bgsub_lightning.datasets.labels import MOVING, OUTSIDE_ROI, SHADOW, UNKNOWN
+from bgsub_lightning.datasets.origin import mark
 from bgsub_lightning.synthetic import effects
 from bgsub_lightning.synthetic.actors import Actor, company
 from bgsub_lightning.synthetic.drawing import Light, Patch, Place, cast, draw, mirror
@@ -325,7 +325,7 @@ def render_all(
 ) -> Iterator[Path]:
     """Return an iterator that renders videos below a folder, and yields the folder of each finished one, in order.
 
-    The folder is marked as a rendered dataset's first; see :mod:`bgsub_lightning.scenes.origin`.
+    The folder is marked as a rendered dataset's first; see :mod:`bgsub_lightning.datasets.origin`.
 
     Raises:
         UserError: If an option makes no sense, or the folder holds anything else; before anything is rendered.

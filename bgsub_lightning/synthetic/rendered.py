@@ -9,14 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
-from bgsub_lightning.console import console, progress_bar
-from bgsub_lightning.errors import UserError
-from bgsub_lightning.files import folder_lock
-from bgsub_lightning.parallel import is_starting
-from bgsub_lightning.ranges import check_range
-from bgsub_lightning.scenes.cdnet2014 import CDnet2014
-from bgsub_lightning.scenes.origin import mark, origin_of
-from bgsub_lightning.scenes.scene import Scene, select
+from bgsub_lightning.core.console import console, progress_bar
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.files import folder_lock
+from bgsub_lightning.core.parallel import is_starting
+from bgsub_lightning.core.ranges import check_range
+from bgsub_lightning.datasets.cdnet2014 import CDnet2014
+from bgsub_lightning.datasets.origin import mark, origin_of
+from bgsub_lightning.datasets.scene import Scene, select
 from bgsub_lightning.synthetic.render import Plan, render_all
 from bgsub_lightning.synthetic.training import TRAINING_CATEGORIES, training_plan
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bgsub_lightning.scenes.labels import MOVING, MaskCode
+from bgsub_lightning.datasets.labels import MOVING, MaskCode
 from bgsub_lightning.synthetic import effects
 from bgsub_lightning.synthetic.models import person
 from bgsub_lightning.synthetic.render import Recipe, Renderer, SequencePlan, save

@@ -14,9 +14,10 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 
-from bgsub_lightning.console import console
+from bgsub_lightning.core.console import console
+from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.data import EvaluationBatch, Input, StagePlan, TrainingBatch
-from bgsub_lightning.errors import UserError
+from bgsub_lightning.datasets.labels import FOREGROUND, IGNORED, LabelRule
 from bgsub_lightning.metrics import (
     THRESHOLDS,
     SceneConfusion,
@@ -30,8 +31,7 @@ from bgsub_lightning.metrics import (
     scores_at_thresholds,
     threshold_counts,
 )
-from bgsub_lightning.sampling import TrainingRecord, training_record
-from bgsub_lightning.scenes.labels import FOREGROUND, IGNORED, LabelRule
+from bgsub_lightning.splits import TrainingRecord, training_record
 
 if TYPE_CHECKING:
     from bgsub_lightning.data import ScenesDataModule

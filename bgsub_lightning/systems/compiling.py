@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from bgsub_lightning.errors import UserError
+from bgsub_lightning.core.errors import UserError
 
 
 def compile_in_place(

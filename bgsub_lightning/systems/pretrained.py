@@ -8,9 +8,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from bgsub_lightning.console import console
-from bgsub_lightning.ranges import check_range
-from bgsub_lightning.scenes.labels import LabelRule
+from bgsub_lightning.core.console import console
+from bgsub_lightning.core.ranges import check_range
+from bgsub_lightning.datasets.labels import LabelRule
 from bgsub_lightning.systems.base import Threshold
 from bgsub_lightning.systems.decay import decay_groups
 from bgsub_lightning.systems.staged import StagedModule

@@ -8,7 +8,7 @@ from typing import ParamSpec, TypeVar
 import torch
 from torch import nn
 
-from bgsub_lightning.errors import UserError
+from bgsub_lightning.core.errors import UserError
 
 P = ParamSpec("P")
 N = TypeVar("N", bound=nn.Module)

@@ -11,8 +11,8 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
+from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.data import Input, Span, Stage, StagePlan, TrainingBatch
-from bgsub_lightning.errors import UserError
 from bgsub_lightning.systems.base import BgsModule
 
 torch.serialization.add_safe_globals([Stage])  # checkpoints keep stages among the hyperparameters

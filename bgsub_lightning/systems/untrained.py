@@ -6,8 +6,8 @@ from typing import NoReturn
 
 from torch import Tensor
 
+from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.data import TrainingBatch
-from bgsub_lightning.errors import UserError
 from bgsub_lightning.systems.base import BgsModule
 
 

@@ -25,9 +25,9 @@ from torch import Tensor
 from torch.serialization import get_unsafe_globals_in_checkpoint
 from typing_extensions import TypedDict
 
-from bgsub_lightning.errors import UserError
-from bgsub_lightning.files import atomic_write
-from bgsub_lightning.records import fit_record
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.files import atomic_write
+from bgsub_lightning.core.records import fit_record
 from bgsub_lightning.systems.vgg import VGG_LAYERS, Vgg
 
 FirstLayer = Literal["normal", "frame"]

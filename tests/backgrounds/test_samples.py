@@ -21,7 +21,7 @@ from bgsub_lightning.backgrounds.samples import (
     held,
     second_smallest,
 )
-from bgsub_lightning.errors import UserError
+from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.systems.any_scene.features import planes
 
 Bytes = NDArray[np.uint8]

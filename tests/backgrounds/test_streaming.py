@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from bgsub_lightning.backgrounds.classical import Mog2Background, TemporalMedian
+from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.data import BackgroundSource
-from bgsub_lightning.errors import UserError
 from bgsub_lightning.systems.cdn_medal.background import BlockStream, DensityBackground, MixtureStream, WindowStream
 from bgsub_lightning.systems.cdn_medal.cdn_gm import CdnGm, Mixture
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bgsub_lightning.backgrounds.subspace import Eigenbackground, IncrementalPcp, IncrementalSvd, principal_components
+from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.data import BackgroundSource
-from bgsub_lightning.errors import UserError
 
 SIZE = (3, 24, 32)
 GREY = 1 / 255

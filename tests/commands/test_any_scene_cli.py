@@ -15,14 +15,14 @@ import pytest
 from tiny_training import assert_alike, content, moved, quiet, weights
 
 import bgsub_lightning
-from bgsub_lightning.callbacks.checkpoints import checkpoints_of, weights_alone
 from bgsub_lightning.cli import main
-from bgsub_lightning.errors import UserError
+from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.frames import read_image
-from bgsub_lightning.live import load_system
+from bgsub_lightning.inference import load_system
 from bgsub_lightning.systems import AnyScene
 from bgsub_lightning.systems.any_scene import weights as packaged_weights
 from bgsub_lightning.systems.weights import damage
+from bgsub_lightning.training.callbacks.checkpoints import checkpoints_of, weights_alone
 
 pytestmark = quiet
 

@@ -14,8 +14,8 @@ import yaml
 from numpy.typing import NDArray
 
 from bgsub_lightning.backgrounds.classical import PreviousFrame
-from bgsub_lightning.errors import UserError
-from bgsub_lightning.results import TestResult
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.evaluation import TestResult
 
 PROTOCOLS = {
     "SceneWise": {"folds": 3},
@@ -58,7 +58,7 @@ def test_counts_are_those_of_the_definition(
     }
     content["data"]["init_args"] |= {
         "size": None,
-        "protocol": {"class_path": f"bgsub_lightning.sampling.{protocol}", "init_args": PROTOCOLS[protocol]},
+        "protocol": {"class_path": f"bgsub_lightning.splits.{protocol}", "init_args": PROTOCOLS[protocol]},
     }
     config = tmp_path / "baseline.yaml"
     config.write_text(yaml.safe_dump(content))

@@ -22,9 +22,9 @@ import yaml
 
 from bgsub_lightning.cli import main
 from bgsub_lightning.commands import campaign as module
-from bgsub_lightning.commands import launching
-from bgsub_lightning.files import folder_lock
-from bgsub_lightning.results import TestResult
+from bgsub_lightning.core.files import folder_lock
+from bgsub_lightning.evaluation import TestResult
+from bgsub_lightning.runs import subprocess_runs
 
 Fails = Callable[[int], str]
 
@@ -37,7 +37,7 @@ data:
     root: {root}
     num_workers: 0
     size: null
-    protocol: {{class_path: bgsub_lightning.sampling.SceneWise}}
+    protocol: {{class_path: bgsub_lightning.splits.SceneWise}}
 wandb: disabled
 campaign: {{commands: [test]}}
 """
@@ -250,7 +250,7 @@ def test_a_scene_that_was_not_tested_leaves_no_overall_figure(
 ) -> None:
     """In the terminal as on the page."""
     options = [mog2, "--over=scene=baseline/highway,shadow/bungalows,thermal/park", "--out", out]
-    options += ["--data.init_args.protocol=bgsub_lightning.sampling.FirstHalf", "--only=baseline*,shadow*"]
+    options += ["--data.init_args.protocol=bgsub_lightning.splits.FirstHalf", "--only=baseline*,shadow*"]
     assert campaign(*options) == 0
     assert len(calls) == 2
     told = flat(capsys.readouterr().out.rpartition("Result")[2])
@@ -405,7 +405,7 @@ def test_end_of_a_process_that_does_not_want_to_end() -> None:
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        launching.end(process, patience=0.1)
+        subprocess_runs.end(process, patience=0.1)
         assert process.returncode == -signal.SIGTERM
 
 

@@ -104,7 +104,7 @@ def test_budgets_through_the_command_line(run: Run, tiny: Path, tmp_path: Path, 
     content = yaml.safe_load(tiny.read_text())
     settings = {"fraction": 0.4} if protocol == "CategoryBudget" else {}
     content["data"]["init_args"]["protocol"] = {
-        "class_path": f"bgsub_lightning.sampling.{protocol}",
+        "class_path": f"bgsub_lightning.splits.{protocol}",
         "init_args": {"exclude": ["PTZ"], **settings},
     }
     tiny.write_text(yaml.safe_dump(content))

@@ -14,12 +14,12 @@ import yaml
 from numpy.typing import NDArray
 
 from bgsub_lightning.cli import main
-from bgsub_lightning.errors import UserError
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.datasets import CDnet2014
+from bgsub_lightning.datasets.depth import range_of
 from bgsub_lightning.frames import FarnebackFlow, SceneFrames, read_image
 from bgsub_lightning.frames.flow import seen
-from bgsub_lightning.live import open_source
-from bgsub_lightning.scenes import CDnet2014
-from bgsub_lightning.scenes.depth import range_of
+from bgsub_lightning.inference import open_source
 
 SIZE = (64, 48)
 
@@ -237,7 +237,7 @@ def test_mog2_finds_what_is_warm(deep: Path, tmp_path: Path) -> None:
                 "root": str(deep),
                 "size": None,
                 "num_workers": 0,
-                "protocol": {"class_path": "bgsub_lightning.sampling.Subset", "init_args": {"test": ["thermal"]}},
+                "protocol": {"class_path": "bgsub_lightning.splits.Subset", "init_args": {"test": ["thermal"]}},
             },
         },
     }

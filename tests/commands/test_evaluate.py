@@ -17,9 +17,10 @@ import pytest
 import yaml
 
 from bgsub_lightning.cli import main
-from bgsub_lightning.results import TestResult, merged
-from bgsub_lightning.results.gallery import read_gallery
-from bgsub_lightning.scenes.cdnet2014 import published_videos
+from bgsub_lightning.datasets.cdnet2014 import published_videos
+from bgsub_lightning.evaluation import TestResult
+from bgsub_lightning.report import merged
+from bgsub_lightning.report.gallery import read_gallery
 
 KEYS = ("PTZ/zoomInZoomOut", "baseline/PETS2006", "baseline/highway", "baseline/office")
 KEYS += ("shadow/bungalows", "thermal/park")
@@ -171,7 +172,7 @@ def test_a_folder_that_another_process_works_in_is_refused(
     cdnet: Path, masks: Path, tmp_path: Path, fails: Fails
 ) -> None:
     script = (
-        "import pathlib, sys; from bgsub_lightning.files import claimed\n"
+        "import pathlib, sys; from bgsub_lightning.core.files import claimed\n"
         f"with claimed(pathlib.Path({str(tmp_path / 'out')!r})): print(flush=True); sys.stdin.read()"
     )
     with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
@@ -199,7 +200,7 @@ def test_masks_of_predict_have_the_counts_of_test(
     """Under a protocol that scores frames of the training part besides."""
     content = yaml.safe_load(tiny.read_text())
     content["model"] = {"class_path": "bgsub_lightning.systems.ClassicalSubtractor", "init_args": {"method": "KNN"}}
-    budget = {"class_path": "bgsub_lightning.sampling.LabelBudget", "init_args": {"frames": 2, "drawn": "balanced"}}
+    budget = {"class_path": "bgsub_lightning.splits.LabelBudget", "init_args": {"frames": 2, "drawn": "balanced"}}
     content["data"]["init_args"] |= {"scene": ["highway", "shadow"], "protocol": budget, "size": None}
     config = tmp_path / "knn.yaml"
     config.write_text(yaml.safe_dump(content))

@@ -16,8 +16,8 @@ import pytest
 import yaml
 
 from bgsub_lightning.cli import main
+from bgsub_lightning.datasets import CDnet2014
 from bgsub_lightning.frames import FarnebackFlow, FrameStore, SceneFrames
-from bgsub_lightning.scenes import CDnet2014
 
 Fails = Callable[[int], str]
 

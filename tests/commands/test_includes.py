@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bgsub_lightning.commands.includes import expand, merged
-from bgsub_lightning.errors import UserError
+from bgsub_lightning.core.config import expand, merged
+from bgsub_lightning.core.errors import UserError
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from bgsub_lightning.cli import main
-from bgsub_lightning.files import folder_lock
-from bgsub_lightning.results.page.page import PAGE
+from bgsub_lightning.core.files import folder_lock
+from bgsub_lightning.report.page.page import PAGE
 
 
 class Held:
@@ -22,7 +22,7 @@ class Held:
 
     def __init__(self, folder: Path) -> None:
         script = (
-            "import pathlib, sys; from bgsub_lightning.files import claimed\n"
+            "import pathlib, sys; from bgsub_lightning.core.files import claimed\n"
             "with claimed(pathlib.Path(sys.argv[1])): print(flush=True); sys.stdin.read()"
         )
         command = [sys.executable, "-c", script, str(folder)]
@@ -115,7 +115,7 @@ def test_a_report_that_was_killed_can_be_repeated(run: Any, fails: Any, tmp_path
 
 KILLED = """
 import os, signal, sys
-import bgsub_lightning.results.page.page as page
+import bgsub_lightning.report.page.page as page
 from bgsub_lightning.cli import main
 page._gallery = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 main(sys.argv[1:])

@@ -14,8 +14,8 @@ import torch.distributed as dist
 from lightning.pytorch import Callback, LightningModule, Trainer
 from two_processes import TwoProcesses
 
-from bgsub_lightning.commands.processes import end_all
-from bgsub_lightning.errors import UserError
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.training.failures import end_all
 
 TESTS = Path(__file__).parents[1]
 

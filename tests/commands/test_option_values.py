@@ -10,8 +10,8 @@ import pytest
 
 from bgsub_lightning import cli
 from bgsub_lightning.cli import main
-from bgsub_lightning.commands.parser import CommandParser, PlainParser
-from bgsub_lightning.commands.trainingparser import TrainingParser
+from bgsub_lightning.core.parser import CommandParser, PlainParser
+from bgsub_lightning.training.parser import TrainingParser
 
 Run = Callable[..., int]
 Fails = Callable[[int], str]

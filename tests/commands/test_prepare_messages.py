@@ -16,10 +16,10 @@ import PIL.Image
 import pytest
 
 from bgsub_lightning.cli import main
-from bgsub_lightning.errors import UserError
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.datasets import CDnet2014, Wallflower
+from bgsub_lightning.datasets.labels import MaskCode
 from bgsub_lightning.frames.source import read_mask
-from bgsub_lightning.scenes import CDnet2014, Wallflower
-from bgsub_lightning.scenes.labels import MaskCode
 
 Fails = Callable[[int], str]
 

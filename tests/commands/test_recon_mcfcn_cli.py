@@ -13,7 +13,7 @@ import torch
 from tiny_training import assert_same_run, kill_within, start, weights
 
 from bgsub_lightning.cli import main
-from bgsub_lightning.results import TestResult
+from bgsub_lightning.evaluation import TestResult
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 SCENE = "baseline/highway"

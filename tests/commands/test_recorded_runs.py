@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from bgsub_lightning.cli import main
-from bgsub_lightning.commands.training import run_trainer
+from bgsub_lightning.training.cli import run_trainer
 
 Run = Callable[..., int]
 

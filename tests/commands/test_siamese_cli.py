@@ -15,7 +15,7 @@ import torch
 from tiny_training import assert_same_run, content, kill_within, moved, start, weights
 
 from bgsub_lightning.cli import main
-from bgsub_lightning.results import TestResult
+from bgsub_lightning.evaluation import TestResult
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 SCENES = ("baseline/highway", "shadow/bungalows")
@@ -161,7 +161,7 @@ def test_scenes_without_masks_are_predicted(
     assert run("fit", "--trainer.max_steps=6") == 0
     for path in (cdnet / "shadow/bungalows/groundtruth").iterdir():
         path.unlink()
-    subset = "{class_path: bgsub_lightning.sampling.Subset, init_args: {test: [shadow]}}"
+    subset = "{class_path: bgsub_lightning.splits.Subset, init_args: {test: [shadow]}}"
     assert run("predict", f"--data.init_args.protocol={subset}") == 0
     assert "none of the 6 frames are labelled; the first, 21, is the base image" in " ".join(
         capfd.readouterr().out.split()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bgsub_lightning.cli import main
-from bgsub_lightning.cluster import Job, State, states
+from bgsub_lightning.runs import Job, State, states
 
 Fails = Callable[[int], str]
 

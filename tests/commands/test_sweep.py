@@ -19,8 +19,8 @@ import yaml
 
 from bgsub_lightning.cli import main
 from bgsub_lightning.commands.sweep import values_of
-from bgsub_lightning.commands.sweepfile import read_sweep
-from bgsub_lightning.files import folder_lock
+from bgsub_lightning.core.files import folder_lock
+from bgsub_lightning.runs.sweepfile import read_sweep
 
 Fails = Callable[[int], str]
 Write = Callable[..., Path]

@@ -11,8 +11,8 @@ import pytest
 import yaml
 from sweeps.params import HyperParameter
 
-from bgsub_lightning.commands.sweepfile import Choice, Range, read_sweep
-from bgsub_lightning.errors import UserError
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.runs.sweepfile import Choice, Range, read_sweep
 from sweeps import next_runs
 
 COMMAND = ["${env}", "python", "-m", "bgsub_lightning", "fit", "--config", "tiny.yaml", "--config", "${args_json_file}"]

@@ -18,7 +18,7 @@ import yaml
 from lightning.pytorch.loggers import WandbLogger
 
 from bgsub_lightning.cli import main
-from bgsub_lightning.commands.training import run_trainer
+from bgsub_lightning.training.cli import run_trainer
 
 Run = Callable[..., int]
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from bgsub_lightning.callbacks import AtomicCheckpointIO
-from bgsub_lightning.errors import UserError
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.training.callbacks import AtomicCheckpointIO
 
 
 class Runs:

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.data.augment import A, ClipAugmentation
 from bgsub_lightning.data.batches import TrainingBatches
 from bgsub_lightning.data.dataset import TrainingDataset
 from bgsub_lightning.data.inputs import Image, References
 from bgsub_lightning.data.ring import RingLoader
-from bgsub_lightning.errors import UserError
+from bgsub_lightning.datasets import CDnet2014
 from bgsub_lightning.frames import SceneFrames
-from bgsub_lightning.sampling import FrameSet
-from bgsub_lightning.scenes import CDnet2014
+from bgsub_lightning.splits import FrameSet
 
 Array = NDArray[np.uint8]
 

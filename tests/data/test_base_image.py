@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 import torch
 
+from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.data import BaseImage, BaseMask, Image, ScenesDataModule, Span, Stage, StagePlan
 from bgsub_lightning.data.augment import A, ClipAugmentation
 from bgsub_lightning.data.batches import Draw, TrainingBatches
 from bgsub_lightning.data.dataset import TrainingDataset
-from bgsub_lightning.errors import UserError
+from bgsub_lightning.datasets import CDnet2014, Scene
 from bgsub_lightning.frames import FrameStore, SceneFrames, read_image
-from bgsub_lightning.sampling import FrameSet, LabelBudget, Protocol, Subset
-from bgsub_lightning.scenes import CDnet2014, Scene
+from bgsub_lightning.splits import FrameSet, LabelBudget, Protocol, Subset
 
 DEVICE = torch.device("cpu")
 

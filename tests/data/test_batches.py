@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
+from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.data.batches import Draw, EvaluationBatches, TrainingBatches
-from bgsub_lightning.errors import UserError
-from bgsub_lightning.sampling import FrameSet
-from bgsub_lightning.scenes import Scene
+from bgsub_lightning.datasets import Scene
+from bgsub_lightning.splits import FrameSet
 
 Frame = tuple[int, int]
 

@@ -9,15 +9,15 @@ import cv2
 import numpy as np
 import pytest
 
+from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.data import Crop, Hop, Image, References
 from bgsub_lightning.data.batches import Draw
 from bgsub_lightning.data.crops import Window
 from bgsub_lightning.data.dataset import TrainingDataset
-from bgsub_lightning.errors import UserError
+from bgsub_lightning.datasets import CDnet2014
+from bgsub_lightning.datasets.labels import MOVING
 from bgsub_lightning.frames import DisFlow, SceneFrames
 from bgsub_lightning.frames.images import resized
-from bgsub_lightning.scenes import CDnet2014
-from bgsub_lightning.scenes.labels import MOVING
 
 LABELLED = range(9, 18)
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.data import Image, References, ScenesDataModule, Stream
 from bgsub_lightning.data.ring import RingLoader
 from bgsub_lightning.data.stages import StagedLoader
-from bgsub_lightning.errors import UserError
-from bgsub_lightning.sampling import SceneWise, Subset
+from bgsub_lightning.splits import SceneWise, Subset
 
 
 def module(root: Path, protocol: Any = None, **settings: Any) -> ScenesDataModule:

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import torch
 
+from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.data.augment import A, ClipAugmentation
 from bgsub_lightning.data.batches import Draw, TrainingBatches
 from bgsub_lightning.data.dataset import EvaluationDataset, TrainingDataset
 from bgsub_lightning.data.inputs import Image, Input, References
 from bgsub_lightning.data.ring import RingLoader
-from bgsub_lightning.errors import UserError
+from bgsub_lightning.datasets import CDnet2014
 from bgsub_lightning.frames import FrameStore, SceneFrames, fill
-from bgsub_lightning.sampling import FrameSet
-from bgsub_lightning.scenes import CDnet2014
+from bgsub_lightning.splits import FrameSet
 
 Batch = dict[str, Any]
 INPUTS = (Image(), References(3))

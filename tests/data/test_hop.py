@@ -12,14 +12,14 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 
+from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.data import Hop, Image, References, ScenesDataModule, Stream
 from bgsub_lightning.data.augment import A, ClipAugmentation
 from bgsub_lightning.data.batches import Draw
 from bgsub_lightning.data.dataset import EvaluationDataset, TrainingDataset
-from bgsub_lightning.errors import UserError
+from bgsub_lightning.datasets import CDnet2014, Scene
 from bgsub_lightning.frames import DisFlow, FarnebackFlow, FrameStore, SceneFrames
-from bgsub_lightning.sampling import FrameSet, SceneWise, Subset
-from bgsub_lightning.scenes import CDnet2014, Scene
+from bgsub_lightning.splits import FrameSet, SceneWise, Subset
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.data import Image, Input, References, Stream
-from bgsub_lightning.errors import UserError
+from bgsub_lightning.datasets import CDnet2014, Scene
 from bgsub_lightning.frames import SceneFrames
-from bgsub_lightning.scenes import CDnet2014, Scene
 
 
 @pytest.fixture

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from PIL import Image as PilImage
 
 from bgsub_lightning.cli import main
+from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.data import Image, References, ScenesDataModule, Span, Stage, StagePlan, VocObjects
 from bgsub_lightning.data.augment import A
 from bgsub_lightning.data.pasting import has_foreground
-from bgsub_lightning.errors import UserError
+from bgsub_lightning.datasets import CDnet2014
 from bgsub_lightning.frames import SceneFrames
-from bgsub_lightning.sampling import FirstHalf, LabelBudget
-from bgsub_lightning.scenes import CDnet2014
+from bgsub_lightning.splits import FirstHalf, LabelBudget
 
 RED, GREEN, BLUE = (250, 10, 10), (10, 240, 10), (10, 10, 245)
 COLOURS = {"a": {1: RED, 2: GREEN}, "b": {1: BLUE}}

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.data import (
     Background,
     BackgroundSource,
@@ -27,10 +28,9 @@ from bgsub_lightning.data import (
 from bgsub_lightning.data.batches import Draw, TrainingBatches
 from bgsub_lightning.data.dataset import TrainingDataset
 from bgsub_lightning.data.stages import StagedLoader
-from bgsub_lightning.errors import UserError
+from bgsub_lightning.datasets import CDnet2014, Scene
 from bgsub_lightning.frames import FrameStore, SceneFrames
-from bgsub_lightning.sampling import FrameSet, LabelBudget, Subset
-from bgsub_lightning.scenes import CDnet2014, Scene
+from bgsub_lightning.splits import FrameSet, LabelBudget, Subset
 
 CPU = torch.device("cpu")
 

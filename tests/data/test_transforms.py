@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image as PilImage
 
+from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.data import (
     Blur,
     CloudShade,
@@ -36,11 +37,10 @@ from bgsub_lightning.data import (
 from bgsub_lightning.data.batches import Draw
 from bgsub_lightning.data.dataset import TrainingDataset, ready
 from bgsub_lightning.data.transforms import smooth_map
-from bgsub_lightning.errors import UserError
+from bgsub_lightning.datasets import CDnet2014
+from bgsub_lightning.datasets.labels import LEVELS, MOVING, STATIC, UNKNOWN
 from bgsub_lightning.frames import SceneFrames
-from bgsub_lightning.sampling import FrameSet, Subset
-from bgsub_lightning.scenes import CDnet2014
-from bgsub_lightning.scenes.labels import LEVELS, MOVING, STATIC, UNKNOWN
+from bgsub_lightning.splits import FrameSet, Subset
 from bgsub_lightning.systems.any_scene.inputs import Relit
 
 Bytes = NDArray[np.uint8]

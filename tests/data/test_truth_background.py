@@ -15,13 +15,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.data import Image, ScenesDataModule, Span, Stage, StagePlan, TruthBackground
 from bgsub_lightning.data.truth_background import around, sorting_network
-from bgsub_lightning.errors import UserError
+from bgsub_lightning.datasets import Scene
+from bgsub_lightning.datasets.labels import MaskCode
 from bgsub_lightning.frames import FrameStore, SceneFrames
-from bgsub_lightning.sampling import FirstHalf, FrameSet
-from bgsub_lightning.scenes import Scene
-from bgsub_lightning.scenes.labels import MaskCode
+from bgsub_lightning.splits import FirstHalf, FrameSet
 
 CPU = torch.device("cpu")
 SIZE = (13, 11)  # width and height

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bgsub_lightning.errors import UserError
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.datasets import CDnet2014, Scene
 from bgsub_lightning.frames import (
     DisFlow,
     FarnebackFlow,
@@ -26,7 +27,6 @@ from bgsub_lightning.frames import (
     source,
 )
 from bgsub_lightning.frames.flow import channel, earlier, read_flow, require_motion
-from bgsub_lightning.scenes import CDnet2014, Scene
 
 METHODS = [DisFlow(), FarnebackFlow(), LucasKanadeFlow(), LucasKanadeFlow(spacing=1)]
 SIZE = (160, 120)

@@ -13,9 +13,9 @@ import PIL.Image
 import pytest
 from numpy.typing import NDArray
 
-from bgsub_lightning.errors import UserError
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.datasets import Scene
 from bgsub_lightning.frames import read_image, read_mask, read_roi, write_png
-from bgsub_lightning.scenes import Scene
 
 
 def noise(*shape: int, seed: int = 0) -> NDArray[np.uint8]:

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bgsub_lightning.errors import UserError
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.datasets import CDnet2014, Scene
 from bgsub_lightning.frames import FrameStore, SceneFrames, StoredArray, fill, read_image, read_mask, store
 from bgsub_lightning.frames.store import fingerprint
-from bgsub_lightning.scenes import CDnet2014, Scene
 
 NUMBERS = (3, 4, 9, 20)
 SIZES = pytest.mark.parametrize("size", [None, (64, 48), (32, 24), (50, 60)])

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from bgsub_lightning import synthetic
-from bgsub_lightning.errors import UserError
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.datasets.labels import LEVELS, MOVING
 from bgsub_lightning.frames import SceneFrames
-from bgsub_lightning.scenes.labels import LEVELS, MOVING
 from bgsub_lightning.synthetic import Rendered
 
 SMALL: dict[str, Any] = {"categories": ["baseline", "shadow"], "frames": 12, "size": (64, 48), "workers": 1}

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bgsub_lightning.errors import UserError
-from bgsub_lightning.scenes.labels import LEVELS, MOVING, OUTSIDE_ROI, SHADOW, STATIC, UNKNOWN
-from bgsub_lightning.scenes.origin import MARKER, mark
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.datasets.labels import LEVELS, MOVING, OUTSIDE_ROI, SHADOW, STATIC, UNKNOWN
+from bgsub_lightning.datasets.origin import MARKER, mark
 from bgsub_lightning.synthetic import (
     CATEGORIES,
     TRAINING_CATEGORIES,

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from bgsub_lightning.backgrounds.samples import held
 from bgsub_lightning.data.batches import Draw
 from bgsub_lightning.data.dataset import TrainingDataset, ready
+from bgsub_lightning.datasets import CDnet2014
+from bgsub_lightning.datasets.labels import MOVING
 from bgsub_lightning.frames import SceneFrames
-from bgsub_lightning.scenes import CDnet2014
-from bgsub_lightning.scenes.labels import MOVING
 from bgsub_lightning.systems import AnyScene
 from bgsub_lightning.systems.any_scene import EarlierFrame, SampleBanks
 

@@ -13,8 +13,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from bgsub_lightning.errors import UserError
-from bgsub_lightning.live import Subtractor, System
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.inference import Subtractor, System
 from bgsub_lightning.systems import AnyScene
 from bgsub_lightning.systems.any_scene import Rules, SceneStream
 from bgsub_lightning.systems.any_scene.alignment import STILL

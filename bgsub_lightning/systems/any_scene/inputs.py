@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from bgsub_lightning.backgrounds.samples import held
+from bgsub_lightning.core.ranges import check_range
 from bgsub_lightning.data import Input, Sample, SampleTransform
+from bgsub_lightning.datasets.labels import MOVING
 from bgsub_lightning.frames import SceneFrames
-from bgsub_lightning.ranges import check_range
-from bgsub_lightning.scenes.labels import MOVING
 from bgsub_lightning.systems.any_scene.features import in_order
 from bgsub_lightning.systems.any_scene.relighting import Relighting
 

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from bgsub_lightning.backgrounds.samples import SampleBackground, distance
+from bgsub_lightning.core.ranges import check_range
 from bgsub_lightning.frames.images import resized
-from bgsub_lightning.ranges import check_range
 from bgsub_lightning.systems.any_scene.alignment import STILL, Alignment, Shift, covered, move
 from bgsub_lightning.systems.any_scene.inputs import EARLIER
 from bgsub_lightning.systems.any_scene.relighting import Relighting

@@ -16,11 +16,11 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.ranges import check_range
 from bgsub_lightning.data import ByteStream, EvaluationBatch, ScenesDataModule, TrainingBatch
-from bgsub_lightning.errors import UserError
+from bgsub_lightning.datasets.labels import LabelRule
 from bgsub_lightning.losses import batch_dice, image_dice, masked_binary_cross_entropy
-from bgsub_lightning.ranges import check_range
-from bgsub_lightning.scenes.labels import LabelRule
 from bgsub_lightning.synthetic import Rendered
 from bgsub_lightning.systems.any_scene.features import PLANES, planes
 from bgsub_lightning.systems.any_scene.inputs import EarlierFrame, SampleBanks

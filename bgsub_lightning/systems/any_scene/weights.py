@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bgsub_lightning.errors import UserError
+from bgsub_lightning.core.errors import UserError
 
 PATH = Path(__file__).with_name("weights.ckpt")
 CARD = Path(__file__).with_name("weights.json")

@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bgsub_lightning.errors import UserError
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.text import suggestion
 from bgsub_lightning.systems.baselines.classical import StreamingSubtractor, Subtractor
-from bgsub_lightning.text import suggestion
 
 
 class BgsLibrarySubtractor(StreamingSubtractor):

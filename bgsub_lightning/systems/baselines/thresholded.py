@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import Tensor
 
+from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.data import BackgroundSource, EvaluationBatch, Stream
-from bgsub_lightning.errors import UserError
 from bgsub_lightning.systems.untrained import UntrainedModule
 
 

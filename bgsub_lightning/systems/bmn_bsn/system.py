@@ -15,10 +15,10 @@ import torch.nn.functional as F
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
+from bgsub_lightning.core.ranges import check_range
 from bgsub_lightning.data import EvaluationBatch, Image, References, TrainingBatch
+from bgsub_lightning.datasets.labels import LabelRule
 from bgsub_lightning.losses import masked_cross_entropy
-from bgsub_lightning.ranges import check_range
-from bgsub_lightning.scenes.labels import LabelRule
 from bgsub_lightning.systems.base import BgsModule, Threshold, alone
 from bgsub_lightning.systems.bmn_bsn.network import BmnBsnNetwork
 from bgsub_lightning.systems.decay import cosine_decay

@@ -14,9 +14,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from bgsub_lightning.core.ranges import check_range
 from bgsub_lightning.data.background import BackgroundSource
 from bgsub_lightning.losses import SLOPE
-from bgsub_lightning.ranges import check_range
 from bgsub_lightning.systems.cdn_medal.cdn_gm import BLOCK, GROUPS, CdnGm, Mixture, Spread
 
 _PIXELS = 8192  # computed at once: their histories as floats are 24 MB

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bgsub_lightning.core.ranges import check_choice, check_range
 from bgsub_lightning.losses import SLOPE, hard_sigmoid
-from bgsub_lightning.ranges import check_choice, check_range
 
 BLOCK = 7
 """Frames that one output of the first layer sees, and outputs of that layer that one of the second sees."""

@@ -13,6 +13,8 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.ranges import check_range
 from bgsub_lightning.data import (
     Background,
     BackgroundSource,
@@ -26,10 +28,8 @@ from bgsub_lightning.data import (
     Stream,
     TrainingBatch,
 )
-from bgsub_lightning.errors import UserError
+from bgsub_lightning.datasets.labels import LabelRule
 from bgsub_lightning.losses import SLOPE, hard_sigmoid, masked_binary_cross_entropy
-from bgsub_lightning.ranges import check_range
-from bgsub_lightning.scenes.labels import LabelRule
 from bgsub_lightning.systems.base import Threshold, alone
 from bgsub_lightning.systems.cdn_medal.background import DensityBackground
 from bgsub_lightning.systems.cdn_medal.cdn_gm import Mixture

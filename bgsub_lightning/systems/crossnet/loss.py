@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bgsub_lightning.datasets.labels import FOREGROUND, IGNORED
 from bgsub_lightning.losses.reduction import global_mean
-from bgsub_lightning.scenes.labels import FOREGROUND, IGNORED
 
 SCALE, LIMIT = 0.25, 50.0
 """t₃ of equation 6, and the limit of the reciprocal share."""

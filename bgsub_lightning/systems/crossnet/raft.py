@@ -17,10 +17,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bgsub_lightning.errors import UserError
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.ranges import check_choice, check_range
+from bgsub_lightning.datasets.scene import Scene
 from bgsub_lightning.frames import FrameFlow
-from bgsub_lightning.ranges import check_choice, check_range
-from bgsub_lightning.scenes.scene import Scene
 from bgsub_lightning.systems.weights import load_state_dict
 
 Size = Literal["small", "large"]

@@ -14,10 +14,10 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.ranges import check_choice, check_range
 from bgsub_lightning.data import EvaluationBatch, Hop, Image, TrainingBatch
-from bgsub_lightning.errors import UserError
-from bgsub_lightning.ranges import check_choice, check_range
-from bgsub_lightning.scenes.labels import LabelRule
+from bgsub_lightning.datasets.labels import LabelRule
 from bgsub_lightning.systems.base import BgsModule, Threshold, alone
 from bgsub_lightning.systems.crossnet.loss import LIMIT, SCALE, Share, focal_loss, l1_loss, scale_weight
 from bgsub_lightning.systems.crossnet.network import UNIT, CmDff, CrossNetNetwork, Form, Normalisation

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from bgsub_lightning.core.ranges import check_range
 from bgsub_lightning.data.background import BackgroundSource
-from bgsub_lightning.ranges import check_range
 from bgsub_lightning.systems.recon_mcfcn.reconstruction import BackgroundReconstruction
 from bgsub_lightning.systems.resizing import resize
 from bgsub_lightning.systems.sizes import sized

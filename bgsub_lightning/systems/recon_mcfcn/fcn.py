@@ -14,11 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.ranges import check_range
 from bgsub_lightning.data import EvaluationBatch, Image, Input, Span, Stage, StagePlan, TrainingBatch
-from bgsub_lightning.errors import UserError
+from bgsub_lightning.datasets.labels import LabelRule
 from bgsub_lightning.losses import masked_cross_entropy
-from bgsub_lightning.ranges import check_range
-from bgsub_lightning.scenes.labels import LabelRule
 from bgsub_lightning.systems.base import Threshold, alone
 from bgsub_lightning.systems.pretrained import Range, VggModule
 from bgsub_lightning.systems.recon_mcfcn.mcfcn import STRIDE, Mcfcn

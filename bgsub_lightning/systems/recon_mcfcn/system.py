@@ -14,11 +14,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from bgsub_lightning.console import console
+from bgsub_lightning.core.console import console
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.ranges import check_range
 from bgsub_lightning.data import Image, Span, Stage, StagePlan, TrainingBatch, TruthBackground
-from bgsub_lightning.errors import UserError
-from bgsub_lightning.ranges import check_range
-from bgsub_lightning.scenes.labels import LabelRule
+from bgsub_lightning.datasets.labels import LabelRule
 from bgsub_lightning.systems.base import Threshold, alone
 from bgsub_lightning.systems.pretrained import Range
 from bgsub_lightning.systems.recon_mcfcn.fcn import FcnModule, SegmentStage

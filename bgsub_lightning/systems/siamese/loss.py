@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bgsub_lightning.datasets.labels import IGNORED
 from bgsub_lightning.losses.reduction import global_mean
-from bgsub_lightning.scenes.labels import IGNORED
 
 CHANGED, OVERLAP, UNCHANGED = 0, 1, 2
 """Classes Y of a pixel in two frames: foreground in exactly one, in both, in neither."""

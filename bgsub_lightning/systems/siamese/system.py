@@ -15,12 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.ranges import check_choice, check_range
 from bgsub_lightning.data import BaseImage, BaseMask, EvaluationBatch, Image, Span, Stage, StagePlan, TrainingBatch
-from bgsub_lightning.errors import UserError
+from bgsub_lightning.datasets.labels import LabelRule
 from bgsub_lightning.frames import pseudo_coloured
 from bgsub_lightning.losses import masked_binary_cross_entropy
-from bgsub_lightning.ranges import check_choice, check_range
-from bgsub_lightning.scenes.labels import LabelRule
 from bgsub_lightning.systems.base import Threshold, alone
 from bgsub_lightning.systems.pretrained import Range, VggModule
 from bgsub_lightning.systems.siamese.loss import class_constant, contrastive, pair_classes

@@ -1,0 +1,1 @@
+"""What every room needs: errors, the console, files, records, ranges, text."""

@@ -1,0 +1,118 @@
+"""What a run was made with: versions, the state of the source tree, the machine, the system's configuration."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from pathlib import Path
+from typing import Annotated, Any, NotRequired
+
+import lightning
+import numpy
+import torch
+import yaml
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from bgsub_lightning.core.records import fit_record, parse_yaml, read_yaml
+from bgsub_lightning.core.version import __version__
+
+
+class SystemRecord(TypedDict):
+    """How a system is built, as a checkpoint records it in YAML.
+
+    Attributes:
+        model: Class and arguments of the module.
+        size: Width and height of its input in pixels; ``None``: the frames' own.
+        flow: Class and arguments of what computes its flow; ``None``: the default.
+    """
+
+    model: ClassRecord
+    size: NotRequired[Annotated[list[Annotated[int, Field(ge=16, le=8192)]], Field(min_length=2, max_length=2)] | None]
+    flow: NotRequired[ClassRecord | None]
+
+
+class ClassRecord(TypedDict):
+    """A class with its arguments."""
+
+    class_path: str
+    init_args: NotRequired[dict[str, Any] | None]
+    dict_kwargs: NotRequired[dict[str, Any] | None]
+
+
+class _RunConfiguration(TypedDict):
+    model: dict[str, Any]
+    data: dict[str, Any]
+
+
+def versions() -> dict[str, str]:
+    """Package → version, of what decides over numbers."""
+    return {
+        "bgsub_lightning": __version__,
+        "torch": torch.__version__,
+        "lightning": lightning.__version__,
+        "numpy": numpy.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def source_tree(folder: Path = Path(__file__).parent) -> dict[str, Any] | None:
+    """Return the git commit of a folder's files, and whether tracked ones were changed since.
+
+    Args:
+        folder: The folder; by default this package's.
+
+    Returns:
+        ``commit`` and ``dirty``; ``None`` where git does not know the folder's files, as in an installed package.
+    """
+    try:
+        if not _git(folder, "ls-files", "."):
+            return None
+        changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
+        return {"commit": _git(folder, "rev-parse", "HEAD"), "dirty": bool(changed)}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def read_system(text: str, source: Path) -> SystemRecord:
+    """Read what :func:`describe_system` has written.
+
+    Raises:
+        UserError: If it is no YAML, or does not fit. It names the key and the value.
+    """
+    fix = "Name another file."
+    return fit_record(parse_yaml(text, f"{source}: system"), SystemRecord, f"{source}: system", fix)
+
+
+def system_of_run(config: Path) -> str:
+    """Return :func:`describe_system` of the ``config.yaml`` of a run.
+
+    Raises:
+        UserError: If it is not that of a run.
+    """
+    content = read_yaml(config)
+    fit_record(content, _RunConfiguration, str(config), "Put the config.yaml of the run there.")
+    return describe_system(content)
+
+
+def describe_system(config: dict[str, Any]) -> str:
+    """Tell in YAML how a system is built: what a checkpoint keeps, so that the file alone is enough to use it.
+
+    Args:
+        config: Configuration of ``fit``, with ``model`` and ``data``.
+    """
+    data = config["data"].get("init_args", config["data"])
+    told = {"model": config["model"], "size": data.get("size"), "flow": data.get("flow")}
+    return yaml.safe_dump(told, sort_keys=False)
+
+
+def device_name(device: torch.device) -> str:
+    """Name a device: a card by its model, a processor by its kind and threads."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type}, {torch.get_num_threads()} threads"
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]  # a user may be at work in there
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=20).stdout.strip()

@@ -1,0 +1,94 @@
+"""Results as files for other programs: a CSV by video, and the statistics of CDnet's own comparator."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable
+from pathlib import Path
+
+from bgsub_lightning.core.files import atomic_write
+from bgsub_lightning.core.text import csv_cell
+from bgsub_lightning.evaluation.testresult import TestResult
+from bgsub_lightning.metrics import COUNTS, FIGURES
+
+_HEADINGS = ("Recall", "Specificity", "FPR", "FNR", "PBC", "Precision", "FMeasure")
+
+
+def write_videos(path: Path, result: TestResult) -> None:
+    """Write a row for each video: frames scored and missing, counts, figures, and which of these are 0/0.
+
+    A video without any scored frame has neither counts nor figures.
+    """
+    scores = result.scores()
+    names = list(next(iter(scores.videos.values()), dict.fromkeys(FIGURES)))
+    with atomic_write(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["category", "video", "frames", "missing", *COUNTS, *names, "undefined"])
+        for key in sorted(result.videos.keys() | result.missing.keys()):
+            row: list[object] = [*map(csv_cell, key.split("/")), 0, result.missing.get(key, 0)]
+            if video := result.videos.get(key):
+                row[2] = video.frames
+                row += [*video.counts, *scores.videos[key].values(), " ".join(scores.undefined.get(key, []))]
+            writer.writerow(row + [""] * (5 + len(COUNTS) + len(names) - len(row)))
+
+
+def write_statistics(folder: Path, result: TestResult) -> None:
+    """Write ``stats.txt`` of all, of each category and of each video, as CDnet's comparator and its scripts do.
+
+    Counts stand in lines that begin with ``cm``: TP, FP, FN, TN and shadow errors; the figures follow, PBC being PWC.
+    What the comparator's scripts divide by zero is here as :func:`bgsub_lightning.metrics.figures` says, and such
+    videos are named in a comment.
+
+    Args:
+        folder: Where ``stats.txt``, ``CATEGORY/stats.txt`` and ``CATEGORY/VIDEO/stats.txt`` go.
+        result: What a test found.
+    """
+    scores = result.scores()
+    whole = [*_comments(result, result.videos.keys() | result.missing.keys())]
+    for category, figures in scores.categories.items():
+        keys = [key for key in result.videos if key.split("/")[0] == category]
+        lines = [f"cm video {key.replace('/', ' ')} {_counts(result, [key])}" for key in keys]
+        lines += [f"cm category {category} {_counts(result, keys)}", ""]
+        whole += lines
+        among = {key for key in (*keys, *result.missing) if key.split("/")[0] == category}
+        _write(folder, f"{category}/stats.txt", [*_comments(result, among), *lines, _headings(), _figures(figures)])
+        for key in keys:
+            _write(folder, f"{key}/stats.txt", [f"cm: {_counts(result, [key])}"])
+    whole += ["", f"cm overall {_counts(result, list(result.videos))}", "", "", f"\t\t\t{_headings()}"]
+    whole += [f"{category} :\t{_figures(figures)}" for category, figures in scores.categories.items()]
+    if scores.overall:
+        whole += ["", f"Overall :\t{_figures(scores.overall)}"]
+    _write(folder, "stats.txt", whole)
+
+
+def _comments(result: TestResult, keys: Iterable[str]) -> list[str]:
+    notes = [
+        f"# Partial: {key} lacks {result.missing[key]} of its frames." for key in sorted(keys) if key in result.missing
+    ]
+    undefined = result.scores().undefined
+    notes += [f"# 0/0 in {key}: {', '.join(undefined[key])}." for key in sorted(keys) if key in undefined]
+    dataset = f"# {result.dataset}{result.origin and f': {result.origin}'}"
+    return [
+        dataset,
+        "# cm: true positives, false positives, false negatives, true negatives, shadow errors",
+        *notes,
+        "",
+    ]
+
+
+def _counts(result: TestResult, keys: list[str]) -> str:
+    rows = [result.videos[key].counts for key in keys]
+    return " ".join(str(sum(column)) for column in zip(*rows, strict=True))
+
+
+def _headings() -> str:
+    return "\t\t\t".join(_HEADINGS)
+
+
+def _figures(figures: dict[str, float]) -> str:
+    return "\t".join(f"{figures[name]:.10f}" for name in FIGURES)
+
+
+def _write(folder: Path, name: str, lines: list[str]) -> None:
+    with atomic_write(folder / name, within=folder.parent) as file:
+        file.write("\n".join(lines) + "\n")

@@ -1,0 +1,379 @@
+"""What every subtractor of a stream of frames has: OpenCV's manners, without PyTorch."""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from numbers import Integral
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.ranges import check_choice, check_range, check_whole
+from bgsub_lightning.datasets.depth import Depth, checked_range
+from bgsub_lightning.datasets.scene import Range
+from bgsub_lightning.frames.images import resized
+from bgsub_lightning.frames.opencv import opencv_subtractor
+from bgsub_lightning.inference.sources import Images, is_image
+
+Bytes = NDArray[np.uint8]
+
+Precision = Literal["32", "bf16", "16"]
+"""Of the networks' arithmetic: as they are, or by automatic mixed precision."""
+
+POOL = 25
+"""Frames of the pool by default."""
+
+_FRAME = "must be uint8 or uint16, BGR (h, w, 3) or grey (h, w)"
+
+
+class StreamSubtractor(ABC):
+    """Takes frames one by one and returns their masks, as ``cv2.BackgroundSubtractor`` does.
+
+    It can be copied and pickled with all that it has learnt, where the system can be.
+
+    Args:
+        name: Its system's name.
+        pool: Frames of the scene, RGB ``(h, w, 3)`` or grey ``(h, w)``, uint8 or uint16, all of one size; a single one;
+            or the path of an image, or of a folder of some.
+        range: Grey levels of frames of 16 bits that become 0 and 255; ``None``: by the pool (see
+            :func:`bgsub_lightning.datasets.depth.range_of`) or else the first frame that is not uniform.
+
+    Raises:
+        UserError: If the pool holds something else.
+
+    Attributes:
+        batch_size: The most frames that :meth:`push` is given at once.
+    """
+
+    batch_size: int
+
+    def __init__(self, name: str, pool: Any = (), range: Range | None = None) -> None:
+        self.name = name
+        self._depth = Depth(None if range is None else checked_range(range, "range"), "range")
+        self._has_told_range = False
+        self._given = self._pool_of(pool)
+        self._shape: tuple[int, int] | None = None
+        self._is_grey = False
+        self._has_warned = False
+
+    @property
+    @abstractmethod
+    def kind(self) -> str:
+        """Name of the class that subtracts."""
+
+    @property
+    def range(self) -> Range | None:
+        """Grey levels of frames of 16 bits that become 0 and 255; ``None``: not known yet, or the frames have 8."""
+        return self._depth.range
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether the pool has as many frames as are wanted; ``True`` for systems that need none."""
+        return True
+
+    @property
+    def restarts(self) -> int:
+        """How often the background restarted by itself, as when the camera was moved."""
+        return 0
+
+    def reset(self) -> None:
+        """Forget the stream; a pool that was given is taken again."""
+        self._shape = None
+
+    @abstractmethod
+    def push(self, images: Sequence[Bytes], numbers: Sequence[int] | None = None) -> list[Bytes]:
+        """Take the next frames of the stream.
+
+        Args:
+            images: At most ``batch_size`` frames, RGB, shape ``(h, w, 3)``, uint8, all of one size. If it is another
+                size than before, another stream begins.
+            numbers: Their numbers, ascending and after those before; ``None``: they follow each other. Frames of a
+                video that are missing leave a gap, which optical flow is measured over.
+
+        The frames are kept for as long as they are needed: whoever reuses their memory hands over copies.
+
+        Returns:
+            A mask for each, shape ``(h, w)``, uint8: 255 is foreground, 0 background.
+
+        Raises:
+            UserError: If they are no such images, or the system's optical flow cannot be computed of a stream.
+        """
+
+    @abstractmethod
+    def _apply(self, image: Bytes, rate: float, known: NDArray[np.bool_] | None) -> Bytes:
+        """Return the mask of the next frame, BGR or grey."""
+
+    @abstractmethod
+    def _background(self) -> Bytes | None:
+        """Return the background, BGR or grey, at the frames' own size."""
+
+    def apply(
+        self,
+        image: NDArray[Any],
+        fgmask: Bytes | None = None,
+        learningRate: float = -1,  # noqa: N803
+        *,
+        knownForegroundMask: NDArray[Any] | None = None,  # noqa: N803
+    ) -> Bytes:
+        """Take the next frame and return its mask, as ``cv2.BackgroundSubtractor.apply`` does.
+
+        Args:
+            image: BGR, shape ``(h, w, 3)``, or grey, ``(h, w)``; uint8, or uint16 as thermal cameras have it, and
+                then all of them. Another size than before restarts the background, with a warning the first time.
+            fgmask: Where the mask is written as well, ``(h, w)``, uint8, if that is given.
+            learningRate: As in OpenCV, 0 leaves the background as it is, 1 rebuilds it from this frame, and a
+                negative one is the system's own. What lies between means something to MOG2 and KNN alone.
+            knownForegroundMask: What is known to be foreground, ``(h, w)``, where it is not 0: it is foreground in the
+                mask, and the background does not learn of it. Other systems than MOG2 and KNN see their own background
+                there.
+
+        Returns:
+            Shape ``(h, w)``, uint8: 255 is foreground, 0 background.
+
+        Raises:
+            UserError: If it is no such image, the rate is none, or the system learns of every frame and cannot leave
+                its background.
+        """
+        frame = self._bytes(_checked(image, "frame"), "frame")
+        if self._depth.warning and not self._has_told_range:
+            self._has_told_range = True
+            warnings.warn(f"{self._depth.warning} This is said once.", stacklevel=2)
+        _require_one("learningRate", learningRate)
+        check_range("", most=1, learningRate=learningRate)
+        size = frame.shape[:2]
+        known = None
+        for name, mask in (("fgmask", fgmask), ("knownForegroundMask", knownForegroundMask)):
+            if mask is not None and (not isinstance(mask, np.ndarray) or mask.shape != size):
+                raise UserError(f"{name}: must have the frame's shape {size}; got {_got(mask)}.")
+        if fgmask is not None and (fgmask.dtype != np.uint8 or not fgmask.flags.writeable):
+            how = "" if fgmask.flags.writeable else " that is read-only"
+            raise UserError(f"fgmask: must be uint8, and writeable; got {_got(fgmask)}{how}.")
+        if knownForegroundMask is not None:
+            if knownForegroundMask.dtype.kind not in "buif":
+                raise UserError(f"knownForegroundMask: must be of numbers; got {_got(knownForegroundMask)}.")
+            known = knownForegroundMask != 0
+        if self._shape not in (None, size) and not self._has_warned:
+            self._has_warned = True
+            warnings.warn(
+                f"frame: must have the size of those before, {self._shape[1]}×{self._shape[0]}; got "
+                f"{size[1]}×{size[0]}. The background restarts; this is said once.",
+                stacklevel=2,
+            )
+        mask = self._apply(frame, learningRate, known)
+        self._shape, self._is_grey = size, frame.ndim == 2
+        if known is not None:
+            mask = np.where(known, np.uint8(255), mask)
+        if fgmask is not None:
+            fgmask[...] = mask
+        return mask
+
+    def getBackgroundImage(self) -> Bytes | None:  # noqa: N802
+        """Return the background at the frames' own size, as ``cv2.BackgroundSubtractor`` does.
+
+        It is what the system models, where that is an image, or else the median of the pool.
+
+        Returns:
+            BGR, shape ``(h, w, 3)``, or ``(h, w)`` if the newest frame was grey, uint8; ``None`` where there is no such
+            image, as in systems that see the frame and its flow alone, or before the first frame.
+        """
+        image = self._background()
+        if image is None or image.ndim == 2 or not self._is_grey:
+            return image
+        return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
+
+    def _bytes(self, image: NDArray[Any], name: str) -> Bytes:
+        """Bring a frame to 8 bits."""
+        shown = self._depth.shown(image, name)
+        return shown[..., 0] if shown.ndim == 3 and shown.shape[2] == 1 else shown
+
+    def _pool_of(self, pool: Any) -> list[Bytes]:
+        """Return RGB frames."""
+        if isinstance(pool, (str, Path)):
+            path = Path(pool).expanduser()
+            files = [file for file in path.iterdir() if is_image(file)] if path.is_dir() else [path]
+            refusal = UserError(f"pool: must be an image or a folder of some; got {pool}.")
+            if not files or not path.exists():
+                raise refusal
+            source = Images(files, str(pool))
+            source.depth = self._depth
+            if not (found := source.first(len(files))):
+                raise refusal
+            return found
+        if isinstance(pool, np.ndarray) and (pool.ndim == 2 or (pool.ndim == 3 and pool.shape[2] in {1, 3})):
+            pool = [pool]
+        if not isinstance(pool, (Sequence, np.ndarray)):
+            raise UserError(f"pool: must be a sequence of frames, or the path of some; got {_got(pool)}.")
+        given = [_checked(image, f"pool[{place}]") for place, image in enumerate(pool)]
+        self._depth.look(given)
+        images = [self._bytes(image, f"pool[{place}]") for place, image in enumerate(given)]
+        if len({image.shape[:2] for image in images}) > 1:
+            sizes = " and ".join(sorted({f"{image.shape[1]}×{image.shape[0]}" for image in images}))
+            raise UserError(f"pool: must hold frames of one size; got {sizes}.")
+        return [image if image.ndim == 3 else np.repeat(image[..., None], 3, 2) for image in images]
+
+
+_OPTIONS = frozenset({"pool_size", "every", "refresh", "precision", "waits", "compiled"})
+
+
+class OpenCvSubtractor(StreamSubtractor):
+    """OpenCV's MOG2 or KNN, whose masks are its own without its shadows.
+
+    Args:
+        name: ``MOG2`` or ``KNN``.
+        pool: See :class:`StreamSubtractor`; these frames are shown ahead.
+        range: See :class:`StreamSubtractor`.
+        batch_size: The most frames that :meth:`push` is given at once.
+        threshold: Has no effect but must be a probability, as those of all systems.
+        device: ``None`` or ``cpu``.
+        others: Options of other systems, which mean nothing to these two: they keep no pool.
+
+    Raises:
+        UserError: If the pool holds something else than frames, the threshold is no probability, or the device is
+            another.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        pool: Any = (),
+        range: Range | None = None,
+        batch_size: int = 1,
+        threshold: float | None = None,
+        device: object = None,
+        **others: Any,
+    ) -> None:
+        super().__init__(name, pool, range)
+        if unknown := sorted(others.keys() - _OPTIONS):
+            raise UserError(f"{unknown[0]}: there is no such option; there are {', '.join(sorted(_OPTIONS))}.")
+        checked_options({"batch_size": batch_size, **others}, threshold)
+        if str(device) not in {"None", "cpu"}:
+            raise UserError(f"device: {name} computes on the CPU; got {device}. Leave the option out.")
+        self.batch_size = batch_size
+        self._model: Any = None
+        self._seen: tuple[int, ...] = ()
+
+    @property
+    def kind(self) -> str:  # noqa: D102
+        return "OpenCV"
+
+    def reset(self) -> None:  # noqa: D102
+        super().reset()
+        self._model = None
+
+    def push(self, images: Sequence[Bytes], numbers: Sequence[int] | None = None) -> list[Bytes]:  # noqa: D102
+        checked_frames(images, self.batch_size, numbers)
+        return [self._apply(np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), np.uint8), -1, None) for image in images]
+
+    def _apply(self, image: Bytes, rate: float, known: NDArray[np.bool_] | None) -> Bytes:
+        if self._model is None or image.shape != self._seen:
+            self._seen = image.shape
+            self._model = opencv_subtractor(self.name)
+            for each in self._given:
+                code = cv2.COLOR_RGB2GRAY if image.ndim == 2 else cv2.COLOR_RGB2BGR
+                self._model.apply(cv2.cvtColor(resized(each, (image.shape[1], image.shape[0])), code))
+        if known is None:
+            mask = self._model.apply(image, learningRate=rate)
+        else:
+            mask = self._model.apply(image, knownForegroundMask=known.astype(np.uint8), learningRate=rate)
+        return np.where(mask == 255, np.uint8(255), np.uint8(0))
+
+    def _background(self) -> Bytes | None:
+        image = None if self._model is None else self._model.getBackgroundImage()
+        return None if image is None or not image.size else np.asarray(image, np.uint8)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Refuse to lose what OpenCV has learnt.
+
+        Raises:
+            UserError: If it has seen a frame.
+        """
+        if self._model is not None:
+            raise uncopyable(self.name)
+        return dict(vars(self))
+
+
+def uncopyable(name: str) -> UserError:
+    """Return the error of copying what a library has learnt."""
+    return UserError(
+        f"{name}: must be copied or pickled before its first frame; got one that has learnt, which its library cannot "
+        f"copy. Call reset() first, or load another."
+    )
+
+
+def checked_options(options: dict[str, Any], threshold: float | None) -> None:
+    """Check what is common to all subtractors.
+
+    Raises:
+        UserError: If a number lies outside of its range.
+    """
+    for most, names in ((100_000, ("pool_size", "batch_size")), (10**12, ("every", "refresh"))):
+        for name in (name for name in names if name in options):
+            if options[name] is not None or name != "refresh":
+                _require_one(name, options[name])
+            check_whole("", least=1, most=most, **{name: options[name]})
+    if threshold is not None:
+        _require_one("threshold", threshold)
+    check_range("", least=0, below=1, threshold=threshold)
+    check_choice("", Precision, precision=options.get("precision", "32"))
+    for name in ("waits", "compiled"):
+        if not isinstance(options.get(name, True), bool):
+            raise UserError(f"{name}: must be True or False; got {_got(options[name])}.")
+
+
+def checked_frames(images: Sequence[Bytes], most: int, numbers: Sequence[int] | None = None) -> None:
+    """Check what is pushed.
+
+    Raises:
+        UserError: If there are too many, they are no RGB images of one size, or their numbers are none.
+    """
+    if not isinstance(images, (Sequence, np.ndarray)) or not 1 <= len(images) <= most:
+        got = len(images) if isinstance(images, (Sequence, np.ndarray)) else _got(images)
+        raise UserError(f"images: must be 1 to {most} frames (batch_size); got {got}.")
+    for place, image in enumerate(images):
+        is_array = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.size
+        if not is_array or image.shape != (*images[0].shape[:2], 3):
+            raise UserError(f"images[{place}]: must be RGB (h, w, 3), uint8, all of one size; got {_got(image)}.")
+    if numbers is not None:
+        found = list(numbers) if isinstance(numbers, (Sequence, np.ndarray)) else []
+        are_whole = all(isinstance(each, Integral) and not isinstance(each, bool) for each in found)
+        if not are_whole or len(found) != len(images) or any(one >= other for one, other in pairwise(found)):
+            what = f"whole numbers that ascend, one for each frame of {len(images)}"
+            raise UserError(f"numbers: must be {what}; got {_got(numbers)}.")
+
+
+def _require_one(name: str, value: Any) -> None:
+    """Refuse nothing at all, and several, which :func:`check_range` lets pass."""
+    if value is None or (isinstance(value, Iterable) and not isinstance(value, str)):
+        raise UserError(f"{name}: must be a number; got {_got(value)}.")
+
+
+def _checked(image: Any, name: str) -> NDArray[Any]:
+    """Return a frame of 8 or 16 bits, in the order of bytes that this machine has.
+
+    Raises:
+        UserError: If it is none.
+    """
+    if not (
+        isinstance(image, np.ndarray)
+        and image.dtype.kind == "u"
+        and image.dtype.itemsize <= 2
+        and image.ndim in {2, 3}
+        and image.shape[2:] in {(), (1,), (3,)}
+        and image.size
+    ):
+        is_float = isinstance(image, np.ndarray) and image.dtype.kind == "f"
+        raise UserError(f"{name}: {_FRAME}; got {_got(image)}.{' Convert it to uint8.' if is_float else ''}")
+    return image.astype(image.dtype.newbyteorder("="), copy=False)
+
+
+def _got(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} of shape {value.shape}"
+    return "nothing" if value is None else f"{type(value).__name__} {str(value)[:40]!r}"

@@ -1,0 +1,154 @@
+"""A trained system from its checkpoint alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import yaml
+from jsonargparse import ArgumentParser, Namespace
+
+from bgsub_lightning.core.errors import UserError, cause_of
+from bgsub_lightning.core.run_info import SystemRecord, read_system, system_of_run
+from bgsub_lightning.data import References, Stream
+from bgsub_lightning.frames import DisFlow, FlowMethod
+from bgsub_lightning.inference import BASELINES, SHIPPED
+from bgsub_lightning.inference.trust import import_modules, require_trusted, trusted
+from bgsub_lightning.systems import AnyScene
+from bgsub_lightning.systems.base import BgsModule
+from bgsub_lightning.systems.baselines.classical import ClassicalSubtractor
+from bgsub_lightning.systems.baselines.thresholded import ThresholdedDifference
+from bgsub_lightning.systems.weights import read_checkpoint
+
+_MEDIAN_THRESHOLD = 0.15  # that of experiments/threshold_median.yaml
+
+
+@dataclass(frozen=True)
+class System:
+    """What subtracts.
+
+    Attributes:
+        name: What it is called.
+        module: The system, in evaluation mode.
+        size: Width and height of the network's input; ``None``: the frames' own.
+        flow: What computes the optical flow that it sees.
+        told: How it is built, in YAML; see :func:`bgsub_lightning.core.run_info.describe_system`. Empty for baselines.
+        modules: Import paths of the modules outside of this package that it may name.
+    """
+
+    name: str
+    module: BgsModule
+    size: tuple[int, int] | None = None
+    flow: FlowMethod = DisFlow()  # noqa: RUF009 (it cannot be changed)
+    told: str = ""
+    modules: tuple[str, ...] = ()
+
+    @property
+    def needs_pool(self) -> bool:
+        """Whether it is shown something that is made of other frames than the newest."""
+        return not self.streams and any(not entry.per_frame for entry in self.module.inputs)
+
+    @property
+    def streams(self) -> bool:
+        """Whether it carries state, and is shown every frame."""
+        return any(isinstance(entry, Stream) for entry in self.module.inputs)
+
+    @property
+    def references(self) -> int:
+        """Number of references that it draws from the pool."""
+        return max((entry.count for entry in self.module.inputs if isinstance(entry, References)), default=0)
+
+
+def load_system(source: str | Path = SHIPPED, modules: Sequence[str] = ()) -> System:
+    """Build a system.
+
+    Args:
+        source: A checkpoint of ``fit``, an ONNX file of ``export``, :data:`SHIPPED`, or one of :data:`BASELINES`.
+        modules: Modules outside of this package whose classes the file may name: import paths, or files. They are
+            executed.
+
+    Raises:
+        UserError: If it is neither, is damaged, or names a class of another module.
+    """
+    modules = import_modules(modules)
+    if str(source) in BASELINES:
+        return System(str(source), _baseline(str(source)).eval())
+    if source == SHIPPED:
+        return replace(_of_checkpoint(AnyScene.shipped()), name=SHIPPED)
+    path = Path(source).expanduser()
+    if path.suffix == ".onnx":
+        from bgsub_lightning.inference.onnx import load_onnx  # which needs this module, and an extra
+
+        return load_onnx(path, modules)
+    if not path.is_file():
+        known = ", ".join((SHIPPED, *BASELINES))
+        raise UserError(f"{path}: there is no such checkpoint. Name one of `fit`, or one of {known}.")
+    return _of_checkpoint(path, modules)
+
+
+def _of_checkpoint(path: Path, modules: Sequence[str] = ()) -> System:
+    checkpoint = read_checkpoint(path)
+    told = checkpoint.get("system") or _of_run(path)
+    if not told:
+        raise UserError(
+            f"{path}: does not tell how its system is built, as an earlier version of bgsub_lightning wrote it, and "
+            f"there is no config.yaml beside its folder. Put it back into checkpoints/ of its run directory."
+        )
+    system = build(read_system(told, path), path, modules)
+    system.module.on_load_checkpoint(checkpoint)
+    system.module.load_state_dict(checkpoint["state_dict"])
+    return system
+
+
+def build(record: SystemRecord, source: Path, modules: Sequence[str] = ()) -> System:
+    """Build a system, untrained, from a record of :func:`bgsub_lightning.core.run_info.describe_system`.
+
+    Args:
+        record: How it is built.
+        source: The file that holds it.
+        modules: Import paths of the modules outside of this package whose classes it may name.
+
+    Raises:
+        UserError: If it cannot be built, or names a class of another module; before that is imported.
+    """
+    require_trusted(record, modules, source)
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(BgsModule, "model", fail_untyped=False)
+    parser.add_argument("--flow", type=FlowMethod)
+    given = {"model": record["model"], "flow": record.get("flow") or {"class_path": "bgsub_lightning.frames.DisFlow"}}
+    try:
+        with trusted(modules):
+            parsed = parser.parse_object(given)
+            require_trusted(parsed.as_dict(), modules, source)  # also what was text, or in a file that it names
+            made: Namespace = parser.instantiate(parsed)
+    except UserError:
+        raise
+    except Exception as error:  # whatever a class of the user's raises
+        lines = str(cause_of(error) or error).strip().splitlines()
+        reason = lines[-1].strip().rstrip(".") if lines else type(error).__name__
+        raise UserError(f"{source}: its system {record['model']['class_path']} cannot be built ({reason}).") from error
+    size = record.get("size")
+    run = source.resolve().parent.parent.name if source.parent.name == "checkpoints" else ""
+    return System(
+        run or source.stem,
+        made.model.eval(),
+        (size[0], size[1]) if size else None,
+        made.flow,
+        yaml.safe_dump(record),
+        tuple(modules),
+    )
+
+
+def _of_run(path: Path) -> str | None:
+    """What a checkpoint tells that that has none, from the configuration of its run."""
+    config = path.resolve().parent.parent / "config.yaml"
+    return system_of_run(config) if config.is_file() else None
+
+
+def _baseline(name: str) -> BgsModule:
+    if name in {"MOG2", "KNN"}:
+        return ClassicalSubtractor("MOG2" if name == "MOG2" else "KNN")
+    from bgsub_lightning.backgrounds.classical import TemporalMedian
+
+    return ThresholdedDifference(TemporalMedian(), _MEDIAN_THRESHOLD)

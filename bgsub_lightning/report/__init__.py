@@ -1,0 +1,28 @@
+"""Results: what a test found, tables, pictures."""
+
+from bgsub_lightning.report.combining import merged, require_same_frames, spread
+from bgsub_lightning.report.curves import (
+    curves_picture,
+    curves_table,
+    precision_recall_picture,
+    precision_recall_table,
+)
+from bgsub_lightning.report.drawing import comparison_panel, confusion_image
+from bgsub_lightning.report.page import report_page
+from bgsub_lightning.report.tables import table
+from bgsub_lightning.report.thresholds import at_threshold
+
+__all__ = [
+    "at_threshold",
+    "comparison_panel",
+    "confusion_image",
+    "curves_picture",
+    "curves_table",
+    "merged",
+    "precision_recall_picture",
+    "precision_recall_table",
+    "report_page",
+    "require_same_frames",
+    "spread",
+    "table",
+]

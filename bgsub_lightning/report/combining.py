@@ -1,0 +1,117 @@
+"""Several tests together: parts of a dataset merged into one, the same frames compared."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import replace
+
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.evaluation.extent import family, with_folds
+from bgsub_lightning.evaluation.testresult import TestResult
+from bgsub_lightning.metrics import Averaging
+from bgsub_lightning.splits.leaks import worst
+
+
+def merged(results: Sequence[TestResult], name: str) -> TestResult:
+    """Unite tests of disjoint videos, such as the folds of a cross-validation, into one result.
+
+    The counts of a video stay what they are, the leakage is the worst, frames shown and seconds are added up, if known
+    of all. ``fold`` is 0 if there were several, which the protocol names; several checkpoints or devices
+    are told with commas between; ``threshold`` is ``None`` if there were several.
+
+    Args:
+        results: At least one, of the same system under the same protocol, but for the fold.
+        name: Name of the whole.
+
+    Raises:
+        UserError: If they differ in what must agree, or have tested the same video.
+    """
+    first, *others = results
+    videos = dict(first.videos)
+    for other in others:
+        ours, theirs = _identity(first), _identity(other)
+        if different := [f"{key}: {ours[key]} and {theirs[key]}" for key in ours if ours[key] != theirs[key]]:
+            raise UserError(
+                f"{first.name} and {other.name} cannot be merged, because they differ ({'; '.join(different)})."
+            )
+        if both := sorted(videos.keys() & other.videos.keys()):
+            raise UserError(
+                f"{other.name} cannot be merged with the others, because {', '.join(both[:5])} "
+                f"{'were' if len(both) > 1 else 'was'} tested twice. Compare such runs: `report` without --merge."
+            )
+        videos |= other.videos
+    is_timed = all(each.seconds for each in results)
+    folds = sorted({each.fold for each in results})
+    return replace(
+        first,
+        name=name,
+        protocol=first.protocol if len(folds) == 1 else with_folds(first.protocol, folds),
+        fold=folds[0] if len(folds) == 1 else 0,
+        leakage=worst(each.leakage for each in results),
+        checkpoint=_joined([each.checkpoint for each in results if each.checkpoint]) or None,
+        videos=dict(sorted(videos.items())),
+        frames_shown=sum(each.frames_shown for each in results) if is_timed else 0,
+        seconds=sum(each.seconds for each in results) if is_timed else 0.0,
+        threshold=first.threshold if len({each.threshold for each in results}) == 1 else None,
+        threshold_from=first.threshold_from if len({each.threshold_from for each in results}) == 1 else "",
+        missing={key: count for each in results for key, count in each.missing.items()},
+        device=_joined([each.device for each in results]),
+        versions={
+            package: _joined([each.versions[package] for each in results if package in each.versions])
+            for package in dict.fromkeys(package for each in results for package in each.versions)
+        },
+    )
+
+
+def require_same_frames(results: Sequence[TestResult]) -> None:
+    """Check that figures can be compared.
+
+    Raises:
+        UserError: If one was tested on other frames than the first.
+    """
+    first = {key: video.frames for key, video in results[0].videos.items()}
+    for other in results[1:]:
+        frames = {key: video.frames for key, video in other.videos.items()}
+        if (other.dataset, frames) != (results[0].dataset, first):
+            different = sorted(key for key in first.keys() | frames.keys() if first.get(key) != frames.get(key))
+            raise UserError(
+                f"{results[0].name} and {other.name} were not tested on the same frames ({', '.join(different[:5])}), "
+                f"so their figures cannot be compared."
+            )
+
+
+def spread(results: Sequence[TestResult], averaging: Averaging = "video") -> str:
+    """Tell the mean and the standard deviation over seeds, in a line; empty if the results are not of several seeds.
+
+    Args:
+        results: Tests on the same frames.
+        averaging: How a category's figures come about.
+    """
+    seeds = {result.seed for result in results}
+    systems = {(result.system, result.protocol) for result in results}
+    if len(results) < 2 or len(seeds) < len(results) or len(systems) > 1:
+        return ""
+    overall = [result.scores(averaging).overall for result in results]
+    figures = [
+        f"{heading} {statistics.mean(values):.{digits}f} ± {statistics.stdev(values):.{digits}f}"
+        for key, heading, digits in (("f_measure", "F-measure", 4), ("pwc", "PWC", 3), ("mean_dice", "Mean Dice", 4))
+        for values in [[each[key] for each in overall if key in each]]
+        if len(values) == len(overall)
+    ]
+    part = "" if results[0].extent.is_whole else f", {results[0].extent.name}"
+    return f"{len(seeds)} seeds{part}: {', '.join(figures)} (mean and standard deviation)"
+
+
+def _identity(result: TestResult) -> dict[str, object]:
+    """What results must have in common to be parts of a whole."""
+    return {
+        "dataset": result.dataset,
+        "system": result.system,
+        "protocol": family(result.protocol),
+        "seed": result.seed,
+    }
+
+
+def _joined(texts: Sequence[str]) -> str:
+    return ", ".join(dict.fromkeys(texts))

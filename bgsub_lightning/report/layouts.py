@@ -1,0 +1,789 @@
+"""The tables of papers, made of tests: by category or sequence, overall, by video, at thresholds, ablations, speed.
+
+Ours stand next to what papers have published, each row with its protocol, its averaging and what training has seen;
+where that differs from ours, it is marked. Ours are computed in each averaging that published rows have, so that like
+stands next to like.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterable, Sequence
+from dataclasses import replace
+
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.datasets.cdnet2014 import published_videos
+from bgsub_lightning.evaluation.extent import OVERALL
+from bgsub_lightning.evaluation.testresult import TestResult
+from bgsub_lightning.metrics import THRESHOLDS, Averaging, best_of
+from bgsub_lightning.report.collection import Collection, Figure, Series
+from bgsub_lightning.report.datasets import comparable, dataset_remarks, dataset_title, departures
+from bgsub_lightning.report.published import Printed, PublishedRow, PublishedTable, category_codes, published
+from bgsub_lightning.report.resulttable import FIGURE_COLUMNS, SEVEN, Cell, Column, Level, ResultTable, Row
+from bgsub_lightning.report.statistics import compare, comparisons_table
+from bgsub_lightning.splits import Leakage
+
+SHOWN_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+
+AVERAGING_TEXT: dict[Averaging, str] = {
+    "video": "averaged over videos",
+    "pooled": "counts pooled by category",
+    "frames": "all frames' counts together",
+}
+
+_ASIDE = (
+    Column("source", "source", None, aside=True),
+    Column("protocol", "protocol", None, aside=True),
+    Column("averaging", "averaging", None, aside=True),
+    Column("leakage", "training has seen", None, aside=True),
+)
+_NOTES = {
+    "other_averaging": "averaged otherwise than ours",
+    "unknown_averaging": "averaging is not stated",
+    "other_leakage": "unlike ours",
+    "with_training_frames": "unlike ours: figures are no measure of generalisation",
+    "undefined": "0/0 in a video: there is nothing that it could count, and it is taken to be without error",
+    "binary_truth": "some masks have no unknown band at the boundaries of moving objects: of lower fidelity",
+    "best_on_test": "threshold chosen on the test frames: optimistic, no measure of generalisation",
+    "mean_of_printed": "mean over the printed categories; the paper prints none",
+}
+
+
+def by_part(
+    series: Sequence[Series],
+    figure: str = "f_measure",
+    averagings: Sequence[Averaging] | None = None,
+    against: Sequence[PublishedTable] = (),
+) -> ResultTable:
+    """One figure: a row for each system, a column for each category, or for each sequence where there is one category.
+
+    Args:
+        series: Systems on one dataset.
+        figure: One of :data:`FIGURE_COLUMNS`, but for the speed.
+        averagings: How figures come about; ``None``: CDnet's way, and that of each published row.
+        against: Published tables; rows that have this figure of this dataset's parts follow ours of the same averaging.
+
+    Raises:
+        UserError: If the systems are of several datasets.
+    """
+    dataset, title = series[0].dataset, _title(series)
+    notes = _Notes(series)
+    tables = [table for table in _published(against, series) if any(name == figure for name in table.figures)]
+    tables = [table for table in tables if set(table.parts) - {OVERALL}]
+    parts = _parts(series, tables)
+
+    def ours(each: Series, averaging: Averaging, with_training: bool) -> list[Cell]:
+        found = _by_part(each, averaging, with_training)
+        marks = {part: notes.of_part(each, part, figure) for part in found}
+        cells = [_cell(found[part].get(figure), marks[part]) if part in found else Cell() for part in parts]
+        return [*cells, notes.overall(each, averaging, with_training).get(figure, Cell())]
+
+    theirs = [
+        (table, row, [_printed(row.numbers.get((part, figure))) for part in (*parts, OVERALL)])
+        for table in tables
+        for row in table.rows
+    ]
+    theirs = [each for each in theirs if any(cell.value is not None for cell in each[2])]
+    rows = _like_beside_like(series, notes, averagings or _asked(theirs), ours, theirs, "other")
+    column = FIGURE_COLUMNS[figure]
+    codes = {part: names[0] for part, names in category_codes().items()} if dataset == "CDnet2014" else {}
+    columns = [replace(column, key=part, heading=codes.get(part, part)) for part in parts]
+    return ResultTable(
+        key=f"by_part_{figure}",
+        title=f"{column.heading} on {title}",
+        columns=(_SYSTEM, *columns, replace(column, key=OVERALL, heading="overall"), *_ASIDE),
+        rows=tuple(rows),
+        notes=notes.texts,
+        remarks=(
+            *([", ".join(f"{codes[part]} {part}" for part in parts if part in codes) + "."] if codes else []),
+            *_remarks(series),
+            *(f"{table.source}: {note}" for table in tables for note in table.notes),
+        ),
+    )
+
+
+def overall(
+    series: Sequence[Series],
+    figures: Sequence[str] = (*SEVEN, "mean_dice", "frames_per_second"),
+    averagings: Sequence[Averaging] = ("video", "pooled", "frames"),
+    against: Sequence[PublishedTable] = (),
+) -> ResultTable:
+    """All figures overall: a row for each system and averaging; one where some are the same.
+
+    Args:
+        series: Systems on one dataset.
+        figures: Of :data:`FIGURE_COLUMNS`.
+        averagings: How figures come about.
+        against: Published tables; rows that have some of these figures overall follow ours of the same averaging.
+
+    Raises:
+        UserError: If the systems are of several datasets.
+    """
+    title = _title(series)
+    notes = _Notes(series)
+
+    def ours(each: Series, averaging: Averaging, with_training: bool) -> list[Cell]:
+        found = notes.overall(each, averaging, with_training)
+        return [found.get(figure, Cell()) for figure in figures]
+
+    tables = [table for table in _published(against, series) if not _is_ablation(table)]
+    theirs = [
+        (table, row, [_printed(row.numbers.get((OVERALL, figure))) for figure in figures])
+        for table in tables
+        for row in table.rows
+        if any((OVERALL, figure) in row.numbers for figure in figures if figure != "frames_per_second")
+    ]
+    used = {table.source for table, _, _ in theirs}
+    return ResultTable(
+        key="overall",
+        title=f"Overall on {title}",
+        columns=(_SYSTEM, *(FIGURE_COLUMNS[figure] for figure in figures), *_ASIDE),
+        rows=tuple(_like_beside_like(series, notes, averagings, ours, theirs, "overall")),
+        notes=notes.texts,
+        remarks=(
+            *_remarks(series),
+            *(f"{table.source}: {note}" for table in tables if table.source in used for note in table.notes),
+        ),
+    )
+
+
+def of_system(
+    series: Series,
+    averaging: Averaging = "video",
+    by_video: bool = False,
+    against: Sequence[PublishedTable] = (),
+) -> ResultTable:
+    """All figures of one system: a row for each category (and each video), and overall.
+
+    Args:
+        series: The system.
+        averaging: How a category's figures come about.
+        by_video: A row for each video as well.
+        against: Published tables; the rows of the same system follow each category.
+    """
+    notes = _Notes([series])
+    figures = (*SEVEN, "mean_dice")
+    own = [
+        (table, row)
+        for table in _published(against, [series])
+        for row in table.rows
+        if row.system == series.system and len(table.figures) > 2 and set(table.parts) - {OVERALL}
+    ]
+    rows: list[Row] = []
+
+    def add_published(part: str, group: str, alike: Sequence[Averaging]) -> None:
+        for table, row in own:
+            cells = [_printed(row.numbers.get((part, figure))) for figure in figures]
+            if row.averaging in (None, *alike) and any(cell.value is not None for cell in cells):
+                name = Cell(text=f"  {table.paper}, as printed")
+                context = notes.context_of(table, row, alike)
+                rows.append(Row((name, Cell(), *cells, *context), "other", group, published=True))
+
+    def add_whole(name: str, averaging: Averaging) -> None:
+        whole = notes.overall(series, averaging, with_training=False)
+        cells = [whole.get(figure, Cell()) for figure in figures]
+        own_context = notes.context(series, AVERAGING_TEXT[averaging], with_training=False)
+        rows.append(Row((Cell(text=name), Cell(float(len(videos))), *cells, *own_context), "overall", name))
+        add_published(OVERALL, name, [averaging])
+
+    context = notes.context(series, AVERAGING_TEXT[averaging], with_training=False)
+    by_category, videos = series.by_category(averaging), series.by_video()
+    for category, found in by_category.items():
+        keys = [key for key in videos if key.split("/")[0] == category]
+        cells = [_cell(found.get(figure), notes.of_part(series, category, figure)) for figure in figures]
+        rows.append(Row((Cell(text=category), Cell(float(len(keys))), *cells, *context), "category", category))
+        if by_video:
+            for key in keys:
+                cells = [_cell(videos[key].get(figure), notes.of_videos(series, [key], figure)) for figure in figures]
+                name = Cell(text=f"  {key.partition('/')[2]}")
+                rows.append(Row((name, Cell(), *cells, *context), "video", category))
+        add_published(category, category, ["video"] if averaging == "video" else ["pooled", "frames"])
+    add_whole(OVERALL, averaging)
+    if averaging == "pooled" and len(by_category) > 1:
+        add_whole("all frames", "frames")
+    return ResultTable(
+        key=f"of_{series.name}_{averaging}",
+        title=f"{series.name} ({series.system}) on {_title([series])}, {AVERAGING_TEXT[averaging]}",
+        columns=(
+            Column("part", "category", None),
+            Column("videos", "videos", 0),
+            *(FIGURE_COLUMNS[figure] for figure in figures),
+            *_ASIDE,
+        ),
+        rows=tuple(rows),
+        notes=notes.texts,
+        remarks=_remarks([series]),
+    )
+
+
+def by_video(series: Sequence[Series], figure: str = "f_measure") -> ResultTable:
+    """One figure: a row for each video, a column for each system.
+
+    Args:
+        series: Systems on one dataset.
+        figure: One of :data:`FIGURE_COLUMNS`, but for the speed.
+
+    Raises:
+        UserError: If the systems are of several datasets.
+    """
+    title = _title(series)
+    notes = _Notes(series)
+    found = [each.by_video() for each in series]
+    column = FIGURE_COLUMNS[figure]
+    rows = []
+    for key in sorted(set().union(*found)):
+        cells = [
+            _cell(of_series.get(key, {}).get(figure), notes.of_videos(each, [key], figure))
+            for each, of_series in zip(series, found, strict=True)
+        ]
+        rows.append(Row((Cell(text=key), *cells), "video", key.split("/")[0]))
+    return ResultTable(
+        key=f"by_video_{figure}",
+        title=f"{column.heading} by video on {title}",
+        columns=(
+            Column("video", "video", None),
+            *(replace(column, key=each.name, heading=each.name) for each in series),
+        ),
+        rows=tuple(rows),
+        notes=notes.texts,
+        remarks=(*(f"{each.name}: {each.protocol}; {_leakage(each.leakage)}." for each in series), *_remarks(series)),
+    )
+
+
+def at_thresholds(
+    series: Sequence[Series],
+    averaging: Averaging = "video",
+    thresholds: Sequence[float] = SHOWN_THRESHOLDS,
+) -> ResultTable:
+    """Overall F-measure: a row for each system, a column for each of some thresholds, as tested, and the best.
+
+    Systems whose tests have not counted at thresholds, or that lack a part, are left out, which a remark tells.
+
+    Args:
+        series: Systems on one dataset.
+        averaging: How a category's figures come about.
+        thresholds: Of :data:`bgsub_lightning.metrics.THRESHOLDS`.
+
+    Raises:
+        UserError: If the systems are of several datasets.
+    """
+    title = _title(series)
+    notes = _Notes(series)
+    rows, left_out = [], []
+    column = FIGURE_COLUMNS["f_measure"]
+    for each in series:
+        if each.missing or not all(video.threshold_counts for whole in each.wholes for video in whole.videos.values()):
+            left_out.append(each.name)
+            continue
+        curves = [whole.scores_at_thresholds(averaging) for whole in each.wholes]
+        values = [[scores.overall["f_measure"] for scores in curve] for curve in curves]
+        best = [best_of(curve) for curve in curves]
+        cells = [_cell(Figure.of([curve[round(100 * level)] for curve in values])) for level in thresholds]
+        own = notes.overall(each, averaging, with_training=False)["f_measure"]
+        chosen = (
+            _cell(Figure.of([curve[i] for curve, i in zip(values, best, strict=True)]), ("best_on_test",)),
+            _cell(Figure.of([THRESHOLDS[i] for i in best])),
+        )
+        context = notes.context(each, AVERAGING_TEXT[averaging], with_training=False)
+        rows.append(Row((notes.name(each), *cells, own, *chosen, *context), "overall", "ours"))
+    return ResultTable(
+        key=f"at_thresholds_{averaging}",
+        title=f"Overall F-measure on {title} at thresholds, {AVERAGING_TEXT[averaging]}",
+        columns=(
+            _SYSTEM,
+            *(replace(column, key=f"at_{level:g}", heading=f"{level:g}") for level in thresholds),
+            replace(column, key="as_tested", heading="as tested"),
+            replace(column, key="best", heading="best"),
+            Column("best_threshold", "at", 2),
+            *_ASIDE,
+        ),
+        rows=tuple(rows),
+        notes=notes.texts,
+        remarks=(
+            *([f"Left out, without counts at thresholds or incomplete: {', '.join(left_out)}."] if left_out else []),
+            *_remarks(series),
+        ),
+    )
+
+
+def ablation(
+    series: Sequence[Series],
+    figures: Sequence[str] = ("f_measure", "mean_dice"),
+    averagings: Sequence[Averaging] | None = None,
+    against: Sequence[PublishedTable] = (),
+) -> ResultTable:
+    """Overall figures: a row for each setting of one system, a column for each key in which these differ.
+
+    Args:
+        series: Settings of one system on one dataset.
+        figures: Of :data:`FIGURE_COLUMNS`.
+        averagings: How figures come about; ``None``: CDnet's way, and that of each published row.
+        against: Published tables; the rows of ablations of the same system follow.
+
+    Raises:
+        UserError: If they are of several datasets or systems.
+    """
+    title = _title(series)
+    if others := [each.name for each in series if each.system != series[0].system]:
+        raise UserError(f"An ablation is of one system, {series[0].system}; {', '.join(others)} are of another.")
+    notes = _Notes(series)
+    different = dict(zip((each.name for each in series), differences(series), strict=True))
+    keys = list(dict.fromkeys(key for of_one in different.values() for key in of_one))
+
+    def ours(each: Series, averaging: Averaging, with_training: bool) -> list[Cell]:
+        found = notes.overall(each, averaging, with_training)
+        settings = [Cell(text=different[each.name].get(key, "")) for key in keys]
+        return [*settings, *(found.get(figure, Cell()) for figure in figures)]
+
+    theirs = [
+        (
+            table,
+            row,
+            [*(Cell() for _ in keys), *(_printed(row.numbers.get((OVERALL, name))) for name in figures)],
+        )
+        for table in _published(against, series)
+        if _is_ablation(table) and table.rows[0].system == series[0].system
+        for row in table.rows
+    ]
+    rows = _like_beside_like(series, notes, averagings or _asked(theirs), ours, theirs, "overall", False)
+    return ResultTable(
+        key=f"ablation_{series[0].system}",
+        title=f"Settings of {series[0].system} on {title}",
+        columns=(
+            _SYSTEM,
+            *(Column(key, key.rpartition(".")[2], None) for key in keys),
+            *(FIGURE_COLUMNS[figure] for figure in figures),
+            *_ASIDE,
+        ),
+        rows=tuple(rows),
+        notes=notes.texts,
+        remarks=_remarks(series),
+    )
+
+
+def speed(
+    series: Sequence[Series],
+    averagings: Sequence[Averaging] | None = None,
+    against: Sequence[PublishedTable] = (),
+) -> ResultTable:
+    """Frames per second with the device, beside the overall F-measure: a row for each system.
+
+    Args:
+        series: Systems on one dataset.
+        averagings: How the F-measure comes about; ``None``: CDnet's way, and that of each published row.
+        against: Published tables; the rows that have a speed follow, with the mean of the F-measures by category that
+            the same paper prints.
+
+    Raises:
+        UserError: If the systems are of several datasets.
+    """
+    title = _title(series)
+    notes = _Notes(series)
+    figures = ("frames_per_second", "f_measure")
+
+    def ours(each: Series, averaging: Averaging, with_training: bool) -> list[Cell]:
+        found = notes.overall(each, averaging, with_training)
+        return [Cell(text=each.device), *(found.get(figure, Cell()) for figure in figures)]
+
+    every = _published(against, series)
+    theirs = []
+    for table in every:
+        same_paper = [other for other in every if other.paper == table.paper]
+        for row in table.rows:
+            if number := row.numbers.get((OVERALL, figures[0])):
+                cells = [Cell(text=table.setup), _printed(number), _f_measure_of(row, same_paper)]
+                theirs.append((table, row, cells))
+    return ResultTable(
+        key="speed",
+        title=f"Speed and overall F-measure on {title}",
+        columns=(
+            _SYSTEM,
+            Column("device", "device", None),
+            *(FIGURE_COLUMNS[figure] for figure in figures),
+            *_ASIDE,
+        ),
+        rows=tuple(_like_beside_like(series, notes, averagings or _asked(theirs), ours, theirs, "overall", False)),
+        notes=notes.texts,
+        remarks=(
+            "Ours: frames shown to the system per second, scored or not, loading and counting included.",
+            *_remarks(series),
+        ),
+    )
+
+
+def of_published(table: PublishedTable) -> ResultTable:
+    """Lay out a published table as the paper has it, but for the order of rows and columns."""
+    notes = _Notes([])
+    is_of_parts = len(table.figures) == 1 and table.parts != (OVERALL,)
+    if len(table.rows) == 1 and len(table.parts) > 1 and len(table.figures) > 1:
+        (row,) = table.rows
+        first = Column("part", row.method, None)
+        columns = tuple(FIGURE_COLUMNS[figure] for figure in table.figures)
+        rows = [
+            (Cell(text=part), *(_printed(row.numbers.get((part, figure))) for figure in table.figures))
+            for part in table.parts
+        ]
+        contexts = [_aside(row)] * len(rows)
+    else:
+        first = _SYSTEM
+        keys = [(part, table.figures[0]) for part in table.parts] if is_of_parts else []
+        keys = keys or [(OVERALL, figure) for figure in table.figures]
+        column = FIGURE_COLUMNS[table.figures[0]] if table.figures else Column("", "")
+        columns = tuple(
+            replace(column, key=part, heading=table.printed_parts[part]) if is_of_parts else FIGURE_COLUMNS[figure]
+            for part, figure in keys
+        )
+        rows = [
+            (Cell(text=_method(table, row)), *(_printed(row.numbers.get(key)) for key in keys)) for row in table.rows
+        ]
+        contexts = [_aside(row) for row in table.rows]
+    where = f", {table.setup}" if table.setup else ""
+    what = f" of {FIGURE_COLUMNS[table.figures[0]].heading}" if is_of_parts else ""
+    return ResultTable(
+        key="",
+        title=f"{table.source}: {table.about}{what if what[4:] not in table.about else ''}, on {table.dataset}{where}",
+        columns=(first, *columns, *_CONTEXT_OF_PUBLISHED),
+        rows=tuple(
+            Row((*cells, *context), "other", "", published=True) for cells, context in zip(rows, contexts, strict=True)
+        ),
+        notes=notes.texts,
+        remarks=table.notes,
+    )
+
+
+def tables_of(collection: Collection, against: Sequence[PublishedTable] | None = None) -> list[ResultTable]:
+    """All tables that the tests of a collection can fill, ours beside the published.
+
+    Args:
+        collection: The tests.
+        against: Published tables; ``None``: all of each dataset.
+    """
+    tables = []
+    for dataset, series in collection.datasets.items():
+        theirs = [table for table in published() if table.dataset == dataset] if against is None else against
+        found = [overall(series, against=theirs)]
+        found += [by_part(series, figure, against=theirs) for figure in ("f_measure", "pwc", "mean_dice")]
+        for each in series:
+            found += _each_averaging([of_system(each, averaging, False, theirs) for averaging in ("video", "pooled")])
+        found += [by_video(series, figure) for figure in ("f_measure", "pwc")]
+        found += _each_averaging([at_thresholds(series, averaging) for averaging in ("video", "pooled")])
+        for system in dict.fromkeys(each.system for each in series):
+            settings = [each for each in series if each.system == system]
+            if len(settings) > 1 and any(differences(settings)):
+                found.append(ablation(settings, against=theirs))
+        found.append(speed(series, against=theirs))
+        found += _comparisons(series)
+        several = len(collection.datasets) > 1
+        tables += [
+            replace(table, key=_file_name(f"{table.key}_{dataset}" if several else table.key))
+            for table in found
+            if table.rows
+        ]
+    return tables
+
+
+def differences(series: Sequence[Series]) -> list[dict[str, str]]:
+    """Return, for each of several settings, the keys of its configuration in which they differ, and its values.
+
+    A key that some configurations lack, because an earlier version wrote them, is no difference.
+    """
+    keys = [key for key in series[0].settings if all(key in each.settings for each in series)]
+    keys = [key for key in keys if len({each.settings[key] for each in series}) > 1]
+    return [{key: each.settings[key] for key in keys} for each in series]
+
+
+_SYSTEM = Column("system", "system", None)
+_CONTEXT_OF_PUBLISHED = (Column("kind", "kind", None, aside=True), *_ASIDE[1:])
+
+
+class _Notes:
+    """What cells must say besides, told by comparison with ours: names of notes, and their texts."""
+
+    def __init__(self, ours: Sequence[Series]) -> None:
+        self.ours = ours
+        self.texts = dict(_NOTES)
+        self.undefined = {each.name: [scores.undefined for scores in each.scores()] for each in ours}
+
+    def name(self, series: Series, with_training: bool = False) -> Cell:
+        """Name a system, and mark what keeps it from being compared with the first."""
+        marks = []
+        first = self.ours[0]
+        if series.videos != first.videos:
+            marks.append(self._note(f"tested on other frames than {first.name}: not comparable with it"))
+        elif series.family != first.family:
+            marks.append(self._note(f"another protocol than that of {first.name}"))
+        own = len(series.videos) - len(departures(series.wholes))
+        if series.dataset == "CDnet2014" and 0 < own < len(published_videos()):
+            marks.append(self._note(f"on {own} of the {len(published_videos())} videos"))
+        if series.partial:
+            names = [f"{count} frames of {key}" for key, count in sorted(series.partial.items())]
+            more = f" and of {len(names) - 3} others" if len(names) > 3 else ""
+            marks.append(self._note(f"partial: {', '.join(names[:3])}{more} were not scored"))
+        return Cell(text=f"{series.name}, with training frames" if with_training else series.name, marks=tuple(marks))
+
+    def context(self, series: Series, averaging: str, with_training: bool) -> tuple[Cell, ...]:
+        """Fill the columns that are aside; ``averaging`` in words."""
+        leakage: Leakage = "includes training frames" if with_training else series.leakage
+        texts = (f"ours ({series.system})", series.protocol, averaging, _leakage(leakage))
+        return tuple(Cell(text=text) for text in texts)
+
+    def context_of(self, table: PublishedTable, row: PublishedRow, averagings: Sequence[Averaging]) -> tuple[Cell, ...]:
+        """Fill them for a published row, with marks where it differs from ours: the same system's, or else all."""
+        ours = [each for each in self.ours if each.system == row.system] or self.ours
+        source, protocol, leakage = Cell(text=table.source), Cell(text=row.protocol), Cell(text=_leakage(row.leakage))
+        if row.leakage is not None and row.leakage not in {each.leakage for each in ours}:
+            is_training = row.leakage == "includes training frames"
+            leakage = replace(leakage, marks=("with_training_frames" if is_training else "other_leakage",))
+        if row.averaging is None:
+            averaging = Cell(text="not stated", marks=("unknown_averaging",))
+        else:
+            marks = () if row.averaging in averagings else ("other_averaging",)
+            averaging = Cell(text=AVERAGING_TEXT[row.averaging], marks=marks)
+        return source, protocol, averaging, leakage
+
+    def overall(self, series: Series, averaging: Averaging, with_training: bool) -> dict[str, Cell]:
+        """Return the cell of each overall figure, and of the speed; none of a series that is not whole."""
+        speeds = {"frames_per_second": _cell(series.frames_per_second)}
+        if not series.extent.is_whole:
+            note = self._note(series.extent.note)
+            return {figure: Cell(marks=(note,)) for figure in (*SEVEN, "mean_dice")} | speeds
+        found = series.overall(averaging, with_training)
+        marks = {"precision": self._silent(series, list(series.videos))}
+        figures = dict.fromkeys([*found, "precision"])
+        return {figure: _cell(found.get(figure), marks.get(figure, ())) for figure in figures} | speeds
+
+    def of_part(self, series: Series, part: str, figure: str) -> tuple[str, ...]:
+        """Return the marks of a category's or a sequence's cell."""
+        keys = [key for key in series.videos if part in (key.split("/")[0], key.partition("/")[2])]
+        marks = self.of_videos(series, keys, figure)
+        if series.missing:
+            marks += (self._note(f"of the part that was tested, without {', '.join(series.missing)}"),)
+        return marks
+
+    def of_videos(self, series: Series, keys: Sequence[str], figure: str) -> tuple[str, ...]:
+        """Return the marks of a cell that is of these videos."""
+        marks: list[str] = []
+        if figure == "precision":
+            marks += self._silent(series, keys)
+        elif any(figure in undefined.get(key, ()) for undefined in self.undefined[series.name] for key in keys):
+            marks.append("undefined")
+        if any(whole.videos[key].binary_truth for whole in series.wholes for key in keys if key in whole.videos):
+            marks.append("binary_truth")
+        return tuple(marks)
+
+    def _silent(self, series: Series, keys: Sequence[str]) -> tuple[str, ...]:
+        """Count the videos that have no precision."""
+        found = {key for of_one in self.undefined[series.name] for key in keys if "precision" in of_one.get(key, ())}
+        if not found:
+            return ()
+        if len(keys) == 1:
+            return (self._note("nothing was called foreground: there is no precision"),)
+        return (
+            self._note(
+                f"nothing was called foreground in {len(found)} of {len(keys)} videos, which have no precision and are "
+                f"left out of its mean"
+            ),
+        )
+
+    def _note(self, text: str) -> str:
+        self.texts[text] = text
+        return text
+
+
+def _title(series: Sequence[Series]) -> str:
+    """Name the one dataset of a table.
+
+    Raises:
+        UserError: If there are several.
+    """
+    if not series:
+        raise ValueError("a table needs at least one system")
+    names = list(dict.fromkeys(each.dataset for each in series))
+    if len(names) > 1:
+        raise UserError(f"A table is of one dataset, and these tests are of {', '.join(names)}. Report each by itself.")
+    return dataset_title(_results(series))
+
+
+Ours = Callable[[Series, Averaging, bool], list[Cell]]
+"""Returns the cells of a system after its name, averaged in a way, without or with the frames of the training part."""
+
+Theirs = Sequence[tuple[PublishedTable, PublishedRow, list[Cell]]]
+"""Published rows, and their cells after the method."""
+
+
+def _like_beside_like(
+    series: Sequence[Series],
+    notes: _Notes,
+    averagings: Sequence[Averaging],
+    ours: Ours,
+    theirs: Theirs,
+    level: Level,
+    with_training: bool = True,
+) -> list[Row]:
+    """Set each published row next to ours of the same averaging; those of which it is not known, or is another, last.
+
+    Averagings whose figures of ours are the same are one.
+    """
+    found = {
+        averaging: [
+            (each, training, ours(each, averaging, training))
+            for each in series
+            for training in (_variants(each) if with_training else (False,))
+        ]
+        for averaging in averagings
+    }
+    alike: list[list[Averaging]] = []
+    for averaging in averagings:
+        values = _numbers(found[averaging])
+        group = next((group for group in alike if _numbers(found[group[0]]) == values), None)
+        if group is None:
+            alike.append([averaging])
+        else:
+            group.append(averaging)
+    rows = []
+
+    def add_published(of: Container[Averaging | None]) -> None:
+        for table, row, cells in theirs:
+            if row.averaging in of:
+                context = notes.context_of(table, row, averagings)
+                name = Cell(text=_method(table, row))
+                rows.append(Row((name, *cells, *context), level, table.source, published=True))
+
+    for group in alike:
+        text = " or ".join(AVERAGING_TEXT[averaging] for averaging in group)
+        text += ", which is the same here" if len(group) > 1 else ""
+        for each, training, cells in found[group[0]]:
+            rows.append(Row((notes.name(each, training), *cells, *notes.context(each, text, training)), level, "ours"))
+        add_published(group)
+    add_published({row.averaging for _, row, _ in theirs}.difference(averagings))
+    return rows
+
+
+def _numbers(found: Iterable[tuple[Series, bool, list[Cell]]]) -> list[float | None]:
+    return [None if cell.value is None else round(cell.value, 12) for _, _, cells in found for cell in cells]
+
+
+def _asked(theirs: Theirs) -> list[Averaging]:
+    """CDnet's averaging, and those of published rows."""
+    there = {row.averaging for _, row, _ in theirs}
+    return [averaging for averaging in AVERAGING_TEXT if averaging == "video" or averaging in there]
+
+
+def _results(series: Iterable[Series]) -> list[TestResult]:
+    return [whole for each in series for whole in each.wholes]
+
+
+def _published(against: Sequence[PublishedTable], series: Sequence[Series]) -> list[PublishedTable]:
+    return comparable(against, _results(series))
+
+
+def _variants(series: Series) -> tuple[bool, ...]:
+    """Without, and, where the protocol asks for it, with the frames of the training part."""
+    return (False, True) if series.has_training_frames else (False,)
+
+
+def _by_part(series: Series, averaging: Averaging, with_training: bool) -> dict[str, dict[str, Figure]]:
+    """Figures by category, and by sequence's name where there is one category."""
+    categories = series.by_category(averaging, with_training)
+    if len(categories) > 1 or series.dataset == "CDnet2014":
+        return categories
+    return {key.partition("/")[2]: found for key, found in series.by_video(with_training).items()}
+
+
+def _parts(series: Sequence[Series], theirs: Sequence[PublishedTable]) -> list[str]:
+    ours = dict.fromkeys(part for each in series for part in _by_part(each, "video", False))
+    others = dict.fromkeys(part for table in theirs for part in table.parts if part != OVERALL)
+    return sorted({**ours, **others})
+
+
+def _cell(figure: Figure | None, marks: tuple[str, ...] = ()) -> Cell:
+    return Cell(marks=marks) if figure is None else Cell(figure.mean, figure.sd, figure.count, marks=marks)
+
+
+def _printed(number: Printed | None) -> Cell:
+    """Show a number with the digits that are printed, and a percentage as a fraction where ours are fractions."""
+    return Cell() if number is None else Cell(number.value, text=f"{number.value:.{number.digits}f}")
+
+
+def _method(table: PublishedTable, row: PublishedRow) -> str:
+    return f"{table.paper} (“ours”)" if row.method == "ours" else row.method
+
+
+def _aside(row: PublishedRow) -> tuple[Cell, ...]:
+    averaging = AVERAGING_TEXT[row.averaging] if row.averaging else "averaging is not stated"
+    texts = (row.kind or "not stated", row.protocol, averaging, _leakage(row.leakage))
+    return tuple(Cell(text=text) for text in texts)
+
+
+def _leakage(leakage: Leakage | None) -> str:
+    if leakage in (None, "unknown"):
+        return "what training has seen is not " + ("stated" if leakage is None else "known")
+    return str(leakage)
+
+
+def _is_ablation(table: PublishedTable) -> bool:
+    """Whether all rows are of one of our systems."""
+    return len(table.rows) > 1 and table.parts == (OVERALL,) and len({row.system for row in table.rows}) == 1
+
+
+def _f_measure_of(row: PublishedRow, tables: Iterable[PublishedTable]) -> Cell:
+    """The overall F-measure of a method in tables of one paper, or the mean over its categories."""
+    for table in tables:
+        for other in table.rows:
+            if other.method != row.method:
+                continue
+            if number := other.numbers.get((OVERALL, "f_measure")):
+                return _printed(number)
+            values = [number.value for (_, figure), number in other.numbers.items() if figure == "f_measure"]
+            if values:
+                return Cell(sum(values) / len(values), marks=("mean_of_printed",))
+    return Cell()
+
+
+def _remarks(series: Sequence[Series]) -> tuple[str, ...]:
+    """Say what tests are of; add their remarks, seeds and folds."""
+    remarks = dataset_remarks(_results(series))
+    for each in series:
+        own = dict.fromkeys(whole.remark for whole in each.wholes if whole.remark)
+        remarks += [f"{each.name}: {text}" for text in own]
+        if len(each.wholes) > 1:
+            remarks.append(f"{each.name}: mean ± standard deviation over {len(each.wholes)} seeds.")
+        if not each.missing and (folds := each.over_folds().get("f_measure")):
+            spread = f"{folds.mean:.4f} ± {folds.sd:.4f}"
+            remarks.append(
+                f"{each.name}: F-measure by fold {spread} (mean and standard deviation over {folds.count} folds)."
+            )
+    return tuple(remarks)
+
+
+def _comparisons(series: Sequence[Series]) -> list[ResultTable]:
+    """Compare the first system with each that was tested on the same frames."""
+    first, *others = series
+    found, left_out = [], []
+    for each in others:
+        try:
+            found.append(compare(first, each))
+        except UserError:
+            left_out.append(each.name)
+    if not found:
+        return []
+    told = comparisons_table(found)
+    why = [f"Tested on other frames, so that nothing is told of them: {', '.join(left_out)}."] if left_out else []
+    return [replace(told, remarks=(*told.remarks, *why))]
+
+
+def _each_averaging(tables: Sequence[ResultTable]) -> list[ResultTable]:
+    """Leave the second averaging out where its numbers are those of the first, and say so."""
+    first, second = tables
+    if [_ours(row) for row in first.rows] != [_ours(row) for row in second.rows] or any(
+        row.published for row in second.rows
+    ):
+        return [first, second]
+    return [replace(first, remarks=(*first.remarks, "Pooled counts give the same figures here."))]
+
+
+def _ours(row: Row) -> list[float | None]:
+    return [None if row.published or cell.value is None else round(cell.value, 12) for cell in row.cells]
+
+
+def _file_name(text: str) -> str:
+    return "".join(character if character.isalnum() or character in "-_." else "_" for character in text)

@@ -1,5 +1,0 @@
-"""A page that shows everything about any number of tests: one HTML file that needs nothing else."""
-
-from bgsub_lightning.results.page.page import Part, report_page, write_page
-
-__all__ = ["Part", "report_page", "write_page"]

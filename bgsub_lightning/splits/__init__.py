@@ -1,0 +1,23 @@
+"""Which frames train, validate and test."""
+
+from bgsub_lightning.splits.budget import LabelBudget
+from bgsub_lightning.splits.frameset import FrameSet, Split
+from bgsub_lightning.splits.leaks import Leakage, TrainingRecord, leakage, training_record
+from bgsub_lightning.splits.protocols import FirstHalf, Protocol, SceneWise, Subset
+from bgsub_lightning.splits.random_frames import CategoryBudget, RandomShares
+
+__all__ = [
+    "CategoryBudget",
+    "FirstHalf",
+    "FrameSet",
+    "LabelBudget",
+    "Leakage",
+    "Protocol",
+    "RandomShares",
+    "SceneWise",
+    "Split",
+    "Subset",
+    "TrainingRecord",
+    "leakage",
+    "training_record",
+]

@@ -1,0 +1,72 @@
+"""The leak guard: which test frames were trained on, and which scenes were seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal, get_args
+
+from bgsub_lightning.splits.frameset import FrameSet
+
+Leakage = Literal["unseen scenes", "seen scenes, unseen frames", "unknown", "includes training frames"]
+"""How honest a test is, from the best to the worst. Unknown is it of masks whose maker does not tell: they may be of
+any kind, so that it is worse than all but the certainty of the worst."""
+
+TrainingRecord = dict[str, list[list[int]]]
+"""``dataset:category/video`` → ranges of frame numbers (first and last, inclusive) that were trained or selected on."""
+
+_ORDER: tuple[Leakage, ...] = get_args(Leakage)
+
+
+def training_record(*sets: FrameSet, before: TrainingRecord | None = None) -> TrainingRecord:
+    """Record the frames that training sees, in a form that checkpoints can carry.
+
+    Args:
+        *sets: Frames to train on, and those that checkpoints are selected on.
+        before: What the weights had seen already.
+
+    Example:
+        >>> training_record(FrameSet(), before={"CDnet2014:a/x": [[1, 3]]})
+        {'CDnet2014:a/x': [[1, 3]]}
+    """
+    seen: dict[str, set[int]] = {key: _numbers(ranges) for key, ranges in (before or {}).items()}
+    for frames in sets:
+        for scene, numbers in frames:
+            seen.setdefault(f"{scene.dataset}:{scene.key}", set()).update(numbers)
+    return {key: _ranges(numbers) for key, numbers in sorted(seen.items())}
+
+
+def trained_frames(record: TrainingRecord, dataset: str, key: str) -> set[int]:
+    """Return the frame numbers of a scene that were trained on."""
+    return _numbers(record.get(f"{dataset}:{key}", []))
+
+
+def leakage(record: TrainingRecord, test: FrameSet) -> dict[str, Leakage]:
+    """Return, for each scene that is tested, what the record has seen of it."""
+    found: dict[str, Leakage] = {}
+    for scene, numbers in test:
+        if f"{scene.dataset}:{scene.key}" not in record:
+            found[scene.key] = "unseen scenes"
+        elif trained_frames(record, scene.dataset, scene.key).isdisjoint(numbers):
+            found[scene.key] = "seen scenes, unseen frames"
+        else:
+            found[scene.key] = "includes training frames"
+    return found
+
+
+def worst(found: Iterable[Leakage]) -> Leakage:
+    """Return the least honest of several."""
+    return max(found, key=_ORDER.index, default=_ORDER[0])
+
+
+def _numbers(ranges: list[list[int]]) -> set[int]:
+    return {number for first, last in ranges for number in range(first, last + 1)}
+
+
+def _ranges(numbers: set[int]) -> list[list[int]]:
+    ranges: list[list[int]] = []
+    for number in sorted(numbers):
+        if ranges and number == ranges[-1][1] + 1:
+            ranges[-1][1] = number
+        else:
+            ranges.append([number, number])
+    return ranges

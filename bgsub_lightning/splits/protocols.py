@@ -1,0 +1,319 @@
+"""Protocols: who trains and who tests."""
+
+from __future__ import annotations
+
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.datasets.cdnet2014 import CDnet2014
+from bgsub_lightning.datasets.scene import Scene, require_sound, select
+from bgsub_lightning.splits.folds import scene_folds
+from bgsub_lightning.splits.frameset import FrameSet, Split, ValidationKind
+
+OPTION = "data.init_args.protocol.init_args"
+
+
+class Protocol(ABC):
+    """Splits scenes into training, validation and test frames.
+
+    Args:
+        val_scenes: Number of training scenes to hold out for validation, chosen by seed. 0, as in the papers: a fixed
+            sample of training frames is looked at instead.
+        val_frames: Number of validation frames, spread evenly over the scenes; 0 takes all that are held out.
+        val_fraction: Fraction in [0, 1) of each scene's training frames to hold out for validation, by seed, instead
+            of whole scenes.
+        validate: Categories, or patterns of ``category/video``, of training scenes to hold out for validation, by name;
+            neither ``val_scenes`` nor ``val_fraction`` then.
+    """
+
+    scores_training_frames: ClassVar[bool] = False
+    """Whether the papers of the protocol score the frames that they train on among the others."""
+    pastes_objects: ClassVar[bool] = False
+    """Whether objects are pasted into the training frames of scenes whose training part has no foreground."""
+
+    def __init__(
+        self, val_scenes: int = 0, val_frames: int = 96, val_fraction: float = 0.0, validate: Sequence[str] = ()
+    ) -> None:
+        if val_scenes < 0 or val_frames < 0:
+            raise UserError(f"{OPTION}: val_scenes and val_frames cannot be negative ({val_scenes}, {val_frames}).")
+        if not 0 <= val_fraction < 1:
+            raise UserError(f"{OPTION}.val_fraction: a fraction in [0, 1) is needed, got {val_fraction}.")
+        if val_scenes and val_fraction:
+            raise UserError(
+                f"{OPTION}: val_scenes ({val_scenes}) holds out whole scenes, val_fraction ({val_fraction}) frames of "
+                f"each. Set one of them to 0."
+            )
+        if validate and (val_scenes or val_fraction):
+            raise UserError(
+                f"{OPTION}.validate: names the scenes of validation; got val_scenes={val_scenes} and "
+                f"val_fraction={val_fraction} as well. Set both to 0, or validate to []."
+            )
+        self.validate = tuple(validate)
+        self.val_scenes = val_scenes
+        self.val_frames = val_frames
+        self.val_fraction = val_fraction
+
+    @abstractmethod
+    def assign(self, scenes: Sequence[Scene], fold: int, seed: int) -> tuple[FrameSet, FrameSet, tuple[Scene, ...]]:
+        """Return the training part, of which validation will be taken, the test part, and the scenes of the latter.
+
+        Args:
+            scenes: The scenes of the dataset.
+            fold: Which fold is tested, from 1.
+            seed: Seed of what is random in the protocol.
+        """
+
+    @abstractmethod
+    def describe(self, fold: int) -> str:
+        """Say in a few words which part is tested, for tables."""
+
+    def split(self, scenes: Sequence[Scene], fold: int, seed: int) -> Split:
+        """Split scenes; the arguments are those of :meth:`assign`.
+
+        Raises:
+            UserError: If the protocol cannot be applied to these scenes, or one that takes part has an error.
+        """
+        train, test, test_scenes = self.assign(scenes, fold, seed)
+        if not train.isdisjoint(test):
+            raise ValueError(f"{type(self).__name__} would test frames that it trains on")
+        besides = train if self.scores_training_frames else FrameSet()
+        held_out, kind = self.hold_out(train, seed)
+        validation = _spread(train if kind == "training frames" else held_out, self.val_frames)
+        return Split(train.without(held_out), validation, kind, test, test_scenes, besides)
+
+    def hold_out(self, train: FrameSet, seed: int) -> tuple[FrameSet, ValidationKind]:
+        """Return the frames of the training part that are held out for validation, and what they are.
+
+        Args:
+            train: The training part.
+            seed: Seed of the choice.
+
+        Raises:
+            UserError: If no scene would be left to train on, or a pattern of ``validate`` matches no training scene.
+        """
+        if self.validate:
+            held_out = {*select([scene.key for scene in train.scenes], self.validate, f"{OPTION}.validate")}
+            return FrameSet.of((scene, numbers) for scene, numbers in train if scene.key in held_out), "held-out scenes"
+        if self.val_fraction:
+            parts = ((scene, _part(scene, numbers, self.val_fraction, seed)) for scene, numbers in train)
+            return FrameSet.of(parts), "held-out frames"
+        if self.val_scenes == 0:
+            return FrameSet(), "training frames"
+        if self.val_scenes >= len(train.scenes):
+            raise UserError(
+                f"{OPTION}.val_scenes: {self.val_scenes} scenes were to be held out for validation, "
+                f"of {len(train.scenes)} in training. Hold out fewer, or 0 for a sample of training frames."
+            )
+        order = np.random.default_rng((seed, 1)).permutation(len(train.scenes))
+        chosen = {train.scenes[i].key for i in order[: self.val_scenes]}
+        return FrameSet.of((scene, numbers) for scene, numbers in train if scene.key in chosen), "held-out scenes"
+
+
+class SceneWise(Protocol):
+    """Scene-wise cross-validation: one fold's scenes are tested, the others' are trained on.
+
+    With 3 folds and without PTZ it is the protocol of BMN-BSN (section 4.1); the lists of that paper are not published,
+    so this project's are used. With 4 folds and nothing excluded it is that of BSUV-Net 2.0, by its published lists.
+    Folds of one scene each, ``[[baseline/highway], [baseline/pedestrians]]``, leave one scene out in turn.
+
+    Args:
+        folds: Number of folds, or the scenes of each: categories, or patterns of ``category/video``.
+        exclude: Categories or patterns that take no part.
+        train: Those that every fold trains on and none tests, as rendered scenes beside real ones.
+        val_scenes: See :class:`Protocol`.
+        val_frames: See :class:`Protocol`.
+        val_fraction: See :class:`Protocol`.
+        validate: See :class:`Protocol`; these are tested by no fold either.
+    """
+
+    def __init__(
+        self,
+        folds: int | Sequence[Sequence[str]] = 3,
+        exclude: Sequence[str] = ("PTZ",),
+        train: Sequence[str] = (),
+        val_scenes: int = 0,
+        val_frames: int = 96,
+        val_fraction: float = 0.0,
+        validate: Sequence[str] = (),
+    ) -> None:
+        super().__init__(val_scenes, val_frames, val_fraction, validate)
+        self.lists = None if isinstance(folds, int) else [tuple(patterns) for patterns in folds]
+        self.folds = folds if isinstance(folds, int) else len(folds)
+        if self.folds < 2:
+            raise UserError(f"{OPTION}.folds: must be at least 2; got {folds}.")
+        self.exclude = tuple(exclude)
+        self.train = tuple(train)
+
+    def describe(self, fold: int) -> str:  # noqa: D102
+        tested = f" ({', '.join(self.lists[fold - 1])})" if self.lists and 1 <= fold <= self.folds else ""
+        return f"fold {fold} of {self.folds}{tested}" + (f", without {', '.join(self.exclude)}" if self.exclude else "")
+
+    def assign(  # noqa: D102
+        self, scenes: Sequence[Scene], fold: int, seed: int
+    ) -> tuple[FrameSet, FrameSet, tuple[Scene, ...]]:
+        if not 1 <= fold <= self.folds:
+            raise UserError(f"data.init_args.fold: must be between 1 and {self.folds}; got {fold}.")
+        left = left_after(self.exclude, scenes)
+        keys = [scene.key for scene in left]
+        always = {*select(keys, self.train, f"{OPTION}.train"), *select(keys, self.validate, f"{OPTION}.validate")}
+        folds = self._folds([scene for scene in left if scene.key not in always])
+        taking_part = [scene for scene in left if scene.key in folds or scene.key in always]
+        return _by_scene(taking_part, {key for key, of_scene in folds.items() if of_scene == fold})
+
+    def _folds(self, scenes: Sequence[Scene]) -> dict[str, int]:
+        """Return the fold of each scene that is dealt to one."""
+        if self.lists is None:
+            return scene_folds({scene.key: len(scene.masks) for scene in scenes}, self.folds)
+        folds: dict[str, int] = {}
+        for fold, patterns in enumerate(self.lists, 1):
+            for key in select([scene.key for scene in scenes], patterns, f"{OPTION}.folds"):
+                if key in folds:
+                    raise UserError(f"{OPTION}.folds: {key} is in fold {folds[key]} and in fold {fold}. Name it once.")
+                folds[key] = fold
+        return folds
+
+
+class Subset(Protocol):
+    """Train on some scenes, test on others, both told by name.
+
+    Args:
+        train: Categories, or patterns of ``category/video``, whose labelled frames are trained on; none are needed to
+            test or predict with a checkpoint.
+        test: Those whose labelled frames are tested, and that are predicted.
+        validate: Those whose labelled frames validate; see :class:`Protocol`.
+        val_scenes: See :class:`Protocol`.
+        val_frames: See :class:`Protocol`.
+        val_fraction: See :class:`Protocol`.
+    """
+
+    def __init__(
+        self,
+        train: Sequence[str] = (),
+        test: Sequence[str] = (),
+        validate: Sequence[str] = (),
+        val_scenes: int = 0,
+        val_frames: int = 96,
+        val_fraction: float = 0.0,
+    ) -> None:
+        super().__init__(val_scenes, val_frames, val_fraction, validate)
+        self.train = tuple(train)
+        self.test = tuple(test)
+
+    def describe(self, fold: int) -> str:  # noqa: D102
+        train, test = ("all" if named == ("*",) else ", ".join(named) or "none" for named in (self.train, self.test))
+        return f"{train} for training, {test} for test"
+
+    def assign(  # noqa: D102
+        self, scenes: Sequence[Scene], fold: int, seed: int
+    ) -> tuple[FrameSet, FrameSet, tuple[Scene, ...]]:
+        keys = [scene.key for scene in scenes]
+        train = select(keys, self.train, f"{OPTION}.train")
+        test = select(keys, self.test, f"{OPTION}.test")
+        held_out = select(keys, self.validate, f"{OPTION}.validate")
+        for what, others in (("validate", held_out), ("test", test)):
+            if both := sorted({*train, *(held_out if what == "test" else ())} & {*others}):
+                raise UserError(
+                    f"{OPTION}.{what}: {', '.join(both)} is among the training or validation scenes, too. Take it out "
+                    f"of one list."
+                )
+        train += held_out
+        taking_part = [scene for scene in scenes if scene.key in {*train, *test}]
+        require_sound(taking_part)
+        return _by_scene(taking_part, set(test))
+
+
+class FirstHalf(Protocol):
+    """The first half of each scene's labelled frames is trained on, the second is tested.
+
+    It is the protocol of recon + MCFCN (section 4.1), which trains one model per scene: the datamodule's ``scene``
+    chooses the scenes, and one model is trained over all of them. Of n labelled frames the first ⌊n/2⌋ are trained on.
+    Where they have no foreground, as in some videos of CDnet2014, objects of PASCAL VOC 2012 are pasted into them.
+
+    Args:
+        exclude: Categories, or patterns of ``category/video``, that take no part.
+        val_scenes: See :class:`Protocol`.
+        val_frames: See :class:`Protocol`.
+        val_fraction: See :class:`Protocol`.
+    """
+
+    pastes_objects = True
+
+    def __init__(
+        self, exclude: Sequence[str] = (), val_scenes: int = 0, val_frames: int = 96, val_fraction: float = 0.0
+    ) -> None:
+        super().__init__(val_scenes, val_frames, val_fraction)
+        self.exclude = tuple(exclude)
+
+    def describe(self, fold: int) -> str:  # noqa: D102
+        without = f", without {', '.join(self.exclude)}" if self.exclude else ""
+        return f"the first half of each scene's labelled frames for training, the second for test{without}"
+
+    def assign(  # noqa: D102
+        self, scenes: Sequence[Scene], fold: int, seed: int
+    ) -> tuple[FrameSet, FrameSet, tuple[Scene, ...]]:
+        left = left_after(self.exclude, scenes)
+        for scene in left:
+            if len(scene.masks) < 2:
+                raise UserError(
+                    f"{OPTION}: half of the labelled frames of each scene were to be trained on and half to be tested, "
+                    f"and {scene.key} has {len(scene.masks)}. Leave the scene out by data.init_args.scene or "
+                    f"{OPTION}.exclude."
+                )
+        labelled = FrameSet.labelled(left)
+        train = FrameSet.of((scene, numbers[: len(numbers) // 2]) for scene, numbers in labelled)
+        return train, labelled.without(train), labelled.scenes
+
+
+def left_after(exclude: Sequence[str], scenes: Sequence[Scene]) -> list[Scene]:
+    """Return the scenes that are not excluded, all of them sound.
+
+    Raises:
+        UserError: If a pattern matches nothing, or one of the scenes that are left has an error.
+    """
+    keys = [scene.key for scene in scenes]
+    excluded = select(keys, exclude, f"{OPTION}.exclude", known=CDnet2014.categories)
+    left = [scene for scene in scenes if scene.key not in excluded]
+    require_sound(left)
+    return left
+
+
+def generator_of(scene: Scene, *seeds: int) -> np.random.Generator:
+    """Make a generator that depends on the seeds and the scene, and on no other scene."""
+    return generator_named(f"{scene.dataset}:{scene.key}", *seeds)
+
+
+def generator_named(name: str, *seeds: int) -> np.random.Generator:
+    """Make a generator that depends on the seeds and a name."""
+    return np.random.default_rng((*seeds, zlib.crc32(name.encode())))
+
+
+def _part(scene: Scene, numbers: Sequence[int], fraction: float, seed: int) -> list[int]:
+    """Draw a fraction of a scene's frames: one at least, and not all of them."""
+    count = min(max(1, round(fraction * len(numbers))), len(numbers) - 1)
+    return [numbers[i] for i in generator_of(scene, seed, 2).choice(len(numbers), count, replace=False)]
+
+
+def _by_scene(scenes: Sequence[Scene], tested: set[str]) -> tuple[FrameSet, FrameSet, tuple[Scene, ...]]:
+    test_scenes = tuple(sorted((scene for scene in scenes if scene.key in tested), key=lambda scene: scene.key))
+    train = FrameSet.labelled(scene for scene in scenes if scene.key not in tested)
+    return train, FrameSet.labelled(test_scenes), test_scenes
+
+
+def _spread(frames: FrameSet, count: int) -> FrameSet:
+    """Take ``count`` frames, evenly over the scenes and within each; 0 takes all."""
+    if not count or count >= len(frames):
+        return frames
+    shares = [0] * len(frames.scenes)
+    while left := count - sum(shares):  # what a short scene cannot give is asked of the others
+        able = [i for i, numbers in enumerate(frames.numbers) if shares[i] < len(numbers)]
+        for rank, i in enumerate(able):
+            shares[i] = min(shares[i] + left // len(able) + (rank < left % len(able)), len(frames.numbers[i]))
+    return FrameSet.of(
+        (scene, [numbers[i] for i in np.linspace(0, len(numbers) - 1, share, dtype=int)])
+        for (scene, numbers), share in zip(frames, shares, strict=True)
+    )

@@ -1,0 +1,45 @@
+"""What runs have on the outside: checkpoints, scores, masks, pictures; and what several processes share."""
+
+from bgsub_lightning.training.callbacks.backgrounds import BackgroundWriter
+from bgsub_lightning.training.callbacks.checkpoints import (
+    AtomicCheckpointIO,
+    BestCheckpoint,
+    EarlyStopping,
+    Finished,
+    FinishedMarker,
+    LastCheckpoint,
+    StageCheckpoints,
+    checkpoints_of,
+    newest_checkpoint,
+)
+from bgsub_lightning.training.callbacks.compiled import Compile
+from bgsub_lightning.training.callbacks.gallery import Gallery
+from bgsub_lightning.training.callbacks.log import RunLog
+from bgsub_lightning.training.callbacks.masks import MaskWriter
+from bgsub_lightning.training.callbacks.optimisers import ConfiguredOptimisers
+from bgsub_lightning.training.callbacks.pictures import Pictures
+from bgsub_lightning.training.callbacks.progress import ProgressBar
+from bgsub_lightning.training.callbacks.scores import ScoreWriter
+from bgsub_lightning.training.processes import BatchNormSync
+
+__all__ = [
+    "AtomicCheckpointIO",
+    "BackgroundWriter",
+    "BatchNormSync",
+    "BestCheckpoint",
+    "Compile",
+    "ConfiguredOptimisers",
+    "EarlyStopping",
+    "Finished",
+    "FinishedMarker",
+    "Gallery",
+    "LastCheckpoint",
+    "MaskWriter",
+    "Pictures",
+    "ProgressBar",
+    "RunLog",
+    "ScoreWriter",
+    "StageCheckpoints",
+    "checkpoints_of",
+    "newest_checkpoint",
+]

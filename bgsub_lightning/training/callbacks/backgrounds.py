@@ -1,0 +1,76 @@
+"""Background pictures of ``predict``, on request."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from bgsub_lightning.core.console import console
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.data import EvaluationBatch
+from bgsub_lightning.frames import write_png
+from bgsub_lightning.systems.base import BgsModule
+from bgsub_lightning.training.callbacks.pictures import as_image
+
+
+class BackgroundWriter(Callback):
+    """Writes what a system's background model looks like, and what it made of a frame on its way.
+
+    The files are ``backgrounds/<category>/<video>/<frame>_<what>.png``.
+
+    Args:
+        every: Predicted frames between two pictures at least; they are taken after a batch. 0: none.
+        folder: Where; ``None``: ``backgrounds`` in the run directory.
+    """
+
+    def __init__(self, every: int = 0, folder: Path | None = None) -> None:
+        if every < 0:
+            raise UserError(f"backgrounds.every: a number of frames cannot be negative, got {every}.")
+        self.every = every
+        self.folder = folder
+        self._since: dict[int, int] = {}
+        self._written = 0
+
+    def on_predict_batch_end(  # noqa: D102
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        module, batch = cast("BgsModule", pl_module), cast("EvaluationBatch", batch)
+        predicted = int(batch["scored"].sum())
+        if not self.every or not predicted:
+            return
+        since = self._since.get(batch["scene"], self.every) + predicted  # the first batch has pictures
+        self._since[batch["scene"]] = since % self.every if since >= self.every else since
+        if since < self.every:
+            return
+        scene = module.datamodule.frames_of("predict").scenes[batch["scene"]]
+        for title, picture in {**module.background_pictures(), **module.frame_pictures(-1)}.items():
+            name = f"{int(batch['number'][-1]):06d}_{title.replace(' ', '_')}.png"
+            folder = self._folder(trainer)
+            within = self.folder or folder.parent
+            write_png(folder / scene.category / scene.name / name, as_image(picture), within)
+            self._written += 1
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
+        if not self.every:
+            return
+        count = torch.tensor(self._written, device=pl_module.device)
+        written = int(trainer.strategy.reduce(count, reduce_op="sum"))
+        if not trainer.is_global_zero:
+            return
+        console.print(
+            f"{written} pictures of backgrounds in {self._folder(trainer)}"
+            if written
+            else f"{type(pl_module).__name__} has no background model to show, so --backgrounds.every wrote nothing."
+        )
+
+    def _folder(self, trainer: Trainer) -> Path:
+        return self.folder or Path(trainer.default_root_dir) / "backgrounds"

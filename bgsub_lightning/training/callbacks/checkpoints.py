@@ -1,0 +1,409 @@
+"""``checkpoints/last.ckpt`` and ``checkpoints/best.ckpt`` of the run directory, and the mark of a finished run."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn, cast
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer, callbacks
+from lightning.pytorch.callbacks import ModelCheckpoint, Timer
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+from lightning.pytorch.trainer.states import TrainerFn
+from pydantic import Field
+
+from bgsub_lightning.core.console import console, warn
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.files import atomic_write, second_name
+from bgsub_lightning.core.ranges import check_range
+from bgsub_lightning.core.records import read_json
+from bgsub_lightning.systems.base import BgsModule
+from bgsub_lightning.systems.weights import damage, read_checkpoint
+from bgsub_lightning.training.signals import StopSignals, requeue
+
+LAST, PREVIOUS, WEIGHTS = "last.ckpt", "previous.ckpt", "weights.ckpt"
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint under another name and renames it; loads tensors and plain values.
+
+    No kill leaves half of a checkpoint.
+
+    Lightning's own writes to the system's temporary folder, and moving from there is a copy where that is another disk.
+    It also restores any Python object where ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD`` is set.
+    """
+
+    def load_checkpoint(self, path: str | Path, *_: Any, **__: Any) -> dict[str, Any]:
+        """Read it onto the CPU.
+
+        Raises:
+            UserError: As :func:`bgsub_lightning.systems.weights.read_checkpoint` does.
+        """
+        return read_checkpoint(Path(path))
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write it.
+
+        Raises:
+            UserError: If the disk is full or the folder cannot be written; what was there before is left as it was.
+        """
+        try:
+            with atomic_write(Path(path), "wb") as file:
+                try:
+                    torch.save(checkpoint, file)
+                except RuntimeError as error:  # of its end of the archive, which hides what the write has raised
+                    raise error.__context__ if isinstance(error.__context__, OSError) else error from None
+        except UserError as error:
+            raise UserError(
+                f"{error} The checkpoints that were there before are as they were: make room, or the folder writable, "
+                f"and go on with --ckpt_path last."
+            ) from error
+
+
+class _RunCheckpoint(ModelCheckpoint):
+    """A checkpoint under one name in the run directory."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if self.dirpath is None:
+            self.dirpath = str(Path(trainer.default_root_dir).absolute() / "checkpoints")
+        super().setup(trainer, pl_module, stage)
+
+
+class LastCheckpoint(_RunCheckpoint):
+    """The newest state, from which a run is continued exactly by ``--ckpt_path last``.
+
+    The one before is kept as ``previous.ckpt``, for a newest one that is damaged. Before each validation the state is
+    saved as well, so that a run that is ended within one begins anew with it.
+
+    SIGTERM and SIGUSR1 end the run with the batch, of training or validation, that they come in; several processes
+    finish their validation. The state is saved, and the exit status is 128 + the signal's number, as in shells: 143 or
+    138. On SLURM, SIGUSR1 (or the ``requeue_signal`` of Lightning's ``SLURMEnvironment``) has the job requeued as well.
+    A second signal of a kind ends the process at once.
+
+    Args:
+        every_n_train_steps: Optimiser steps between two.
+    """
+
+    def __init__(self, every_n_train_steps: int = 500) -> None:
+        check_range("last.", least=1, every_n_train_steps=every_n_train_steps)
+        super().__init__(
+            filename=LAST.removesuffix(".ckpt"),
+            every_n_train_steps=every_n_train_steps,
+            save_top_k=1,
+            enable_version_counter=False,
+            auto_insert_metric_name=False,
+        )
+        self._signals = StopSignals()
+        self._stopping: signal.Signals | None = None
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: D102
+        super().setup(trainer, pl_module, stage)
+        self._signals, self._stopping = StopSignals(), None
+
+    def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Listen to signals; Lightning has set its own handlers just before."""
+        self._signals.listen(trainer)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Listen to signals, where there was no sanity check."""
+        super().on_train_start(trainer, pl_module)
+        self._signals.listen(trainer)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop here after the last batch of an epoch, and in the next hook after any other."""
+        self._stop_if_asked(trainer)
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Stop where all is done that belongs to the batch before, its logging too."""
+        self._stop_if_asked(trainer)
+
+    def on_train_batch_end(  # noqa: D102
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        loop = trainer.fit_loop.epoch_loop
+        if loop._should_check_val_fx(trainer.fit_loop._data_fetcher):  # type: ignore[arg-type]
+            return  # it is saved next, and a state of now would be resumed without this validation
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        if loop._should_accumulate():
+            return
+        self._stopping = self._signals.agreed(trainer)
+        if self._stopping and trainer.global_step != self._last_global_step_saved:
+            self._save(trainer)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep the state before a validation, marked as within it, so that a resumed run does all of it."""
+        if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
+            return
+        progress = trainer.fit_loop.epoch_loop.val_loop.batch_progress
+        progress.reset()
+        progress.increment_ready()
+        progress.increment_started()
+        self._save(trainer)
+        progress.reset()
+        self._stopping = self._signals.agreed(trainer)
+        self._stop_if_asked(trainer)
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Stop within a validation; of several processes each has batches of its own, and they cannot agree there."""
+        if trainer.world_size == 1 and trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
+            self._stopping = self._signals.received
+            self._stop_if_asked(trainer)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep what a validation has found, the best score above all; the one before was saved without it."""
+        super().on_validation_end(trainer, pl_module)
+        if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
+            self._save(trainer)
+            self._stopping = self._signals.agreed(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep the end of the run, which need not be at a multiple of the interval."""
+        super().on_train_end(trainer, pl_module)
+        if trainer.global_step != self._last_global_step_saved:
+            self._save(trainer)
+
+    def _save(self, trainer: Trainer) -> None:
+        within_step = trainer.fit_loop.epoch_loop._should_accumulate()  # gradients, which no checkpoint holds
+        if not (trainer.fast_dev_run or within_step):  # type: ignore[attr-defined]
+            self._save_none_monitor_checkpoint(trainer, self._monitor_candidates(trainer))
+
+    def _save_checkpoint(self, trainer: Trainer, filepath: str) -> None:
+        if trainer.is_global_zero:
+            _keep_previous(Path(filepath))
+        super()._save_checkpoint(trainer, filepath)
+
+    def _stop_if_asked(self, trainer: Trainer) -> None:
+        if self._stopping is not None:
+            self._stop(trainer, self._stopping)
+
+    def _stop(self, trainer: Trainer, received: signal.Signals) -> NoReturn:
+        if not trainer.is_global_zero:  # Lightning's launcher kills all others when one of them fails
+            raise SystemExit(0)
+        console.print(
+            f"\nStopped by {received.name} after step {trainer.global_step}. The same command with --ckpt_path last "
+            f"goes on from there: {self.best_model_path}",
+            soft_wrap=True,
+        )
+        requeue(trainer, received)
+        raise SystemExit(128 + received)
+
+
+def _keep_previous(path: Path) -> None:
+    """Give a checkpoint a second name, before another takes its first; it takes no room of its own."""
+    if path.is_file():
+        second_name(path, path.with_name(PREVIOUS))
+
+
+def checkpoints_of(run_dir: Path) -> list[Path]:
+    """Return the states that a run can be continued from, in the order in which to try them.
+
+    That is the newest first, of ``last.ckpt``, ``previous.ckpt`` and what Lightning itself saves in a job of SLURM
+    (``hpc_ckpt_1.ckpt``); then those of validations and of stages' ends.
+    """
+    folder = run_dir / "checkpoints"
+    running = [path for path in (folder / LAST, folder / PREVIOUS) if path.is_file()]
+    running += sorted(run_dir.glob("hpc_ckpt_*.ckpt"))
+    others = sorted({*folder.glob("*.ckpt")} - {*running, folder / WEIGHTS})  # which no fit can go on from
+    return [path for group in (running, others) for path in sorted(group, key=_age, reverse=True)]
+
+
+def newest_checkpoint(run_dir: Path) -> Path | None:
+    """Find the state that a run is continued from, and say so where newer ones are damaged.
+
+    Returns:
+        The newest whole one; ``None`` if there is none at all.
+
+    Raises:
+        UserError: If all are damaged.
+    """
+    damaged: list[str] = []
+    for path in checkpoints_of(run_dir):
+        if (what := damage(path)) is None:
+            for line in damaged:
+                warn(line)
+            if damaged:
+                console.print(f"The run goes on from {path}, the newest one that is whole.", soft_wrap=True)
+            return path
+        damaged.append(f"{path}: is damaged ({what}).")
+    if damaged:
+        raise UserError("\n".join([*damaged, f"No checkpoint is whole. Delete {run_dir} to train from the start."]))
+    return None
+
+
+def _age(path: Path) -> int:
+    return path.stat().st_mtime_ns
+
+
+class BestCheckpoint(_RunCheckpoint):
+    """The state with the best score in validation.
+
+    Args:
+        monitor: What is compared.
+        mode: Whether more or less of it is better.
+    """
+
+    def __init__(self, monitor: str = "val/f_measure", mode: Literal["min", "max"] = "max") -> None:
+        super().__init__(
+            filename="best",
+            monitor=monitor,
+            mode=mode,
+            save_top_k=1,
+            save_on_train_epoch_end=False,  # when there has been a validation, and at no other time
+            enable_version_counter=False,
+            auto_insert_metric_name=False,
+        )
+
+    def _should_skip_saving_checkpoint(self, trainer: Trainer) -> bool:
+        """Wait for the final stage."""
+        return not cast("BgsModule", trainer.lightning_module).is_final or super()._should_skip_saving_checkpoint(
+            trainer
+        )
+
+
+class EarlyStopping(callbacks.EarlyStopping):
+    """Ends a fit when its score in validation has stopped getting better.
+
+    Of a staged system it looks at the final stage alone, as the best checkpoint does. The command line lets it watch
+    what that one compares.
+
+    Args:
+        patience: Validations in a row without a better score after which the fit ends; ``None``: it never does.
+        min_delta: What a score must be better by.
+        monitor: What is watched.
+        mode: Whether more or less of it is better.
+    """
+
+    def __init__(
+        self,
+        patience: int | None = None,
+        min_delta: float = 0.0,
+        monitor: str = "val/f_measure",
+        mode: Literal["min", "max"] = "max",
+    ) -> None:
+        check_range("early_stopping.", least=1, patience=patience)
+        check_range("early_stopping.", least=0, min_delta=min_delta)
+        super().__init__(
+            monitor,
+            min_delta,
+            math.inf if patience is None else patience,  # type: ignore[arg-type]
+            mode=mode,
+            check_finite=False,  # what is no number is not better
+            check_on_train_epoch_end=False,
+        )
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the patience has run out."""
+        return self.wait_count >= self.patience
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on counting, with the configuration's patience."""
+        super().load_state_dict(state_dict | {"patience": self.patience})
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Do no further step where the last ones were done before a kill."""
+        trainer.should_stop = trainer.should_stop or self.has_ended
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say why the fit has ended."""
+        if self.has_ended and trainer.is_global_zero:
+            console.print(
+                f"Stopped early, after {trainer.global_step:,} steps: {self.wait_count} validations in a row have not "
+                f"been better than {self.monitor} {float(self.best_score):.4f}.",
+                soft_wrap=True,
+            )
+
+    def _should_skip_check(self, trainer: Trainer) -> bool:
+        """Wait for the final stage."""
+        return (
+            self.patience == math.inf
+            or not cast("BgsModule", trainer.lightning_module).is_final
+            or super()._should_skip_check(trainer)
+        )
+
+
+class StageCheckpoints(Callback):
+    """Keeps the state at the end of each stage but the last, ``after_<stage>.ckpt``."""
+
+    def on_train_batch_end(  # noqa: D102
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        plan = cast("BgsModule", pl_module).plan
+        for span in plan.spans[:-1] if plan else ():
+            if trainer.global_step == span.end:
+                folder = Path(trainer.default_root_dir) / "checkpoints"
+                trainer.save_checkpoint(folder / f"after_{span.name}.ckpt")
+
+
+_SHARED = ("pytorch-lightning_version", "epoch", "global_step", "state_dict", "hyper_parameters")
+_OURS = ("system", "module", "trained_on", "validated")
+
+
+def weights_alone(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a checkpoint needs for tests, use and fine-tuning, without what only a fit needs."""
+    return {key: checkpoint[key] for key in (*_SHARED, *_OURS) if key in checkpoint}
+
+
+@dataclass(frozen=True)
+class Finished:
+    """``finished.json``: where a fit has come to its end.
+
+    Attributes:
+        steps: Its optimiser steps.
+        epochs: Its epochs.
+        patience: That of early stopping, if it was what ended the fit.
+    """
+
+    steps: Annotated[int, Field(ge=0)]
+    epochs: Annotated[int, Field(ge=0)]
+    patience: Annotated[int, Field(ge=1)] | None = None
+
+    @classmethod
+    def load(cls, file: Path) -> Finished:
+        """Read the file.
+
+        Raises:
+            UserError: If it is not one of ours.
+        """
+        return read_json(file, cls, "Delete it: the run is then continued.")
+
+
+class FinishedMarker(Callback):
+    """Writes ``finished.json`` when a fit has come to its end, so that a chain of jobs knows it is done.
+
+    Before that it writes ``checkpoints/weights.ckpt``: the last weights without what only a fit needs, to pass on. Of a
+    fit that was stopped early the mark holds the patience that has run out: with more of it the run can be continued.
+    """
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write it; there is no end of training where the last steps were done before a kill."""
+        timers = [each for each in trainer.callbacks if isinstance(each, Timer)]  # type: ignore[attr-defined]
+        out_of_time = any((timer.time_remaining() or 0) <= 0 for timer in timers)
+        if trainer.fast_dev_run or trainer.interrupted or out_of_time or not trainer.is_global_zero:  # type: ignore[attr-defined]
+            return
+        last = Path(trainer.default_root_dir) / "checkpoints" / LAST
+        if last.is_file():
+            AtomicCheckpointIO().save_checkpoint(
+                weights_alone(read_checkpoint(last, finite=False)), last.with_name(WEIGHTS)
+            )
+        path = Path(trainer.default_root_dir) / "finished.json"
+        early = [each for each in trainer.callbacks if isinstance(each, EarlyStopping) and each.has_ended]  # type: ignore[attr-defined]
+        is_early = early and trainer.global_step < trainer.estimated_stepping_batches
+        patience = early[0].patience if is_early else None
+        done = Finished(trainer.global_step, trainer.current_epoch, patience)
+        content = {name: value for name, value in asdict(done).items() if value is not None}
+        with atomic_write(path) as file:
+            file.write(json.dumps(content) + "\n")

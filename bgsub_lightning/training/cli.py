@@ -1,0 +1,616 @@
+"""fit, validate, test, predict."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import platform
+import pydoc
+import re
+import shlex
+import shutil
+import signal
+import uuid
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack, suppress
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+import yaml
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.plugins.io import CheckpointIO
+from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+from pydantic import StringConstraints, ValidationError
+from typing_extensions import TypedDict
+
+os.environ.setdefault("WANDB_SILENT", "true")  # before it is imported: its hints are not about the user's run
+
+from bgsub_lightning import backgrounds, data, datasets, splits, systems  # noqa: F401 (short names of classes in YAML)
+from bgsub_lightning.core.config import expand
+from bgsub_lightning.core.console import console, is_first_process
+from bgsub_lightning.core.errors import UserError, cause_of
+from bgsub_lightning.core.files import atomic_write, claimed, refuse_links, remove_partials
+from bgsub_lightning.core.memory import keep_freed_memory
+from bgsub_lightning.core.records import read_json
+from bgsub_lightning.core.run_info import describe_system, device_name, source_tree, versions
+from bgsub_lightning.core.text import one_line, refuse_passwords, safe_name
+from bgsub_lightning.data import ScenesDataModule
+from bgsub_lightning.systems.base import BgsModule
+from bgsub_lightning.systems.weights import damage, read_checkpoint
+from bgsub_lightning.training.callbacks import (
+    AtomicCheckpointIO,
+    BackgroundWriter,
+    BatchNormSync,
+    BestCheckpoint,
+    Compile,
+    ConfiguredOptimisers,
+    EarlyStopping,
+    Finished,
+    FinishedMarker,
+    Gallery,
+    LastCheckpoint,
+    MaskWriter,
+    Pictures,
+    ProgressBar,
+    RunLog,
+    ScoreWriter,
+    StageCheckpoints,
+    checkpoints_of,
+    newest_checkpoint,
+)
+from bgsub_lightning.training.failures import end_all
+from bgsub_lightning.training.options import check_devices, check_options, trainer_error
+from bgsub_lightning.training.parser import TrainingParser, logger_maker
+
+
+def run_trainer(command: str, options: Sequence[str], cli: type[TrainingCLI] | None = None) -> TrainingCLI:
+    """Run one of Lightning's commands.
+
+    Args:
+        command: ``fit``, ``validate``, ``test`` or ``predict``.
+        options: Its options.
+        cli: The class that runs it; ``None``: :class:`TrainingCLI`.
+
+    Returns:
+        What was run, with its trainer, model and datamodule.
+
+    Raises:
+        UserError: If something in the configuration or the data is wrong.
+        SystemExit: With 128 + the number of the signal that has stopped it.
+    """
+    keep_freed_memory()
+    TrainingParser.is_help_whole = "--help_all" in options
+    arguments, name = expand(["--help" if option == "--help_all" else option for option in options])
+    for logger in ("lightning.pytorch", "lightning.fabric"):  # hints and the seed; warnings stay
+        logging.getLogger(logger).setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        for message in _EXPECTED_WARNINGS:
+            warnings.filterwarnings("ignore", message=rf"\s*{message}")
+        try:
+            return (cli or TrainingCLI)(
+                BgsModule,
+                ScenesDataModule,
+                command=(command, *options),
+                subclass_mode_model=True,
+                subclass_mode_data=True,
+                auto_configure_optimizers=False,
+                seed_everything_default=True,  # which tells that none was told
+                save_config_callback=SaveConfig,
+                save_config_kwargs={"save_to_log_dir": False},
+                parser_class=TrainingParser,
+                parser_kwargs={"prog": "python -m bgsub_lightning"},
+                args=[command, *(["--name", name] if name else []), *arguments],
+            )
+        except MisconfigurationException as error:  # of whatever part of Lightning
+            raise trainer_error(error) from error
+        except SIGTERMException:  # with which Lightning ends an evaluation, with status 0
+            raise SystemExit(128 + signal.SIGTERM) from None
+
+
+_EXPECTED_WARNINGS = (
+    "By default only one JsonargparseDeprecationWarning",  # Lightning's own calls
+    ".*was deprecated in v4",  # Lightning's own calls of jsonargparse
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning 2.6 with torch 2.13
+    "LightningCLI's args parameter is intended to run from within Python",  # it is: the dispatcher calls it
+    "You're resuming from a checkpoint that ended before the epoch ended",  # our batches are drawn by their number
+    ".*does not have many workers which may be a bottleneck",  # the number is the user's choice
+    "This DataLoader will create .* worker processes in total",  # and so it is here
+    "The number of training batches .* is smaller than the logging interval",  # which goes on over epochs
+    ".*compute.*method of metric (Scene|Threshold)Confusion was called before the.*update",  # a process without a frame
+    "`torch.jit.script_method` is deprecated",  # inductor of torch 2.13
+    "The .grad attribute of a Tensor that is not a leaf Tensor",  # dynamo looks at the inputs of networks
+    "There is a wandb run already in progress",
+    "The `srun` command is available on your system but is not used",  # `submit` writes it into its scripts
+    "Checkpoint directory .* exists and is not empty",  # a run that is continued
+    "The dirpath has changed from",  # weights of another run are used
+)
+
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+class SaveConfig(SaveConfigCallback):
+    """Saves the whole configuration in the run directory: ``config.yaml`` of a fit, ``test.yaml`` of a test.
+
+    It does so when the first batch is about to come, and not before: a start that is refused, whose checkpoint does not
+    fit or whose data are missing, leaves the record of the run as it was.
+
+    Args:
+        arguments: Lightning's.
+        on_start: Is called at that time, in each process.
+        settings: Lightning's.
+    """
+
+    def __init__(self, *arguments: Any, on_start: Callable[[], None] = lambda: None, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self._on_start = on_start
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Wait."""
+
+    def _record(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.already_saved:
+            return
+        self.already_saved = True
+        self._on_start()
+        if trainer.is_global_zero:
+            self.save_config(trainer, pl_module, cast("TrainerFn", trainer.state.fn).value)
+
+    on_sanity_check_start = on_train_start = on_validation_start = on_test_start = on_predict_start = _record
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: D102
+        path = Path(trainer.default_root_dir) / ("config.yaml" if stage == "fit" else f"{stage}.yaml")
+        config = self.config.clone()
+        config.ckpt_path = None  # where this start began from is no part of the experiment
+        with atomic_write(path) as file:
+            file.write(self.parser.dump(config, skip_none=False))
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Add how the system is built, so that the file alone is enough to use it."""
+        checkpoint["system"] = self._system
+
+    @cached_property
+    def _system(self) -> str:
+        return describe_system(yaml.safe_load(self.parser.dump(self.config, skip_none=False)))
+
+
+class RunRecord(TypedDict, total=False):
+    """``run.json``: what a run was made with.
+
+    Attributes:
+        wandb_id: Its id at W&B.
+        starts: Of each start the command, the machine, the versions.
+    """
+
+    wandb_id: Annotated[str, StringConstraints(pattern=r"^[\w-]+$")]
+    starts: list[dict[str, Any]]
+
+
+class TrainingCLI(LightningCLI):
+    """Lightning's command line, with one run directory per run.
+
+    Args:
+        command: The command and its options as they were given.
+        arguments: Lightning's.
+        settings: Lightning's.
+    """
+
+    def __init__(self, *arguments: Any, command: Sequence[str], **settings: Any) -> None:
+        self.command = command
+        self._made: list[Path] = []
+        self._has_begun = False
+        self._wandb_id = ""
+        with ExitStack() as self._held:
+            try:
+                super().__init__(*arguments, **settings)
+            except BaseException:
+                if not self._has_begun:
+                    self._remove_run_dir()
+                raise
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:  # noqa: D102
+        parser.add_argument(
+            "--run_dir",
+            type=Path | None,
+            default=None,
+            help="Directory of the run: configuration, checkpoints, logs, pictures, scores. Default: runs/NAME, or "
+            "runs/NAME/SCENE where data.init_args.scene names scenes; of a run that a W&B agent starts runs/SWEEP/RUN, "
+            "by their ids.",
+        )
+        parser.add_argument(
+            "--name", type=str, default="unnamed", help="Name of the run. Default: the names of --config."
+        )
+        parser.add_argument(
+            "--wandb",
+            type=Literal["offline", "online", "disabled"],
+            default="offline",
+            help="Weights & Biases: offline needs no account and no network; a CSV log is always written as well.",
+        )
+        parser.add_argument(
+            "--checkpoint",
+            type=Literal["last", "best"],
+            default="last",
+            help="Checkpoint of the run that validate, test and predict take where --ckpt_path names none: the last, "
+            "or the one that validation found best.",
+        )
+        for callback, key in (
+            (BestCheckpoint, "best"),
+            (EarlyStopping, "early_stopping"),
+            (LastCheckpoint, "last"),  # after those two, whose scores it holds
+            (StageCheckpoints, "stages"),
+            (Pictures, "pictures"),
+            (ScoreWriter, "scores"),
+            (Gallery, "gallery"),
+            (MaskWriter, "masks"),
+            (BackgroundWriter, "backgrounds"),
+            (Compile, "compile"),
+            (FinishedMarker, "finished"),
+        ):
+            parser.add_lightning_class_args(callback, key)
+        for name in ("inputs", "plan"):
+            parser.link_arguments(f"model.{name}", f"data.init_args.{name}", apply_on="instantiate")
+        for name in ("monitor", "mode"):
+            parser.link_arguments(f"best.{name}", f"early_stopping.{name}")
+        parser.set_defaults({"trainer.use_distributed_sampler": False, "trainer.sync_batchnorm": True})
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse them.
+
+        Raises:
+            UserError: If an address has a password, which the run would keep.
+        """
+        super().parse_arguments(parser, args)
+        for key, value in vars(self.config[self.config.subcommand].as_flat()).items():
+            refuse_passwords(str(value), key, "config.yaml, run.json and the checkpoints")
+        refuse_passwords(shlex.join(self.command), "command", "run.json")
+
+    def _parse_ckpt_path(self) -> None:
+        """Leave the configuration as it was given.
+
+        Lightning 2.6 lets the hyperparameters of a checkpoint override the command line
+        (https://github.com/Lightning-AI/pytorch-lightning/pull/21455).
+        """
+
+    def _set_seed(self) -> None:
+        """Seed all that is random by one number: of the two options, the one that is told."""
+        check_options(self._given)  # here, before anything is seeded or made
+        told, chosen = self._given.seed_everything, self._given.data
+        if told is True:
+            self._given.seed_everything = told = chosen.get("init_args.seed") or 0
+        if "init_args.seed" in chosen and chosen.init_args.seed is None:
+            chosen.init_args.seed = int(told)
+        super()._set_seed()
+
+    @property
+    def _given(self) -> Any:
+        return self.config[self.subcommand]
+
+    @property
+    def run_dir(self) -> Path:
+        """The directory of the run; an agent's runs share their configuration's name, and each has an id of its own."""
+        sweep, run = os.environ.get("WANDB_SWEEP_ID"), os.environ.get("WANDB_RUN_ID")
+        if self._given.run_dir is None and sweep and run:
+            for name, value in (("WANDB_SWEEP_ID", sweep), ("WANDB_RUN_ID", run)):
+                if not re.fullmatch(r"[\w-]+", value):
+                    raise UserError(f"{name}: must be letters, digits, - and _; got {value!r}. Unset it.")
+            return Path("runs") / sweep / run
+        scene = self._given.data.get("init_args.scene")
+        return Path(self._given.run_dir or Path("runs") / self._given.name / scene_folder(scene))
+
+    def before_instantiate_classes(self) -> None:
+        """Find the checkpoint, before anything takes time.
+
+        Raises:
+            UserError: If it is not there, or a run would be overwritten.
+        """
+        self._claim_run_dir()
+        if self.subcommand == "fit":
+            self._require_free_or_resumed()
+        path = self._checkpoint(self._given.ckpt_path)
+        self._given.ckpt_path = path and str(path)
+        self._recorded()  # a damaged one is refused now
+        if self.subcommand == "test":
+            self._given.verbose = False  # the table is ours
+        if self.subcommand == "predict":
+            self._given.return_predictions = False  # they are written as they come, and do not fit into memory
+
+    def _checkpoint(self, given: str | None) -> Path | None:
+        """Find what to begin from; a damaged one gives way to the one before only where a run is continued."""
+        if given is None and self.subcommand != "fit" and self._is_trained:
+            given = self._given.checkpoint
+        if given is None:
+            return None
+        path = Path(given)
+        if given in {"last", "best"}:
+            path = self.run_dir / "checkpoints" / f"{given}.ckpt"
+            newest = newest_checkpoint(self.run_dir) if (self.subcommand, given) == ("fit", "last") else None
+            if newest is not None:
+                return newest
+            if not path.is_file() and self.subcommand == "fit":
+                console.print(f"There is no {path} yet: this is the first start.")
+                return None
+            is_begun = (self.run_dir / "config.yaml").is_file()  # by a fit, which has ended before its first checkpoint
+            if not path.is_file() and not is_begun and self._given.ckpt_path is None and (shipped := self._shipped):
+                console.print(f"No checkpoint in {self.run_dir}: the weights that ship with the package are used.")
+                return shipped
+            if not path.is_file():
+                raise UserError(
+                    f"{path}: there is no such checkpoint. {self._how_to_get(path)}, or name a checkpoint by "
+                    f"--ckpt_path FILE."
+                )
+        if not path.is_file():
+            raise UserError(f"--ckpt_path: {path}: no such file. Name a file, or `last` or `best` of the run.")
+        if what := damage(path):
+            raise UserError(f"{path}: is no checkpoint, or a damaged one ({what}). Name another by --ckpt_path FILE.")
+        return path
+
+    def instantiate_classes(self) -> None:
+        """Make the module and the datamodule.
+
+        Raises:
+            UserError: If one of them does not take its arguments.
+        """
+        self.parser.add_instantiator(logger_maker(self.run_dir), Logger)
+        try:
+            super().instantiate_classes()
+            self.model.require(self.datamodule)
+        except ValueError as error:  # jsonargparse wraps what a class has raised
+            cause = cause_of(error, UserError, ValidationError)
+            if cause is None:
+                raise
+            if isinstance(cause, ValidationError):  # of albumentations
+                raise UserError(f"data.init_args.augment: {one_line(str(cause))}") from error
+            raise cause from None
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Make the trainer, with the run directory, and the loggers of ours before those that are named."""
+        named = self._get(self.config_init, "trainer").logger
+        if named is not False:  # which is: no log at all
+            kwargs["logger"] = False if self._given.trainer.fast_dev_run else self._loggers(named)
+        self.save_config_kwargs = {**self.save_config_kwargs, "on_start": self._begin}
+        given = self._get(self.config_init, "trainer").plugins
+        plugins = given if isinstance(given, list) else [] if given is None else [given]
+        if not any(isinstance(each, CheckpointIO) for each in plugins):
+            plugins = [*plugins, AtomicCheckpointIO()]
+        if given is None:
+            synchronised = [BatchNormSync()] if self._given.trainer.sync_batchnorm else []
+            plugins = [*plugins, *self._environment(), *synchronised]
+        kwargs["plugins"] = plugins
+        try:
+            trainer = super().instantiate_trainer(default_root_dir=str(self.run_dir), **kwargs)
+        except (ValueError, TypeError, ImportError) as error:
+            raise trainer_error(error) from error
+        check_devices(trainer)
+        if self.model.plan and self._given.trainer.strategy == "auto" and isinstance(trainer.strategy, DDPStrategy):
+            trainer.strategy._ddp_kwargs["find_unused_parameters"] = True  # what `auto` is for a system of stages
+        return trainer
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        try:
+            super()._run_subcommand(subcommand)
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                end_all(self.trainer, error)
+            file = error.filename or self.run_dir
+            end_all(
+                self.trainer, UserError(f"{file}: cannot be written ({error.strerror}). Make room, or name another.")
+            )
+        except Exception as error:  # Lightning looks at this option only when it knows the number of batches
+            is_option = isinstance(error, ValueError) and "`val_check_interval`" in str(error)
+            end_all(self.trainer, trainer_error(error) if is_option else error)
+
+    def _environment(self) -> list[LightningEnvironment]:
+        """Return who starts the processes, where Lightning's guess would be wrong.
+
+        In a job of SLURM, but outside of ``srun``, it would wait for processes that nobody starts.
+
+        Raises:
+            UserError: If other nodes would have to be reached from there.
+        """
+        if "SLURM_JOB_ID" not in os.environ or "SLURM_STEP_ID" in os.environ:
+            return []
+        if self._given.trainer.num_nodes > 1:
+            raise UserError(
+                f"trainer.num_nodes: {self._given.trainer.num_nodes} nodes of this job of SLURM are reached by srun "
+                f"alone: put `srun` before the command, or use `submit`."
+            )
+        return [LightningEnvironment()]
+
+    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
+        if self.subcommand == "fit":
+            callbacks = [*callbacks, ConfiguredOptimisers()]
+        if config["enable_progress_bar"] is not False:
+            callbacks = [ProgressBar(), *callbacks]  # the first, so that it has ended when others print
+        return super()._instantiate_trainer(config, callbacks)
+
+    def before_fit(self) -> None:
+        """Say what is about to be trained, and note in the logs what validation looks at.
+
+        Raises:
+            UserError: If the checkpoint is of another network: before the loggers begin, who write to the run.
+        """
+        split = self.datamodule.split
+        if self._given.ckpt_path:
+            self.model.on_load_checkpoint(read_checkpoint(Path(self._given.ckpt_path)))
+        for logger in self.trainer.loggers:
+            logger.log_hyperparams({"validation": split.validation_kind})
+            if isinstance(logger, WandbLogger):  # its summary keeps the best validation, and of all else the last
+                best = {"step_metric": "trainer/global_step", "step_sync": True, "summary": "max"}
+                logger.experiment.define_metric("val/f_measure", **best)
+        if self.trainer.is_global_zero:
+            parameters = sum(parameter.numel() for parameter in self.model.parameters())
+            console.print(
+                f"{type(self.model).__name__}, {parameters:,} parameters, on {self.trainer.strategy.root_device}: "
+                f"{len(split.train):,} frames of {len(split.train.scenes)} scenes to train on, "
+                f"{self._samples}; validation looks at {len(split.validation)} frames "
+                f"({split.validation_kind}). Run directory: {self.run_dir}",
+                soft_wrap=True,
+            )
+
+    @staticmethod
+    def _how_to_get(path: Path) -> str:
+        last = path.with_name("last.ckpt")
+        if last.is_file():
+            return f"No validation has been made in the final stage yet: train on, or take {last} by --ckpt_path last"
+        return "Train first (`fit` with the same --config and --run_dir)"
+
+    @property
+    def _samples(self) -> str:
+        """What a step sees, of all processes; a batch size of the configuration is one process's."""
+        times = self.trainer.world_size * self.trainer.accumulate_grad_batches
+        if self.model.plan is None:
+            return f"{self.datamodule.batch_size * times} at each step"
+        stages = [
+            f"{span.name} {span.stage.steps:,} steps of {span.stage.batch_size * times:,}" for span in self.model.plan
+        ]
+        return f"in stages: {', then '.join(stages)}"
+
+    @property
+    def _is_trained(self) -> bool:
+        """Whether the system is one that is fitted; it is not built to tell."""
+        return bool(getattr(pydoc.locate(self._given.model.class_path), "trained", True))
+
+    @property
+    def _shipped(self) -> Path | None:
+        """The weights of the system that ship with the package."""
+        system = pydoc.locate(self._given.model.class_path)
+        return system.shipped() if isinstance(system, type) and issubclass(system, BgsModule) else None
+
+    def _loggers(self, named: Logger | Iterable[Logger] | bool | None) -> list[Logger]:
+        others: list[Logger] = []
+        if isinstance(named, Logger):
+            others = [named]
+        elif isinstance(named, Iterable):
+            others = list(named)
+        loggers: list[Logger] = [RunLog(self.run_dir, name="csv")]
+        has_wandb = any(isinstance(each, WandbLogger) for each in others)
+        if self._given.wandb != "disabled" and self.subcommand == "fit" and not has_wandb:
+            wandb = WandbLogger(
+                name=self.run_dir.name,
+                project="bgsub_lightning",
+                save_dir=self.run_dir,
+                id=self._run_id(),
+                resume="allow",
+                offline=self._given.wandb == "offline",
+            )
+            wandb._wandb_init.pop("anonymous", None)  # which W&B warns of, whatever its value
+            loggers.append(wandb)
+        return loggers + others
+
+    def _claim_run_dir(self) -> None:
+        """Make the run directory, and lock it until this command ends; of the processes of a run the first does."""
+        if not is_first_process():
+            return
+        made = [folder for folder in (self.run_dir, *self.run_dir.parents) if not folder.exists()]  # it first
+        try:
+            self._held.enter_context(claimed(self.run_dir))
+        except UserError as error:
+            raise UserError(f"--run_dir: {error}") from error
+        self._made = made
+        if not os.access(self.run_dir, os.W_OK | os.X_OK):
+            raise UserError(f"--run_dir: {self.run_dir}: cannot be written to. Name another folder.")
+        for entry in self.run_dir.iterdir():
+            if entry.is_dir():
+                refuse_links(entry, self.run_dir)
+        remove_partials(self.run_dir)
+
+    def _remove_run_dir(self) -> None:
+        """Remove what a start that came to nothing has made, unless W&B is at work in there."""
+        if self._made and not (self._made[0] / "wandb").exists():
+            shutil.rmtree(self._made[0], ignore_errors=True)
+        with suppress(OSError):  # another run is in it
+            for folder in self._made[1:]:
+                folder.rmdir()
+
+    @property
+    def _record(self) -> Path:
+        return self.run_dir / "run.json"
+
+    def _recorded(self) -> dict[str, Any]:
+        try:
+            return dict(read_json(self._record, RunRecord, "Delete it: the run then continues under a new id at W&B."))
+        except FileNotFoundError:
+            return {}
+
+    def _write_record(self, content: dict[str, Any]) -> None:
+        with atomic_write(self._record) as file:
+            file.write(json.dumps(content, indent=1) + "\n")
+
+    def _run_id(self) -> str:
+        """Return the run's id at W&B, the same each time the run is continued; an agent tells its runs' ids."""
+        if getattr(rank_zero_only, "rank", 0):
+            return ""  # of a logger that writes nothing
+        self._wandb_id = self._recorded().get("wandb_id") or os.environ.get("WANDB_RUN_ID") or uuid.uuid4().hex[:8]
+        return str(self._wandb_id)
+
+    def _begin(self) -> None:
+        """Add to ``run.json`` what this start of the run was made with, when it has come to its first batch."""
+        self._has_begun = True
+        if not self.trainer.is_global_zero:
+            return
+        if self.subcommand == "fit":
+            (self.run_dir / "finished.json").unlink(missing_ok=True)
+        recorded = ({"wandb_id": self._wandb_id} if self._wandb_id else {}) | self._recorded()
+        start = {
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            "command": shlex.join(["python", "-m", "bgsub_lightning", *self.command]),
+            "folder": str(Path.cwd()),
+            "from": self._given.ckpt_path,
+            "seed": self._given.seed_everything,
+            "host": platform.node(),
+            "device": device_name(self.trainer.strategy.root_device),
+            "processes": self.trainer.world_size,
+            "versions": versions(),
+            "source": source_tree(),
+        }
+        self._write_record({**recorded, "starts": [*recorded.get("starts", []), start]})
+
+    def _require_free_or_resumed(self) -> None:
+        """Never train over a run that is there, and do nothing for one that is finished."""
+        finished, folder = self.run_dir / "finished.json", self.run_dir / "checkpoints"
+        if not finished.is_file() and not checkpoints_of(self.run_dir):
+            return
+        given = self._given.ckpt_path
+        if given in {"last", "best"} or (given and Path(given).resolve().parent == folder.resolve()):
+            if not finished.is_file():
+                return
+            if self._goes_beyond(Finished.load(finished)):
+                return
+            console.print(f"{self.run_dir}: this run is finished; there is nothing to do.")
+            raise SystemExit(0)
+        what = "a finished run" if finished.is_file() else "a run that was begun; continue it with --ckpt_path last"
+        raise UserError(
+            f"{self.run_dir}: holds {what}. For another run name another directory by --run_dir, or delete this one."
+        )
+
+    def _goes_beyond(self, done: Finished) -> bool:
+        """Whether the configuration asks for a longer run than one that has ended."""
+        if done.patience is not None:
+            asked = self._given.early_stopping.patience
+            return asked is None or bool(asked > done.patience)
+        trainer = self._given.trainer
+        if trainer.max_steps > 0:
+            return bool(trainer.max_steps > done.steps)
+        return bool(trainer.max_epochs is not None and trainer.max_epochs > done.epochs)
+
+
+def scene_folder(scene: str | Sequence[str] | None) -> str:
+    """Return the part of a run's default directory that names its scenes; empty if it has all.
+
+    Example:
+        >>> scene_folder("baseline/highway"), scene_folder(["baseline/*", "shadow"]), scene_folder(None)
+        ('baseline_highway', 'baseline_shadow', '')
+    """
+    return safe_name(scene if isinstance(scene, str) else "_".join(scene or ()))

@@ -1,0 +1,126 @@
+"""Networks as ONNX: the same answers as PyTorch's at any size, and what a file tells of its system."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from live_systems import TINY, moving_square, save, tiny_system, write_video
+
+from bgsub_lightning.cli import main
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.inference import Subtractor, System, load_system
+from bgsub_lightning.inference.onnx import export_system, largest_difference
+from bgsub_lightning.systems.base import BgsModule
+
+onnxruntime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+
+
+def assert_same_answers(name: str, folder: Path) -> Path:
+    system = tiny_system(name)
+    path = folder / "x.onnx"
+    written = export_system(system, path)
+    tolerance = 1e-3 if name == "CrossNet" else 1e-4  # PyTorch itself is as far from float64 there
+    assert [each.part for each in written] == list(system.module.parts)
+    assert all(each.difference < tolerance for each in written)
+    loaded = load_system(path)
+    assert all(bool(parameter.isnan().all()) for parameter in loaded.module.parameters())  # nothing else is used
+    for size in ((256, 256), (512, 256)) if name == "CrossNet" else ((32, 24), (41, 27)):
+        sized = [Subtractor(each, "cpu", batch_size=3) for each in (system, loaded)]
+        count = 60 if name == "CdnMedal" else 8  # a stream, beyond its first group of 49
+        assert largest_difference(sized[0], sized[1], moving_square(count, size)) < tolerance
+        both = [each.probability(moving_square(3, size, seed=1)) for each in sized]  # a batch
+        np.testing.assert_allclose(both[0], both[1], atol=tolerance)
+    return path
+
+
+def test_an_exported_system_gives_the_same_answers(tmp_path: Path) -> None:
+    path = assert_same_answers("FrameFcn", tmp_path)
+    told = onnxruntime.InferenceSession(str(path)).get_modelmeta().custom_metadata_map["bgsub_lightning"]
+    about = json.loads(told)
+    assert about["module"] == "FrameFcn"
+    assert about["threshold"] == 0.5
+    assert about["parts"] == {"segmentation.forward": "x.onnx"}
+    assert about["trained_on"] == []
+    assert "mcfcn_width: 1" in about["system"]
+    assert about["inputs"] == "RGB frames in the range [0, 1], channels first"
+    assert "with H and W of the form 8k + 1" in about["about"]["segmentation.forward"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in TINY if name != "FrameFcn"])
+def test_every_system_can_be_exported(name: str, tmp_path: Path) -> None:
+    path = assert_same_answers(name, tmp_path)
+    parts = tiny_system(name).module.parts
+    assert len(list(tmp_path.glob("x*.onnx"))) == len(parts)
+    if len(parts) > 1:
+        next(file for file in tmp_path.glob("x.*.onnx")).unlink()
+        with pytest.raises(UserError, match=r"x\.onnx needs it beside itself"):
+            load_system(path)
+
+
+def test_what_has_no_networks_is_not_exported(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="MOG2: ClassicalSubtractor has no networks: there is nothing to export"):
+        export_system(load_system("MOG2"), tmp_path / "x.onnx")
+
+
+def test_networks_that_are_not_told_are_not_exported(tmp_path: Path) -> None:
+    class Mine(BgsModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = torch.nn.Conv2d(3, 1, 1)
+
+        losses = probability = None  # type: ignore[assignment]
+
+    with pytest.raises(UserError, match=r"Mine does not tell which networks it has\. Give it the property `parts`"):
+        export_system(System("mine", Mine()), tmp_path / "x.onnx")
+
+
+def test_a_file_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    import onnx
+
+    node = onnx.helper.make_node("Relu", ["x"], ["y"])
+    values = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in "xy"]
+    graph = onnx.helper.make_graph([node], "g", values[:1], values[1:])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    (tmp_path / "other.onnx").write_bytes(model.SerializeToString())
+    (tmp_path / "text.onnx").write_text("no network")
+    with pytest.raises(UserError, match="was not written by `export` of bgsub_lightning"):
+        load_system(tmp_path / "other.onnx")
+    with pytest.raises(UserError, match="is no ONNX file, or one that was cut off"):
+        load_system(tmp_path / "text.onnx")
+    with pytest.raises(UserError, match="there is no such file"):
+        load_system(tmp_path / "absent.onnx")
+
+
+def test_export_and_segment_commands(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    checkpoint = save(tiny_system("FrameFcn"), tmp_path / "mine.ckpt")
+    video = write_video(tmp_path / "v.mkv", moving_square(6))
+    exported = str(tmp_path / "mine.onnx")
+    assert main(["export", f"--checkpoint={checkpoint}", f"--out={exported}", f"--source={video}"]) == 0
+    told = capfd.readouterr().out
+    assert "segmentation.forward" in told
+    assert "On 6 frames of the source" in told
+    assert "probabilities differ by" in told
+    for given in (str(checkpoint), exported):
+        options = [f"--checkpoint={given}", f"--source={video}", f"--out={tmp_path / Path(given).suffix}"]
+        assert main(["segment", *options, "--codec=ffv1", "--write=masks", "--device=cpu"]) == 0
+    ours, theirs = (sorted((tmp_path / name / "masks").iterdir()) for name in (".ckpt", ".onnx"))
+    assert len(ours) == 6
+    assert all(one.read_bytes() == other.read_bytes() for one, other in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--checkpoint=MOG2", "--out=x.pt"], "a file that ends in .onnx is needed"),
+        (["--checkpoint=x.onnx", "--out=y.onnx"], "is ONNX already"),
+    ],
+)
+def test_bad_options_are_told(options: list[str], message: str, fails: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert message in fails(main(["export", *options]))

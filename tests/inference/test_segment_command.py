@@ -1,0 +1,195 @@
+"""The command `segment`, as a user calls it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from live_systems import moving_square, save, tiny_system, write_video
+
+from bgsub_lightning import inference
+from bgsub_lightning.cli import main
+from bgsub_lightning.inference import open_source
+from bgsub_lightning.synthetic import plan, render_all
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    return write_video(tmp_path / "street.mkv", moving_square(30))
+
+
+def test_a_video_and_a_checkpoint_are_all_it_takes(
+    video: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = save(tiny_system("Siamese"), tmp_path / "run/checkpoints/last.ckpt")
+    out = tmp_path / "out"
+    assert main(["segment", f"--source={video}", f"--checkpoint={checkpoint}", f"--out={out}", "--device=cpu"]) == 0
+    printed = " ".join(capfd.readouterr().out.split())
+    assert "Siamese (run) on cpu, at the size of its frames" in printed
+    assert "30 frames, 25 a second" in printed
+    assert "The background is made of 25 frames of the source, over its whole length." in printed
+    assert "of the pixels foreground" in printed
+    for name in ("mask_video.mp4", "overlay.mp4"):
+        source = open_source(str(out / name))
+        assert (source.count, source.rate) == (30, 25)
+    assert sorted(each.name for each in out.iterdir()) == ["mask_video.mp4", "overlay.mp4"]
+
+
+def test_a_synthetic_source_is_called_so(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    list(render_all(tmp_path / "twin", plan(1, ["baseline"], 3), (64, 48), 4, 4, 1))
+    (frames,) = (tmp_path / "twin").glob("baseline/*/input")
+    assert main(["segment", f"--source={frames}", "--checkpoint=MOG2", f"--out={tmp_path / 'out'}"]) == 0
+    assert "synthetic scenes, rendered by bgsub_lightning" in " ".join(capfd.readouterr().out.split())
+
+
+@pytest.mark.parametrize("background", ["first", "spread", "stream", "clean.png", "clean"])
+def test_backgrounds_come_from_where_they_are_told(
+    background: str, video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    frames = moving_square(30)
+    (tmp_path / "clean").mkdir()
+    for path in ("clean.png", "clean/1.png"):
+        cv2.imwrite(path, frames[4][..., ::-1])
+    cv2.imwrite("clean/2.png", frames[5][..., ::-1])
+    checkpoint = save(tiny_system("Siamese"), tmp_path / "x.ckpt")
+    options = [f"--source={video}", f"--checkpoint={checkpoint}", "--out=out", f"--background={background}"]
+    seen = []
+    original = inference.Subtractor
+
+    class Watched(original):  # type: ignore[misc, valid-type]
+        def __init__(self, *arguments: object, **settings: object) -> None:
+            super().__init__(*arguments, **settings)
+            seen.append(list(self._given))
+
+    monkeypatch.setattr(inference, "Subtractor", Watched)
+    assert main(["segment", *options, "--pool=3", "--write=boxes_csv", "--device=cpu"]) == 0
+    expected = {
+        "first": frames[:3],
+        "spread": [frames[0], frames[10], frames[20]],
+        "stream": [],
+        "clean.png": [frames[4]],
+        "clean": frames[4:6],
+    }[background]
+    assert len(seen[-1]) == len(expected)
+    assert all(np.array_equal(one, other) for one, other in zip(seen[-1], expected, strict=True))
+    assert ("Warming up" in capfd.readouterr().out) == (background == "stream")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--source=absent.mp4"], "absent.mp4: there is no such file or folder"),
+        (["--checkpoint=absent.ckpt"], "absent.ckpt: there is no such checkpoint"),
+        (["--background=absent.png"], "--background: absent.png: there is no such image or folder"),
+        (["--refresh=-5"], "--refresh: must be above 0 and at most 1,000,000.0; got -5"),
+        (["--write=[]"], "--write: name what is to be written"),
+        (["--out=street.mkv/x"], "street.mkv/x: cannot be written"),
+        (["--pool=0"], "--pool: must be from 1 to 10,000; got 0"),
+        (["--out=street.mkv"], "--out: street.mkv: is a file; a folder is needed"),
+        (["--write=film"], "--write: there is no 'film'. Name some of mask_video,masks,overlay,"),
+        (["--least_area=-1"], "--least_area: must be from 0"),
+        (["--refresh=5"], "--refresh: MOG2 learns of every frame, and follows by itself"),
+        (["--compile=true"], "--compile: MOG2 has no networks of PyTorch"),
+        (["--device=cuda:77"], "device: MOG2 computes on the CPU; got cuda:77"),
+        (["--threshold=2"], "--threshold: "),
+        (["--threshold=.nan"], "--threshold: "),
+        (["--every=1e308"], "--every: must be above 0 and at most 1,000,000.0; got 1e+308"),
+        (["--every=.inf"], "--every: "),
+        (["--rate=1e-30"], "--rate: "),
+        (["--rate=1e9"], "--rate: "),
+        (["--frames=99999999999999999999"], "--frames: "),
+        (["--pool=1000000000000"], "--pool: "),
+        (["--batch_size=1000000000000"], "--batch_size: "),
+        (["--reconnect=1e300"], "--reconnect: "),
+        (["--out=" + "x" * 300], "x: cannot be used; got 'File name too long'"),
+        (["--source=pipe.mp4"], "--source: pipe.mp4: "),
+        (["--source=pipe.png"], "--source: pipe.png: "),
+        (["--background=empty"], "--background: empty: "),
+        (["--background=pipe.png"], "--background: pipe.png: "),
+    ],
+)
+def test_bad_options_are_told(
+    options: list[str], message: str, video: Path, fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(video.parent)
+    for name in ("pipe.mp4", "pipe.png"):
+        os.mkfifo(name)
+    Path("empty").mkdir()
+    given = {"--source": str(video), "--checkpoint": "MOG2", "--out": "out"}
+    given |= dict(option.split("=", 1) for option in options)
+    assert message in fails(main(["segment", *(f"{name}={value}" for name, value in given.items())]))
+
+
+def test_masks_of_two_videos_are_not_mixed(video: Path, tmp_path: Path, fails: Callable[..., str]) -> None:
+    options = [f"--source={video}", "--checkpoint=MOG2", f"--out={tmp_path / 'out'}", "--write=masks"]
+    assert main(["segment", *options]) == 0
+    assert "holds masks already" in fails(main(["segment", *options]))
+
+
+def test_clean_images_that_cannot_be_decoded_are_told(video: Path, tmp_path: Path, fails: Callable[..., str]) -> None:
+    (tmp_path / "clean").mkdir()
+    (tmp_path / "clean/1.png").write_text("no image")
+    options = [f"--source={video}", "--checkpoint=MOG2", f"--out={tmp_path / 'out'}"]
+    assert "is no image that can be decoded, and no folder of some" in fails(
+        main(["segment", *options, f"--background={tmp_path / 'clean'}"])
+    )
+
+
+def test_a_source_without_a_whole_frame_is_told(tmp_path: Path, fails: Callable[..., str]) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images/1.png").write_bytes(b"no image")
+    status = main(["segment", f"--source={tmp_path / 'images'}", "--checkpoint=MOG2", f"--out={tmp_path / 'out'}"])
+    assert "has no frame that can be decoded" in fails(status)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_leaves_a_playable_file_and_says_how_far_it_came(sent: signal.Signals, tmp_path: Path) -> None:
+    video = write_video(tmp_path / "long.mkv", moving_square(400, (320, 240)))
+    command = [sys.executable, "-m", "bgsub_lightning", "segment", f"--source={video}", "--checkpoint=KNN"]
+    process = subprocess.Popen(
+        [*command, f"--out={tmp_path / 'out'}", "--write=mask_video,masks"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
+    )
+    while not (tmp_path / "out/masks/bin000020.png").exists():  # the video itself is written in large pieces
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(sent)
+    told, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Stopped after" in told
+    frames = len(list(open_source(str(tmp_path / "out/mask_video.mp4"))))
+    assert 0 < frames < 400
+    assert f"Stopped after {frames} frames" in told
+
+
+@pytest.mark.parametrize("checkpoint", ["MOG2", "TemporalMedian"])
+def test_frames_that_a_light_jump_floods_are_counted(
+    checkpoint: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    still = np.random.default_rng(0).integers(60, 90, (48, 64, 3), np.uint8)
+    for number in range(60):
+        cv2.imwrite(str(tmp_path / f"f{number:03d}.png"), still + np.uint8(60 if number >= 40 else 0))
+    options = [f"--source={tmp_path}", f"--checkpoint={checkpoint}", "--device=cpu", "--write=masks", "--rate=10"]
+    options += ["--background=first"] if checkpoint == "TemporalMedian" else []
+    assert main(["segment", *options, f"--out={tmp_path / 'out'}"]) == 0
+    masks = [cv2.imread(str(file), cv2.IMREAD_GRAYSCALE) for file in sorted((tmp_path / "out/masks").iterdir())]
+    flooded = [number for number, mask in enumerate(masks) if (mask == 255).mean() > 0.7]
+    assert flooded[0] == 40
+    printed = " ".join(capfd.readouterr().out.split())
+    assert f"in {len(flooded)} frame" in printed
+    assert "at 4.0 s" in printed
+    assert main(["segment", *options, f"--out={tmp_path / 'calm'}", "--frames=40"]) == 0
+    assert "at 4.0 s" not in capfd.readouterr().out

@@ -1,0 +1,31 @@
+"""What cannot be compiled with is refused before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.training.callbacks import Compile
+
+
+def test_an_unknown_backend() -> None:
+    with pytest.raises(UserError, match=r"compile\.backend: there is no gcc\. Name one of .*inductor"):
+        Compile("gcc")
+
+
+@pytest.mark.parametrize("backend", [None, "aot_eager"])
+def test_a_mode_of_another_backend(backend: str | None) -> None:
+    with pytest.raises(UserError, match=r"compile\.mode: max-autotune is inductor's\. Set --compile\.backend=inductor"):
+        Compile(backend, "max-autotune")
+
+
+def test_without_a_compiler(
+    run: Callable[..., int], fails: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    message = fails(run("fit", "--compile.backend=inductor"))
+    assert "compile.backend: on a CPU inductor needs a C++ compiler" in " ".join(message.split())
+    assert not list(tmp_path.rglob("*.ckpt"))
