@@ -20,13 +20,13 @@ class Draw(NamedTuple):
         number: Frame number.
         seed: Seed of all that is random inside the sample (references, crops, flips), so that samples are the same
             whatever the number of workers, and after a resume.
-        opens: Whether the batch is the first of its scene, which carries what is loaded once per scene.
+        first_in_scene: Whether the batch is the first of its scene, which carries what is loaded once per scene.
     """
 
     scene: int
     number: int
     seed: int
-    opens: bool = False
+    first_in_scene: bool = False
 
 
 class TrainingBatches(Sampler[list[Draw]]):
@@ -136,7 +136,7 @@ class EvaluationBatches(Sampler[list[Draw]]):
                 mine = numbers[max(0, begin - position) : max(0, end - position)]
             position += len(numbers)
             for i in range(0, len(mine), batch_size):
-                draws = [Draw(scene, number, seed=0, opens=i == 0) for number in mine[i : i + batch_size]]
+                draws = [Draw(scene, number, seed=0, first_in_scene=i == 0) for number in mine[i : i + batch_size]]
                 self.batches.append(draws)
 
     def __len__(self) -> int:

@@ -132,23 +132,23 @@ class EvaluationDataset(Dataset[dict[str, Any]]):
         frames = self.scenes[draws[0].scene]
         scored = self.scored.get(frames.scene.key, frozenset())
         batch: dict[str, Any] = evaluation_inputs(
-            self.inputs, frames, [draw.number for draw in draws], self.seed, draws[0].opens
+            self.inputs, frames, [draw.number for draw in draws], self.seed, draws[0].first_in_scene
         )
         if self.with_truth:
-            batch["truth"] = torch.from_numpy(np.stack([_truth(frames, draw.number) for draw in draws]))
+            batch["ground_truth"] = torch.from_numpy(np.stack([_truth(frames, draw.number) for draw in draws]))
         batch["roi"] = torch.from_numpy(frames.roi)
-        batch["scored"] = torch.tensor([draw.number in scored for draw in draws])
+        batch["is_scored"] = torch.tensor([draw.number in scored for draw in draws])
         if self.besides is not None:
             besides = self.besides.get(frames.scene.key, frozenset())
             batch["besides"] = torch.tensor([draw.number in besides for draw in draws])
         batch["scene"] = draws[0].scene
         batch["number"] = torch.tensor([draw.number for draw in draws])
-        batch["opens"] = draws[0].opens
+        batch["first_in_scene"] = draws[0].first_in_scene
         return batch
 
 
 def evaluation_inputs(
-    inputs: Sequence[Input], frames: SceneFrames, numbers: Sequence[int], seed: int, opens: bool
+    inputs: Sequence[Input], frames: SceneFrames, numbers: Sequence[int], seed: int, first_in_scene: bool
 ) -> dict[str, Tensor]:
     """Load what modules ask for to evaluate some frames of a scene.
 
@@ -157,7 +157,7 @@ def evaluation_inputs(
         frames: The scene's pixels.
         numbers: The frames.
         seed: Seed of what is fixed per scene.
-        opens: Load what is needed once per scene as well.
+        first_in_scene: Load what is needed once per scene as well.
     """
     batch: dict[str, Tensor] = {}
     for entry in inputs:
@@ -165,7 +165,7 @@ def evaluation_inputs(
             batch[entry.key] = _empty(len(numbers), *entry.shape(frames.size))
             for number, place in zip(numbers, batch[entry.key].numpy(), strict=True):
                 entry.load(frames, number, seed, place)
-        elif opens and (loaded := entry.scene(frames, seed)) is not None:
+        elif first_in_scene and (loaded := entry.scene(frames, seed)) is not None:
             batch[entry.key] = torch.from_numpy(loaded)
     return batch
 

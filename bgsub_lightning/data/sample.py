@@ -59,12 +59,12 @@ class EvaluationBatch(TypedDict, total=False):
     """D draws of N frames of the scene, fixed by (seed, scene): shape ``(D, N, 3, H, W)``; in the first batch alone."""
     base_image: Tensor
     """The base image of the scene, shape ``(1, 3, H, W)``, as in training; in the first batch alone."""
-    truth: Tensor
+    ground_truth: Tensor
     """The masks at the frames' own size: grey levels, shape ``(B, h, w)``, uint8; 170 (unknown) all over for frames
     that are not labelled. Absent in prediction."""
     roi: Tensor
     """The region of interest at the frames' own size, shape ``(h, w)``, bool."""
-    scored: Tensor
+    is_scored: Tensor
     """Which frames belong to the evaluated set, shape ``(B,)``, bool; systems that carry state see the others too."""
     besides: Tensor
     """Which of these are of the training part, and scored beside the test frames because the papers of the protocol do
@@ -73,5 +73,5 @@ class EvaluationBatch(TypedDict, total=False):
     """Position of the scene."""
     number: Tensor
     """Frame numbers, shape ``(B,)``, int64."""
-    opens: bool
+    first_in_scene: bool
     """Whether this is the scene's first batch in this process."""

@@ -276,10 +276,10 @@ class Subtractor(StreamSubtractor):
     ) -> Tensor:
         batch: dict[str, Any] = dict(evaluation_inputs(self.inputs, footage, numbers, 0, renews))
         batch["roi"] = torch.from_numpy(footage.roi)
-        batch["scored"] = torch.full((len(numbers),), scored)
+        batch["is_scored"] = torch.full((len(numbers),), scored)
         batch["number"] = torch.tensor(numbers)
         batch = {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
-        batch |= {"scene": 0, "opens": opens}
+        batch |= {"scene": 0, "first_in_scene": opens}
         inputs = ready(batch, self.inputs, cast("torch.dtype", module.dtype))
         kind = _TYPES.get(self.precision)
         with torch.autocast(self.device.type, kind) if kind else nullcontext():

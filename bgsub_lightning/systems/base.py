@@ -236,7 +236,7 @@ class BgsModule(LightningModule):
     def validation_step(self, batch: EvaluationBatch, batch_idx: int) -> dict[str, Tensor]:
         """Score frames of one scene as :meth:`test_step` does, and log the cross-entropy at their own size."""
         outputs = self._evaluate(batch)
-        target = self.target(batch["truth"][batch["scored"]])
+        target = self.target(batch["ground_truth"][batch["is_scored"]])
         valid = target != IGNORED
         foreground = outputs["probability"].float()  # autocast forbids F.binary_cross_entropy
         chances = torch.where(target == FOREGROUND, foreground, 1 - foreground).clamp(min=1e-6)
@@ -308,8 +308,8 @@ class BgsModule(LightningModule):
 
     def _evaluate(self, batch: EvaluationBatch) -> dict[str, Tensor]:
         draws = self._at_own_size(self._probability(batch), batch["roi"].shape)
-        scored = batch["scored"]
-        truth, probability = batch["truth"][scored], draws.mean(0)[scored]
+        scored = batch["is_scored"]
+        truth, probability = batch["ground_truth"][scored], draws.mean(0)[scored]
         counts = confusion_counts(self.is_foreground(probability), truth, batch["roi"])
         headline = (scored & ~batch["besides"] if "besides" in batch else scored)[scored]
         at_thresholds = threshold_counts(

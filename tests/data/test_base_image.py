@@ -217,13 +217,13 @@ def test_a_batch_brings_the_base_with_the_scenes_first(root: Path) -> None:
     for raw in data.test_dataloader():
         batch = data.on_after_batch_transfer(raw, 0)
         scene = data.frames_of("test").scenes[batch["scene"]]
-        assert ("base_image" in batch) == batch["opens"]
-        if batch["opens"]:
+        assert ("base_image" in batch) == batch["first_in_scene"]
+        if batch["first_in_scene"]:
             seen.add(scene.key)
             expected = torch.from_numpy(SceneFrames(scene, None).image(bases[scene.key])).movedim(-1, 0)[None] / 255
             torch.testing.assert_close(batch["base_image"], expected)
-        scored[batch["scene"]] += batch["number"][batch["scored"]].tolist()
-        assert not batch["scored"][batch["number"] == bases[scene.key]].any()
+        scored[batch["scene"]] += batch["number"][batch["is_scored"]].tolist()
+        assert not batch["is_scored"][batch["number"] == bases[scene.key]].any()
     assert seen == set(bases)
     headline = {scene.key: set(numbers) for scene, numbers in data.frames_of("test")}
     besides = {scene.key: set(numbers) for scene, numbers in data.split.scored_besides}
@@ -239,7 +239,7 @@ def test_validation_has_its_bases_from_training_and_scores_all_its_frames(root: 
     for scene, numbers in data.split.train:
         assert bases[scene.key] in numbers
     held_out = {(scene.key, n) for scene, numbers in data.split.validation for n in numbers}
-    scored = [n for batch in data.val_dataloader() for n in batch["number"][batch["scored"]].tolist()]
+    scored = [n for batch in data.val_dataloader() for n in batch["number"][batch["is_scored"]].tolist()]
     assert len(scored) == len(held_out - {*bases.items()})
     data.bases_of("test")
     assert data.bases_of("validate") == bases
@@ -249,7 +249,7 @@ def test_prediction_has_the_tests_base_and_predicts_it_too(root: Path) -> None:
     data = datamodule(root)
     assert data.bases_of("predict") == data.bases_of("test")
     for batch in data.predict_dataloader():
-        assert batch["scored"].all()
+        assert batch["is_scored"].all()
 
 
 def test_prediction_without_masks_takes_the_first_frame(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -267,7 +267,7 @@ def test_a_given_frame(root: Path) -> None:
     for number, left in ((2, 0), (11, 1)):
         data = datamodule(root, Subset(test=["baseline"]), BaseImage(number))
         assert set(data.bases_of("test").values()) == {number}
-        scored = sum(int(batch["scored"].sum()) for batch in data.test_dataloader())
+        scored = sum(int(batch["is_scored"].sum()) for batch in data.test_dataloader())
         assert scored == 28 - 2 * left
     assert datamodule(root, base=BaseImage(2)).bases_of("validate") == dict.fromkeys(data.bases_of("test"), 2)
 
@@ -280,7 +280,7 @@ def test_a_given_image(root: Path, tmp_path: Path) -> None:
         assert data.bases_of("test") == {"baseline/office": tmp_path / "base.png"}
         loaded = list(data.test_dataloader())
         np.testing.assert_array_equal(loaded[0]["base_image"][0], read_image(tmp_path / "base.png", size))
-        assert sum(int(batch["scored"].sum()) for batch in loaded) == 14
+        assert sum(int(batch["is_scored"].sum()) for batch in loaded) == 14
 
 
 def test_bases_of_scenes(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -156,7 +156,7 @@ class TestEvaluationBatches:
         for rank in ranks:
             scenes = [batch[0].scene for batch in rank]
             first = [scene not in scenes[:i] for i, scene in enumerate(scenes)]
-            assert [[draw.opens for draw in batch] for batch in rank] == [
+            assert [[draw.first_in_scene for draw in batch] for batch in rank] == [
                 [opens] * len(batch) for batch, opens in zip(rank, first, strict=True)
             ]
 

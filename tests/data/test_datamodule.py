@@ -55,7 +55,7 @@ def test_footage_without_masks_can_be_predicted(cdnet: Path, make_video: Callabl
     assert data.frames_of("predict").numbers == ((21, 22, 23),)
     batch = next(iter(data.predict_dataloader()))
     assert batch["number"].tolist() == [21, 22, 23]
-    assert "truth" not in batch
+    assert "ground_truth" not in batch
 
 
 def test_own_size_must_be_one_for_all_in_training(tmp_path: Path, make_video: Callable[..., Path]) -> None:
@@ -75,16 +75,16 @@ def test_stream_begins_at_the_first_frame_and_scores_the_labelled(cdnet: Path) -
     batches = list(module(cdnet, inputs=(Stream(),), eval_batch_size=7).test_dataloader())
     first = [batch for batch in batches if batch["scene"] == 0]
     assert [number for batch in first for number in batch["number"].tolist()] == list(range(1, 27))
-    scored = [number for batch in first for number in batch["number"][batch["scored"]].tolist()]
+    scored = [number for batch in first for number in batch["number"][batch["is_scored"]].tolist()]
     assert scored == list(range(21, 27))
-    assert [batch["opens"] for batch in first] == [True, False, False, False]
+    assert [batch["first_in_scene"] for batch in first] == [True, False, False, False]
 
 
 def test_evaluation_hands_over_references_once_per_scene(cdnet: Path) -> None:
     batches = list(module(cdnet, inputs=(Image(), References(3, 2)), eval_batch_size=4).test_dataloader())
     assert ["references" in batch for batch in batches] == [True, False, True, False]
     assert batches[0]["references"].shape == (2, 3, 24, 32, 3)
-    assert batches[0]["truth"].shape == (4, 48, 64)
+    assert batches[0]["ground_truth"].shape == (4, 48, 64)
     assert batches[0]["roi"].shape == (48, 64)
 
 

@@ -217,18 +217,18 @@ def test_an_evaluation_batch(frames: FrameSet, size: tuple[int, int] | None) -> 
     assert shapes == {
         "image": (3, height, width, 3),
         "references": (2, 3, height, width, 3),
-        "truth": (3, 48, 64),
+        "ground_truth": (3, 48, 64),
         "roi": (48, 64),
-        "scored": (3,),
+        "is_scored": (3,),
         "number": (3,),
     }
     assert batch["scene"] == 0
-    assert batch["opens"] is True
+    assert batch["first_in_scene"] is True
     assert batch["number"].tolist() == [9, 10, 17]
     for row, number in enumerate((9, 10, 17)):
         np.testing.assert_array_equal(batch["image"][row], pixels.image(number))
         truth = cv2.imread(str(frames.scenes[0].masks[number]), cv2.IMREAD_GRAYSCALE)
-        np.testing.assert_array_equal(batch["truth"][row], truth)
+        np.testing.assert_array_equal(batch["ground_truth"][row], truth)
     np.testing.assert_array_equal(batch["references"], References(3, draws=2).scene(pixels, 1))
     roi = cv2.imread(str(frames.scenes[0].roi), cv2.IMREAD_GRAYSCALE)
     assert roi is not None
@@ -237,17 +237,17 @@ def test_an_evaluation_batch(frames: FrameSet, size: tuple[int, int] | None) -> 
 
 def test_what_is_loaded_once_per_scene_comes_with_its_first_batch(frames: FrameSet) -> None:
     dataset = EvaluationDataset(pixels_of(frames), INPUTS, frames, seed=0)
-    assert "references" in dataset[[Draw(0, 9, 0, opens=True)]]
+    assert "references" in dataset[[Draw(0, 9, 0, first_in_scene=True)]]
     later = dataset[[Draw(0, 10, 0)]]
     assert "references" not in later
-    assert later["opens"] is False
+    assert later["first_in_scene"] is False
 
 
 def test_frames_without_a_mask_are_unknown_and_only_the_set_is_scored(frames: FrameSet) -> None:
     scored = FrameSet.of([(frames.scenes[0], [9, 11])])
     dataset = EvaluationDataset(pixels_of(frames, (32, 24)), (Image(),), scored, seed=0)
     batch = dataset[[Draw(0, number, 0) for number in (8, 9, 10, 11)]]
-    assert batch["scored"].tolist() == [False, True, False, True]
-    assert (batch["truth"][0] == 170).all()
-    assert not (batch["truth"][1] == 170).all()
-    assert dataset[[Draw(1, 6, 0)]]["scored"].tolist() == [False]
+    assert batch["is_scored"].tolist() == [False, True, False, True]
+    assert (batch["ground_truth"][0] == 170).all()
+    assert not (batch["ground_truth"][1] == 170).all()
+    assert dataset[[Draw(1, 6, 0)]]["is_scored"].tolist() == [False]

@@ -355,7 +355,7 @@ def test_evaluation_never_pastes(root: Path, voc: Path) -> None:
             pixels = SceneFrames(data.split.test.scenes[batch["scene"]], None)
             for row, number in enumerate(batch["number"].tolist()):
                 np.testing.assert_array_equal(batch["image"][row], pixels.image(number))
-                assert "truth" not in batch or (batch["truth"][row].numpy() == pixels.truth(number)).all()
+                assert "ground_truth" not in batch or (batch["ground_truth"][row].numpy() == pixels.truth(number)).all()
 
 
 def test_nothing_to_paste_names_the_scene_and_the_option(root: Path) -> None:

@@ -104,7 +104,7 @@ def predicted(system: System, root: Path, folder: Path) -> dict[int, NDArray[np.
     found = trainer(folder).predict(system.module, data)
     batches = list(data.predict_dataloader())
     numbers = torch.cat([batch["number"] for batch in batches]).tolist()
-    wanted = torch.cat([batch["scored"] for batch in batches]).tolist()
+    wanted = torch.cat([batch["is_scored"] for batch in batches]).tolist()
     each = zip(numbers, torch.cat(found).numpy(), wanted, strict=True)
     return {number: probability for number, probability, is_wanted in each if is_wanted}
 

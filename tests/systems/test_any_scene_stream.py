@@ -223,7 +223,7 @@ def answers(module: AnyScene, frames: Sequence[Bytes], batch: int, opens: bool =
     found = []
     for start in range(0, len(frames), batch):
         images = torch.from_numpy(np.stack(frames[start : start + batch])).movedim(-1, -3)
-        given: Any = {"image": images, "opens": opens and start == 0}
+        given: Any = {"image": images, "first_in_scene": opens and start == 0}
         found.append(module.probability(given)[0])
     return torch.cat(found).numpy()
 

@@ -32,7 +32,7 @@ def video(seed: int = 0) -> torch.Tensor:
 
 
 def answers(module: BgsLibrarySubtractor, images: torch.Tensor) -> torch.Tensor:
-    parts = [{"image": images[:5], "opens": True}, {"image": images[5:], "opens": False}]
+    parts = [{"image": images[:5], "first_in_scene": True}, {"image": images[5:], "first_in_scene": False}]
     return torch.cat([module.probability(part) for part in parts], 1)  # type: ignore[arg-type]
 
 

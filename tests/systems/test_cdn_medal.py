@@ -222,7 +222,7 @@ def test_probability_is_that_of_the_scored_frames(slope: float) -> None:
     for _ in range(2):  # the second scene is the first again: nothing is left of it
         found = []
         for first, last in ((0, 4), (4, 5), (5, 8), (8, 9)):
-            part = {"image": images[first:last], "scored": scored[first:last], "opens": first == 0}
+            part = {"image": images[first:last], "is_scored": scored[first:last], "first_in_scene": first == 0}
             probability = system.probability(part)  # type: ignore[arg-type]
             assert probability.shape == (1, last - first, 21, 30)
             found.append(probability[0])
@@ -434,7 +434,7 @@ class Looks(Callback):
     def on_test_batch_end(  # type: ignore[override]
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        for row, number in enumerate(batch["number"][batch["scored"]].tolist()):
+        for row, number in enumerate(batch["number"][batch["is_scored"]].tolist()):
             self.backgrounds[batch["scene"], number] = self.given[row].clone()
             self.probabilities[batch["scene"], number] = outputs["probability"][row].clone()
 

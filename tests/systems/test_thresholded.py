@@ -59,10 +59,10 @@ def batch(images: Tensor, opens: bool = True) -> EvaluationBatch:
     return {
         "image": images,
         "roi": torch.ones(height, width, dtype=torch.bool),
-        "scored": torch.ones(count, dtype=torch.bool),
+        "is_scored": torch.ones(count, dtype=torch.bool),
         "scene": 0,
         "number": torch.arange(count),
-        "opens": opens,
+        "first_in_scene": opens,
     }
 
 

@@ -275,7 +275,7 @@ def test_training_frames_are_scored_in_tests_alone(cdnet: Path) -> None:
     trained = list(data.split.train.numbers[0])
     batches = list(data.test_dataloader())
     assert [number for batch in batches for number in batch["number"].tolist()] == list(LABELLED)
-    assert all(batch["scored"].all() for batch in batches)
+    assert all(batch["is_scored"].all() for batch in batches)
     assert [number for batch in batches for number in batch["number"][batch["besides"]].tolist()] == trained
     assert data.frames_of("test").numbers == (tuple(number for number in LABELLED if number not in trained),)
     for batch in [*data.val_dataloader(), *data.predict_dataloader()]:

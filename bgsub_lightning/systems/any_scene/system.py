@@ -122,7 +122,7 @@ class AnyScene(BgsModule):
         Frames are shown to the network together up to the next one whose mask the background model needs: the same
         answers, however they are put in batches.
         """
-        if batch["opens"]:
+        if batch["first_in_scene"]:
             self.stream = SceneStream(self.rules)
         frames = batch["image"].movedim(-3, -1).cpu().numpy()
         found: list[NDArray[np.float32]] = []

@@ -62,7 +62,7 @@ class StreamingSubtractor(UntrainedModule):
     def probability(self, batch: EvaluationBatch) -> Tensor:
         """Return 1 where the subtractor says foreground, else 0: shape ``(1, B, H, W)``."""
         frames = batch["image"].movedim(-3, -1).cpu().numpy()
-        return torch.from_numpy(self.masks(frames, batch["opens"])).float().to(batch["image"].device)[None]
+        return torch.from_numpy(self.masks(frames, batch["first_in_scene"])).float().to(batch["image"].device)[None]
 
 
 class ClassicalSubtractor(StreamingSubtractor):

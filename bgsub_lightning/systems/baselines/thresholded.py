@@ -57,7 +57,7 @@ class ThresholdedDifference(UntrainedModule):
 
     def probability(self, batch: EvaluationBatch) -> Tensor:
         """Return the largest absolute difference of the three channels, shape ``(1, B, H, W)``, range [0, 1]."""
-        if batch["opens"]:
+        if batch["first_in_scene"]:
             self.background.reset()
         image = batch["image"]
         difference = (image - self.background.push(image)).abs().amax(1)

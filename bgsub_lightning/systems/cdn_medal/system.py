@@ -155,9 +155,9 @@ class CdnMedal(StagedModule):
 
     def probability(self, batch: EvaluationBatch) -> Tensor:
         """Return the probability of the frames that are scored, shape ``(1, B, H, W)``; 0 for those that only pass."""
-        if batch["opens"]:
+        if batch["first_in_scene"]:
             self.background.reset()
-        image, scored = batch["image"], batch["scored"]
+        image, scored = batch["image"], batch["is_scored"]
         backgrounds = self.background.push(image)
         probability = image.new_zeros(len(image), *image.shape[-2:])
         if bool(scored.any()):

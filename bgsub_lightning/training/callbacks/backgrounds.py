@@ -44,7 +44,7 @@ class BackgroundWriter(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         module, batch = cast("BgsModule", pl_module), cast("EvaluationBatch", batch)
-        predicted = int(batch["scored"].sum())
+        predicted = int(batch["is_scored"].sum())
         if not self.every or not predicted:
             return
         since = self._since.get(batch["scene"], self.every) + predicted  # the first batch has pictures

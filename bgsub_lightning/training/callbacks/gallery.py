@@ -55,7 +55,7 @@ class Gallery(Callback):
             return
         key = module.datamodule.frames_of("test").scenes[batch["scene"]].key
         masks = module.is_foreground(outputs["probability"]).cpu().numpy()
-        numbers, counts = batch["number"][batch["scored"]].tolist(), outputs["counts"].tolist()
+        numbers, counts = batch["number"][batch["is_scored"]].tolist(), outputs["counts"].tolist()
         for mask, number, row, headline in zip(masks, numbers, counts, outputs["headline"].tolist(), strict=True):
             frame = Frame(key, number, tuple(row))
             if headline and frame.foreground:

@@ -41,7 +41,7 @@ class MaskWriter(Callback):
         foreground = module.is_foreground(cast("Tensor", outputs)).cpu().numpy()
         folder = self._folder(trainer)
         within = self.folder or folder.parent
-        for mask, number, wanted in zip(foreground, batch["number"].tolist(), batch["scored"].tolist(), strict=True):
+        for mask, number, wanted in zip(foreground, batch["number"].tolist(), batch["is_scored"].tolist(), strict=True):
             if wanted:
                 write_png(
                     folder / scene.category / scene.name / f"bin{number:06d}.png",

@@ -104,9 +104,9 @@ class Pictures(Callback):
         foreground = int(counts[best, 0] + counts[best, 2])
         if scene.key in self.shown and foreground <= self.shown[scene.key].foreground:
             return
-        position = int(batch["scored"].nonzero()[best, 0])
+        position = int(batch["is_scored"].nonzero()[best, 0])
         prediction = module.is_foreground(outputs["probability"][best]).cpu().numpy()
-        truth = batch["truth"][position].cpu().numpy()
+        truth = batch["ground_truth"][position].cpu().numpy()
         comparison = {
             "frame": as_image(batch["image"][position]),
             "truth": truth,

@@ -96,8 +96,8 @@ class ScoreWriter(Callback):
         module, batch = cast("BgsModule", pl_module), cast("EvaluationBatch", batch)
         self.shown += len(batch["number"])  # a system that carries state sees frames that are not scored
         key = module.datamodule.frames_of("test").scenes[batch["scene"]].key
-        scored = batch["scored"]
-        unknown = (batch["truth"][scored] == UNKNOWN).flatten(1).any(1)
+        scored = batch["is_scored"]
+        unknown = (batch["ground_truth"][scored] == UNKNOWN).flatten(1).any(1)
         columns = (batch["number"][scored], outputs["counts"], outputs["headline"], unknown)
         self.rows += [Row(key, *row) for row in zip(*(column.tolist() for column in columns), strict=True)]
 
