@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from bgsub_lightning.commands.synthesize import synthesize
 from bgsub_lightning.core.console import console
-from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.ranges import check_range
+from bgsub_lightning.core.shipped import shipped
 from bgsub_lightning.evaluation import TestResult
 from bgsub_lightning.frames import write_png
 from bgsub_lightning.report import comparison_panel, table
@@ -28,19 +28,16 @@ def demo(out: Path = Path("demo"), steps: int = 800, seed: int = 0) -> None:
         seed: Seed of the scenes, the weights and the batches.
 
     Raises:
-        UserError: If the experiments of the repository are not at hand, or the folder cannot be used.
+        UserError: If the folder cannot be used.
     """
     check_range("--", least=1, steps=steps)
     check_range("--", least=0, below=2**32, seed=seed)
-    experiments = Path(__file__).parents[2] / "experiments"
-    if not experiments.is_dir():
-        raise UserError(f"{experiments}: the demo needs the experiments of the repository; run it in a clone.")
     root = out / f"scenes_seed{seed}"
     run = out / f"bmn_bsn_seed{seed}_steps{steps}"
     console.rule("1. Scenes: a synthetic twin of CDnet2014")
     synthesize(root, width=160, height=120, unlabelled=40, labelled=40, seed=seed)
     data = [f"--data.init_args.root={root}", f"--data.init_args.seed={seed}"]
-    ours = ["--config", str(experiments / "demo.yaml"), f"--run_dir={run}", *data]
+    ours = ["--config", str(shipped("experiments") / "demo.yaml"), f"--run_dir={run}", *data]
     console.rule("2. Training: BMN-BSN on two of three folds")
     if not (run / "finished.json").is_file():
         length = [f"--trainer.max_steps={steps}", f"--model.init_args.decay_steps={steps}"]
@@ -50,7 +47,7 @@ def demo(out: Path = Path("demo"), steps: int = 800, seed: int = 0) -> None:
     tests = {"BMN-BSN": run_trainer("test", [*ours, "--scores.show=false"])}
     for name, experiment in (("MOG2", "mog2"), ("AnyScene", "any_scene_scene_wise")):
         runs[name] = out / f"{experiment}_seed{seed}"
-        options = ["--config", str(experiments / f"{experiment}.yaml"), f"--run_dir={runs[name]}", *data]
+        options = ["--config", str(shipped("experiments") / f"{experiment}.yaml"), f"--run_dir={runs[name]}", *data]
         tests[name] = run_trainer("test", [*options, "--scores.show=false"])
     picture = out / f"demo_seed{seed}.png"
     write_png(picture, _beside(tests))
@@ -60,8 +57,7 @@ def demo(out: Path = Path("demo"), steps: int = 800, seed: int = 0) -> None:
         f"The systems beside each other, on synthetic scenes: {picture}\n"
         "AnyScene comes with its weights; these scenes are from the same renderer that trained it.\n"
         "With footage of your own in CDnet2014's layout (see README), or with CDnet2014 itself:\n"
-        "  .venv/bin/python -m bgsub_lightning fit --config experiments/bmn_bsn_small.yaml "
-        "--data.init_args.root FOLDER",
+        "  python -m bgsub_lightning fit --config bmn_bsn_small.yaml --data.init_args.root FOLDER",
         soft_wrap=True,
     )
 

@@ -1,8 +1,9 @@
 """Experiments that include others.
 
-``config: bmn_bsn.yaml`` at the top of an experiment takes everything from that file, relative to its own folder, and
-what follows changes single values; so it does at the top of one of its sections, such as ``trainer``. jsonargparse
-reads that key as well, but checks each file alone, where an argument without its class has no meaning.
+``config: bmn_bsn.yaml`` at the top of an experiment takes everything from that file, relative to its own folder or else
+among the experiments that ship, and what follows changes single values; so it does at the top of one of its sections,
+such as ``trainer``. jsonargparse reads that key as well, but checks each file alone, where an argument without its
+class has no meaning.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import yaml
 
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.records import read_yaml
+from bgsub_lightning.core.shipped import find_file
 
 CAMPAIGN = "campaign"
 """The key of an experiment's members, which is read by the command of that name alone."""
@@ -26,7 +28,8 @@ _FILE = {"--config", "-c"}
 def expand(options: Sequence[str]) -> tuple[list[str], str | None]:
     """Replace each ``--config FILE`` whose file includes others by one configuration, and put files first.
 
-    Of several files each changes single values of those before it. An option beats a file wherever it stands.
+    A file that does not exist is looked up among the experiments that ship. Of several files each changes single values
+    of those before it. An option beats a file wherever it stands.
 
     Args:
         options: Options of a command.
@@ -46,9 +49,10 @@ def expand(options: Sequence[str]) -> tuple[list[str], str | None]:
         if key not in _FILE:
             expanded.append(option)
             continue
-        file = Path(value if equals else next(rest, ""))
-        if not file.is_file():
-            raise UserError(f"--config: {file}: there is no such file.")
+        try:
+            file = find_file(Path(value if equals else next(rest, "")), "experiments")
+        except UserError as error:
+            raise UserError(f"--config: {error}") from error
         content = _read(file)
         sections = [value for value in content.values() if isinstance(value, dict)]
         is_plain = not any({"config", CAMPAIGN} & each.keys() for each in (content, *sections))
@@ -78,10 +82,13 @@ def files_first(options: Sequence[str]) -> list[str]:
 def merged(file: Path) -> dict[str, Any]:
     """Return the content of a file over that of the files it includes, with its parts read.
 
+    Args:
+        file: The file, or the name of an experiment that ships.
+
     Raises:
         UserError: If a file is missing, is no YAML, or includes itself.
     """
-    content = _merged(file)
+    content = _merged(find_file(file, "experiments"))
     content.pop(CAMPAIGN, None)
     return content
 
@@ -89,10 +96,13 @@ def merged(file: Path) -> dict[str, Any]:
 def campaign_of(file: Path) -> Any:
     """Return what a file, or one it includes, says under the key ``campaign``; empty if there is none.
 
+    Args:
+        file: The file, or the name of an experiment that ships.
+
     Raises:
         UserError: If a file is missing, is no YAML, or includes itself.
     """
-    return _merged(file).get(CAMPAIGN, {})
+    return _merged(find_file(file, "experiments")).get(CAMPAIGN, {})
 
 
 def _merged(file: Path, including: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -109,7 +119,7 @@ def _resolved(content: dict[str, Any], file: Path, including: tuple[Path, ...], 
         raise UserError(f"{file}: `config` must name a file, or a list of files, got {given!r}.")
     result: dict[str, Any] = {}
     for base in bases:
-        result = _over(result, _merged(file.parent / base, including))
+        result = _over(result, _merged(find_file(Path(base), "experiments", file.parent), including))
     for key, value in content.items():
         if is_top and isinstance(value, str) and value.endswith((".yaml", ".yml")):
             value = _merged(file.parent / value, including)

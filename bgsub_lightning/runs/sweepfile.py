@@ -21,6 +21,7 @@ import numpy as np
 
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.records import read_yaml
+from bgsub_lightning.core.shipped import find_file
 from bgsub_lightning.core.text import refuse_passwords, safe_name, suggestion
 from bgsub_lightning.runs.grid import option_text
 
@@ -306,9 +307,13 @@ def shown(value: Any) -> str:
 def read_sweep(file: Path) -> Sweep:
     """Read a sweep file.
 
+    Args:
+        file: The file, or the name of a sweep that ships.
+
     Raises:
         UserError: If it is none, or says something that cannot be run.
     """
+    file = find_file(file, "sweeps")
     content = _content(file)
     if unknown := sorted(map(str, content.keys() - _KEYS - _ELSEWHERE)):
         raise UserError(f"{file}: {unknown[0]}: is no key of a sweep file. {suggestion(unknown[0], sorted(_KEYS))}")
@@ -351,10 +356,7 @@ def read_sweep(file: Path) -> Sweep:
 
 
 def _content(file: Path) -> dict[str, Any]:
-    try:
-        content = read_yaml(file)
-    except FileNotFoundError:
-        raise UserError(f"{file}: there is no such file.") from None
+    content = read_yaml(file)
     refuse_passwords(str(content), str(file), "sweep.json")
     if not isinstance(content, dict) or "method" not in content:
         raise UserError(
