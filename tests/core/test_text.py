@@ -6,7 +6,7 @@ import pytest
 from rich.table import Table
 from rich.text import Text
 
-from bgsub_lightning import console as module
+from bgsub_lightning.core import console as module
 from bgsub_lightning.cli import main
 from bgsub_lightning.core.text import csv_cell, from_csv_cell, has_control_characters, one_line, printable
 
