@@ -42,7 +42,7 @@ def validated(folder: Path) -> dict[int, float]:
 
 def fit(config: Path, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "bgsub_lightning", "fit", "--config", str(config), f"--run_dir={folder}"]
-    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
     return subprocess.run(
         [*command, *EVERY, *options],
