@@ -6,8 +6,8 @@ import pytest
 from rich.table import Table
 from rich.text import Text
 
-from bgsub_lightning.core import console as module
 from bgsub_lightning.cli import main
+from bgsub_lightning.core import console as module
 from bgsub_lightning.core.text import csv_cell, from_csv_cell, has_control_characters, one_line, printable
 
 HOSTILE = "\x1b[2J\x1b]0;title\x07\r\x9b31m\u202eabc\udcff[/x][bold]"
