@@ -99,7 +99,7 @@ def make_run(folder: Path, system: str, fold: int, generator: np.random.Generato
     ).save(run / "scores.json")
     with (run / "frames.csv").open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["video", "frame", *COUNTS, "trained_on", "headline"])
+        writer.writerow(["video", "frame", *COUNTS, "trained_on", "is_test"])
         writer.writerows([frame.video, frame.number, *frame.counts, 0, 1] for frame in frames)
     log = run / "csv/version_0/metrics.csv"
     log.parent.mkdir(parents=True)

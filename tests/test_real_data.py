@@ -19,13 +19,13 @@ EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 def test_subtractors_score_what_was_measured_independently(
     real_data: Path, tmp_path: Path, method: str, f_measure: float, pwc: float
 ) -> None:
-    """The figures were computed while planning, by a program of its own that follows the official rule."""
+    """The metrics were computed while planning, by a program of its own that follows the official rule."""
     config = EXPERIMENTS / f"{method}_real_subset.yaml"
     root = f"--data.init_args.root={real_data / 'CDnet2014'}"
     assert main(["test", "--config", str(config), root, f"--run_dir={tmp_path}"]) == 0
-    figures = TestResult.load(tmp_path).scores().overall
-    assert figures["f_measure"] == pytest.approx(f_measure, abs=5e-4)
-    assert figures["pwc"] == pytest.approx(pwc, abs=5e-4)
+    metrics = TestResult.load(tmp_path).scores().overall
+    assert metrics["f_measure"] == pytest.approx(f_measure, abs=5e-4)
+    assert metrics["pwc"] == pytest.approx(pwc, abs=5e-4)
 
 
 def test_bmn_bsn_trains_tests_and_predicts(real_data: Path, tmp_path: Path) -> None:

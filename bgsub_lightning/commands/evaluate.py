@@ -13,7 +13,6 @@ from pathlib import Path
 
 import cv2
 import numpy
-import torch
 from numpy.typing import NDArray
 
 from bgsub_lightning.commands.prepare import reader_of
@@ -21,29 +20,32 @@ from bgsub_lightning.core.console import console, mark
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.files import atomic_write, claimed, refuse_links
 from bgsub_lightning.core.ranges import check_range
-from bgsub_lightning.core.records import read_csv
-from bgsub_lightning.core.text import csv_cell, from_csv_cell
+from bgsub_lightning.core.text import csv_cell
 from bgsub_lightning.core.version import __version__
 from bgsub_lightning.datasets import CDnet2014, Problem, Reader, Scene, require_sound, with_mask_code
 from bgsub_lightning.datasets.cdnet2014 import published_videos
 from bgsub_lightning.datasets.checks import folders, some
 from bgsub_lightning.datasets.labels import MOVING, MaskCode
 from bgsub_lightning.evaluation import (
+    FrameScore,
     MaskFiles,
     SceneCounts,
     TestResult,
     VideoResult,
     count_masks,
+    dataset_of,
+    read_frames,
+    video_of,
+    write_frames,
     write_statistics,
     write_videos,
 )
 from bgsub_lightning.evaluation.mask_files import Fault, results_of
 from bgsub_lightning.frames import SceneFrames
-from bgsub_lightning.metrics import dice_counts, figures
+from bgsub_lightning.metrics import metrics
 from bgsub_lightning.report import gallery, table
 from bgsub_lightning.report.gallery import Frame
 from bgsub_lightning.splits import Leakage
-from bgsub_lightning.training.callbacks.scores import Row, of_dataset, of_frames, write_frames
 
 _CURES: dict[Fault, str] = {
     "missing": "Not scored.",
@@ -144,16 +146,16 @@ def evaluate(
     result = TestResult(
         name=out.name,
         system="masks",
-        **of_dataset(scenes),
+        **dataset_of(scenes),
         protocol=protocol or f"masks of {files.folder.name}{f', frames of {frames}' if frames else ''}",
         fold=0,
         seed=0,
         leakage=leakage,
         checkpoint=None,
         videos={
-            each.key: _video(rows[each.key], each, leakage)
+            each.key: VideoResult(leakage=leakage, **video_of(rows[each.key], each))
             for each, _ in chosen
-            if any(row.headline for row in rows[each.key])
+            if any(row.is_test for row in rows[each.key])
         },
         device="",
         versions={
@@ -202,7 +204,7 @@ class _Asked:
     videos: dict[str, dict[int, bool]] = field(default_factory=dict)
     trained: dict[str, dict[int, str]] = field(default_factory=dict)
 
-    def trained_on(self, row: Row) -> str:
+    def trained_on(self, row: FrameScore) -> str:
         return self.trained[row.video][row.number]
 
 
@@ -210,16 +212,14 @@ def _frames_of(path: Path) -> _Asked:
     file = path / "frames.csv" if path.is_dir() else path
     asked = _Asked()
     try:
-        for row in read_csv(file, "Name one of `test`."):
-            key, number = from_csv_cell(row["video"]), int(row["frame"])
-            asked.videos.setdefault(key, {})[number] = row.get("headline", "1") != "0"
-            asked.trained.setdefault(key, {})[number] = row.get("trained_on", "")
+        frames = read_frames(file, "Name a frames.csv of `test`.")
     except FileNotFoundError:
         raise UserError(f"--frames: {file}: there is no such file. `test` writes it in its run directory.") from None
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(
-            f"--frames: {file}: is no frames.csv: it must have the columns video and frame ({error})."
-        ) from None
+    except UserError as error:
+        raise UserError(f"--frames: {error}") from error
+    for key, number, is_test, trained_on in frames:
+        asked.videos.setdefault(key, {})[number] = is_test
+        asked.trained.setdefault(key, {})[number] = trained_on
     if not asked.videos:
         raise UserError(f"--frames: {file}: names no frame.")
     return asked
@@ -325,13 +325,13 @@ def _pack(path: Path, files: MaskFiles, scenes: Sequence[Scene], partial: bool) 
     )
 
 
-def _rows(key: str, counts: SceneCounts, asked: _Asked | None) -> list[Row]:
-    headline = asked.videos[key] if asked else {}
-    return [Row(key, row.number, row.counts, headline.get(row.number, True), row.unknown) for row in counts.rows]
+def _rows(key: str, counts: SceneCounts, asked: _Asked | None) -> list[FrameScore]:
+    is_test = asked.videos[key] if asked else {}
+    return [FrameScore(key, row.number, row.counts, is_test.get(row.number, True), row.unknown) for row in counts.rows]
 
 
 def _keep_frames(
-    folder: Path, rows: Iterable[Row], scenes: Sequence[tuple[Scene, Sequence[int]]], files: MaskFiles
+    folder: Path, rows: Iterable[FrameScore], scenes: Sequence[tuple[Scene, Sequence[int]]], files: MaskFiles
 ) -> None:
     """Keep the frames that `report` shows."""
     pixels = {scene.key: SceneFrames(scene, None) for scene, _ in scenes}
@@ -339,21 +339,11 @@ def _keep_frames(
     def prediction(frame: Frame) -> NDArray[numpy.bool_]:
         return numpy.asarray(files.read(pixels[frame.video].scene, frame.number) == MOVING)
 
-    kept = gallery.chosen(Frame(row.video, row.number, tuple(row.counts)) for row in rows if row.headline)
+    kept = gallery.chosen(Frame(row.video, row.number, tuple(row.counts)) for row in rows if row.is_test)
     gallery.clear_gallery(folder)
     gallery.write_pictures(folder, (frame for _, frame in kept), pixels, prediction)
     if kept:
         gallery.write_index(folder, kept)
-
-
-def _video(rows: list[Row], scene: Scene, leakage: Leakage) -> VideoResult:
-    headline = [row.counts for row in rows if row.headline]
-    return VideoResult(
-        counts=[sum(column) for column in zip(*headline, strict=True)],
-        leakage=leakage,
-        dice=dice_counts(torch.tensor(headline)).sum(0).tolist(),
-        **of_frames(rows, scene),
-    )
 
 
 def _faults(
@@ -377,7 +367,7 @@ def _faults(
                     cure = f"There is {files.folder / close[0]}: is it misspelt?"
             yield Problem("warning" if fault == "not binary" else "error", first.path, f"{what}, in {scene.key}", cure)
         tp, fp, fn, tn, _ = (sum(row.counts[place] for row in counted[scene.key].rows) for place in range(5))
-        inverse, given = (figures(counts)["f_measure"] for counts in ((fn, tn, tp, fp), (tp, fp, fn, tn)))
+        inverse, given = (metrics(counts)["f_measure"] for counts in ((fn, tn, tp, fp), (tp, fp, fn, tn)))
         if tp + fp > fn + tn and fn and inverse > given:
             yield Problem(
                 "warning",

@@ -30,7 +30,7 @@ from bgsub_lightning.report.tables import Beside
 from bgsub_lightning.report.writers import as_rich
 
 Compared = Literal["recall", "specificity", "fpr", "fnr", "pwc", "precision", "f_measure", "mean_dice"]
-"""A figure that is to be compared."""
+"""A metric that is to be compared."""
 
 
 def report(
@@ -51,17 +51,17 @@ def report(
     method: str | None = None,
     out: Path | None = None,
 ) -> None:
-    """Compare the scores of finished tests in one table: the first by category, one figure of the others beside it.
+    """Compare the scores of finished tests in one table: the first by category, one metric of the others beside it.
 
     Args:
         runs: Run directories with a scores.json, or such files: RUN [RUN ...].
         by_video: Show each video as well.
-        averaging: How figures come about. video: a category's is the mean over its videos, the overall the mean over
+        averaging: How metrics come about. video: a category's is the mean over its videos, the overall the mean over
             the categories, which is CDnet's way; pooled: a category's is of the counts of all its frames together;
             frames: so is the overall.
         include_empty: Count false alarms on frames without foreground as 0 in Mean Dice, which is over the frames with
             foreground otherwise.
-        beside: The figure of the other runs that the table shows.
+        beside: The metric of the other runs that the table shows.
         threshold: Show the table at this threshold (the nearest of 0, 0.01, …), from the counts that the tests stored;
             best: at the threshold of each run's largest F-measure, which is chosen on the test frames. Null: as tested.
         merge: The runs have tested parts of one dataset, such as the folds of a cross-validation: show them as one
@@ -69,7 +69,7 @@ def report(
         curve: File for a picture of F-measure against threshold: .png, .pdf or .svg.
         precision_recall: File for a picture of precision against recall: .png, .pdf or .svg.
         curve_to: The largest threshold that the curve shows, and that a best one is looked for up to.
-        compare: Compare this figure of the first system and of each other one, video by video: mean difference with a
+        compare: Compare this metric of the first system and of each other one, video by video: mean difference with a
             bootstrap interval, Wilcoxon's test, and what can be told from them. Folds, scenes and seeds of a system are
             put together, campaigns are read whole.
         by_category: With compare, take the mean over the categories' means, and draw categories before videos.
@@ -124,11 +124,11 @@ def _list_published(dataset: str | None, method: str | None) -> None:
         console.print(citation, style="dim")
 
 
-def _compare(runs: list[Path], figure: Compared, by_category: bool) -> None:
+def _compare(runs: list[Path], metric: Compared, by_category: bool) -> None:
     first, *others = collect(runs).series
     if not others:
         raise UserError(f"--compare needs two systems; all that is named is one, {first.name}.")
-    comparisons = [compare_series(first, other, figure, by_category) for other in others]
+    comparisons = [compare_series(first, other, metric, by_category) for other in others]
     console.print(as_rich(comparison_table(*comparisons) if len(comparisons) == 1 else comparisons_table(comparisons)))
 
 

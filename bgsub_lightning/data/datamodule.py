@@ -180,7 +180,7 @@ class ScenesDataModule(LightningDataModule):
         """Return the frames of a stage: ``"fit"``, ``"validate"``, ``"test"`` or ``"predict"``.
 
         Those of ``"predict"`` are the whole temporal ROI of the test scenes, labelled or not. Those of ``"test"`` are
-        the ones of the headline, without what the split says to score besides.
+        the test frames, without those of the training part that the split scores as well.
 
         Raises:
             UserError: If there are none.
@@ -343,8 +343,8 @@ class ScenesDataModule(LightningDataModule):
         return self.inputs + (self.plan.inputs if self.plan else ())
 
     def _evaluation(self, stage: str) -> DataLoader[dict[str, Any]]:
-        besides = self.split.scored_besides if stage == "test" else None
-        scored = self.frames_of(stage).joined(besides or FrameSet())
+        also_scored = self.split.train_frames_scored if stage == "test" else None
+        scored = self.frames_of(stage).joined(also_scored or FrameSet())
         shown = scored
         if self.streams:
             shown = FrameSet.of((scene, [n for n in scene.frames if n <= numbers[-1]]) for scene, numbers in scored)
@@ -353,7 +353,7 @@ class ScenesDataModule(LightningDataModule):
             scored = FrameSet.of((scene, {*numbers} - {bases[scene.key]}) for scene, numbers in scored)
         batches = EvaluationBatches(shown, self.eval_batch_size, *self._process, whole_scenes=self.streams)
         return DataLoader(
-            EvaluationDataset(pixels, self.inputs_of(stage), scored, self.seed, stage != "predict", besides),
+            EvaluationDataset(pixels, self.inputs_of(stage), scored, self.seed, stage != "predict", also_scored),
             batch_size=None,
             sampler=batches,
             num_workers=self.num_workers,

@@ -109,7 +109,7 @@ class EvaluationDataset(Dataset[dict[str, Any]]):
         scored: The frames that are evaluated; others are shown to systems that carry state.
         seed: Seed of what is fixed per scene.
         with_truth: Whether to load the masks.
-        besides: Those of the scored frames that do not count for the headline; ``None``: no such key in the batches.
+        also_scored: Those of the scored frames that are of the training part; ``None``: no such key in the batches.
     """
 
     def __init__(
@@ -119,12 +119,12 @@ class EvaluationDataset(Dataset[dict[str, Any]]):
         scored: FrameSet,
         seed: int,
         with_truth: bool = True,
-        besides: FrameSet | None = None,
+        also_scored: FrameSet | None = None,
     ) -> None:
         self.scenes = scenes
         self.inputs = inputs
         self.scored = _by_key(scored)
-        self.besides = None if besides is None else _by_key(besides)
+        self.also_scored = None if also_scored is None else _by_key(also_scored)
         self.seed = seed
         self.with_truth = with_truth
 
@@ -138,9 +138,9 @@ class EvaluationDataset(Dataset[dict[str, Any]]):
             batch["ground_truth"] = torch.from_numpy(np.stack([_truth(frames, draw.number) for draw in draws]))
         batch["roi"] = torch.from_numpy(frames.roi)
         batch["is_scored"] = torch.tensor([draw.number in scored for draw in draws])
-        if self.besides is not None:
-            besides = self.besides.get(frames.scene.key, frozenset())
-            batch["besides"] = torch.tensor([draw.number in besides for draw in draws])
+        if self.also_scored is not None:
+            also_scored = self.also_scored.get(frames.scene.key, frozenset())
+            batch["also_scored"] = torch.tensor([draw.number in also_scored for draw in draws])
         batch["scene"] = draws[0].scene
         batch["number"] = torch.tensor([draw.number for draw in draws])
         batch["first_in_scene"] = draws[0].first_in_scene

@@ -66,7 +66,7 @@ class EvaluationBatch(TypedDict, total=False):
     """The region of interest at the frames' own size, shape ``(h, w)``, bool."""
     is_scored: Tensor
     """Which frames belong to the evaluated set, shape ``(B,)``, bool; systems that carry state see the others too."""
-    besides: Tensor
+    also_scored: Tensor
     """Which of these are of the training part, and scored beside the test frames because the papers of the protocol do
     so: shape ``(B,)``, bool. In tests alone."""
     scene: int

@@ -9,18 +9,18 @@ from pathlib import Path
 from bgsub_lightning.core.files import atomic_write
 from bgsub_lightning.core.text import csv_cell
 from bgsub_lightning.evaluation.testresult import TestResult
-from bgsub_lightning.metrics import COUNTS, FIGURES
+from bgsub_lightning.metrics import COUNTS, METRICS
 
 _HEADINGS = ("Recall", "Specificity", "FPR", "FNR", "PBC", "Precision", "FMeasure")
 
 
 def write_videos(path: Path, result: TestResult) -> None:
-    """Write a row for each video: frames scored and missing, counts, figures, and which of these are 0/0.
+    """Write a row for each video: frames scored and missing, counts, metrics, and which of these are 0/0.
 
-    A video without any scored frame has neither counts nor figures.
+    A video without any scored frame has neither counts nor metrics.
     """
     scores = result.scores()
-    names = list(next(iter(scores.videos.values()), dict.fromkeys(FIGURES)))
+    names = list(next(iter(scores.videos.values()), dict.fromkeys(METRICS)))
     with atomic_write(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["category", "video", "frames", "missing", *COUNTS, *names, "undefined"])
@@ -35,8 +35,8 @@ def write_videos(path: Path, result: TestResult) -> None:
 def write_statistics(folder: Path, result: TestResult) -> None:
     """Write ``stats.txt`` of all, of each category and of each video, as CDnet's comparator and its scripts do.
 
-    Counts stand in lines that begin with ``cm``: TP, FP, FN, TN and shadow errors; the figures follow, PBC being PWC.
-    What the comparator's scripts divide by zero is here as :func:`bgsub_lightning.metrics.figures` says, and such
+    Counts stand in lines that begin with ``cm``: TP, FP, FN, TN and shadow errors; the metrics follow, PBC being PWC.
+    What the comparator's scripts divide by zero is here as :func:`bgsub_lightning.metrics.metrics` says, and such
     videos are named in a comment.
 
     Args:
@@ -45,19 +45,19 @@ def write_statistics(folder: Path, result: TestResult) -> None:
     """
     scores = result.scores()
     whole = [*_comments(result, result.videos.keys() | result.missing.keys())]
-    for category, figures in scores.categories.items():
+    for category, metrics in scores.categories.items():
         keys = [key for key in result.videos if key.split("/")[0] == category]
         lines = [f"cm video {key.replace('/', ' ')} {_counts(result, [key])}" for key in keys]
         lines += [f"cm category {category} {_counts(result, keys)}", ""]
         whole += lines
         among = {key for key in (*keys, *result.missing) if key.split("/")[0] == category}
-        _write(folder, f"{category}/stats.txt", [*_comments(result, among), *lines, _headings(), _figures(figures)])
+        _write(folder, f"{category}/stats.txt", [*_comments(result, among), *lines, _headings(), _metrics(metrics)])
         for key in keys:
             _write(folder, f"{key}/stats.txt", [f"cm: {_counts(result, [key])}"])
     whole += ["", f"cm overall {_counts(result, list(result.videos))}", "", "", f"\t\t\t{_headings()}"]
-    whole += [f"{category} :\t{_figures(figures)}" for category, figures in scores.categories.items()]
+    whole += [f"{category} :\t{_metrics(metrics)}" for category, metrics in scores.categories.items()]
     if scores.overall:
-        whole += ["", f"Overall :\t{_figures(scores.overall)}"]
+        whole += ["", f"Overall :\t{_metrics(scores.overall)}"]
     _write(folder, "stats.txt", whole)
 
 
@@ -85,8 +85,8 @@ def _headings() -> str:
     return "\t\t\t".join(_HEADINGS)
 
 
-def _figures(figures: dict[str, float]) -> str:
-    return "\t".join(f"{figures[name]:.10f}" for name in FIGURES)
+def _metrics(metrics: dict[str, float]) -> str:
+    return "\t".join(f"{metrics[name]:.10f}" for name in METRICS)
 
 
 def _write(folder: Path, name: str, lines: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""How much of what a protocol tests was tested: where a figure is overall, and what a part must say."""
+"""How much of what a protocol tests was tested: where a metric is overall, and what a part must say."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FOLDS = re.compile(r"\bfolds? (\d+(?:, \d+)*) of (\d+)\b(?: \([^()]*\))?")
 
 @dataclass(frozen=True)
 class Extent:
-    """What figures over all tested videos are of.
+    """What metrics over all tested videos are of.
 
     Attributes:
         name: ``overall``, or ``tested part`` where something is missing.
@@ -27,7 +27,7 @@ class Extent:
 
     @property
     def is_whole(self) -> bool:
-        """Whether there is an overall figure."""
+        """Whether there is an overall metric."""
         return not self.note
 
     @property
@@ -37,7 +37,7 @@ class Extent:
 
 
 def extent_of(system: str, missing: Sequence[str]) -> Extent:
-    """Decide whether there is an overall figure of a system: only where nothing is missing.
+    """Decide whether there is an overall metric of a system: only where nothing is missing.
 
     Args:
         system: What tables call it.
@@ -45,11 +45,11 @@ def extent_of(system: str, missing: Sequence[str]) -> Extent:
 
     Example:
         >>> extent_of("bmn", missing_folds("fold 1 of 2"))
-        Extent(name='tested part', note='no overall figure: bmn was not tested on fold 2 of 2')
+        Extent(name='tested part', note='no overall metric: bmn was not tested on fold 2 of 2')
     """
     if not missing:
         return Extent(OVERALL, "")
-    return Extent("tested part", f"no overall figure: {system} was not tested on {', '.join(missing)}")
+    return Extent("tested part", f"no overall metric: {system} was not tested on {', '.join(missing)}")
 
 
 def family(protocol: str) -> str:

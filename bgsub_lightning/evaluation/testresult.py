@@ -18,7 +18,7 @@ from bgsub_lightning.evaluation.extent import Extent, extent_of, missing_folds
 from bgsub_lightning.metrics import COUNTS, DICE_COUNTS, THRESHOLDS, Averaging, Scores, scores, scores_at_thresholds
 from bgsub_lightning.splits import Leakage
 
-VERSION = 1
+VERSION = 2
 
 T = TypeVar("T", bound=Sized)
 
@@ -55,7 +55,7 @@ class VideoResult:
         threshold_counts: TP, FP, FN and TN over the scored frames at each threshold of
             :data:`bgsub_lightning.metrics.THRESHOLDS`; empty in files of earlier versions.
         binary_truth: Whether more than a tenth of the scored masks with foreground have no unknown pixel (170) at its
-            boundary, although the dataset knows such: the video's figures are of lower fidelity.
+            boundary, although the dataset knows such: the video's metrics are of lower fidelity.
         dice: Sum of :data:`bgsub_lightning.metrics.DICE_COUNTS` over its scored frames; empty in files of earlier
             versions.
         dice_with_training: The same over the frames of ``counts_with_training``.
@@ -138,7 +138,7 @@ class TestResult:
 
     @property
     def extent(self) -> Extent:
-        """Whether its figures over all videos are overall ones, and what is said where they are not."""
+        """Whether its metrics over all videos are overall ones, and what is said where they are not."""
         return extent_of(self.name, [*missing_folds(self.protocol), *self.untested])
 
     @property
@@ -147,7 +147,7 @@ class TestResult:
         return bool(self.missing)
 
     def scores(self, averaging: Averaging = "video", skip_silent: bool = False) -> Scores:
-        """Compute the figures; without Mean Dice if an earlier version made the test.
+        """Compute the metrics; without Mean Dice if an earlier version made the test.
 
         Args:
             averaging: How they come about.
@@ -166,7 +166,7 @@ class TestResult:
         )
 
     def scores_with_training(self, averaging: Averaging = "video", skip_silent: bool = False) -> Scores:
-        """Compute the figures over the frames of the training part as well; they are no measure of generalisation."""
+        """Compute the metrics over the frames of the training part as well; they are no measure of generalisation."""
         counts = {key: video.counts_with_training or video.counts for key, video in self.videos.items()}
         dice = {
             key: video.dice_with_training if video.counts_with_training else video.dice
@@ -175,12 +175,12 @@ class TestResult:
         return scores(counts, averaging, dice if all(dice.values()) else None, skip_silent)
 
     def scores_of_draws(self) -> list[Scores]:
-        """Compute the figures of each single draw; empty where the system makes one."""
+        """Compute the metrics of each single draw; empty where the system makes one."""
         count = min((len(video.draws) for video in self.videos.values()), default=0)
         return [scores({key: video.draws[i] for key, video in self.videos.items()}) for i in range(count)]
 
     def scores_at_thresholds(self, averaging: Averaging = "video", skip_silent: bool = False) -> list[Scores]:
-        """Compute the figures at each of :data:`bgsub_lightning.metrics.THRESHOLDS`.
+        """Compute the metrics at each of :data:`bgsub_lightning.metrics.THRESHOLDS`.
 
         Args:
             averaging: How they come about.
@@ -200,10 +200,10 @@ class TestResult:
 
     def save(self, path: Path) -> None:
         """Write the file, under a temporary name first."""
-        derived = {"frames_per_second": self.frames_per_second, "figures": asdict(self.scores())}
+        derived = {"frames_per_second": self.frames_per_second, "metrics": asdict(self.scores())}
         content = {"version": VERSION, "counts": COUNTS, **asdict(self), **derived}
         if self.training_frames:
-            content["figures_with_training"] = asdict(self.scores_with_training())
+            content["metrics_with_training"] = asdict(self.scores_with_training())
         with atomic_write(path) as file:
             file.write(_numbers_in_lines(json.dumps(content, indent=1)) + "\n")
 
@@ -230,10 +230,10 @@ class TestResult:
 class _File(TestResult):
     """The content of the file: with its version, and what follows from the rest."""
 
-    version: Literal[1]
+    version: Literal[2]
     counts: list[str]
-    figures: dict[str, Any]
-    figures_with_training: dict[str, Any] | None = None
+    metrics: dict[str, Any]
+    metrics_with_training: dict[str, Any] | None = None
     frames_per_second: float | None = None
 
 

@@ -1,22 +1,23 @@
-"""Metrics. Counting on tensors needs PyTorch, imported when it is first used; figures of counts do not."""
+"""Metrics. Counting on tensors needs PyTorch, imported when it is first used; metrics of counts do not."""
 
 from __future__ import annotations
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from bgsub_lightning.metrics.figures import (
+from bgsub_lightning.metrics.from_counts import (
     COUNTS,
     DICE_COUNTS,
-    DICE_FIGURES,
+    DICE_METRICS,
     DICE_UNITS,
-    FIGURES,
+    METRICS,
     THRESHOLDS,
     Averaging,
     Scores,
     average_precision,
     best_of,
-    figures,
+    dice_sums,
+    metrics,
     scores,
     scores_at_thresholds,
     undefined,
@@ -39,9 +40,9 @@ _WHEN_USED = {
 __all__ = [
     "COUNTS",
     "DICE_COUNTS",
-    "DICE_FIGURES",
+    "DICE_METRICS",
     "DICE_UNITS",
-    "FIGURES",
+    "METRICS",
     "THRESHOLDS",
     "Averaging",
     "SceneConfusion",
@@ -53,7 +54,8 @@ __all__ = [
     "best_of",
     "confusion_counts",
     "dice_counts",
-    "figures",
+    "dice_sums",
+    "metrics",
     "scores",
     "scores_at_thresholds",
     "threshold_counts",

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from bgsub_lightning.datasets.labels import MOVING, SHADOW, UNKNOWN
-from bgsub_lightning.metrics.figures import DICE_UNITS, THRESHOLDS
+from bgsub_lightning.metrics.from_counts import DICE_UNITS, THRESHOLDS
 
 
 def confusion_counts(prediction: Tensor, truth: Tensor, roi: Tensor | None = None) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from bgsub_lightning.metrics.figures import COUNTS, DICE_COUNTS, THRESHOLDS
+from bgsub_lightning.metrics.from_counts import COUNTS, DICE_COUNTS, THRESHOLDS
 
 
 class _SceneCounts(Metric):

@@ -74,8 +74,8 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A figure of several tests.
+class MeanSd:
+    """A metric of several tests.
 
     Attributes:
         mean: Their mean.
@@ -88,12 +88,12 @@ class Figure:
     count: int = 1
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> Figure:
+    def of(cls, values: Sequence[float]) -> MeanSd:
         """Take the mean and the standard deviation.
 
         Example:
-            >>> Figure.of([1.0, 3.0])
-            Figure(mean=2.0, sd=1.4142135623730951, count=2)
+            >>> MeanSd.of([1.0, 3.0])
+            MeanSd(mean=2.0, sd=1.4142135623730951, count=2)
         """
         return cls(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None, len(values))
 
@@ -159,10 +159,10 @@ class Series:
         return any(whole.training_frames for whole in self.wholes)
 
     def scores(self, averaging: Averaging = "video", with_training: bool = False) -> list[Scores]:
-        """Return the figures of each seed.
+        """Return the metrics of each seed.
 
         Args:
-            averaging: How a category's figures come about.
+            averaging: How a category's metrics come about.
             with_training: Over the frames of the training part as well.
         """
         return [
@@ -172,16 +172,16 @@ class Series:
             for whole in self.wholes
         ]
 
-    def by_video(self, with_training: bool = False) -> dict[str, dict[str, Figure]]:
-        """Return ``category/name`` → figure → mean and deviation over the seeds."""
+    def by_video(self, with_training: bool = False) -> dict[str, dict[str, MeanSd]]:
+        """Return ``category/name`` → metric → mean and deviation over the seeds."""
         return _over([scores.videos for scores in self.scores("video", with_training)])
 
-    def by_category(self, averaging: Averaging = "video", with_training: bool = False) -> dict[str, dict[str, Figure]]:
-        """Return category → figure → mean and deviation over the seeds; see :attr:`missing`."""
+    def by_category(self, averaging: Averaging = "video", with_training: bool = False) -> dict[str, dict[str, MeanSd]]:
+        """Return category → metric → mean and deviation over the seeds; see :attr:`missing`."""
         return _over([scores.categories for scores in self.scores(averaging, with_training)])
 
-    def overall(self, averaging: Averaging = "video", with_training: bool = False) -> dict[str, Figure]:
-        """Return figure → mean and deviation over the seeds, of the mean over the categories.
+    def overall(self, averaging: Averaging = "video", with_training: bool = False) -> dict[str, MeanSd]:
+        """Return metric → mean and deviation over the seeds, of the mean over the categories.
 
         Raises:
             UserError: If something is missing: a part is not the whole.
@@ -189,22 +189,22 @@ class Series:
         self.require_whole()
         return _over([{"": scores.overall} for scores in self.scores(averaging, with_training)]).get("", {})
 
-    def over_folds(self, averaging: Averaging = "video") -> dict[str, Figure]:
-        """Return figure → mean and deviation over the folds, each by itself; empty if there are no folds."""
+    def over_folds(self, averaging: Averaging = "video") -> dict[str, MeanSd]:
+        """Return metric → mean and deviation over the folds, each by itself; empty if there are no folds."""
         folds: dict[int, list[dict[str, float]]] = {}
         for run in self.runs:
             if len(folds_of(run.result.protocol)) == 1:
                 folds.setdefault(run.result.fold, []).append(run.result.scores(averaging, skip_silent=True).overall)
         if len(folds) < 2:
             return {}
-        means = [{key: figure.mean for key, figure in _figures(rows).items()} for rows in folds.values()]
-        return _figures(means)
+        means = [{key: metric.mean for key, metric in _metrics(rows).items()} for rows in folds.values()]
+        return _metrics(means)
 
     @property
-    def frames_per_second(self) -> Figure | None:
+    def frames_per_second(self) -> MeanSd | None:
         """Speed of the whole test, loading and counting included; ``None`` if it is not known of all."""
         rates = [whole.frames_per_second for whole in self.wholes if whole.frames_per_second is not None]
-        return Figure.of(rates) if len(rates) == len(self.wholes) else None
+        return MeanSd.of(rates) if len(rates) == len(self.wholes) else None
 
     @property
     def partial(self) -> dict[str, int]:
@@ -218,7 +218,7 @@ class Series:
 
     @property
     def extent(self) -> Extent:
-        """Whether there is an overall figure of it, and what is said where there is none."""
+        """Whether there is an overall metric of it, and what is said where there is none."""
         return extent_of(self.name, self.missing)
 
     def require_whole(self) -> None:
@@ -292,7 +292,7 @@ def collect(paths: Sequence[Path]) -> Collection:
 
 
 _APART = {"root", "store", "scene", "fold", "seed", "num_workers", "allow_training_frames"}
-"""Arguments of a module or of the datamodule that tell runs of one system apart, or that change no figure."""
+"""Arguments of a module or of the datamodule that tell runs of one system apart, or that change no metric."""
 _PLACE = re.compile(r".*(/|\.[A-Za-z]\w{1,3}$)")
 
 
@@ -334,7 +334,7 @@ def _places(path: Path) -> tuple[list[_Place], list[str]]:
 
 
 def _settings(result: TestResult, folder: Path) -> dict[str, str]:
-    """Read the configuration of a run, as far as figures depend on it: the model as trained, the data as tested."""
+    """Read the configuration of a run, as far as metrics depend on it: the model as trained, the data as tested."""
     trained, tested = _configuration(folder / "config.yaml"), _configuration(folder / "test.yaml")
     trainer = trained.get("trainer") or {}
     parts = {
@@ -450,15 +450,15 @@ def _without_part(run: Run) -> str:
     return re.sub("|".join([*scenes, r"(fold|seed)[_=]?\d+"]), "", run.result.name).strip("_-, ")
 
 
-def _over(rows: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, dict[str, Figure]]:
+def _over(rows: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, dict[str, MeanSd]]:
     keys = sorted(set().union(*rows))
-    return {key: _figures([row[key] for row in rows if key in row]) for key in keys}
+    return {key: _metrics([row[key] for row in rows if key in row]) for key in keys}
 
 
-def _figures(rows: Sequence[Mapping[str, float]]) -> dict[str, Figure]:
-    """Take the mean of each figure that all have."""
+def _metrics(rows: Sequence[Mapping[str, float]]) -> dict[str, MeanSd]:
+    """Take the mean of each metric that all have."""
     return (
-        {key: Figure.of([row[key] for row in rows]) for key in rows[0] if all(key in row for row in rows)}
+        {key: MeanSd.of([row[key] for row in rows]) for key in rows[0] if all(key in row for row in rows)}
         if rows
         else {}
     )

@@ -65,7 +65,7 @@ def merged(results: Sequence[TestResult], name: str) -> TestResult:
 
 
 def require_same_frames(results: Sequence[TestResult]) -> None:
-    """Check that figures can be compared.
+    """Check that metrics can be compared.
 
     Raises:
         UserError: If one was tested on other frames than the first.
@@ -77,7 +77,7 @@ def require_same_frames(results: Sequence[TestResult]) -> None:
             different = sorted(key for key in first.keys() | frames.keys() if first.get(key) != frames.get(key))
             raise UserError(
                 f"{results[0].name} and {other.name} were not tested on the same frames ({', '.join(different[:5])}), "
-                f"so their figures cannot be compared."
+                f"so their metrics cannot be compared."
             )
 
 
@@ -86,21 +86,21 @@ def spread(results: Sequence[TestResult], averaging: Averaging = "video") -> str
 
     Args:
         results: Tests on the same frames.
-        averaging: How a category's figures come about.
+        averaging: How a category's metrics come about.
     """
     seeds = {result.seed for result in results}
     systems = {(result.system, result.protocol) for result in results}
     if len(results) < 2 or len(seeds) < len(results) or len(systems) > 1:
         return ""
     overall = [result.scores(averaging).overall for result in results]
-    figures = [
+    metrics = [
         f"{heading} {statistics.mean(values):.{digits}f} ± {statistics.stdev(values):.{digits}f}"
         for key, heading, digits in (("f_measure", "F-measure", 4), ("pwc", "PWC", 3), ("mean_dice", "Mean Dice", 4))
         for values in [[each[key] for each in overall if key in each]]
         if len(values) == len(overall)
     ]
     part = "" if results[0].extent.is_whole else f", {results[0].extent.name}"
-    return f"{len(seeds)} seeds{part}: {', '.join(figures)} (mean and standard deviation)"
+    return f"{len(seeds)} seeds{part}: {', '.join(metrics)} (mean and standard deviation)"
 
 
 def _identity(result: TestResult) -> dict[str, object]:

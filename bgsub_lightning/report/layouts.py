@@ -14,11 +14,11 @@ from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.datasets.cdnet2014 import published_videos
 from bgsub_lightning.evaluation.extent import OVERALL
 from bgsub_lightning.evaluation.testresult import TestResult
-from bgsub_lightning.metrics import THRESHOLDS, Averaging, best_of
-from bgsub_lightning.report.collection import Collection, Figure, Series
+from bgsub_lightning.metrics import METRICS, THRESHOLDS, Averaging, best_of
+from bgsub_lightning.report.collection import Collection, MeanSd, Series
 from bgsub_lightning.report.datasets import comparable, dataset_remarks, dataset_title, departures
 from bgsub_lightning.report.published import Printed, PublishedRow, PublishedTable, category_codes, published
-from bgsub_lightning.report.resulttable import FIGURE_COLUMNS, SEVEN, Cell, Column, Level, ResultTable, Row
+from bgsub_lightning.report.resulttable import METRIC_COLUMNS, Cell, Column, Level, ResultTable, Row
 from bgsub_lightning.report.statistics import compare, comparisons_table
 from bgsub_lightning.splits import Leakage
 
@@ -40,7 +40,7 @@ _NOTES = {
     "other_averaging": "averaged otherwise than ours",
     "unknown_averaging": "averaging is not stated",
     "other_leakage": "unlike ours",
-    "with_training_frames": "unlike ours: figures are no measure of generalisation",
+    "with_training_frames": "unlike ours: metrics are no measure of generalisation",
     "undefined": "0/0 in a video: there is nothing that it could count, and it is taken to be without error",
     "binary_truth": "some masks have no unknown band at the boundaries of moving objects: of lower fidelity",
     "best_on_test": "threshold chosen on the test frames: optimistic, no measure of generalisation",
@@ -50,45 +50,45 @@ _NOTES = {
 
 def by_part(
     series: Sequence[Series],
-    figure: str = "f_measure",
+    metric: str = "f_measure",
     averagings: Sequence[Averaging] | None = None,
     against: Sequence[PublishedTable] = (),
 ) -> ResultTable:
-    """One figure: a row for each system, a column for each category, or for each sequence where there is one category.
+    """One metric: a row for each system, a column for each category, or for each sequence where there is one category.
 
     Args:
         series: Systems on one dataset.
-        figure: One of :data:`FIGURE_COLUMNS`, but for the speed.
-        averagings: How figures come about; ``None``: CDnet's way, and that of each published row.
-        against: Published tables; rows that have this figure of this dataset's parts follow ours of the same averaging.
+        metric: One of :data:`METRIC_COLUMNS`, but for the speed.
+        averagings: How metrics come about; ``None``: CDnet's way, and that of each published row.
+        against: Published tables; rows that have this metric of this dataset's parts follow ours of the same averaging.
 
     Raises:
         UserError: If the systems are of several datasets.
     """
     dataset, title = series[0].dataset, _title(series)
     notes = _Notes(series)
-    tables = [table for table in _published(against, series) if any(name == figure for name in table.figures)]
+    tables = [table for table in _published(against, series) if any(name == metric for name in table.metrics)]
     tables = [table for table in tables if set(table.parts) - {OVERALL}]
     parts = _parts(series, tables)
 
     def ours(each: Series, averaging: Averaging, with_training: bool) -> list[Cell]:
         found = _by_part(each, averaging, with_training)
-        marks = {part: notes.of_part(each, part, figure) for part in found}
-        cells = [_cell(found[part].get(figure), marks[part]) if part in found else Cell() for part in parts]
-        return [*cells, notes.overall(each, averaging, with_training).get(figure, Cell())]
+        marks = {part: notes.of_part(each, part, metric) for part in found}
+        cells = [_cell(found[part].get(metric), marks[part]) if part in found else Cell() for part in parts]
+        return [*cells, notes.overall(each, averaging, with_training).get(metric, Cell())]
 
     theirs = [
-        (table, row, [_printed(row.numbers.get((part, figure))) for part in (*parts, OVERALL)])
+        (table, row, [_printed(row.numbers.get((part, metric))) for part in (*parts, OVERALL)])
         for table in tables
         for row in table.rows
     ]
     theirs = [each for each in theirs if any(cell.value is not None for cell in each[2])]
     rows = _like_beside_like(series, notes, averagings or _asked(theirs), ours, theirs, "other")
-    column = FIGURE_COLUMNS[figure]
+    column = METRIC_COLUMNS[metric]
     codes = {part: names[0] for part, names in category_codes().items()} if dataset == "CDnet2014" else {}
     columns = [replace(column, key=part, heading=codes.get(part, part)) for part in parts]
     return ResultTable(
-        key=f"by_part_{figure}",
+        key=f"by_part_{metric}",
         title=f"{column.heading} on {title}",
         columns=(_SYSTEM, *columns, replace(column, key=OVERALL, heading="overall"), *_ASIDE),
         rows=tuple(rows),
@@ -103,17 +103,17 @@ def by_part(
 
 def overall(
     series: Sequence[Series],
-    figures: Sequence[str] = (*SEVEN, "mean_dice", "frames_per_second"),
+    metrics: Sequence[str] = (*METRICS, "mean_dice", "frames_per_second"),
     averagings: Sequence[Averaging] = ("video", "pooled", "frames"),
     against: Sequence[PublishedTable] = (),
 ) -> ResultTable:
-    """All figures overall: a row for each system and averaging; one where some are the same.
+    """All metrics overall: a row for each system and averaging; one where some are the same.
 
     Args:
         series: Systems on one dataset.
-        figures: Of :data:`FIGURE_COLUMNS`.
-        averagings: How figures come about.
-        against: Published tables; rows that have some of these figures overall follow ours of the same averaging.
+        metrics: Of :data:`METRIC_COLUMNS`.
+        averagings: How metrics come about.
+        against: Published tables; rows that have some of these metrics overall follow ours of the same averaging.
 
     Raises:
         UserError: If the systems are of several datasets.
@@ -123,20 +123,20 @@ def overall(
 
     def ours(each: Series, averaging: Averaging, with_training: bool) -> list[Cell]:
         found = notes.overall(each, averaging, with_training)
-        return [found.get(figure, Cell()) for figure in figures]
+        return [found.get(metric, Cell()) for metric in metrics]
 
     tables = [table for table in _published(against, series) if not _is_ablation(table)]
     theirs = [
-        (table, row, [_printed(row.numbers.get((OVERALL, figure))) for figure in figures])
+        (table, row, [_printed(row.numbers.get((OVERALL, metric))) for metric in metrics])
         for table in tables
         for row in table.rows
-        if any((OVERALL, figure) in row.numbers for figure in figures if figure != "frames_per_second")
+        if any((OVERALL, metric) in row.numbers for metric in metrics if metric != "frames_per_second")
     ]
     used = {table.source for table, _, _ in theirs}
     return ResultTable(
         key="overall",
         title=f"Overall on {title}",
-        columns=(_SYSTEM, *(FIGURE_COLUMNS[figure] for figure in figures), *_ASIDE),
+        columns=(_SYSTEM, *(METRIC_COLUMNS[metric] for metric in metrics), *_ASIDE),
         rows=tuple(_like_beside_like(series, notes, averagings, ours, theirs, "overall")),
         notes=notes.texts,
         remarks=(
@@ -152,27 +152,27 @@ def of_system(
     by_video: bool = False,
     against: Sequence[PublishedTable] = (),
 ) -> ResultTable:
-    """All figures of one system: a row for each category (and each video), and overall.
+    """All metrics of one system: a row for each category (and each video), and overall.
 
     Args:
         series: The system.
-        averaging: How a category's figures come about.
+        averaging: How a category's metrics come about.
         by_video: A row for each video as well.
         against: Published tables; the rows of the same system follow each category.
     """
     notes = _Notes([series])
-    figures = (*SEVEN, "mean_dice")
+    metrics = (*METRICS, "mean_dice")
     own = [
         (table, row)
         for table in _published(against, [series])
         for row in table.rows
-        if row.system == series.system and len(table.figures) > 2 and set(table.parts) - {OVERALL}
+        if row.system == series.system and len(table.metrics) > 2 and set(table.parts) - {OVERALL}
     ]
     rows: list[Row] = []
 
     def add_published(part: str, group: str, alike: Sequence[Averaging]) -> None:
         for table, row in own:
-            cells = [_printed(row.numbers.get((part, figure))) for figure in figures]
+            cells = [_printed(row.numbers.get((part, metric))) for metric in metrics]
             if row.averaging in (None, *alike) and any(cell.value is not None for cell in cells):
                 name = Cell(text=f"  {table.paper}, as printed")
                 context = notes.context_of(table, row, alike)
@@ -180,7 +180,7 @@ def of_system(
 
     def add_whole(name: str, averaging: Averaging) -> None:
         whole = notes.overall(series, averaging, with_training=False)
-        cells = [whole.get(figure, Cell()) for figure in figures]
+        cells = [whole.get(metric, Cell()) for metric in metrics]
         own_context = notes.context(series, AVERAGING_TEXT[averaging], with_training=False)
         rows.append(Row((Cell(text=name), Cell(float(len(videos))), *cells, *own_context), "overall", name))
         add_published(OVERALL, name, [averaging])
@@ -189,11 +189,11 @@ def of_system(
     by_category, videos = series.by_category(averaging), series.by_video()
     for category, found in by_category.items():
         keys = [key for key in videos if key.split("/")[0] == category]
-        cells = [_cell(found.get(figure), notes.of_part(series, category, figure)) for figure in figures]
+        cells = [_cell(found.get(metric), notes.of_part(series, category, metric)) for metric in metrics]
         rows.append(Row((Cell(text=category), Cell(float(len(keys))), *cells, *context), "category", category))
         if by_video:
             for key in keys:
-                cells = [_cell(videos[key].get(figure), notes.of_videos(series, [key], figure)) for figure in figures]
+                cells = [_cell(videos[key].get(metric), notes.of_videos(series, [key], metric)) for metric in metrics]
                 name = Cell(text=f"  {key.partition('/')[2]}")
                 rows.append(Row((name, Cell(), *cells, *context), "video", category))
         add_published(category, category, ["video"] if averaging == "video" else ["pooled", "frames"])
@@ -206,7 +206,7 @@ def of_system(
         columns=(
             Column("part", "category", None),
             Column("videos", "videos", 0),
-            *(FIGURE_COLUMNS[figure] for figure in figures),
+            *(METRIC_COLUMNS[metric] for metric in metrics),
             *_ASIDE,
         ),
         rows=tuple(rows),
@@ -215,12 +215,12 @@ def of_system(
     )
 
 
-def by_video(series: Sequence[Series], figure: str = "f_measure") -> ResultTable:
-    """One figure: a row for each video, a column for each system.
+def by_video(series: Sequence[Series], metric: str = "f_measure") -> ResultTable:
+    """One metric: a row for each video, a column for each system.
 
     Args:
         series: Systems on one dataset.
-        figure: One of :data:`FIGURE_COLUMNS`, but for the speed.
+        metric: One of :data:`METRIC_COLUMNS`, but for the speed.
 
     Raises:
         UserError: If the systems are of several datasets.
@@ -228,16 +228,16 @@ def by_video(series: Sequence[Series], figure: str = "f_measure") -> ResultTable
     title = _title(series)
     notes = _Notes(series)
     found = [each.by_video() for each in series]
-    column = FIGURE_COLUMNS[figure]
+    column = METRIC_COLUMNS[metric]
     rows = []
     for key in sorted(set().union(*found)):
         cells = [
-            _cell(of_series.get(key, {}).get(figure), notes.of_videos(each, [key], figure))
+            _cell(of_series.get(key, {}).get(metric), notes.of_videos(each, [key], metric))
             for each, of_series in zip(series, found, strict=True)
         ]
         rows.append(Row((Cell(text=key), *cells), "video", key.split("/")[0]))
     return ResultTable(
-        key=f"by_video_{figure}",
+        key=f"by_video_{metric}",
         title=f"{column.heading} by video on {title}",
         columns=(
             Column("video", "video", None),
@@ -260,7 +260,7 @@ def at_thresholds(
 
     Args:
         series: Systems on one dataset.
-        averaging: How a category's figures come about.
+        averaging: How a category's metrics come about.
         thresholds: Of :data:`bgsub_lightning.metrics.THRESHOLDS`.
 
     Raises:
@@ -269,7 +269,7 @@ def at_thresholds(
     title = _title(series)
     notes = _Notes(series)
     rows, left_out = [], []
-    column = FIGURE_COLUMNS["f_measure"]
+    column = METRIC_COLUMNS["f_measure"]
     for each in series:
         if each.missing or not all(video.threshold_counts for whole in each.wholes for video in whole.videos.values()):
             left_out.append(each.name)
@@ -277,11 +277,11 @@ def at_thresholds(
         curves = [whole.scores_at_thresholds(averaging) for whole in each.wholes]
         values = [[scores.overall["f_measure"] for scores in curve] for curve in curves]
         best = [best_of(curve) for curve in curves]
-        cells = [_cell(Figure.of([curve[round(100 * level)] for curve in values])) for level in thresholds]
+        cells = [_cell(MeanSd.of([curve[round(100 * level)] for curve in values])) for level in thresholds]
         own = notes.overall(each, averaging, with_training=False)["f_measure"]
         chosen = (
-            _cell(Figure.of([curve[i] for curve, i in zip(values, best, strict=True)]), ("best_on_test",)),
-            _cell(Figure.of([THRESHOLDS[i] for i in best])),
+            _cell(MeanSd.of([curve[i] for curve, i in zip(values, best, strict=True)]), ("best_on_test",)),
+            _cell(MeanSd.of([THRESHOLDS[i] for i in best])),
         )
         context = notes.context(each, AVERAGING_TEXT[averaging], with_training=False)
         rows.append(Row((notes.name(each), *cells, own, *chosen, *context), "overall", "ours"))
@@ -307,16 +307,16 @@ def at_thresholds(
 
 def ablation(
     series: Sequence[Series],
-    figures: Sequence[str] = ("f_measure", "mean_dice"),
+    metrics: Sequence[str] = ("f_measure", "mean_dice"),
     averagings: Sequence[Averaging] | None = None,
     against: Sequence[PublishedTable] = (),
 ) -> ResultTable:
-    """Overall figures: a row for each setting of one system, a column for each key in which these differ.
+    """Overall metrics: a row for each setting of one system, a column for each key in which these differ.
 
     Args:
         series: Settings of one system on one dataset.
-        figures: Of :data:`FIGURE_COLUMNS`.
-        averagings: How figures come about; ``None``: CDnet's way, and that of each published row.
+        metrics: Of :data:`METRIC_COLUMNS`.
+        averagings: How metrics come about; ``None``: CDnet's way, and that of each published row.
         against: Published tables; the rows of ablations of the same system follow.
 
     Raises:
@@ -332,13 +332,13 @@ def ablation(
     def ours(each: Series, averaging: Averaging, with_training: bool) -> list[Cell]:
         found = notes.overall(each, averaging, with_training)
         settings = [Cell(text=different[each.name].get(key, "")) for key in keys]
-        return [*settings, *(found.get(figure, Cell()) for figure in figures)]
+        return [*settings, *(found.get(metric, Cell()) for metric in metrics)]
 
     theirs = [
         (
             table,
             row,
-            [*(Cell() for _ in keys), *(_printed(row.numbers.get((OVERALL, name))) for name in figures)],
+            [*(Cell() for _ in keys), *(_printed(row.numbers.get((OVERALL, name))) for name in metrics)],
         )
         for table in _published(against, series)
         if _is_ablation(table) and table.rows[0].system == series[0].system
@@ -351,7 +351,7 @@ def ablation(
         columns=(
             _SYSTEM,
             *(Column(key, key.rpartition(".")[2], None) for key in keys),
-            *(FIGURE_COLUMNS[figure] for figure in figures),
+            *(METRIC_COLUMNS[metric] for metric in metrics),
             *_ASIDE,
         ),
         rows=tuple(rows),
@@ -378,18 +378,18 @@ def speed(
     """
     title = _title(series)
     notes = _Notes(series)
-    figures = ("frames_per_second", "f_measure")
+    metrics = ("frames_per_second", "f_measure")
 
     def ours(each: Series, averaging: Averaging, with_training: bool) -> list[Cell]:
         found = notes.overall(each, averaging, with_training)
-        return [Cell(text=each.device), *(found.get(figure, Cell()) for figure in figures)]
+        return [Cell(text=each.device), *(found.get(metric, Cell()) for metric in metrics)]
 
     every = _published(against, series)
     theirs = []
     for table in every:
         same_paper = [other for other in every if other.paper == table.paper]
         for row in table.rows:
-            if number := row.numbers.get((OVERALL, figures[0])):
+            if number := row.numbers.get((OVERALL, metrics[0])):
                 cells = [Cell(text=table.setup), _printed(number), _f_measure_of(row, same_paper)]
                 theirs.append((table, row, cells))
     return ResultTable(
@@ -398,7 +398,7 @@ def speed(
         columns=(
             _SYSTEM,
             Column("device", "device", None),
-            *(FIGURE_COLUMNS[figure] for figure in figures),
+            *(METRIC_COLUMNS[metric] for metric in metrics),
             *_ASIDE,
         ),
         rows=tuple(_like_beside_like(series, notes, averagings or _asked(theirs), ours, theirs, "overall", False)),
@@ -413,31 +413,31 @@ def speed(
 def of_published(table: PublishedTable) -> ResultTable:
     """Lay out a published table as the paper has it, but for the order of rows and columns."""
     notes = _Notes([])
-    is_of_parts = len(table.figures) == 1 and table.parts != (OVERALL,)
-    if len(table.rows) == 1 and len(table.parts) > 1 and len(table.figures) > 1:
+    is_of_parts = len(table.metrics) == 1 and table.parts != (OVERALL,)
+    if len(table.rows) == 1 and len(table.parts) > 1 and len(table.metrics) > 1:
         (row,) = table.rows
         first = Column("part", row.method, None)
-        columns = tuple(FIGURE_COLUMNS[figure] for figure in table.figures)
+        columns = tuple(METRIC_COLUMNS[metric] for metric in table.metrics)
         rows = [
-            (Cell(text=part), *(_printed(row.numbers.get((part, figure))) for figure in table.figures))
+            (Cell(text=part), *(_printed(row.numbers.get((part, metric))) for metric in table.metrics))
             for part in table.parts
         ]
         contexts = [_aside(row)] * len(rows)
     else:
         first = _SYSTEM
-        keys = [(part, table.figures[0]) for part in table.parts] if is_of_parts else []
-        keys = keys or [(OVERALL, figure) for figure in table.figures]
-        column = FIGURE_COLUMNS[table.figures[0]] if table.figures else Column("", "")
+        keys = [(part, table.metrics[0]) for part in table.parts] if is_of_parts else []
+        keys = keys or [(OVERALL, metric) for metric in table.metrics]
+        column = METRIC_COLUMNS[table.metrics[0]] if table.metrics else Column("", "")
         columns = tuple(
-            replace(column, key=part, heading=table.printed_parts[part]) if is_of_parts else FIGURE_COLUMNS[figure]
-            for part, figure in keys
+            replace(column, key=part, heading=table.printed_parts[part]) if is_of_parts else METRIC_COLUMNS[metric]
+            for part, metric in keys
         )
         rows = [
             (Cell(text=_method(table, row)), *(_printed(row.numbers.get(key)) for key in keys)) for row in table.rows
         ]
         contexts = [_aside(row) for row in table.rows]
     where = f", {table.setup}" if table.setup else ""
-    what = f" of {FIGURE_COLUMNS[table.figures[0]].heading}" if is_of_parts else ""
+    what = f" of {METRIC_COLUMNS[table.metrics[0]].heading}" if is_of_parts else ""
     return ResultTable(
         key="",
         title=f"{table.source}: {table.about}{what if what[4:] not in table.about else ''}, on {table.dataset}{where}",
@@ -461,10 +461,10 @@ def tables_of(collection: Collection, against: Sequence[PublishedTable] | None =
     for dataset, series in collection.datasets.items():
         theirs = [table for table in published() if table.dataset == dataset] if against is None else against
         found = [overall(series, against=theirs)]
-        found += [by_part(series, figure, against=theirs) for figure in ("f_measure", "pwc", "mean_dice")]
+        found += [by_part(series, metric, against=theirs) for metric in ("f_measure", "pwc", "mean_dice")]
         for each in series:
             found += _each_averaging([of_system(each, averaging, False, theirs) for averaging in ("video", "pooled")])
-        found += [by_video(series, figure) for figure in ("f_measure", "pwc")]
+        found += [by_video(series, metric) for metric in ("f_measure", "pwc")]
         found += _each_averaging([at_thresholds(series, averaging) for averaging in ("video", "pooled")])
         for system in dict.fromkeys(each.system for each in series):
             settings = [each for each in series if each.system == system]
@@ -541,30 +541,30 @@ class _Notes:
         return source, protocol, averaging, leakage
 
     def overall(self, series: Series, averaging: Averaging, with_training: bool) -> dict[str, Cell]:
-        """Return the cell of each overall figure, and of the speed; none of a series that is not whole."""
+        """Return the cell of each overall metric, and of the speed; none of a series that is not whole."""
         speeds = {"frames_per_second": _cell(series.frames_per_second)}
         if not series.extent.is_whole:
             note = self._note(series.extent.note)
-            return {figure: Cell(marks=(note,)) for figure in (*SEVEN, "mean_dice")} | speeds
+            return {metric: Cell(marks=(note,)) for metric in (*METRICS, "mean_dice")} | speeds
         found = series.overall(averaging, with_training)
         marks = {"precision": self._silent(series, list(series.videos))}
-        figures = dict.fromkeys([*found, "precision"])
-        return {figure: _cell(found.get(figure), marks.get(figure, ())) for figure in figures} | speeds
+        metrics = dict.fromkeys([*found, "precision"])
+        return {metric: _cell(found.get(metric), marks.get(metric, ())) for metric in metrics} | speeds
 
-    def of_part(self, series: Series, part: str, figure: str) -> tuple[str, ...]:
+    def of_part(self, series: Series, part: str, metric: str) -> tuple[str, ...]:
         """Return the marks of a category's or a sequence's cell."""
         keys = [key for key in series.videos if part in (key.split("/")[0], key.partition("/")[2])]
-        marks = self.of_videos(series, keys, figure)
+        marks = self.of_videos(series, keys, metric)
         if series.missing:
             marks += (self._note(f"of the part that was tested, without {', '.join(series.missing)}"),)
         return marks
 
-    def of_videos(self, series: Series, keys: Sequence[str], figure: str) -> tuple[str, ...]:
+    def of_videos(self, series: Series, keys: Sequence[str], metric: str) -> tuple[str, ...]:
         """Return the marks of a cell that is of these videos."""
         marks: list[str] = []
-        if figure == "precision":
+        if metric == "precision":
             marks += self._silent(series, keys)
-        elif any(figure in undefined.get(key, ()) for undefined in self.undefined[series.name] for key in keys):
+        elif any(metric in undefined.get(key, ()) for undefined in self.undefined[series.name] for key in keys):
             marks.append("undefined")
         if any(whole.videos[key].binary_truth for whole in series.wholes for key in keys if key in whole.videos):
             marks.append("binary_truth")
@@ -621,7 +621,7 @@ def _like_beside_like(
 ) -> list[Row]:
     """Set each published row next to ours of the same averaging; those of which it is not known, or is another, last.
 
-    Averagings whose figures of ours are the same are one.
+    Averagings whose metrics of ours are the same are one.
     """
     found = {
         averaging: [
@@ -681,7 +681,7 @@ def _variants(series: Series) -> tuple[bool, ...]:
     return (False, True) if series.has_training_frames else (False,)
 
 
-def _by_part(series: Series, averaging: Averaging, with_training: bool) -> dict[str, dict[str, Figure]]:
+def _by_part(series: Series, averaging: Averaging, with_training: bool) -> dict[str, dict[str, MeanSd]]:
     """Figures by category, and by sequence's name where there is one category."""
     categories = series.by_category(averaging, with_training)
     if len(categories) > 1 or series.dataset == "CDnet2014":
@@ -695,8 +695,8 @@ def _parts(series: Sequence[Series], theirs: Sequence[PublishedTable]) -> list[s
     return sorted({**ours, **others})
 
 
-def _cell(figure: Figure | None, marks: tuple[str, ...] = ()) -> Cell:
-    return Cell(marks=marks) if figure is None else Cell(figure.mean, figure.sd, figure.count, marks=marks)
+def _cell(metric: MeanSd | None, marks: tuple[str, ...] = ()) -> Cell:
+    return Cell(marks=marks) if metric is None else Cell(metric.mean, metric.sd, metric.count, marks=marks)
 
 
 def _printed(number: Printed | None) -> Cell:
@@ -733,7 +733,7 @@ def _f_measure_of(row: PublishedRow, tables: Iterable[PublishedTable]) -> Cell:
                 continue
             if number := other.numbers.get((OVERALL, "f_measure")):
                 return _printed(number)
-            values = [number.value for (_, figure), number in other.numbers.items() if figure == "f_measure"]
+            values = [number.value for (_, metric), number in other.numbers.items() if metric == "f_measure"]
             if values:
                 return Cell(sum(values) / len(values), marks=("mean_of_printed",))
     return Cell()
@@ -778,7 +778,7 @@ def _each_averaging(tables: Sequence[ResultTable]) -> list[ResultTable]:
         row.published for row in second.rows
     ):
         return [first, second]
-    return [replace(first, remarks=(*first.remarks, "Pooled counts give the same figures here."))]
+    return [replace(first, remarks=(*first.remarks, "Pooled counts give the same metrics here."))]
 
 
 def _ours(row: Row) -> list[float | None]:

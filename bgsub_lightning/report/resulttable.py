@@ -118,7 +118,7 @@ class ResultTable:
         return (mark for row in self.rows for cell in row.cells for mark in cell.marks)
 
 
-FIGURE_COLUMNS = {
+METRIC_COLUMNS = {
     column.key: column
     for column in (
         Column("recall", "Recall", 4, "higher"),
@@ -132,10 +132,7 @@ FIGURE_COLUMNS = {
         Column("frames_per_second", "frames/s", 1, "higher"),
     )
 }
-"""Figure → the column of it."""
-
-SEVEN = ("recall", "specificity", "fpr", "fnr", "pwc", "precision", "f_measure")
-"""CDnet's seven figures, in the order of its tables."""
+"""MeanSd → the column of it."""
 
 
 def folded(table: ResultTable) -> ResultTable:

@@ -11,17 +11,15 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
 from bgsub_lightning.core.errors import UserError
-from bgsub_lightning.core.records import read_csv
-from bgsub_lightning.core.text import from_csv_cell
 from bgsub_lightning.datasets.cdnet2014 import published_videos
+from bgsub_lightning.evaluation import read_frames
 from bgsub_lightning.report.collection import Series
 from bgsub_lightning.report.datasets import dataset_remarks
-from bgsub_lightning.report.resulttable import FIGURE_COLUMNS, Cell, Column, ResultTable, Row
+from bgsub_lightning.report.resulttable import METRIC_COLUMNS, Cell, Column, ResultTable, Row
 
 LEVEL = 0.95
 """Of the interval; the test's p is held against the rest, 0.05."""
@@ -39,8 +37,8 @@ class Comparison:
     Attributes:
         first: Name of the one.
         second: Name of the other.
-        figure: One of :data:`bgsub_lightning.report.resulttable.FIGURE_COLUMNS`.
-        values: ``category/name`` → the figure of both, the mean over their seeds.
+        metric: One of :data:`bgsub_lightning.report.resulttable.METRIC_COLUMNS`.
+        values: ``category/name`` → the metric of both, the mean over their seeds.
         by_category: Whether the mean is over the categories' means, and categories are drawn before their videos.
         mean: Mean difference, first − second.
         interval: Of the mean, at :data:`LEVEL`; ``None`` where there is too little to draw from.
@@ -52,7 +50,7 @@ class Comparison:
 
     first: str
     second: str
-    figure: str
+    metric: str
     values: Mapping[str, tuple[float, float]]
     by_category: bool
     mean: float
@@ -65,7 +63,7 @@ class Comparison:
     @property
     def verdict(self) -> str:
         """Say in one sentence what can be told."""
-        column = FIGURE_COLUMNS[self.figure]
+        column = METRIC_COLUMNS[self.metric]
         digits = column.digits or 0
         over = f"over {len(self.values)} video{'s' if len(self.values) != 1 else ''}"
         if self.by_category:
@@ -99,31 +97,31 @@ class Comparison:
 
 
 def compare(
-    first: Series, second: Series, figure: str = "f_measure", by_category: bool = False, seed: int = 0
+    first: Series, second: Series, metric: str = "f_measure", by_category: bool = False, seed: int = 0
 ) -> Comparison:
     """Compare two systems video by video.
 
     Args:
         first: The one.
         second: The other, tested on the same frames.
-        figure: One of :data:`bgsub_lightning.report.resulttable.FIGURE_COLUMNS`, but for the speed.
-        by_category: Take the mean over the categories' means, as CDnet's overall figure, and draw categories, then
+        metric: One of :data:`bgsub_lightning.report.resulttable.METRIC_COLUMNS`, but for the speed.
+        by_category: Take the mean over the categories' means, as CDnet's overall metric, and draw categories, then
             their videos: the interval then covers other categories as well. The test is over the videos in both cases.
         seed: Of the bootstrap.
 
     Raises:
-        UserError: If they were not tested on the same frames, as far as can be told, or lack the figure.
+        UserError: If they were not tested on the same frames, as far as can be told, or lack the metric.
     """
     require_same_test(first, second)
-    both = [{key: found.get(figure) for key, found in each.by_video().items()} for each in (first, second)]
+    both = [{key: found.get(metric) for key, found in each.by_video().items()} for each in (first, second)]
     values: dict[str, tuple[float, float]] = {}
     for key in both[0]:
         a, b = (of_one[key] for of_one in both)
         if a is not None and b is not None:
             values[key] = (a.mean, b.mean)
-        elif figure != "precision":
+        elif metric != "precision":
             name = (first if a is None else second).name
-            raise UserError(f"{name}: its scores.json has no {FIGURE_COLUMNS[figure].heading}. Run the test again.")
+            raise UserError(f"{name}: its scores.json has no {METRIC_COLUMNS[metric].heading}. Run the test again.")
     silent = len(both[0]) - len(values)
     if not values:
         raise UserError(f"{first.name} and {second.name}: there is no video in which both found something.")
@@ -136,7 +134,7 @@ def compare(
     return Comparison(
         first=first.name,
         second=second.name,
-        figure=figure,
+        metric=metric,
         values=values,
         by_category=by_category,
         mean=float(np.mean([np.mean(group) for group in groups])),
@@ -149,7 +147,7 @@ def compare(
 
 
 def require_same_test(first: Series, second: Series) -> None:
-    """Check that two systems were tested on the same frames, so that their figures can be compared as equals.
+    """Check that two systems were tested on the same frames, so that their metrics can be compared as equals.
 
     The numbers of frames must agree; and where frames.csv lies beside the tests, so must the frames. Tests under
     different protocols are the same test only if that shows it, or if they are of all labelled frames of CDnet2014.
@@ -191,7 +189,7 @@ def require_same_test(first: Series, second: Series) -> None:
 
 def comparison_table(comparison: Comparison) -> ResultTable:
     """Lay out a comparison: a row for each video, the largest difference in favour of the first on top."""
-    column = FIGURE_COLUMNS[comparison.figure]
+    column = METRIC_COLUMNS[comparison.metric]
     sign = 1 if column.better == "higher" else -1
     ordered = sorted(comparison.values.items(), key=lambda item: (-sign * (item[1][0] - item[1][1]), item[0]))
     rows = [Row((Cell(text=key), Cell(a), Cell(b), Cell(a - b)), "video", "videos") for key, (a, b) in ordered]
@@ -204,7 +202,7 @@ def comparison_table(comparison: Comparison) -> ResultTable:
     rows.append(Row((Cell(text=name), *(Cell(mean) for mean in means), Cell(comparison.mean)), "overall", "mean"))
     better, worse = _counted(comparison)
     return ResultTable(
-        key=f"comparison_{comparison.figure}",
+        key=f"comparison_{comparison.metric}",
         title=f"{column.heading} of {comparison.first} and {comparison.second}, video by video",
         columns=(
             Column("video", "video", None),
@@ -224,7 +222,7 @@ def comparison_table(comparison: Comparison) -> ResultTable:
 def comparisons_table(comparisons: Sequence[Comparison]) -> ResultTable:
     """Lay out comparisons of one system with several: a row for each of the others."""
     first = comparisons[0]
-    column = FIGURE_COLUMNS[first.figure]
+    column = METRIC_COLUMNS[first.metric]
     signed = replace(column, better=None)
     rows = []
     for each in comparisons:
@@ -234,7 +232,7 @@ def comparisons_table(comparisons: Sequence[Comparison]) -> ResultTable:
         counts = (Cell(float(better)), Cell(float(worse)))
         rows.append(Row((Cell(text=each.second), Cell(each.mean), low, high, p_value, *counts), "other", "comparisons"))
     return ResultTable(
-        key=f"comparisons_{first.figure}",
+        key=f"comparisons_{first.metric}",
         title=f"{column.heading} of {first.first} minus that of each other; videos: {len(first.values)}",
         columns=(
             Column("other", "other", None),
@@ -260,7 +258,7 @@ def comparisons_table(comparisons: Sequence[Comparison]) -> ResultTable:
 
 def _counted(comparison: Comparison) -> tuple[int, int]:
     """In how many videos the first is better, and worse."""
-    sign = 1 if FIGURE_COLUMNS[comparison.figure].better == "higher" else -1
+    sign = 1 if METRIC_COLUMNS[comparison.metric].better == "higher" else -1
     signed = [sign * (a - b) for a, b in comparison.values.values()]
     return sum(each > 0 for each in signed), sum(each < 0 for each in signed)
 
@@ -321,25 +319,15 @@ def _wilcoxon(differences: Sequence[float]) -> tuple[float | None, int, bool]:
 
 
 def _frames(series: Series) -> dict[int, set[tuple[str, int]]]:
-    """Seed → the (video, frame) that its headline figures are of; empty if a file is missing."""
+    """Seed → the (video, frame) that its metrics are of; empty if a file is missing."""
     found: dict[int, set[tuple[str, int]]] = {}
     for run in series.runs:
         file = run.folder / "frames.csv"
         if not file.is_file():
             return {}
-        found.setdefault(run.result.seed, set()).update(_frames_of(file))
+        listed = read_frames(file, "Run the test again.")
+        found.setdefault(run.result.seed, set()).update((each.video, each.number) for each in listed if each.is_test)
     return found
-
-
-def _frames_of(file: Path) -> list[tuple[str, int]]:
-    try:
-        return [
-            (from_csv_cell(row["video"]), int(row["frame"]))
-            for row in read_csv(file, "Run the test again.")
-            if row.get("headline", "1") == "1"
-        ]
-    except (OSError, KeyError, ValueError) as error:
-        raise UserError(f"{file}: is no frames.csv of this tool ({error}). Run the test again.") from error
 
 
 def _tests_all_frames(series: Series) -> bool:

@@ -28,7 +28,7 @@ _DICE: dict[Averaging, str] = {
 }
 _SHOWN = (("recall", "Recall", 4), ("precision", "Precision", 4), ("f_measure", "F-measure", 4), ("pwc", "PWC", 3))
 Beside = Literal["f_measure", "mean_dice", "recall", "precision", "pwc"]
-"""The figure of other results that is shown beside the first."""
+"""The metric of other results that is shown beside the first."""
 
 
 def table(
@@ -38,7 +38,7 @@ def table(
     include_empty: bool = False,
     beside: Beside = "f_measure",
 ) -> RenderableType:
-    """Lay out the first result by category (or by video), with one figure of the others beside it.
+    """Lay out the first result by category (or by video), with one metric of the others beside it.
 
     Columns that find no room in the terminal come below, in further tables, with numbers for long names of runs. Mean
     Dice is left out where the test was made by a version that did not count it.
@@ -46,9 +46,9 @@ def table(
     Args:
         results: What tests found, on the same videos.
         by_video: A row for each video as well.
-        averaging: How a category's figures come about. Pooled counts have a row for all frames besides.
+        averaging: How a category's metrics come about. Pooled counts have a row for all frames besides.
         include_empty: Count false alarms on frames without foreground as 0 in Mean Dice.
-        beside: The figure of the others.
+        beside: The metric of the others.
 
     Raises:
         UserError: If Mean Dice is asked for, and a result has none.
@@ -72,8 +72,8 @@ def table(
     lines: list[list[str]] = []
     ends: list[int] = []  # rows before which a rule goes
 
-    def row(name: str, videos: str, figures: dict[str, float], rest: Sequence[dict[str, float]]) -> None:
-        cells = [f"{figures[key]:.{digits}f}" if key in figures else "–" for key, _, digits in columns]
+    def row(name: str, videos: str, metrics: dict[str, float], rest: Sequence[dict[str, float]]) -> None:
+        cells = [f"{metrics[key]:.{digits}f}" if key in metrics else "–" for key, _, digits in columns]
         digits = headings[key_beside][1]
         beside_cells = [f"{other[key_beside]:.{digits}f}" if key_beside in other else "–" for other in rest]
         lines.append([name, videos, *cells, *beside_cells])
@@ -82,11 +82,11 @@ def table(
         undefined = any({*scores.undefined.get(key, ())} - {"precision"} for key in keys)
         return (" *" if undefined else "") + (" †" if any(first.videos[key].binary_truth for key in keys) else "")
 
-    for category, figures in scores.categories.items():
+    for category, metrics in scores.categories.items():
         members = [key for key in scores.videos if key.split("/")[0] == category]
         mark = marks(members)
         of_others = [other.categories.get(category, {}) for other in other_scores]
-        row(category + mark, str(len(members)), figures, of_others)
+        row(category + mark, str(len(members)), metrics, of_others)
         if by_video:
             for key in members:
                 of_others = [other.videos.get(key, {}) for other in other_scores]
@@ -112,17 +112,17 @@ def table(
         )
     if any({*names} - {"precision"} for names in scores.undefined.values()):
         notes.append(
-            "* a figure is 0/0 in a video: there is nothing that it could count, and it is taken to be without error."
+            "* a metric is 0/0 in a video: there is nothing that it could count, and it is taken to be without error."
         )
     if any(video.binary_truth for video in first.videos.values()):
         notes.append(
-            "† some masks have no unknown band at the boundaries of moving objects: figures of lower fidelity."
+            "† some masks have no unknown band at the boundaries of moving objects: metrics of lower fidelity."
         )
     if first.partial:
         scored = sum(video.frames for video in first.videos.values())
         lacking = sorted(first.missing)
         names = f"{', '.join(lacking[:5])}{' and others' if len(lacking) > 5 else ''}"
-        rest = f"the figures are of the other {scored}" if scored else "there are no figures"
+        rest = f"the metrics are of the other {scored}" if scored else "there are no metrics"
         notes.append(f"Partial: {sum(first.missing.values())} frames of {names} were not scored; {rest}.")
     if not first.extent.is_whole:
         notes.append(first.extent.caption)
@@ -149,7 +149,7 @@ def _laid_out(
     title: str,
     own: Sequence[str],
     others: Sequence[str],
-    figure: str,
+    metric: str,
     lines: Sequence[Sequence[str]],
     ends: Sequence[int],
     notes: Sequence[str],
@@ -158,7 +158,7 @@ def _laid_out(
     headings = [*own, *others]
     legend: list[str] = []
     if len(fitting(headings, lines, console.width - 2)) > 1:
-        headings = [*own, *(f"{figure} [{i}]" for i in range(1, len(others) + 1))]
+        headings = [*own, *(f"{metric} [{i}]" for i in range(1, len(others) + 1))]
         legend = [f"[{i}] {name}." for i, name in enumerate(others, 1)]
     told = Text("\n".join([*legend, *notes]), style="italic dim")
     return Group(*grids(title, headings, lines, [0], ends, console.width), told)

@@ -23,7 +23,7 @@ def at_threshold(
         result: What a test found.
         threshold: The nearest that is stored is taken; ``"best"``: that of the largest overall F-measure, which is
             chosen on the test frames.
-        averaging: How a category's figures come about, by which the best is chosen.
+        averaging: How a category's metrics come about, by which the best is chosen.
         largest: The largest threshold that a best one is looked for up to.
 
     Raises:
@@ -64,7 +64,7 @@ def at_threshold(
 
 
 def overall_curve(result: TestResult, averaging: Averaging = "video", largest: float = 1.0) -> list[Scores]:
-    """Return the figures at each threshold up to the largest; no precision where nothing is called foreground.
+    """Return the metrics at each threshold up to the largest; no precision where nothing is called foreground.
 
     Raises:
         UserError: If the threshold is no such, no frame was scored, or the result has no counts at thresholds.

@@ -36,7 +36,7 @@ class LabelBudget(Protocol):
 
     With 200 frames it is the protocol of FgSegNet, Cascade CNN and CDN-MEDAL-net, which train one model per scene; the
     datamodule's ``scene`` chooses the scenes, and one model is trained over all of them. The papers score the frames
-    that they train on as well: these are scored besides, and the headline is the score of the others.
+    that they train on as well: these have a score by themselves, and the result is that of the others.
 
     Args:
         frames: Frames of each scene that are trained on: a number from 1, or a fraction in (0, 1) of the scene's frames

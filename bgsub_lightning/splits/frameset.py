@@ -82,7 +82,7 @@ class Split:
             out of it, or frames that are trained on as well (the papers' configurations hold nothing out).
         test: Frames to score.
         test_scenes: The scenes of the test part, those without a labelled frame as well, which can only be predicted.
-        scored_besides: Frames of the training part that the papers of the protocol score as well. They are scored
+        train_frames_scored: Frames of the training part that the papers of the protocol score as well. They are scored
             beside the test frames and never among them.
     """
 
@@ -91,4 +91,4 @@ class Split:
     validation_kind: ValidationKind
     test: FrameSet
     test_scenes: tuple[Scene, ...]
-    scored_besides: FrameSet = FrameSet()
+    train_frames_scored: FrameSet = FrameSet()

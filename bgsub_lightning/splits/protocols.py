@@ -81,10 +81,10 @@ class Protocol(ABC):
         train, test, test_scenes = self.assign(scenes, fold, seed)
         if not train.isdisjoint(test):
             raise ValueError(f"{type(self).__name__} would test frames that it trains on")
-        besides = train if self.scores_training_frames else FrameSet()
+        train_frames_scored = train if self.scores_training_frames else FrameSet()
         held_out, kind = self.hold_out(train, seed)
         validation = _spread(train if kind == "training frames" else held_out, self.val_frames)
-        return Split(train.without(held_out), validation, kind, test, test_scenes, besides)
+        return Split(train.without(held_out), validation, kind, test, test_scenes, train_frames_scored)
 
     def hold_out(self, train: FrameSet, seed: int) -> tuple[FrameSet, ValidationKind]:
         """Return the frames of the training part that are held out for validation, and what they are.

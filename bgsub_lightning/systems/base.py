@@ -250,8 +250,8 @@ class BgsModule(LightningModule):
 
         Returns:
             For callbacks: ``probability`` ``(B, h, w)`` and ``counts`` ``(B, 5)`` of the frames that are scored, and
-            ``headline`` ``(B,)``, bool: those that count for :attr:`confusion` and :attr:`dice`, and at every threshold
-            for :attr:`confusion_at_thresholds` and :attr:`dice_at_thresholds`. The others are scored besides.
+            ``is_test`` ``(B,)``, bool: those that count for :attr:`confusion` and :attr:`dice`, and at every threshold
+            for :attr:`confusion_at_thresholds` and :attr:`dice_at_thresholds`. The others are of the training part.
         """
         return self._evaluate(batch)
 
@@ -311,18 +311,18 @@ class BgsModule(LightningModule):
         scored = batch["is_scored"]
         truth, probability = batch["ground_truth"][scored], draws.mean(0)[scored]
         counts = confusion_counts(self.is_foreground(probability), truth, batch["roi"])
-        headline = (scored & ~batch["besides"] if "besides" in batch else scored)[scored]
+        is_test = (scored & ~batch["also_scored"] if "also_scored" in batch else scored)[scored]
         at_thresholds = threshold_counts(
-            probability[headline], truth[headline], batch["roi"], self.threshold_is_foreground
+            probability[is_test], truth[is_test], batch["roi"], self.threshold_is_foreground
         )
-        self.confusion.update(counts[headline], batch["scene"])
-        self.dice.update(dice_counts(counts[headline]), batch["scene"])
+        self.confusion.update(counts[is_test], batch["scene"])
+        self.dice.update(dice_counts(counts[is_test]), batch["scene"])
         self.confusion_at_thresholds.update(at_thresholds, batch["scene"])
         self.dice_at_thresholds.update(dice_counts(at_thresholds), batch["scene"])
         for metric, draw in zip(self.confusion_of_draws, draws, strict=False):
             of_draw = confusion_counts(self.is_foreground(draw[scored]), truth, batch["roi"])
-            cast("SceneConfusion", metric).update(of_draw[headline], batch["scene"])
-        return {"probability": probability, "counts": counts, "headline": headline}
+            cast("SceneConfusion", metric).update(of_draw[is_test], batch["scene"])
+        return {"probability": probability, "counts": counts, "is_test": is_test}
 
     def _probability(self, batch: EvaluationBatch) -> Tensor:
         self._require(batch, {"image"})

@@ -106,7 +106,7 @@ def test_counts_are_those_of_the_rule(
     for key in KEYS:
         of_video = [[int(row[name]) for name in COUNTS] for row in frames if row["video"] == key]
         assert [sum(column) for column in zip(*of_video, strict=True)] == expected[key]
-    assert {(row["trained_on"], row["headline"]) for row in frames} == {("", "1")}
+    assert {(row["trained_on"], row["is_test"]) for row in frames} == {("", "1")}
 
     for row in rows_of(out / "per_video.csv"):
         tp, fp, fn, tn, se = expected[f"{row['category']}/{row['video']}"]
@@ -131,7 +131,7 @@ def test_statistics_are_laid_out_as_those_of_the_comparator(cdnet: Path, masks: 
     def text(*keys: str) -> str:
         return " ".join(str(sum(column)) for column in zip(*(counts[key] for key in keys), strict=True))
 
-    def figures(tp: int, fp: int, fn: int, tn: int) -> list[float]:
+    def metrics(tp: int, fp: int, fn: int, tn: int) -> list[float]:
         recall, precision = tp / (tp + fn), tp / (tp + fp)
         rates = [recall, tn / (tn + fp), fp / (fp + tn), fn / (tp + fn), 100 * (fn + fp) / (tp + fp + fn + tn)]
         return [*rates, precision, 2 * recall * precision / (recall + precision)]
@@ -148,7 +148,7 @@ def test_statistics_are_laid_out_as_those_of_the_comparator(cdnet: Path, masks: 
     assert overall[-1] == f"cm overall {text(*KEYS)}"
     assert set(lines) < set(overall)
     by_category = {
-        name: mean(*(figures(*counts[key][:4]) for key in KEYS if key.split("/")[0] == name))
+        name: mean(*(metrics(*counts[key][:4]) for key in KEYS if key.split("/")[0] == name))
         for name in ("PTZ", "baseline", "shadow", "thermal")
     }
     last = (folder / "baseline/stats.txt").read_text().splitlines()[-1]
@@ -197,7 +197,7 @@ def test_processes_find_what_one_finds(cdnet: Path, masks: Path, tmp_path: Path)
 def test_masks_of_predict_have_the_counts_of_test(
     run: Callable[..., int], tiny: Path, cdnet: Path, tmp_path: Path
 ) -> None:
-    """Under a protocol that scores frames of the training part besides."""
+    """Under a protocol that scores frames of the training part as well."""
     content = yaml.safe_load(tiny.read_text())
     content["model"] = {"class_path": "bgsub_lightning.systems.ClassicalSubtractor", "init_args": {"method": "KNN"}}
     budget = {"class_path": "bgsub_lightning.splits.LabelBudget", "init_args": {"frames": 2, "drawn": "balanced"}}
@@ -222,13 +222,13 @@ def test_masks_of_predict_have_the_counts_of_test(
 
 def test_training_frames_alone_make_no_video(cdnet: Path, masks: Path, tmp_path: Path) -> None:
     names, out = tmp_path / "some.csv", tmp_path / "out"
-    header = "video,frame,trained_on,headline"
+    header = "video,frame,trained_on,is_test"
     names.write_text(f"{header}\nbaseline/office,22,1,0\nbaseline/office,25,0,1\nthermal/park,21,0,1\n")
     (masks / "baseline/office/bin000025.png").unlink()
     assert call(cdnet, masks, out, f"--frames={names}", "--allow_partial=true") == 0
     assert counts_of(out) == {"thermal/park": by_the_rule(cdnet / "thermal/park", masks / "thermal/park", (21,))}
     assert TestResult.load(out).missing == {"baseline/office": 1}
-    rows = [(row["video"], row["trained_on"], row["headline"]) for row in rows_of(out / "frames.csv")]
+    rows = [(row["video"], row["trained_on"], row["is_test"]) for row in rows_of(out / "frames.csv")]
     assert rows == [("baseline/office", "1", "0"), ("thermal/park", "0", "1")]
 
 

@@ -103,8 +103,8 @@ def test_fit_test_predict(run: Run, cdnet: Path, tmp_path: Path, capfd: pytest.C
         assert base not in trained[key]
         assert set(rows_) == set(range(21, 27)) - trained[key] - {base}
         assert video["frames"] == 1
-        headline = [row for row in rows_.values() if row["headline"] == "1"]
-        assert video["counts"] == [sum(int(row[name]) for row in headline) for name in ("TP", "FP", "FN", "TN", "SE")]
+        tested = [row for row in rows_.values() if row["is_test"] == "1"]
+        assert video["counts"] == [sum(int(row[name]) for row in tested) for name in ("TP", "FP", "FN", "TN", "SE")]
         assert TestResult.load(folder).videos[key].base == base
 
     assert run("predict", "--backgrounds.every=1") == 0

@@ -225,11 +225,11 @@ def test_a_batch_brings_the_base_with_the_scenes_first(root: Path) -> None:
         scored[batch["scene"]] += batch["number"][batch["is_scored"]].tolist()
         assert not batch["is_scored"][batch["number"] == bases[scene.key]].any()
     assert seen == set(bases)
-    headline = {scene.key: set(numbers) for scene, numbers in data.frames_of("test")}
-    besides = {scene.key: set(numbers) for scene, numbers in data.split.scored_besides}
+    tested = {scene.key: set(numbers) for scene, numbers in data.frames_of("test")}
+    also_scored = {scene.key: set(numbers) for scene, numbers in data.split.train_frames_scored}
     for position, scene in enumerate(data.frames_of("test").scenes):
-        assert bases[scene.key] in headline[scene.key]  # never of the training part
-        expected_ = (headline[scene.key] - {bases[scene.key]}) | besides[scene.key]
+        assert bases[scene.key] in tested[scene.key]  # never of the training part
+        expected_ = (tested[scene.key] - {bases[scene.key]}) | also_scored[scene.key]
         assert sorted(scored[position]) == sorted(expected_)
 
 

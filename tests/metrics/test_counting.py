@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from bgsub_lightning.metrics import COUNTS, FIGURES, confusion_counts, figures, undefined
+from bgsub_lightning.metrics import COUNTS, METRICS, confusion_counts, metrics, undefined
 
 LEVELS = (0, 50, 85, 170, 255)
 
@@ -117,8 +117,8 @@ def test_an_roi_of_another_type_or_batch_raises(roi: Tensor) -> None:
     ],
 )
 def test_figures_by_hand(counts: tuple[int, ...], expected: tuple[float, ...]) -> None:
-    result = figures([*counts, 3])
-    assert tuple(result) == FIGURES
+    result = metrics([*counts, 3])
+    assert tuple(result) == METRICS
     assert tuple(result.values()) == pytest.approx(expected)
 
 
@@ -130,7 +130,7 @@ def test_figures_by_hand(counts: tuple[int, ...], expected: tuple[float, ...]) -
         ((0, 0, 4, 96), ["precision"]),
         ((7, 0, 0, 0), ["specificity", "fpr"]),
         ((0, 0, 0, 100), ["recall", "fnr", "precision", "f_measure"]),
-        ((0, 0, 0, 0), list(FIGURES)),
+        ((0, 0, 0, 0), list(METRICS)),
     ],
 )
 def test_undefined_figures(counts: tuple[int, ...], names: list[str]) -> None:
@@ -140,10 +140,10 @@ def test_undefined_figures(counts: tuple[int, ...], names: list[str]) -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_relations_of_the_figures(seed: int) -> None:
     counts = [int(c) for c in np.random.default_rng(seed).integers(1, 10**12, 4)]  # beyond 32 bits, as 10⁵ frames are
-    result = figures(counts)
+    result = metrics(counts)
     assert result["recall"] + result["fnr"] == pytest.approx(1)
     assert result["specificity"] + result["fpr"] == pytest.approx(1)
     harmonic = 2 / (1 / result["recall"] + 1 / result["precision"])
     assert result["f_measure"] == pytest.approx(harmonic)
-    assert figures([10 * count for count in counts]) == pytest.approx(result)
-    assert figures(counts[::-1])["pwc"] == pytest.approx(result["pwc"])
+    assert metrics([10 * count for count in counts]) == pytest.approx(result)
+    assert metrics(counts[::-1])["pwc"] == pytest.approx(result["pwc"])

@@ -12,7 +12,7 @@ from two_processes import TwoProcesses
 
 from bgsub_lightning.metrics import (
     DICE_UNITS,
-    FIGURES,
+    METRICS,
     THRESHOLDS,
     SceneDice,
     ThresholdDice,
@@ -20,7 +20,7 @@ from bgsub_lightning.metrics import (
     best_of,
     confusion_counts,
     dice_counts,
-    figures,
+    metrics,
     scores,
     scores_at_thresholds,
     threshold_counts,
@@ -73,7 +73,7 @@ def test_mean_dice_is_that_of_sets_of_pixels(level: float) -> None:
         ]
         total += rows.sum(0)
     assert {type(each) for each in found} == {float, bool}
-    result = figures([1, 1, 1, 1], total.tolist())
+    result = metrics([1, 1, 1, 1], total.tolist())
     assert (result["mean_dice"], result["mean_dice_include_empty"]) == pytest.approx(means(found), abs=2**-32)
     assert result["mean_dice_include_empty"] < result["mean_dice"]
 
@@ -83,8 +83,8 @@ def test_a_frame_has_its_f_measure_and_the_largest_frames_do_not_overflow() -> N
     counts = [*generator.integers(1, 10**6, (20, 4)).tolist(), [2**29, 0, 0, 0], [2**28, 2**29, 2**29, 0]]
     for row in counts:
         dice = dice_counts(torch.tensor([row]))[0].tolist()
-        assert dice[0] / DICE_UNITS == pytest.approx(figures(row)["f_measure"], abs=2**-32)
-        assert figures(row, dice)["mean_dice"] == dice[0] / DICE_UNITS
+        assert dice[0] / DICE_UNITS == pytest.approx(metrics(row)["f_measure"], abs=2**-32)
+        assert metrics(row, dice)["mean_dice"] == dice[0] / DICE_UNITS
 
 
 def test_figures_that_are_undefined() -> None:
@@ -95,10 +95,10 @@ def test_figures_that_are_undefined() -> None:
         (alarmed, (1.0, 0.0), ["mean_dice"]),
         (silent, (1.0, 1.0), ["mean_dice", "mean_dice_include_empty"]),
     ):
-        result = figures(counts, dice)
+        result = metrics(counts, dice)
         assert (result["mean_dice"], result["mean_dice_include_empty"]) == values
         assert undefined(counts, dice) == names
-    assert tuple(figures(counts)) == FIGURES
+    assert tuple(metrics(counts)) == METRICS
 
 
 def count(numbers: range) -> tuple[SceneDice, ThresholdDice]:
@@ -156,7 +156,7 @@ def test_averagings_of_mean_dice() -> None:
 def test_all_frames_together_are_one_sum_of_counts() -> None:
     counts = {"a/x": [10, 0, 0, 90], "b/y": [0, 0, 30, 70]}
     for averaging in ("video", "pooled"):
-        assert scores(counts, averaging).all_frames == figures([10, 0, 30, 160])  # type: ignore[arg-type]
+        assert scores(counts, averaging).all_frames == metrics([10, 0, 30, 160])  # type: ignore[arg-type]
         assert scores(counts, averaging).overall["f_measure"] == 0.5  # type: ignore[arg-type]
     assert scores({}).all_frames == {}
 
@@ -180,7 +180,7 @@ def test_average_precision_is_that_of_torchmetrics(seed: int) -> None:
     probability = (logits.sigmoid() * 100).floor().div(100) + 0.005  # at no threshold, where > and ≥ are not the same
     mask = (truth * 255).byte()
     rows = threshold_counts(probability, mask).sum(0).tolist()
-    at = [figures(row) for row in rows]
+    at = [metrics(row) for row in rows]
     precision, recall = ([each[name] for each in at] for name in ("precision", "recall"))
     levels = torch.tensor(THRESHOLDS)
     expected_precision, expected_recall, _ = binary_precision_recall_curve(probability, truth.long(), levels)

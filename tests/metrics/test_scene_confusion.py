@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from two_processes import TwoProcesses
 
-from bgsub_lightning.metrics import FIGURES, SceneConfusion, confusion_counts, scores
+from bgsub_lightning.metrics import METRICS, SceneConfusion, confusion_counts, scores
 
 SCENES = ("a/one", "a/two", "b/three")
 
@@ -20,7 +20,7 @@ def rows(seed: int) -> dict[str, list[int]]:
 
 
 def by_hand(counts: np.ndarray) -> np.ndarray:
-    """The seven figures of counts, shape (..., 4) → (..., 7)."""
+    """The seven metrics of counts, shape (..., 4) → (..., 7)."""
     tp, fp, fn, tn = np.moveaxis(counts.astype(float), -1, 0)
     recall, precision = tp / (tp + fn), tp / (tp + fp)
     columns = (
@@ -84,7 +84,7 @@ def test_undefined_figures_are_told() -> None:
 def test_nothing_gives_nothing() -> None:
     result = scores({})
     assert (result.videos, result.categories, result.overall, result.undefined) == ({}, {}, {}, {})
-    assert len(FIGURES) == 7
+    assert len(METRICS) == 7
 
 
 def test_confusion_accumulates_by_scene() -> None:

@@ -14,7 +14,7 @@ import yaml
 
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.evaluation.extent import family
-from bgsub_lightning.report.collection import Figure, collect
+from bgsub_lightning.report.collection import MeanSd, collect
 from tests.made_results import KEYS, fold, made, saved
 
 
@@ -63,7 +63,7 @@ def test_a_fold_that_is_missing_is_named_and_there_is_no_overall(tmp_path: Path)
     paths = saved(tmp_path / "cv", fold(1), fold(3), fold(1, 1), fold(2, 1), fold(3, 1))
     (series,) = collect(paths).series
     assert series.missing == ("fold 2 of 3 of seed 0",)
-    with pytest.raises(UserError, match="cv: no overall figure: cv was not tested on fold 2 of 3 of seed 0"):
+    with pytest.raises(UserError, match="cv: no overall metric: cv was not tested on fold 2 of 3 of seed 0"):
         series.overall()
     assert set(series.by_category()) == {"a", "b", "c"}
     (alone,) = collect(paths[:1]).series
@@ -130,7 +130,7 @@ def test_masks_without_speed_and_partial(tmp_path: Path) -> None:
 def test_protocols_without_their_fold() -> None:
     assert family("fold 2 of 4") == family("folds 1, 2, 3, 4 of 4")
     assert family("fold 2 of 4") != family("fold 2 of 3")
-    assert Figure.of([2.0]) == Figure(2.0, None, 1)
+    assert MeanSd.of([2.0]) == MeanSd(2.0, None, 1)
 
 
 def test_what_cannot_be_read(tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
     made("whole").save(tmp_path / "empty" / "scores.json")
     assert [each.name for each in collect([tmp_path / "empty"]).series] == ["whole"]
     file = run / "scores.json"
-    file.write_text(file.read_text().replace('"version": 1', '"version": 99'))
+    file.write_text(file.read_text().replace('"version": 2', '"version": 99'))
     with pytest.raises(UserError, match=r"scores.json: version: .*99"):
         collect([run])
     replace(made("run"), fold=2).save(file)

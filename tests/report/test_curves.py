@@ -21,7 +21,7 @@ from bgsub_lightning.cli import main
 from bgsub_lightning.core.console import console
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.evaluation import TestResult, VideoResult
-from bgsub_lightning.metrics import THRESHOLDS, figures
+from bgsub_lightning.metrics import THRESHOLDS, metrics
 from bgsub_lightning.report import (
     curves_picture,
     curves_table,
@@ -93,10 +93,10 @@ def test_scores_at_thresholds_are_those_of_their_counts(tmp_path: Path) -> None:
         assert at[50].overall == both.scores(averaging).overall  # type: ignore[arg-type]
         for i in (0, 20, 70):
             one, two, three = (each.threshold_counts[i] for each in both.videos.values())
-            joined = figures(np.add(one, two).tolist())["f_measure"]
-            mean = (figures(one)["f_measure"] + figures(two)["f_measure"]) / 2
+            joined = metrics(np.add(one, two).tolist())["f_measure"]
+            mean = (metrics(one)["f_measure"] + metrics(two)["f_measure"]) / 2
             category = mean if averaging == "video" else joined
-            assert at[i].overall["f_measure"] == pytest.approx((category + figures(three)["f_measure"]) / 2)
+            assert at[i].overall["f_measure"] == pytest.approx((category + metrics(three)["f_measure"]) / 2)
 
 
 def test_lists_of_numbers_are_written_in_lines(tmp_path: Path) -> None:
@@ -301,6 +301,6 @@ def test_the_terminal_calls_overall_what_the_page_does(protocol: str, is_whole: 
         console.print(table([one]))
     texts = [capture.get(), shown([one]), shown([one], lay_out=precision_recall_table)]
     for text in (" ".join(text.split()) for text in texts):
-        assert ("overall" in text.replace("no overall figure", "")) is is_whole
+        assert ("overall" in text.replace("no overall metric", "")) is is_whole
         assert ("tested part" in text) is not is_whole
         assert ("not tested on fold 2 of 3, fold 3 of 3" in text) is not is_whole

@@ -1,4 +1,4 @@
-"""What tables, pages and the terminal call a dataset, and which published figures stand next to it."""
+"""What tables, pages and the terminal call a dataset, and which published metrics stand next to it."""
 
 from __future__ import annotations
 

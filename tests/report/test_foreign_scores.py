@@ -59,7 +59,7 @@ def changed(folder: Path, path: tuple[str, ...], value: Any) -> Path:
         (("videos",), {}, "videos"),
         (("videos",), {"novideo": {}}, "novideo"),
         (("videos",), {"": {}}, "''"),
-        (("version",), 2, "2"),
+        (("version",), 1, "1"),
     ],
 )
 def test_one_value(tmp_path: Path, path: tuple[str, ...], value: Any, part: str) -> None:

@@ -119,7 +119,7 @@ def test_one_row_where_averagings_agree(tmp_path: Path) -> None:
 
 
 def test_like_stands_next_to_like(tmp_path: Path) -> None:
-    """Papers that average no category stand next to the same figure of ours, not next to CDnet's mean."""
+    """Papers that average no category stand next to the same metric of ours, not next to CDnet's mean."""
     found = made("ours", cdnet_keys(), system="CrossNet")
     ours = series(tmp_path, found)
     theirs = published("CDnet2014")
@@ -150,7 +150,7 @@ def test_an_incomplete_cross_validation_has_no_overall(tmp_path: Path) -> None:
     for table, column in ((by_part(ours), "overall"), (overall(ours), "f_measure"), (speed(ours), "f_measure")):
         missing = cell(table, "cv", column)
         assert missing.value is None
-        assert said(table, missing) == ["no overall figure: cv was not tested on fold 2 of 3"]
+        assert said(table, missing) == ["no overall metric: cv was not tested on fold 2 of 3"]
     assert said(by_part(ours), cell(by_part(ours), "cv", "a")) == ["of the part that was tested, without fold 2 of 3"]
     assert cell(overall(ours), "cv", "frames_per_second").value is not None
     rows = of_system(ours[0]).rows
@@ -200,8 +200,8 @@ def test_training_frames_have_a_row_of_their_own(tmp_path: Path) -> None:
     }
     ours = series(tmp_path, replace(whole, videos=videos))
     table = overall(ours, against=published("CDnet2014"))
-    besides = cell(table, "cdn, with training frames", "f_measure")
-    assert besides.value == pytest.approx(replace(whole, videos=videos).scores_with_training().overall["f_measure"])
+    also_scored = cell(table, "cdn, with training frames", "f_measure")
+    assert also_scored.value == pytest.approx(replace(whole, videos=videos).scores_with_training().overall["f_measure"])
     assert cell(table, "cdn, with training frames", "leakage").text == "includes training frames"
     assert cell(table, "cdn", "leakage").text == "seen scenes, unseen frames"
 
@@ -251,7 +251,7 @@ def test_who_finds_nothing_has_no_precision(tmp_path: Path) -> None:
     assert "in 1 of 3 videos" in said(table, cell(table, "quiet", "precision"))[0]
     assert cell(table, "quiet", "recall").value == pytest.approx(((0.8 + 0) / 2 + 0.5) / 2)
     assert cell(table, "quiet", "recall").marks == ()
-    stored = json.loads((tmp_path / "quiet/scores.json").read_text())["figures"]  # by the stated rule
+    stored = json.loads((tmp_path / "quiet/scores.json").read_text())["metrics"]  # by the stated rule
     assert stored["videos"]["a/y"]["precision"] == 1.0
     assert stored["overall"]["precision"] == pytest.approx(((0.8 + 1) / 2 + 0.5) / 2)
     with console.capture() as capture:

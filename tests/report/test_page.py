@@ -320,7 +320,7 @@ def test_incomplete_folds_have_curves_and_no_overall(write: Callable[..., Page],
         make_run(tmp_path, "cv_fold1", protocol="fold 1 of 3", fold=1),
         make_run(tmp_path, "whole", system="CrossNet"),
     )
-    note = "overall figure: cv_fold1 was not tested on fold 2 of 3, fold 3 of 3."
+    note = "overall metric: cv_fold1 was not tested on fold 2 of 3, fold 3 of 3."
     assert f"No {note}" in page.text.partition("Systems")[0]
     assert f"Curves of the tested part: no {note}" in page.text
     assert {path.name for path in (tmp_path / "out/figures").iterdir()} >= {"threshold.svg", "precision_recall.svg"}

@@ -12,7 +12,7 @@ from bgsub_lightning import systems
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.datasets import CDnet2014
 from bgsub_lightning.evaluation.extent import OVERALL
-from bgsub_lightning.metrics import DICE_FIGURES, FIGURES
+from bgsub_lightning.metrics import DICE_METRICS, METRICS
 from bgsub_lightning.report.published import Printed, PublishedTable, category_codes, published
 from bgsub_lightning.splits import Leakage
 
@@ -20,9 +20,9 @@ TABLES = published()
 OF_SOURCE = {table.source: table for table in TABLES}
 
 
-def text(source: str, method: str, part: str = OVERALL, figure: str = "f_measure") -> str:
+def text(source: str, method: str, part: str = OVERALL, metric: str = "f_measure") -> str:
     (row,) = (row for row in OF_SOURCE[source].rows if row.method == method)
-    return row.numbers[part, figure].text
+    return row.numbers[part, metric].text
 
 
 def test_all_tables_of_the_five_papers_are_there() -> None:
@@ -53,8 +53,8 @@ def test_numbers_are_as_printed() -> None:
     assert text("CDN-MEDAL-net, table III", "CDN-MEDAL-net", "nightVideos") == "0.8450"
     assert text("CDN-MEDAL-net, table III", "GMM – S & G", "dynamicBackground") == "0.6330"
     assert text("CDN-MEDAL-net, table V", "CDN-MEDAL-net", "Camouflage") == "0.9700"
-    assert text("CDN-MEDAL-net, text, figure 5", "CDN-MEDAL-net", figure="frames_per_second") == "129.4510"
-    assert text("BMN-BSN, table 1", "BMN-BSN", figure="pwc") == "2.9060"
+    assert text("CDN-MEDAL-net, text, figure 5", "CDN-MEDAL-net", metric="frames_per_second") == "129.4510"
+    assert text("BMN-BSN, table 1", "BMN-BSN", metric="pwc") == "2.9060"
     assert text("BMN-BSN, table 2", "BMN-BSN") == "71.88"
     assert text("CrossNet, table II", "RT-SBS") == "0.8280"
     assert text("CrossNet, table IV", "CrossNet-HOFAM", "I_OC") == "0.8456"
@@ -70,8 +70,8 @@ def test_percentages_become_fractions_with_their_digits() -> None:
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.source)
 def test_tables_are_consistent(table: PublishedTable) -> None:
-    figures = {*FIGURES, *DICE_FIGURES, "frames_per_second"}
-    assert set(table.figures) <= figures
+    metrics = {*METRICS, *DICE_METRICS, "frames_per_second"}
+    assert set(table.metrics) <= metrics
     if table.dataset == "CDnet2014":
         assert set(table.parts) <= {*CDnet2014.categories, OVERALL}
     assert all(isinstance(note, str) and note for note in table.notes)
@@ -79,11 +79,11 @@ def test_tables_are_consistent(table: PublishedTable) -> None:
     for row in table.rows:
         assert row.leakage in (*get_args(Leakage), None)
         assert not row.system or hasattr(systems, row.system)
-        for (part, figure), number in row.numbers.items():
+        for (part, metric), number in row.numbers.items():
             assert part in table.printed_parts
-            assert 0 <= number.value <= {"pwc": 100, "frames_per_second": 1000}.get(figure, 1)
+            assert 0 <= number.value <= {"pwc": 100, "frames_per_second": 1000}.get(metric, 1)
         for part in table.parts:  # what must be one together, but for the last digit
-            of_part = {figure: number.value for (at, figure), number in row.numbers.items() if at == part}
+            of_part = {metric: number.value for (at, metric), number in row.numbers.items() if at == part}
             for a, b in (("recall", "fnr"), ("specificity", "fpr")):
                 if a in of_part and b in of_part:
                     assert of_part[a] + of_part[b] == pytest.approx(1, abs=1.1e-4)
@@ -91,11 +91,11 @@ def test_tables_are_consistent(table: PublishedTable) -> None:
 
 def test_bmn_bsn_averages_are_the_means_over_its_categories() -> None:
     (row,) = OF_SOURCE["BMN-BSN, table 1"].rows
-    for figure in ("recall", "precision", "pwc", "f_measure"):
-        values = [number.value for (part, name), number in row.numbers.items() if name == figure and part != OVERALL]
+    for metric in ("recall", "precision", "pwc", "f_measure"):
+        values = [number.value for (part, name), number in row.numbers.items() if name == metric and part != OVERALL]
         assert len(values) == 10
-        tolerance = 0.06 if figure == "pwc" else 6e-4
-        assert row.numbers[OVERALL, figure].value == pytest.approx(sum(values) / 10, abs=tolerance)
+        tolerance = 0.06 if metric == "pwc" else 6e-4
+        assert row.numbers[OVERALL, metric].value == pytest.approx(sum(values) / 10, abs=tolerance)
 
 
 def test_records_are_the_means_over_the_categories() -> None:
@@ -126,14 +126,14 @@ def test_training_is_told_where_it_is_known() -> None:
 
 def test_filters() -> None:
     assert {table.dataset for table in published("limu")} == {"LIMU"}
-    speeds = published(figure="frames_per_second")
+    speeds = published(metric="frames_per_second")
     assert [table.source for table in speeds] == ["CDN-MEDAL-net, text, figure 5", "CrossNet, text"]
     found = published("CDnet2014", method="GMM(S-G)", paper="BMN-BSN")
     assert [[row.method for row in table.rows] for table in found] == [["GMM(S-G)"]]
     everywhere = {table.source for table in published(method="gmm(s-g)")}
     assert {"CrossNet, table II", "CDN-MEDAL-net, table V"} <= everywhere  # other spellings of it
-    (pooled,) = published(figure="mean_dice", method="STAM")
-    assert (pooled.figures, list(pooled.rows[0].numbers)) == (("mean_dice",), [(OVERALL, "mean_dice")])
+    (pooled,) = published(metric="mean_dice", method="STAM")
+    assert (pooled.metrics, list(pooled.rows[0].numbers)) == (("mean_dice",), [(OVERALL, "mean_dice")])
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_filters() -> None:
     [
         ({"dataset": "CDnet"}, "^dataset: .*'CDnet'. Did you mean .*CDnet2014"),
         ({"method": "SubSens"}, "^method: .*'SubSens'. Did you mean SuBSENSE"),
-        ({"figure": "zzz"}, "^figure: .*'zzz'. There are: f_measure, recall"),
+        ({"metric": "zzz"}, "^metric: .*'zzz'. There are: f_measure, recall"),
         ({"paper": "CroosNet"}, "^paper: .*Did you mean CrossNet"),
     ],
 )
@@ -152,7 +152,7 @@ def test_names_that_are_not_there(arguments: dict[str, str], message: str) -> No
 
 def f_of(numbers: Mapping[tuple[str, str], Printed], part: str) -> float | None:
     """F-measure of the printed precision and recall."""
-    there = [numbers.get((part, figure)) for figure in ("precision", "recall")]
+    there = [numbers.get((part, metric)) for metric in ("precision", "recall")]
     if None in there:
         return None
     precision, recall = (number.value for number in there if number)
@@ -167,7 +167,7 @@ def test_each_row_states_its_averaging_and_the_printed_numbers_bear_it_out() -> 
             printed = row.numbers.get((OVERALL, "f_measure"))
             if printed is None or row.averaging is None or "slip" in " ".join(table.notes):
                 continue
-            parts = [n.value for (part, figure), n in row.numbers.items() if figure == "f_measure" and part != OVERALL]
+            parts = [n.value for (part, metric), n in row.numbers.items() if metric == "f_measure" and part != OVERALL]
             mean, ratio = np.mean(parts) if parts else None, f_of(row.numbers, OVERALL)
             rounding = 0.6 * 10**-printed.digits + 1e-4
             where = (table.source, row.method)

@@ -22,9 +22,9 @@ def pair(folder: Path, *results: TestResult) -> tuple[Series, ...]:
     return collect(saved(folder, *results)).series
 
 
-def differences(a: TestResult, b: TestResult, figure: str = "f_measure") -> dict[str, float]:
+def differences(a: TestResult, b: TestResult, metric: str = "f_measure") -> dict[str, float]:
     ours, theirs = a.scores().videos, b.scores().videos
-    return {key: ours[key][figure] - theirs[key][figure] for key in ours}
+    return {key: ours[key][metric] - theirs[key][metric] for key in ours}
 
 
 def signed_rank_p(values: list[float]) -> float:
@@ -156,8 +156,8 @@ def test_what_training_has_seen_is_told(tmp_path: Path) -> None:
 
 
 def frames_csv(folder: Path, rows: list[tuple[str, int, int]]) -> None:
-    lines = [f"{video},{frame},{headline}\n" for video, frame, headline in rows]
-    (folder / "frames.csv").write_text("video,frame,headline\n" + "".join(lines))
+    lines = [f"{video},{frame},{is_test}\n" for video, frame, is_test in rows]
+    (folder / "frames.csv").write_text("video,frame,is_test\n" + "".join(lines))
 
 
 def test_only_the_same_frames_are_compared(tmp_path: Path) -> None:
@@ -177,7 +177,10 @@ def test_only_the_same_frames_are_compared(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"on as many frames, but not on the same .*frames\.csv"):
         compare(first, halves)
     (tmp_path / "halves" / "frames.csv").write_text("nothing\n1\n")
-    with pytest.raises(UserError, match=r"is no frames\.csv of this tool"):
+    with pytest.raises(UserError, match=r"frames\.csv: must have the columns video and frame"):
+        compare(first, halves)
+    (tmp_path / "halves" / "frames.csv").write_text("video,frame,headline\na/x,1,0\n")  # as it was before
+    with pytest.raises(UserError, match=r"frames\.csv: headline: "):
         compare(first, halves)
 
 
@@ -202,7 +205,7 @@ def test_parts_can_be_compared(tmp_path: Path) -> None:
     both = pair(tmp_path, fold(1), replace(fold(1, name="other"), system="Other"))
     found = compare(*both)
     assert len(found.values) == 2
-    assert "no overall figure: fold_1 was not tested on fold 2 of 3, fold 3 of 3" in found.remarks[0]
+    assert "no overall metric: fold_1 was not tested on fold 2 of 3, fold 3 of 3" in found.remarks[0]
 
 
 def test_precision_is_compared_where_both_found_something(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from rich.table import Table
 from bgsub_lightning.cli import main
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.evaluation import TestResult, VideoResult
-from bgsub_lightning.metrics import DICE_UNITS, THRESHOLDS, dice_counts, figures, scores
+from bgsub_lightning.metrics import DICE_UNITS, THRESHOLDS, dice_counts, metrics, scores
 from bgsub_lightning.report import at_threshold, merged, spread, table
 
 
@@ -82,7 +82,7 @@ def test_figures_are_those_of_the_frames_at_that_threshold(averaging: Any) -> No
     dice = [2 * each[:-1, 0] / (2 * each[:-1, 0] + each[:-1, 1] + each[:-1, 2]) for each in rows]
     found = there.scores(averaging)
     assert found == two().scores_at_thresholds(averaging)[20]
-    assert found.categories["b"]["f_measure"] == figures(rows[2].sum(0))["f_measure"]
+    assert found.categories["b"]["f_measure"] == metrics(rows[2].sum(0))["f_measure"]
     first = np.concatenate(dice[:2]).mean() if averaging == "pooled" else (dice[0].mean() + dice[1].mean()) / 2
     assert found.categories["a"]["mean_dice"] == pytest.approx(first)
     assert found.overall["mean_dice"] == pytest.approx((first + dice[2].mean()) / 2)
@@ -175,9 +175,9 @@ def test_table_shows_mean_dice_by_either_rule_and_beside() -> None:
 def test_files_of_earlier_versions_have_no_mean_dice(tmp_path: Path) -> None:
     two().save(tmp_path / "scores.json")
     content = json.loads((tmp_path / "scores.json").read_text())
-    assert content["figures"]["overall"]["mean_dice"] == two().scores().overall["mean_dice"]
+    assert content["metrics"]["overall"]["mean_dice"] == two().scores().overall["mean_dice"]
     assert TestResult.load(tmp_path) == two()
-    del content["threshold"], content["figures"]["all_frames"]
+    del content["threshold"], content["metrics"]["all_frames"]
     for each in content["videos"].values():
         del each["dice"], each["threshold_dice"], each["dice_with_training"]
     (tmp_path / "older.json").write_text(json.dumps(content))

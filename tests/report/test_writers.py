@@ -119,7 +119,7 @@ def test_latex_of_every_table_compiles(tmp_path: Path) -> None:
 
 
 def test_terminal_shows_all_whatever_its_width() -> None:
-    (table,) = published("CDnet2014", paper="BMN-BSN", figure="f_measure", method="BMN-BSN")[1:]
+    (table,) = published("CDnet2014", paper="BMN-BSN", metric="f_measure", method="BMN-BSN")[1:]
     shown = of_published(table)
     for width in (40, 60, 110):
         console = Console(width=width, file=io.StringIO())

@@ -74,7 +74,7 @@ def test_by_default_the_list_is_trained_on_and_the_others_are_tested(scenes: lis
     split = LabelBudget().split(scenes, 1, 0)
     assert numbers(split.train) == {key: published_frames()[key] for key in (HIGHWAY, CANOE)}
     assert [len(chosen) for chosen in split.test.numbers] == [1031, 190]
-    assert numbers(split.scored_besides) == numbers(split.train)
+    assert numbers(split.train_frames_scored) == numbers(split.train)
     assert [scene.key for scene in split.test_scenes] == [HIGHWAY, CANOE]
     assert split.validation_kind == "training frames"
 
@@ -91,20 +91,22 @@ def test_parts_are_disjoint_and_cover_the_pool(
         scene.key: set(scene.masks) if among == "labelled" else set(published_frames()[scene.key]) for scene in scenes
     }
     for scene in scenes:
-        train, besides, test = (set(numbers(s)[scene.key]) for s in (split.train, split.scored_besides, split.test))
+        train, also_scored, test = (
+            set(numbers(s)[scene.key]) for s in (split.train, split.train_frames_scored, split.test)
+        )
         asked = settings["frames"]
-        assert len(besides) == (asked if asked >= 1 else round(asked * len(pools[scene.key])))
-        assert not besides & test
-        assert besides | test == pools[scene.key]
-        assert train <= besides
-        assert drawn != "fgsegnet" or besides <= set(published_frames()[scene.key])
+        assert len(also_scored) == (asked if asked >= 1 else round(asked * len(pools[scene.key])))
+        assert not also_scored & test
+        assert also_scored | test == pools[scene.key]
+        assert train <= also_scored
+        assert drawn != "fgsegnet" or also_scored <= set(published_frames()[scene.key])
         validation = set(numbers(split.validation)[scene.key])
-        assert validation <= besides
+        assert validation <= also_scored
         if "val_fraction" in settings:
             assert (len(train), len(validation)) == (5, 2)
-            assert train | validation == besides
+            assert train | validation == also_scored
         else:
-            assert train == besides
+            assert train == also_scored
 
 
 @pytest.mark.parametrize("drawn", ["fgsegnet", "balanced", "random"])
@@ -162,7 +164,7 @@ def test_held_out_scenes_and_exclusion(scenes: list[Scene], make_masked: MakeMas
     split = LabelBudget(exclude=["PTZ"], val_scenes=1, val_frames=0).split(more, 1, 0)
     assert split.validation_kind == "held-out scenes"
     assert split.train.isdisjoint(split.validation)
-    assert numbers(split.train) | numbers(split.validation) == numbers(split.scored_besides)
+    assert numbers(split.train) | numbers(split.validation) == numbers(split.train_frames_scored)
     assert numbers(split.test).keys() == {HIGHWAY, CANOE}
 
 

@@ -25,7 +25,7 @@ def test_half_of_the_labelled_frames_rounded_down_train(make_scene: MakeScene, l
     assert split.train.numbers == (all_of_them[: labelled // 2],)
     assert split.test.numbers == (all_of_them[labelled // 2 :],)
     assert split.validation_kind == "training frames"
-    assert not len(split.scored_besides)
+    assert not len(split.train_frames_scored)
 
 
 def test_gaps_between_labelled_frames_do_not_count(make_scene: MakeScene) -> None:

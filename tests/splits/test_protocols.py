@@ -99,7 +99,7 @@ def test_held_out_frames_come_out_of_each_training_scene(
 ) -> None:
     without, split = (make(val_fraction=part, val_frames=0).split(scenes, 1, seed) for part in (0, 0.2))
     assert split.validation_kind == "held-out frames"
-    assert not len(split.scored_besides)
+    assert not len(split.train_frames_scored)
     assert numbers(split.test) == numbers(without.test)
     for key, before in numbers(without.train).items():
         train, validation = numbers(split.train)[key], numbers(split.validation)[key]

@@ -71,7 +71,7 @@ def test_parts_are_disjoint_and_cover_the_labelled_frames(scenes: list[Scene], p
     for scene in scenes:
         parts = [numbers(part).get(scene.key, set()) for part in (split.train, split.validation, split.test)]
         assert set().union(*parts) == set(scene.masks)
-    assert not len(split.scored_besides)
+    assert not len(split.train_frames_scored)
     assert [scene.key for scene in split.test_scenes] == list(LABELLED)
 
 

@@ -64,8 +64,8 @@ def test_a_step_and_a_test_are_finite(name: str, tiny: Path, tmp_path: Path, mon
     assert {value.dtype for value in state.values() if value.is_floating_point()} == {torch.float32}
 
     assert main(["test", *options]) == 0
-    figures = json.loads((tmp_path / "run/scores.json").read_text())["figures"]["overall"]
-    assert math.isfinite(figures["f_measure"])
+    metrics = json.loads((tmp_path / "run/scores.json").read_text())["metrics"]["overall"]
+    assert math.isfinite(metrics["f_measure"])
 
 
 def test_distances_and_their_loss_are_those_of_the_features_in_single_precision() -> None:

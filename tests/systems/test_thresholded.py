@@ -37,7 +37,7 @@ DENSITY = {"class_path": "DensityBackground"}
 
 @pytest.fixture
 def experiment(tiny: Path, tmp_path: Path) -> Callable[..., Path]:
-    """Writer of a configuration: the tiny videos, 2 of 6 labelled frames of which are not in the headline."""
+    """Writer of a configuration: the tiny videos, 2 of 6 labelled frames of which are not test frames."""
 
     def write(background: dict[str, Any], name: str = "thresholded", **settings: Any) -> Path:
         content = yaml.safe_load(tiny.read_text())
@@ -147,7 +147,7 @@ def test_it_is_tested_at_every_threshold(
     rows = [line.split(",") for line in (run / "frames.csv").read_text().splitlines()[1:]]
     for key, video in result.videos.items():
         assert np.shape(video.threshold_counts) == (len(THRESHOLDS), 4)
-        numbers = [int(number) for name, number, *_, headline in rows if (name, headline) == (key, "1")]
+        numbers = [int(number) for name, number, *_, is_test in rows if (name, is_test) == (key, "1")]
         assert len(numbers) == video.frames == 4
         for i in (0, 1, 5, 15, 40, 80, 100):
             assert video.threshold_counts[i] == by_hand(cdnet, key, numbers, i / 100)

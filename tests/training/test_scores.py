@@ -91,7 +91,7 @@ def content(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "scores.json").read_text())
 
 
-def test_the_headline_is_of_frames_that_were_not_trained_on(
+def test_the_result_is_of_frames_that_were_not_trained_on(
     run: Run, tmp_path: Path, cdnet: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "run"
@@ -110,7 +110,7 @@ def test_the_headline_is_of_frames_that_were_not_trained_on(
         unseen = [row for row in of_video if row["trained_on"] == "0"]
         assert numbers_of(of_video, key) == list(LABELLED)
         assert set(LABELLED) - set(numbers_of(unseen, key)) == trained[key]
-        assert all(row["headline"] == str(1 - int(row["trained_on"])) for row in of_video)
+        assert all(row["is_test"] == str(1 - int(row["trained_on"])) for row in of_video)
         assert video.counts == summed(unseen) == counts_by_hand(folder / "results", cdnet, key, numbers_of(unseen, key))
         assert video.counts_with_training == summed(of_video)
         assert video.counts_with_training == counts_by_hand(folder / "results", cdnet, key, LABELLED)
@@ -122,8 +122,8 @@ def test_the_headline_is_of_frames_that_were_not_trained_on(
     both = result.scores_with_training().overall
     assert result.training_frames == 4
     assert f"With the 4 training frames, as the papers score: F {both['f_measure']:.4f}, PWC {both['pwc']:.3f}." in told
-    assert content(folder)["figures_with_training"]["overall"] == both
-    assert content(folder)["figures"]["overall"] == result.scores().overall
+    assert content(folder)["metrics_with_training"]["overall"] == both
+    assert content(folder)["metrics"]["overall"] == result.scores().overall
 
 
 @pytest.mark.parametrize("options", [["--data.init_args.eval_batch_size=1"], ["--data.init_args.num_workers=2"]])
@@ -142,7 +142,7 @@ def test_a_system_that_carries_state_is_scored_twice_as_well(tmp_path: Path, sub
     rows = rows_of(tmp_path / "run")
     assert {row["trained_on"] for row in rows} == {"0"}
     for key, video in content(tmp_path / "run")["videos"].items():
-        tested = numbers_of([row for row in rows if row["headline"] == "1"], key)
+        tested = numbers_of([row for row in rows if row["is_test"] == "1"], key)
         assert len(tested) == 4
         assert video["counts"] == counts_by_hand(tmp_path / "run/results", cdnet, key, tested)
         assert video["counts_with_training"] == counts_by_hand(tmp_path / "run/results", cdnet, key, LABELLED)
@@ -193,7 +193,7 @@ def test_other_frames_than_those_of_the_training_are_refused(
     result, rows = TestResult.load(tmp_path / "run"), rows_of(tmp_path / "run")
     assert result.leakage == "includes training frames"
     for key, video in result.videos.items():
-        assert video.counts == summed(row for row in rows if (row["video"], row["headline"]) == (key, "1"))
+        assert video.counts == summed(row for row in rows if (row["video"], row["is_test"]) == (key, "1"))
 
 
 def test_a_test_that_is_cut_off_before_the_first_scored_frame_has_no_figures(
@@ -216,12 +216,12 @@ def test_a_test_of_a_part_says_of_which(run: Run, tmp_path: Path, capfd: pytest.
     capfd.readouterr()
     assert run("test", "--data.init_args.eval_batch_size=2", "--trainer.limit_test_batches=2") == 0
     result = TestResult.load(tmp_path / "run")
-    headline = [row for row in rows_of(tmp_path / "run") if row["headline"] == "1"]
-    assert {row["video"] for row in headline} == set(result.videos) == {KEYS[0]}
-    assert result.missing == {KEYS[0]: 4 - len(headline), KEYS[1]: 4}
+    tested = [row for row in rows_of(tmp_path / "run") if row["is_test"] == "1"]
+    assert {row["video"] for row in tested} == set(result.videos) == {KEYS[0]}
+    assert result.missing == {KEYS[0]: 4 - len(tested), KEYS[1]: 4}
     printed = " ".join(capfd.readouterr().out.split())
     assert "overall, partial" in printed
-    assert f"{8 - len(headline)} frames of {', '.join(KEYS)}" in printed
+    assert f"{8 - len(tested)} frames of {', '.join(KEYS)}" in printed
     assert "trainer.limit_test_batches=2" in printed
     assert run("test") == 0
     assert not TestResult.load(tmp_path / "run").partial
@@ -257,11 +257,11 @@ def test_scores_of_other_protocols_and_of_older_files_are_as_they_were(
     assert main(["test", "--config", str(subtractor), f"--run_dir={tmp_path / 'run'}"]) == 0
     assert "as the papers score" not in capfd.readouterr().out
     found = content(tmp_path / "run")
-    assert "figures_with_training" not in found
+    assert "metrics_with_training" not in found
     for video in found["videos"].values():
         assert (video.pop("counts_with_training"), video.pop("frames_with_training")) == ([], 0)
         assert video.pop("binary_truth") is False
-    assert {row["headline"] for row in rows_of(tmp_path / "run")} == {"1"}
+    assert {row["is_test"] for row in rows_of(tmp_path / "run")} == {"1"}
     now = TestResult.load(tmp_path / "run")
     (tmp_path / "older.json").write_text(json.dumps(found))
     assert TestResult.load(tmp_path / "older.json") == now
@@ -276,10 +276,10 @@ def test_training_frames_are_scored_in_tests_alone(cdnet: Path) -> None:
     batches = list(data.test_dataloader())
     assert [number for batch in batches for number in batch["number"].tolist()] == list(LABELLED)
     assert all(batch["is_scored"].all() for batch in batches)
-    assert [number for batch in batches for number in batch["number"][batch["besides"]].tolist()] == trained
+    assert [number for batch in batches for number in batch["number"][batch["also_scored"]].tolist()] == trained
     assert data.frames_of("test").numbers == (tuple(number for number in LABELLED if number not in trained),)
     for batch in [*data.val_dataloader(), *data.predict_dataloader()]:
-        assert "besides" not in batch
+        assert "also_scored" not in batch
 
 
 @pytest.mark.slow

@@ -255,7 +255,7 @@ def test_report_compares_runs_on_the_same_frames(
     told = capfd.readouterr().out
     assert "F of run" in told
     assert "highway" in told
-    assert f"{scores(trained)['figures']['overall']['f_measure']:.4f}" in told
+    assert f"{scores(trained)['metrics']['overall']['f_measure']:.4f}" in told
 
 
 @pytest.mark.slow

@@ -37,7 +37,7 @@ class Printed:
 
     Attributes:
         text: Its digits.
-        scale: What makes it our figure: 0.01 where percent are printed that ours are fractions of.
+        scale: What makes it our metric: 0.01 where percent are printed that ours are fractions of.
     """
 
     text: str
@@ -45,7 +45,7 @@ class Printed:
 
     @property
     def value(self) -> float:
-        """Our figure: a fraction; PWC in percent; speed in frames per second."""
+        """Our metric: a fraction; PWC in percent; speed in frames per second."""
         return round(float(self.text) * self.scale, self.digits)
 
     @property
@@ -65,10 +65,10 @@ class PublishedRow:
         system: The class of our module that follows it; empty if there is none.
         leakage: What its training has seen of the tested scenes; ``None`` if that is not known.
         protocol: Which frames train and test, in a few words; empty if that is not known.
-        averaging: How its figures come about; ``None`` if that is not known.
-        numbers: (part, figure) → number. A part is a category of CDnet2014 (its folder's name), a sequence of another
-            dataset, or :data:`OVERALL`; a figure is one of :data:`bgsub_lightning.metrics.FIGURES` and
-            :data:`bgsub_lightning.metrics.DICE_FIGURES`, or ``frames_per_second``.
+        averaging: How its metrics come about; ``None`` if that is not known.
+        numbers: (part, metric) → number. A part is a category of CDnet2014 (its folder's name), a sequence of another
+            dataset, or :data:`OVERALL`; a metric is one of :data:`bgsub_lightning.metrics.METRICS` and
+            :data:`bgsub_lightning.metrics.DICE_METRICS`, or ``frames_per_second``.
     """
 
     method: str
@@ -95,7 +95,7 @@ class PublishedTable:
         notes: Known errors, omissions and inconsistencies.
         rows: Its methods; empty where the text of the paper has lost them.
         parts: Its categories or sequences, in the order of the paper, :data:`OVERALL` among them.
-        figures: Its figures, in the order of the paper.
+        metrics: Its metrics, in the order of the paper.
         printed_parts: Part → how the paper calls it.
     """
 
@@ -109,7 +109,7 @@ class PublishedTable:
     notes: tuple[str, ...]
     rows: tuple[PublishedRow, ...]
     parts: tuple[str, ...]
-    figures: tuple[str, ...]
+    metrics: tuple[str, ...]
     printed_parts: Mapping[str, str]
 
     @property
@@ -120,7 +120,7 @@ class PublishedTable:
 
 def published(
     dataset: str | None = None,
-    figure: str | None = None,
+    metric: str | None = None,
     method: str | None = None,
     paper: str | None = None,
 ) -> list[PublishedTable]:
@@ -128,16 +128,16 @@ def published(
 
     Args:
         dataset: Tables of this dataset alone, by the name of its reader.
-        figure: Tables that have this figure, without the others.
+        metric: Tables that have this metric, without the others.
         method: Rows of this method alone, by any of its spellings (upper and lower case are the same).
         paper: Tables of this paper alone.
 
     Returns:
         The tables, in the order of the papers; those without a row that is asked for are left out. Without a filter,
-        tables whose figures are lost are among them, with their notes.
+        tables whose metrics are lost are among them, with their notes.
 
     Raises:
-        UserError: If there is no such dataset, figure, method or paper.
+        UserError: If there is no such dataset, metric, method or paper.
 
     Example:
         >>> [table.source for table in published("LIMU")]
@@ -148,21 +148,21 @@ def published(
     tables = [table for name in _PAPERS for table in _read(name)]
     dataset = _known("dataset", dataset, [table.dataset for table in tables])
     paper = _known("paper", paper, [table.paper for table in tables])
-    figure = _known("figure", figure, [name for table in tables for name in table.figures])
+    metric = _known("metric", metric, [name for table in tables for name in table.metrics])
     method = _known("method", method, [row.method for table in tables for row in table.rows])
     spellings = {method, *_spellings(method)} if method else set()
     found = []
     for table in tables:
         if dataset not in (None, table.dataset) or paper not in (None, table.paper):
             continue
-        if figure is None and method is None:
+        if metric is None and method is None:
             found.append(table)
             continue
-        rows = [_only(row, figure) for row in table.rows if not spellings or row.method in spellings]
+        rows = [_only(row, metric) for row in table.rows if not spellings or row.method in spellings]
         rows = [row for row in rows if row.numbers]
         if rows:
-            figures = tuple(name for name in table.figures if figure in (None, name))
-            found.append(replace(table, rows=tuple(rows), figures=figures))
+            metrics = tuple(name for name in table.metrics if metric in (None, name))
+            found.append(replace(table, rows=tuple(rows), metrics=metrics))
     return found
 
 
@@ -201,8 +201,8 @@ def _read(name: str) -> tuple[PublishedTable, ...]:
 def _table(content: Mapping[str, Any]) -> PublishedTable:
     """Bring one of the three forms of a table into one.
 
-    ``figure``: a row is a method, a column a part. ``part``: a row is a method, a column a figure. ``method``: a row is
-    a part, a column a figure.
+    ``metric``: a row is a method, a column a part. ``part``: a row is a method, a column a metric. ``method``: a row is
+    a part, a column a metric.
     """
     percent = content.get("percent") == "true"
     numbers: dict[str, dict[tuple[str, str], Printed]] = {}
@@ -211,14 +211,14 @@ def _table(content: Mapping[str, Any]) -> PublishedTable:
     for row, line in content["rows"].items():
         cells = line.split()
         for column, text in zip(content["columns"], cells, strict=True):
-            part, figure = content.get("part", row), content.get("figure", column)
-            if "figure" in content:
+            part, metric = content.get("part", row), content.get("metric", column)
+            if "metric" in content:
                 part = column
             printed_parts[folders.get(part, part)] = part
             if text != _ABSENT:
-                scale = 0.01 if percent and figure in _RATIOS else 1.0
+                scale = 0.01 if percent and metric in _RATIOS else 1.0
                 of_method = numbers.setdefault(content.get("method", row), {})
-                of_method[folders.get(part, part), figure] = Printed(text, scale)
+                of_method[folders.get(part, part), metric] = Printed(text, scale)
     keys = [key for of_method in numbers.values() for key in of_method]
     return PublishedTable(
         paper=content["paper"],
@@ -231,7 +231,7 @@ def _table(content: Mapping[str, Any]) -> PublishedTable:
         notes=tuple(content.get("notes", ())),
         rows=tuple(_row(method, of_method, content) for method, of_method in numbers.items()),
         parts=tuple(printed_parts),
-        figures=tuple(dict.fromkeys(figure for _, figure in keys)),
+        metrics=tuple(dict.fromkeys(metric for _, metric in keys)),
         printed_parts=printed_parts,
     )
 
@@ -261,8 +261,8 @@ def _row(method: str, numbers: dict[tuple[str, str], Printed], content: Mapping[
     )
 
 
-def _only(row: PublishedRow, figure: str | None) -> PublishedRow:
-    return replace(row, numbers={key: value for key, value in row.numbers.items() if figure in (None, key[1])})
+def _only(row: PublishedRow, metric: str | None) -> PublishedRow:
+    return replace(row, numbers={key: value for key, value in row.numbers.items() if metric in (None, key[1])})
 
 
 def _known(what: str, given: str | None, there: Sequence[str]) -> str | None:

@@ -56,9 +56,9 @@ class Gallery(Callback):
         key = module.datamodule.frames_of("test").scenes[batch["scene"]].key
         masks = module.is_foreground(outputs["probability"]).cpu().numpy()
         numbers, counts = batch["number"][batch["is_scored"]].tolist(), outputs["counts"].tolist()
-        for mask, number, row, headline in zip(masks, numbers, counts, outputs["headline"].tolist(), strict=True):
+        for mask, number, row, is_test in zip(masks, numbers, counts, outputs["is_test"].tolist(), strict=True):
             frame = Frame(key, number, tuple(row))
-            if headline and frame.foreground:
+            if is_test and frame.foreground:
                 packed = zlib.compress(np.packbits(mask).tobytes(), 1)
                 self.places[frame] = self.masks.tell(), len(packed)
                 self.masks.write(packed)

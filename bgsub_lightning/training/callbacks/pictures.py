@@ -17,7 +17,7 @@ from bgsub_lightning.core.console import console
 from bgsub_lightning.core.ranges import check_range
 from bgsub_lightning.data import EvaluationBatch
 from bgsub_lightning.frames import write_png
-from bgsub_lightning.metrics import figures
+from bgsub_lightning.metrics import metrics
 from bgsub_lightning.report import comparison_panel, confusion_image
 from bgsub_lightning.systems.base import BgsModule
 from bgsub_lightning.training.processes import gathered
@@ -97,10 +97,10 @@ class Pictures(Callback):
         scene = module.datamodule.frames_of(stage).scenes[batch["scene"]]
         if scene.key not in self._chosen(module, stage):
             return
-        counts, headline = outputs["counts"].cpu(), outputs["headline"].cpu()
-        if not headline.any():
+        counts, is_test = outputs["counts"].cpu(), outputs["is_test"].cpu()
+        if not is_test.any():
             return
-        best = int(((counts[:, 0] + counts[:, 2] + 1) * headline).argmax())  # a frame of the test part
+        best = int(((counts[:, 0] + counts[:, 2] + 1) * is_test).argmax())  # a frame of the test part
         foreground = int(counts[best, 0] + counts[best, 2])
         if scene.key in self.shown and foreground <= self.shown[scene.key].foreground:
             return
@@ -113,7 +113,7 @@ class Pictures(Callback):
             "prediction": np.where(prediction, np.uint8(255), np.uint8(0)),
             "TP green, FP red, FN pink, TN black": confusion_image(prediction, truth, batch["roi"].cpu().numpy()),
         }
-        score = figures(counts[best].tolist())["f_measure"]
+        score = metrics(counts[best].tolist())["f_measure"]
         caption = f"{scene.key}, frame {int(batch['number'][position])}: F {score:.3f}"
         background = {title: as_image(each) for title, each in module.background_pictures().items()}
         inner = {title: as_image(each) for title, each in module.frame_pictures(position).items()}

@@ -1,4 +1,4 @@
-"""CDnet's seven figures, Mean Dice and average precision, from counts: by video, by category and overall. No PyTorch.
+"""CDnet's seven metrics, Mean Dice and average precision, from counts: by video, by category and overall. No PyTorch.
 
 N. Goyette et al., "changedetection.net: a new change detection benchmark dataset", CVPR Workshops 2012.
 
@@ -9,7 +9,7 @@ flow", IEEE Transactions on Multimedia, 2023, equation 12 (Mean Dice).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Literal
@@ -17,8 +17,8 @@ from typing import Literal
 COUNTS = ("TP", "FP", "FN", "TN", "SE")
 """What is counted; SE, the shadow errors (shadow taken for foreground), are part of FP and also counted."""
 
-FIGURES = ("recall", "specificity", "fpr", "fnr", "pwc", "precision", "f_measure")
-"""CDnet's seven figures, in the order of its tables. PWC is in percent, the others lie in [0, 1]."""
+METRICS = ("recall", "specificity", "fpr", "fnr", "pwc", "precision", "f_measure")
+"""CDnet's seven metrics, in the order of its tables. PWC is in percent, the others lie in [0, 1]."""
 
 DICE_COUNTS = ("dice", "foreground", "false_alarms", "silent")
 """What Mean Dice is computed from: the sum of the Dice coefficients in units of 1 / :data:`DICE_UNITS`, the frames
@@ -27,16 +27,16 @@ whose truth has foreground, and those of the other frames where a pixel was call
 DICE_UNITS = 2**32
 """Dice coefficients are added up as integers: the sum is the same in any order, on any number of processes."""
 
-DICE_FIGURES = ("mean_dice", "mean_dice_include_empty")
+DICE_METRICS = ("mean_dice", "mean_dice_include_empty")
 """Mean Dice over the frames whose truth has foreground; and with the false alarms on the other frames as 0."""
 
 THRESHOLDS = tuple(i / 100 for i in range(101))
-"""The thresholds of figures that are shown against the threshold. Between two of them nothing is known: probabilities
+"""The thresholds of metrics that are shown against the threshold. Between two of them nothing is known: probabilities
 that are nearly all below 0.01 or above 0.99 have few points of a curve."""
 
 
-def figures(counts: Sequence[int], dice: Sequence[int] = ()) -> dict[str, float]:
-    """Compute the seven figures from counts, and Mean Dice.
+def metrics(counts: Sequence[int], dice: Sequence[int] = ()) -> dict[str, float]:
+    """Compute the seven metrics from counts, and Mean Dice.
 
     Undefined ratios (0/0) count as perfect: recall, specificity, precision and F-measure are 1, the rates of error 0.
     The official tool does not define them. :func:`undefined` names them. The same holds for Mean Dice where no frame
@@ -48,19 +48,37 @@ def figures(counts: Sequence[int], dice: Sequence[int] = ()) -> dict[str, float]
         dice: Sum of :data:`DICE_COUNTS` over the frames; empty: no Mean Dice.
 
     Returns:
-        The figures by the names of :data:`FIGURES`, and of :data:`DICE_FIGURES`.
+        The metrics by the names of :data:`METRICS`, and of :data:`DICE_METRICS`.
 
     Example:
-        >>> {name: round(value, 3) for name, value in figures([8, 2, 2, 88]).items() if name in ("f_measure", "pwc")}
+        >>> {name: round(value, 3) for name, value in metrics([8, 2, 2, 88]).items() if name in ("f_measure", "pwc")}
         {'pwc': 4.0, 'f_measure': 0.8}
-        >>> figures([9, 5, 2, 9], [2 * DICE_UNITS, 3, 1, 7])["mean_dice_include_empty"]
+        >>> metrics([9, 5, 2, 9], [2 * DICE_UNITS, 3, 1, 7])["mean_dice_include_empty"]
         0.5
     """
     return {name: (bound if math.isnan(value) else value) for name, value, bound in _ratios(counts, dice)}
 
 
+def dice_sums(frames: Iterable[Sequence[int]]) -> list[int]:
+    """Add up :data:`DICE_COUNTS` of frames, as :func:`bgsub_lightning.metrics.dice_counts` counts them on tensors.
+
+    Args:
+        frames: TP, FP and FN of each frame; what follows is not looked at.
+
+    Example:
+        >>> dice_sums([[3, 1, 1], [0, 0, 9], [0, 5, 0], [0, 0, 0]]) == [3 * DICE_UNITS // 4, 2, 1, 1]
+        True
+    """
+    total = [0, 0, 0, 0]
+    for tp, fp, fn, *_ in frames:
+        whole = max(2 * tp + fp + fn, 1)
+        total[0] += (2 * tp * DICE_UNITS + whole // 2) // whole
+        total[1 if tp + fn else 2 if fp else 3] += 1
+    return total
+
+
 def undefined(counts: Sequence[int], dice: Sequence[int] = ()) -> list[str]:
-    """Return the figures that are 0/0 for these counts.
+    """Return the metrics that are 0/0 for these counts.
 
     Example:
         >>> undefined([0, 0, 0, 100])
@@ -70,7 +88,7 @@ def undefined(counts: Sequence[int], dice: Sequence[int] = ()) -> list[str]:
 
 
 def _ratios(counts: Sequence[int], dice: Sequence[int]) -> list[tuple[str, float, float]]:
-    """Name and value of each figure (NaN where it is 0/0), and what it is then taken to be."""
+    """Name and value of each metric (NaN where it is 0/0), and what it is then taken to be."""
     tp, fp, fn, tn = (int(count) for count in counts[:4])
 
     def ratio(part: int, whole: int) -> float:
@@ -80,7 +98,7 @@ def _ratios(counts: Sequence[int], dice: Sequence[int]) -> list[tuple[str, float
     if dice:
         total, foreground, false_alarms, _ = (int(count) for count in dice)
         frames = (foreground, foreground + false_alarms)
-        of_frames = [(name, ratio(total, n * DICE_UNITS), 1.0) for name, n in zip(DICE_FIGURES, frames, strict=True)]
+        of_frames = [(name, ratio(total, n * DICE_UNITS), 1.0) for name, n in zip(DICE_METRICS, frames, strict=True)]
     return [
         ("recall", ratio(tp, tp + fn), 1.0),
         ("specificity", ratio(tn, tn + fp), 1.0),
@@ -112,7 +130,7 @@ def average_precision(precision: Sequence[float], recall: Sequence[float]) -> fl
 
 
 Averaging = Literal["video", "pooled", "frames"]
-"""How figures come about. ``video``: a category's is the mean over its videos, the overall the mean over the categories
+"""How metrics come about. ``video``: a category's is the mean over its videos, the overall the mean over the categories
 (CDnet). ``pooled``: a category's is of its frames' counts together, the overall the mean over the categories.
 ``frames``: so is a category's, and the overall is of all frames' counts together, whatever their category."""
 
@@ -122,11 +140,11 @@ class Scores:
     """Figures of a set of videos.
 
     Attributes:
-        videos: ``category/name`` → the figures, by the names of :data:`FIGURES` and :data:`DICE_FIGURES`.
-        categories: Category → the figures.
+        videos: ``category/name`` → the metrics, by the names of :data:`METRICS` and :data:`DICE_METRICS`.
+        categories: Category → the metrics.
         overall: The mean over the categories; averaged by ``frames``, the same as ``all_frames``.
-        all_frames: The figures of all frames together, whatever their category.
-        undefined: ``category/name`` → its figures that are 0/0, where there are any.
+        all_frames: The metrics of all frames together, whatever their category.
+        undefined: ``category/name`` → its metrics that are 0/0, where there are any.
     """
 
     videos: dict[str, dict[str, float]]
@@ -147,7 +165,7 @@ def scores(
     dice: Mapping[str, Sequence[int]] | None = None,
     skip_silent: bool = False,
 ) -> Scores:
-    """Compute the figures of videos, of categories and overall.
+    """Compute the metrics of videos, of categories and overall.
 
     Args:
         counts: ``category/name`` → TP, FP, FN, TN (what follows is not looked at).
@@ -155,7 +173,7 @@ def scores(
         dice: ``category/name`` → sum of :data:`DICE_COUNTS`; pooled, Mean Dice is over a category's frames together.
             ``None``: no Mean Dice.
         skip_silent: Give no precision where nothing was called foreground, and leave it out of the means, instead of
-            taking 0/0 for 1 (see :func:`figures`), which would raise the mean of a system that finds nothing.
+            taking 0/0 for 1 (see :func:`metrics`), which would raise the mean of a system that finds nothing.
 
     Example:
         >>> two = {"a/x": [10, 0, 0, 90], "a/y": [0, 0, 20, 80]}
@@ -167,7 +185,7 @@ def scores(
     of_frames = dice or dict.fromkeys(counts, ())
 
     def of(row: Sequence[int], frames: Sequence[int]) -> dict[str, float]:
-        found = figures(row, frames)
+        found = metrics(row, frames)
         if skip_silent and not row[0] + row[1]:
             del found["precision"]
         return found
@@ -192,7 +210,7 @@ def scores_at_thresholds(
     dice: Mapping[str, Sequence[Sequence[int]]] | None = None,
     skip_silent: bool = False,
 ) -> list[Scores]:
-    """Compute the figures at each of :data:`THRESHOLDS`, as :func:`scores` does.
+    """Compute the metrics at each of :data:`THRESHOLDS`, as :func:`scores` does.
 
     Args:
         counts: ``category/name`` → TP, FP, FN, TN at each threshold.
