@@ -27,9 +27,9 @@ from rich.table import Table
 
 from bgsub_lightning.core.console import console
 from bgsub_lightning.evaluation import TestResult, VideoResult
+from bgsub_lightning.evaluation.drawing import confusion_image
+from bgsub_lightning.evaluation.gallery import GalleryFrame, Kept, chosen, write_index
 from bgsub_lightning.metrics import COUNTS
-from bgsub_lightning.report.drawing import confusion_image
-from bgsub_lightning.report.gallery import Frame, Kept, chosen, write_index
 from bgsub_lightning.splits.folds import published_folds
 
 SYSTEMS, FOLDS, FRAMES = ("BmnBsn", "CdnMedal", "ReconMcfcn", "CrossNet", "Siamese"), 3, 88_902
@@ -75,7 +75,7 @@ def make_run(folder: Path, system: str, fold: int, generator: np.random.Generato
         missed = (foreground * generator.uniform(0, error, each)).astype(int)
         alarms = (foreground * generator.uniform(0, error, each)).astype(int)
         rows = np.stack([foreground - missed, alarms, missed, WIDTH * HEIGHT - foreground - alarms, alarms // 9], 1)
-        frames += [Frame(key, number + 471, tuple(row)) for number, row in enumerate(rows.tolist())]
+        frames += [GalleryFrame(key, number + 471, tuple(row)) for number, row in enumerate(rows.tolist())]
         tp, fp, fn, tn, _ = total = rows.sum(0).tolist()
         levels = np.linspace(-1, 1, 101)
         at = [(min(tp + fn, int(tp * (1 - t * 0.3))), int(fp * (1 - t * 0.5))) for t in levels]

@@ -13,8 +13,9 @@ from bgsub_lightning.core.console import console
 from bgsub_lightning.core.ranges import check_range
 from bgsub_lightning.core.shipped import shipped
 from bgsub_lightning.evaluation import TestResult
+from bgsub_lightning.evaluation.drawing import comparison_panel
 from bgsub_lightning.frames import write_png
-from bgsub_lightning.report import comparison_panel, table
+from bgsub_lightning.report import table
 from bgsub_lightning.training.callbacks import Pictures
 from bgsub_lightning.training.cli import TrainingCLI, run_trainer
 

@@ -14,6 +14,7 @@ from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.ranges import check_range
 from bgsub_lightning.datasets import require_sound
 from bgsub_lightning.datasets.depth import parsed_range, with_range
+from bgsub_lightning.evaluation.drawing import comparison_panel
 from bgsub_lightning.frames import (
     DisFlow,
     FarnebackFlow,
@@ -26,7 +27,6 @@ from bgsub_lightning.frames import (
     write_png,
 )
 from bgsub_lightning.frames.flow import require_motion
-from bgsub_lightning.report.drawing import comparison_panel
 
 
 def flow(

@@ -2,13 +2,13 @@
 
 from bgsub_lightning.evaluation.cdnet_stats import write_statistics, write_videos
 from bgsub_lightning.evaluation.frame_scores import FrameScore, dataset_of, read_frames, video_of, write_frames
-from bgsub_lightning.evaluation.mask_files import MaskFiles, SceneCounts, count_masks
+from bgsub_lightning.evaluation.mask_files import MaskCounts, MaskFiles, count_masks
 from bgsub_lightning.evaluation.testresult import TestResult, VideoResult
 
 __all__ = [
     "FrameScore",
+    "MaskCounts",
     "MaskFiles",
-    "SceneCounts",
     "TestResult",
     "VideoResult",
     "count_masks",

@@ -7,7 +7,7 @@ import it would take longer to start than to count.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -25,6 +25,7 @@ from bgsub_lightning.core.parallel import in_processes
 from bgsub_lightning.datasets.checks import is_cut_off
 from bgsub_lightning.datasets.labels import MOVING, SHADOW, UNKNOWN
 from bgsub_lightning.datasets.scene import Scene
+from bgsub_lightning.evaluation.frame_scores import FrameScore
 from bgsub_lightning.frames.file_patterns import placeholders
 from bgsub_lightning.frames.images import is_hidden_in_alpha, read_mask, read_roi
 
@@ -100,7 +101,7 @@ class MaskFiles:
         """Whether one of these frames has a file."""
         return any(self.path(scene, number).is_file() for number in numbers)
 
-    def strangers(self, scenes: Iterable[Scene]) -> dict[Path, list[str]]:
+    def unexpected_files(self, scenes: Iterable[Scene]) -> dict[Path, list[str]]:
         """Return the names that belong to no frame, by their folder: of those folders alone that hold masks."""
         known: dict[Path, set[str]] = {}
         for scene in scenes:
@@ -116,21 +117,7 @@ class MaskFiles:
         return {folder: names for folder, names in found.items() if names}
 
 
-class FrameCounts(NamedTuple):
-    """What was counted in one frame.
-
-    Attributes:
-        number: Frame number.
-        counts: TP, FP, FN, TN and shadow errors.
-        unknown: Whether its truth has a pixel that is unknown (170).
-    """
-
-    number: int
-    counts: list[int]
-    unknown: bool
-
-
-class FaultyMask(NamedTuple):
+class InvalidMask(NamedTuple):
     """A mask with which something is wrong.
 
     Attributes:
@@ -147,28 +134,28 @@ class FaultyMask(NamedTuple):
 
 
 @dataclass(frozen=True)
-class SceneCounts:
+class MaskCounts:
     """What was counted in the frames of one scene.
 
     Attributes:
-        rows: Of each frame that has a mask which can be scored.
-        faulty: The masks with which something is wrong.
+        frames: Those that have a mask which can be scored.
+        invalid: The masks with which something is wrong.
     """
 
-    rows: list[FrameCounts]
-    faulty: list[FaultyMask]
+    frames: list[FrameScore]
+    invalid: list[InvalidMask]
 
     @property
     def missing(self) -> int:
         """Number of frames that could not be scored."""
-        return sum(mask.fault != "not binary" for mask in self.faulty)
+        return sum(mask.fault != "not binary" for mask in self.invalid)
 
 
-def official_counts(said: NDArray[np.uint8], truth: NDArray[np.uint8], roi: NDArray[np.bool_] | None) -> list[int]:
+def official_counts(mask: NDArray[np.uint8], truth: NDArray[np.uint8], roi: NDArray[np.bool_] | None) -> list[int]:
     """Count pixels by CDnet's official rule.
 
     Args:
-        said: The mask that a system wrote, shape ``(H, W)``, uint8: foreground where it is exactly 255.
+        mask: The mask that a system wrote, shape ``(H, W)``, uint8: foreground where it is exactly 255.
         truth: CDnet2014's grey levels, of the same shape.
         roi: The region of interest, of the same shape, bool; ``None``: the whole frame.
 
@@ -183,7 +170,7 @@ def official_counts(said: NDArray[np.uint8], truth: NDArray[np.uint8], roi: NDAr
     valid = truth != UNKNOWN
     if roi is not None:
         valid &= roi
-    called, moving = valid & (said == MOVING), valid & (truth == MOVING)
+    called, moving = valid & (mask == MOVING), valid & (truth == MOVING)
     areas = (called & moving, called, moving, valid, called & (truth == SHADOW))
     both, positive, foreground, counted, shadow_errors = (int(np.count_nonzero(area)) for area in areas)
     fp, fn = positive - both, foreground - both
@@ -226,16 +213,16 @@ def _above(mask: NDArray[Any], threshold: float) -> NDArray[np.uint8]:
     return np.where(mask > threshold * white, MOVING, 0).astype(np.uint8)
 
 
-def grey_levels(said: NDArray[np.uint8]) -> list[int]:
+def grey_levels(mask: NDArray[np.uint8]) -> list[int]:
     """Return the levels of a mask that are neither 0 nor 255, in ascending order."""
-    if cv2.countNonZero(said) == np.count_nonzero(said == MOVING):
+    if cv2.countNonZero(mask) == np.count_nonzero(mask == MOVING):
         return []
-    return [level for level in np.unique(said).tolist() if level not in (0, MOVING)]
+    return [level for level in np.unique(mask).tolist() if level not in (0, MOVING)]
 
 
 def count_masks(
     frames: Sequence[tuple[Scene, Sequence[int]]], files: MaskFiles, workers: int | None = None
-) -> dict[str, SceneCounts]:
+) -> dict[str, MaskCounts]:
     """Count the masks of frames by the official rule, with a progress bar.
 
     What is found does not depend on the number of processes.
@@ -263,67 +250,38 @@ def count_masks(
         for position, (_, numbers) in enumerate(frames)
         for start in range(0, len(numbers), _CHUNK)
     )
-    counted = {scene.key: SceneCounts([], []) for scene in scenes}
+    counted = {scene.key: MaskCounts([], []) for scene in scenes}
     cure = "Count with fewer: `python -m bgsub_lightning evaluate --workers N`."
     with progress_bar() as bar, closing(in_processes(_count, (files, scenes), tasks, workers, cure)) as parts:
         task = bar.add_task("Counting", total=total)
         for position, part in parts:
             whole = counted[scenes[position].key]
-            whole.rows.extend(part.rows)
-            whole.faulty.extend(part.faulty)
-            bar.update(task, advance=len(part.rows) + part.missing, description=f"Counting: {scenes[position].key}")
+            whole.frames.extend(part.frames)
+            whole.invalid.extend(part.invalid)
+            bar.update(task, advance=len(part.frames) + part.missing, description=f"Counting: {scenes[position].key}")
         bar.update(task, description="Counted")
     return counted
 
 
-def _count(shared: tuple[MaskFiles, Sequence[Scene]], task: tuple[int, Sequence[int]]) -> tuple[int, SceneCounts]:
+def _count(shared: tuple[MaskFiles, Sequence[Scene]], task: tuple[int, Sequence[int]]) -> tuple[int, MaskCounts]:
     (files, scenes), (position, numbers) = shared, task
-    scene, part = scenes[position], SceneCounts([], [])
+    scene, part = scenes[position], MaskCounts([], [])
     for number in numbers:
         path = files.path(scene, number)
-        said = files.read(scene, number)
-        if isinstance(said, tuple):
-            part.faulty.append(FaultyMask(number, path, *said))
+        mask = files.read(scene, number)
+        if isinstance(mask, tuple):
+            part.invalid.append(InvalidMask(number, path, *mask))
             continue
-        if levels := grey_levels(said):
+        if levels := grey_levels(mask):
             shown = ", ".join(map(str, levels[:4])) + (", …" if len(levels) > 4 else "")
             kind = "0 and 1 for 0 and 255" if levels == [1] else "a soft map" if len(levels) > 4 else "labels"
-            part.faulty.append(FaultyMask(number, path, "not binary", f"holds {shown}, like {kind}"))
+            part.invalid.append(InvalidMask(number, path, "not binary", f"holds {shown}, like {kind}"))
         truth = read_mask(scene.masks[number], scene.size, code=scene.mask_code)
         unknown = bool((truth == UNKNOWN).any())
-        part.rows.append(FrameCounts(number, official_counts(said, truth, _roi(scene)), unknown))
+        part.frames.append(FrameScore(scene.key, number, official_counts(mask, truth, _roi(scene)), True, unknown))
     return position, part
 
 
 @lru_cache(maxsize=1)
 def _roi(scene: Scene) -> NDArray[np.bool_] | None:
     return None if scene.roi is None else read_roi(scene)
-
-
-def results_of(files: MaskFiles, frames: Iterable[tuple[Scene, Iterable[int]]]) -> Iterator[tuple[str, bytes]]:
-    """Yield masks as changedetection.net takes them.
-
-    Args:
-        files: The masks.
-        frames: Scenes with the frames to yield.
-
-    Yields:
-        The name in CDnet's layout of results and the content of a PNG: the file's own, where it is one.
-
-    Raises:
-        UserError: If one is missing, unreadable, of another size or not binary.
-    """
-    for scene, numbers in frames:
-        for number in numbers:
-            path = files.path(scene, number)
-            said = files.read(scene, number)
-            if isinstance(said, tuple):
-                raise UserError(f"{path}: is {' '.join(filter(None, said))}; it cannot be submitted.")
-            if levels := grey_levels(said):
-                raise UserError(
-                    f"{path}: holds the grey level {levels[0]}; masks for submission must hold 0 and 255 alone, as "
-                    f"only 255 counts as foreground."
-                )
-            is_png = path.suffix.lower() == ".png" and files.is_plain
-            content = read_content(path) if is_png else cv2.imencode(".png", said)[1].tobytes()
-            yield MaskFiles.pattern.format(category=scene.category, video=scene.name, number=number), content

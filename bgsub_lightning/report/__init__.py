@@ -7,15 +7,12 @@ from bgsub_lightning.report.curves import (
     precision_recall_picture,
     precision_recall_table,
 )
-from bgsub_lightning.report.drawing import comparison_panel, confusion_image
 from bgsub_lightning.report.page import report_page
 from bgsub_lightning.report.tables import table
 from bgsub_lightning.report.thresholds import at_threshold
 
 __all__ = [
     "at_threshold",
-    "comparison_panel",
-    "confusion_image",
     "curves_picture",
     "curves_table",
     "merged",

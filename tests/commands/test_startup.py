@@ -29,7 +29,7 @@ def test_help_imports_nothing_heavy() -> None:
     assert "fit --config experiments/bmn_bsn_fold1.yaml" in shown
 
 
-@pytest.mark.parametrize("command", ["report", "segment", "prepare", "synthesize", "flow"])
+@pytest.mark.parametrize("command", ["report", "evaluate", "segment", "prepare", "synthesize", "flow"])
 def test_commands_without_networks_start_without_pytorch(command: str) -> None:
     shown, modules = imported(command, "--help")
     assert f"bgsub_lightning {command}" in shown

@@ -21,8 +21,8 @@ from PIL import Image
 
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.evaluation import TestResult, VideoResult
+from bgsub_lightning.evaluation.gallery import GalleryFrame, chosen, write_index
 from bgsub_lightning.report.collection import collect
-from bgsub_lightning.report.gallery import Frame, chosen, write_index
 from bgsub_lightning.report.page import Part, write_page
 from bgsub_lightning.report.resulttable import Cell, Column, ResultTable, Row
 
@@ -109,7 +109,9 @@ def make_run(
 
 
 def make_gallery(run: Path, generator: np.random.Generator) -> None:
-    frames = [Frame(key, n, (n, int(generator.integers(1, 9)), 20 - n, 900, 0)) for key in VIDEOS for n in range(1, 9)]
+    frames = [
+        GalleryFrame(key, n, (n, int(generator.integers(1, 9)), 20 - n, 900, 0)) for key in VIDEOS for n in range(1, 9)
+    ]
     write_index(run / "gallery", chosen(frames))
     for _, frame in chosen(frames):
         for kind in ("frame.jpg", "truth.png", "prediction.png", "confusion.png"):

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from bgsub_lightning.report.gallery import Frame, chosen, read_gallery
+from bgsub_lightning.evaluation.gallery import GalleryFrame, chosen, read_gallery
 
 Run = Callable[..., int]
 
@@ -21,11 +21,13 @@ def test_a_test_keeps_the_frames_that_the_rules_choose(run: Run, tmp_path: Path,
     assert run("predict") == 0
     with (folder / "frames.csv").open() as file:
         rows = [
-            Frame(row["video"], int(row["frame"]), tuple(int(row[name]) for name in ("TP", "FP", "FN", "TN", "SE")))
+            GalleryFrame(
+                row["video"], int(row["frame"]), tuple(int(row[name]) for name in ("TP", "FP", "FN", "TN", "SE"))
+            )
             for row in csv.DictReader(file)
         ]
     kept = read_gallery(folder / "gallery")
-    assert [(each.rule, Frame(each.video, each.number, each.counts)) for each in kept] == chosen(rows)
+    assert [(each.rule, GalleryFrame(each.video, each.number, each.counts)) for each in kept] == chosen(rows)
     for each in kept:
         mask = cv2.imread(str(folder / "results" / each.video / f"bin{each.number:06d}.png"), cv2.IMREAD_UNCHANGED)
         said = cv2.imread(str(each.picture("prediction")), cv2.IMREAD_UNCHANGED)

@@ -19,12 +19,12 @@ from bgsub_lightning.core.files import atomic_write, claimed, is_partial, refuse
 from bgsub_lightning.core.records import read_text
 from bgsub_lightning.core.text import sentence
 from bgsub_lightning.core.version import __version__
+from bgsub_lightning.evaluation.drawing import BLACK, GREEN, PINK, RED
+from bgsub_lightning.evaluation.gallery import Kept, joined, read_gallery
 from bgsub_lightning.evaluation.testresult import TestResult
 from bgsub_lightning.metrics import THRESHOLDS, average_precision
 from bgsub_lightning.report.collection import Collection, Run, Series, collect
 from bgsub_lightning.report.datasets import dataset_remarks, dataset_title
-from bgsub_lightning.report.drawing import BLACK, GREEN, PINK, RED
-from bgsub_lightning.report.gallery import Kept, joined, read_gallery
 from bgsub_lightning.report.layouts import tables_of
 from bgsub_lightning.report.learning import Curve, learning_curves
 from bgsub_lightning.report.page.figures import Line, colour, curves_figure, iso_f_measure, lines_figure, speed_figure

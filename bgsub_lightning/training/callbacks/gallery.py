@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from bgsub_lightning.core.console import console
 from bgsub_lightning.data import EvaluationBatch
+from bgsub_lightning.evaluation.gallery import GalleryFrame, chosen, clear_gallery, write_index, write_pictures
 from bgsub_lightning.frames import SceneFrames
-from bgsub_lightning.report.gallery import Frame, chosen, clear_gallery, write_index, write_pictures
 from bgsub_lightning.systems.base import BgsModule
 from bgsub_lightning.training.processes import gathered
 
@@ -32,7 +32,7 @@ class Gallery(Callback):
 
     def __init__(self, keep: bool = True) -> None:
         self.keep = keep
-        self.places: dict[Frame, tuple[int, int]] = {}
+        self.places: dict[GalleryFrame, tuple[int, int]] = {}
         self.masks: IO[bytes] | None = None
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -57,7 +57,7 @@ class Gallery(Callback):
         masks = module.is_foreground(outputs["probability"]).cpu().numpy()
         numbers, counts = batch["number"][batch["is_scored"]].tolist(), outputs["counts"].tolist()
         for mask, number, row, is_test in zip(masks, numbers, counts, outputs["is_test"].tolist(), strict=True):
-            frame = Frame(key, number, tuple(row))
+            frame = GalleryFrame(key, number, tuple(row))
             if is_test and frame.foreground:
                 packed = zlib.compress(np.packbits(mask).tobytes(), 1)
                 self.places[frame] = self.masks.tell(), len(packed)
@@ -74,7 +74,7 @@ class Gallery(Callback):
         scenes = cast("BgsModule", pl_module).datamodule.frames_of("test").scenes
         pixels = {scene.key: SceneFrames(scene, None) for scene in scenes}
 
-        def prediction(frame: Frame) -> NDArray[np.bool_]:
+        def prediction(frame: GalleryFrame) -> NDArray[np.bool_]:
             place, length = self.places[frame]
             assert self.masks is not None
             self.masks.seek(place)

@@ -16,9 +16,9 @@ from torch import Tensor
 from bgsub_lightning.core.console import console
 from bgsub_lightning.core.ranges import check_range
 from bgsub_lightning.data import EvaluationBatch
+from bgsub_lightning.evaluation.drawing import comparison_panel, confusion_image
 from bgsub_lightning.frames import write_png
 from bgsub_lightning.metrics import metrics
-from bgsub_lightning.report import comparison_panel, confusion_image
 from bgsub_lightning.systems.base import BgsModule
 from bgsub_lightning.training.processes import gathered
 

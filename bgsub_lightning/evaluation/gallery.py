@@ -29,9 +29,9 @@ from bgsub_lightning.core.files import atomic_write, refuse_links
 from bgsub_lightning.core.records import read_csv
 from bgsub_lightning.core.text import csv_cell, from_csv_cell
 from bgsub_lightning.datasets.labels import MOVING
+from bgsub_lightning.evaluation.drawing import confusion_image
 from bgsub_lightning.frames import SceneFrames, write_png
 from bgsub_lightning.metrics import COUNTS
-from bgsub_lightning.report.drawing import confusion_image
 
 Rule = Literal["best", "median", "worst", "most foreground"]
 """What a frame was chosen by."""
@@ -43,12 +43,12 @@ INDEX = "gallery.csv"
 
 
 @dataclass(frozen=True)
-class Frame:
+class GalleryFrame:
     """What was found in one frame.
 
     Attributes:
         video: ``category/name``.
-        number: Frame number.
+        number: GalleryFrame number.
         counts: TP, FP, FN, TN and shadow errors.
     """
 
@@ -74,7 +74,7 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class Kept(Frame):
+class Kept(GalleryFrame):
     """A frame that was kept, and where its pictures lie.
 
     Attributes:
@@ -90,13 +90,13 @@ class Kept(Frame):
         return self.folder / self.video / f"{self.number:06d}_{kind}.{'jpg' if kind == 'frame' else 'png'}"
 
 
-def chosen(frames: Iterable[Frame]) -> list[tuple[Rule, Frame]]:
+def chosen(frames: Iterable[GalleryFrame]) -> list[tuple[Rule, GalleryFrame]]:
     """Choose by the rules above, in the order of categories and rules; a frame may be chosen by several."""
-    by_category: dict[str, list[Frame]] = {}
+    by_category: dict[str, list[GalleryFrame]] = {}
     for frame in sorted(frames, key=lambda frame: (frame.video, frame.number)):
         if frame.foreground:
             by_category.setdefault(frame.category, []).append(frame)
-    found: list[tuple[Rule, Frame]] = []
+    found: list[tuple[Rule, GalleryFrame]] = []
     for candidates in by_category.values():
         ranked = sorted(candidates, key=lambda frame: frame.f_measure)
         found += [
@@ -121,9 +121,9 @@ def clear_gallery(folder: Path) -> None:
 
 def write_pictures(
     folder: Path,
-    frames: Iterable[Frame],
+    frames: Iterable[GalleryFrame],
     pixels: Mapping[str, SceneFrames],
-    prediction: Callable[[Frame], NDArray[np.bool_]],
+    prediction: Callable[[GalleryFrame], NDArray[np.bool_]],
 ) -> None:
     """Write frame, truth, prediction and coloured confusion of frames, at their own size.
 
@@ -145,7 +145,7 @@ def write_pictures(
         write_png(kept.picture("confusion"), confusion_image(said, truth, scene.roi), folder.parent)
 
 
-def write_index(folder: Path, frames: Iterable[tuple[Rule, Frame]]) -> None:
+def write_index(folder: Path, frames: Iterable[tuple[Rule, GalleryFrame]]) -> None:
     """Write which frames the gallery holds; it counts as a gallery only with that file."""
     with atomic_write(folder / INDEX, within=folder.parent) as file:
         writer = csv.writer(file, lineterminator="\n")

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from bgsub_lightning.core.errors import UserError
-from bgsub_lightning.report.gallery import Frame, Kept, chosen, joined, read_gallery, write_index
+from bgsub_lightning.evaluation.gallery import GalleryFrame, Kept, chosen, joined, read_gallery, write_index
 
 
-def frames(seed: int, videos: tuple[str, ...] = ("a/x", "a/y", "b/z"), count: int = 30) -> list[Frame]:
+def frames(seed: int, videos: tuple[str, ...] = ("a/x", "a/y", "b/z"), count: int = 30) -> list[GalleryFrame]:
     generator = np.random.default_rng(seed)
     drawn = [
-        Frame(video, number, (*map(int, generator.integers(0, 4, 3)), 90, 0))
+        GalleryFrame(video, number, (*map(int, generator.integers(0, 4, 3)), 90, 0))
         for video in videos
         for number in range(count)
     ]
@@ -44,9 +44,9 @@ def test_rules_against_sorting_by_hand(seed: int) -> None:
 
 
 def test_frames_without_foreground_are_no_candidates() -> None:
-    empty = [Frame("a/x", 1, (0, 0, 0, 9, 0)), Frame("a/x", 2, (0, 5, 0, 4, 0))]
+    empty = [GalleryFrame("a/x", 1, (0, 0, 0, 9, 0)), GalleryFrame("a/x", 2, (0, 5, 0, 4, 0))]
     assert chosen(empty) == []
-    one = Frame("a/x", 3, (1, 0, 3, 5, 0))
+    one = GalleryFrame("a/x", 3, (1, 0, 3, 5, 0))
     assert chosen([*empty, one]) == [(rule, one) for rule in ("best", "median", "worst", "most foreground")]
 
 
@@ -56,7 +56,7 @@ def test_index_round_trip_and_folds_together(tmp_path: Path) -> None:
     for name, part in parts.items():
         write_index(tmp_path / name, chosen(part))
         read = read_gallery(tmp_path / name)
-        assert [(kept.rule, Frame(kept.video, kept.number, kept.counts)) for kept in read] == chosen(part)
+        assert [(kept.rule, GalleryFrame(kept.video, kept.number, kept.counts)) for kept in read] == chosen(part)
         assert read[0].picture("frame") == tmp_path / name / read[0].video / f"{read[0].number:06d}_frame.jpg"
     both = joined([read_gallery(tmp_path / name) for name in parts])
     whole = chosen(everything)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bgsub_lightning.report import comparison_panel, confusion_image
+from bgsub_lightning.evaluation.drawing import comparison_panel, confusion_image
 
 
 def test_confusion_colours_are_the_papers() -> None:

@@ -1,0 +1,156 @@
+"""A folder of masks scored, whoever made them."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.files import claimed, refuse_links
+from bgsub_lightning.core.version import __version__
+from bgsub_lightning.datasets import Problem, Reader, Scene
+from bgsub_lightning.datasets.labels import MOVING
+from bgsub_lightning.evaluation import gallery
+from bgsub_lightning.evaluation.cdnet_stats import write_statistics, write_videos
+from bgsub_lightning.evaluation.frame_scores import (
+    FrameScore,
+    ListedFrame,
+    dataset_of,
+    read_frames,
+    video_of,
+    write_frames,
+)
+from bgsub_lightning.evaluation.mask_checks import Chosen, write_problems
+from bgsub_lightning.evaluation.mask_files import MaskCounts, MaskFiles
+from bgsub_lightning.evaluation.testresult import TestResult, VideoResult
+from bgsub_lightning.frames import SceneFrames
+from bgsub_lightning.splits import Leakage
+
+Listed = Mapping[str, Mapping[int, ListedFrame]]
+"""``category/name`` → frame number → its line of ``frames.csv``."""
+
+
+def listed_frames(path: Path) -> Listed:
+    """Read the ``frames.csv`` of a test, or of its run directory.
+
+    Raises:
+        UserError: If there is none, or it names no frame.
+    """
+    file = path / "frames.csv" if path.is_dir() else path
+    try:
+        frames = read_frames(file, "Name a frames.csv of `test`.")
+    except FileNotFoundError:
+        raise UserError(f"--frames: {file}: there is no such file. `test` writes it in its run directory.") from None
+    except UserError as error:
+        raise UserError(f"--frames: {error}") from error
+    if not frames:
+        raise UserError(f"--frames: {file}: names no frame.")
+    listed: dict[str, dict[int, ListedFrame]] = {}
+    for frame in frames:
+        listed.setdefault(frame.video, {})[frame.number] = frame
+    return listed
+
+
+def frames_to_score(scenes: Sequence[Scene], listed: Listed | None, reader: Reader) -> Chosen:
+    """Choose the frames that are listed, or all labelled ones, of those scenes that have any.
+
+    Raises:
+        UserError: If there is none, or a listed one is not labelled.
+    """
+    chosen: list[tuple[Scene, Sequence[int]]] = []
+    for scene in scenes:
+        numbers = list(scene.masks) if listed is None else sorted(listed.get(scene.key, ()))
+        if unlabelled := [number for number in numbers if number not in scene.masks]:
+            raise UserError(
+                f"--frames: frame {unlabelled[0]} of {scene.key} has no ground truth in this copy of {reader.name}, as "
+                f"have {len(unlabelled) - 1} others of it. Name the copy that was tested by --root."
+            )
+        if numbers:
+            chosen.append((scene, numbers))
+    if not chosen:
+        names = ", ".join(scene.key for scene in scenes[:5])
+        raise UserError(f"There is nothing to score: no frame that is asked for is labelled, of {names}.")
+    return chosen
+
+
+@dataclass(frozen=True)
+class ScoredMasks:
+    """Masks, and what was counted in them.
+
+    Attributes:
+        files: The masks.
+        chosen: Scenes with the frames that are scored.
+        listed: What a test says of these frames; ``None``: all are test frames.
+        counted: ``category/name`` → what was counted, and which masks are invalid.
+    """
+
+    files: MaskFiles
+    chosen: Chosen
+    listed: Listed | None
+    counted: Mapping[str, MaskCounts]
+
+    def frames(self, key: str) -> list[FrameScore]:
+        """Return the scored frames of a video."""
+        found = self.counted[key].frames
+        if self.listed is None:
+            return found
+        return [frame._replace(is_test=self.listed[key][frame.number].is_test) for frame in found]
+
+    def result(self, name: str, protocol: str, leakage: Leakage) -> TestResult:
+        """Return the metrics, as of a test of a system named ``masks``."""
+        return TestResult(
+            name=name,
+            system="masks",
+            **dataset_of(scene for scene, _ in self.chosen),
+            protocol=protocol,
+            fold=0,
+            seed=0,
+            leakage=leakage,
+            checkpoint=None,
+            videos={
+                scene.key: VideoResult(leakage=leakage, **video_of(self.frames(scene.key), scene))
+                for scene, _ in self.chosen
+                if any(frame.is_test for frame in self.frames(scene.key))
+            },
+            device="",
+            versions={
+                "bgsub_lightning": __version__,
+                "opencv": cv2.__version__,
+                "numpy": np.__version__,
+                "python": platform.python_version(),
+            },
+            missing={key: counts.missing for key, counts in self.counted.items() if counts.missing},
+        )
+
+    def write(self, out: Path, result: TestResult, unexpected: Sequence[Problem]) -> None:
+        """Write ``scores.json`` and all that goes with it into a folder."""
+        frames = [frame for scene, _ in self.chosen for frame in self.frames(scene.key)]
+        with claimed(out):
+            for owned in ("stats", "gallery"):  # before anything is written
+                refuse_links(out / owned, out)
+            write_problems(out / "problems.csv", self.counted, unexpected)
+            write_frames(out / "frames.csv", frames, self._trained_on)
+            write_videos(out / "per_video.csv", result)
+            write_statistics(out / "stats", result)
+            pixels = {scene.key: SceneFrames(scene, None) for scene, _ in self.chosen}
+
+            def prediction(frame: gallery.GalleryFrame) -> NDArray[np.bool_]:
+                return np.asarray(self.files.read(pixels[frame.video].scene, frame.number) == MOVING)
+
+            kept = gallery.chosen(
+                gallery.GalleryFrame(each.video, each.number, tuple(each.counts)) for each in frames if each.is_test
+            )
+            gallery.clear_gallery(out / "gallery")
+            gallery.write_pictures(out / "gallery", (frame for _, frame in kept), pixels, prediction)
+            if kept:
+                gallery.write_index(out / "gallery", kept)
+            result.save(out / "scores.json")
+
+    def _trained_on(self, frame: FrameScore) -> str:
+        return "" if self.listed is None else self.listed[frame.video][frame.number].trained_on
