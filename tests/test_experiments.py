@@ -3,37 +3,35 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import yaml
 
 from bgsub_lightning.backgrounds.classical import TemporalMedian
 from bgsub_lightning.backgrounds.subspace import Eigenbackground, IncrementalPcp
 from bgsub_lightning.cli import main
 from bgsub_lightning.core.config import campaign_of
 from bgsub_lightning.data import (
-    BaseImage,
     Blur,
     ByteStream,
-    Histories,
     Hop,
     Image,
     Jpeg,
     LightChange,
     PastedObjects,
-    References,
     SensorNoise,
-    Stream,
 )
 from bgsub_lightning.datasets import CDnet2014
 from bgsub_lightning.datasets.labels import LabelRule
 from bgsub_lightning.datasets.scene import select
 from bgsub_lightning.evaluation import TestResult
-from bgsub_lightning.frames import DisFlow
 from bgsub_lightning.runs.grid import members_of_file
-from bgsub_lightning.splits import CategoryBudget, FirstHalf, LabelBudget, RandomShares, SceneWise, Subset
+from bgsub_lightning.splits import FirstHalf, RandomShares, SceneWise, Subset
 from bgsub_lightning.synthetic import Plan, Rendered, lasiesta, limu, render_all, sbi2015
 from bgsub_lightning.systems import AnyScene
 from bgsub_lightning.systems.any_scene import EarlierFrame, SampleBanks
@@ -42,18 +40,19 @@ from bgsub_lightning.systems.baselines.bgslibrary import BgsLibrarySubtractor
 from bgsub_lightning.systems.baselines.classical import ClassicalSubtractor
 from bgsub_lightning.systems.baselines.thresholded import ThresholdedDifference
 from bgsub_lightning.systems.bmn_bsn.system import BmnBsn
-from bgsub_lightning.systems.cdn_medal.background import DensityBackground
-from bgsub_lightning.systems.cdn_medal.system import CdnMedal, DensityStage, DifferenceStage
+from bgsub_lightning.systems.cdn_medal.system import CdnMedal, DifferenceStage
 from bgsub_lightning.systems.crossnet.system import CrossNet
 from bgsub_lightning.systems.recon_mcfcn.background import ReconstructedBackground
-from bgsub_lightning.systems.recon_mcfcn.fcn import FrameFcn, SegmentStage
-from bgsub_lightning.systems.recon_mcfcn.system import JointStage, ReconMcfcn, ReconstructStage
-from bgsub_lightning.systems.siamese import system as siamese
+from bgsub_lightning.systems.recon_mcfcn.fcn import FrameFcn
+from bgsub_lightning.systems.recon_mcfcn.system import ReconMcfcn
 from bgsub_lightning.systems.siamese.system import Siamese
-from bgsub_lightning.training.callbacks import BestCheckpoint, EarlyStopping
+from bgsub_lightning.training.callbacks import EarlyStopping
 from bgsub_lightning.training.cli import TrainingCLI, run_trainer
 
-FOLDER = Path(__file__).parents[1] / "experiments"
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "experiments"
+SYSTEMS_FOLDER = ROOT / "bgsub_lightning/systems"
+PUBLISHED = ROOT / "bgsub_lightning/report/published"
 EXPERIMENTS = sorted(FOLDER.glob("*.yaml"))
 
 
@@ -122,44 +121,46 @@ def test_experiment_builds(name: str, tmp_path: Path) -> None:
     assert chooses == (held_out and name.startswith("siamese"),) * 3
 
 
+ROW = re.compile(r"^\| (?P<setting>[^|]+) \| [^|]+ \| `(?P<key>[^`|]+)` \| `(?P<value>[^`|]+)` \|$", re.M)
+PAPERS = sorted(path.parent.name for path in SYSTEMS_FOLDER.glob("*/README.md") if ROW.search(path.read_text()))
+
+
+def flat(node: Any, key: str = "") -> dict[str, Any]:
+    """Values under dotted keys, and nested ones under those of their parents as well."""
+    values = {key: node}
+    for name, value in node.items() if isinstance(node, dict) else ():
+        values |= flat(value, f"{key}.{name}" if key else name)
+    return values
+
+
+def numbers(cli: Built) -> dict[str, Any]:
+    """The resolved configuration, and under ``parameters of PART`` how many a part of the model has."""
+    config = yaml.safe_load(cli._parser(cli.subcommand).dump(cli.config[cli.subcommand], skip_none=False))
+    parts = {f"parameters of {name}".removesuffix(" of "): part for name, part in cli.model.named_modules()}
+    return flat(config) | {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_the_experiment_of_a_paper_is_the_table_of_its_readme(paper: str, tmp_path: Path) -> None:
+    table = {
+        row["key"]: yaml.safe_load(row["value"])
+        for row in ROW.finditer((SYSTEMS_FOLDER / paper / "README.md").read_text())
+    }
+    assert len(table) > 15
+    found = numbers(build(paper, tmp_path))
+    assert {key: found.get(key, "no such key") for key in table} == table
+
+
+def test_each_paper_has_such_a_table() -> None:
+    assert sorted(path.stem for path in PUBLISHED.glob("*.yaml") if (SYSTEMS_FOLDER / path.stem).is_dir()) == PAPERS
+
+
 @pytest.mark.parametrize("fold", [1, 2, 3])
-def test_bmn_bsn_is_the_paper(fold: int, tmp_path: Path) -> None:
-    cli = build(f"bmn_bsn_fold{fold}", tmp_path)
-    model, data = cli.model, cli.datamodule
-    assert sum(parameter.numel() for parameter in model.parameters()) == 62_097_102
-    assert model.inputs == (Image(), References(16, 1))
-    assert model.network.bmn.head.out_channels == 12
-    assert model.network.bsn.down[0][0].out_channels == 64
-    assert model.labels is LabelRule.BMN_BSN
-    optimizer = model.configure_optimizers()
-    assert type(optimizer) is torch.optim.Adam
-    assert optimizer.param_groups[0]["lr"] == 1e-5
-    assert (cli.trainer.max_epochs, cli.trainer.max_steps) == (5, -1)
-    assert (data.size, data.batch_size, data.flip, data.augment, data.fold) == ((320, 240), 1, 0.0, None, fold)
-    assert isinstance(data.protocol, SceneWise)
-    assert (data.protocol.folds, data.protocol.exclude, data.protocol.val_scenes) == (3, ("PTZ",), 0)
-
-
-def test_cdn_medal_is_the_paper(tmp_path: Path) -> None:
-    cli = build("cdn_medal", tmp_path)
-    model, data = cli.model, cli.datamodule
-    assert isinstance(model.background, DensityBackground)
-    network = model.background.network
-    assert [sum(p.numel() for p in part.parameters()) for part in (network, model.difference)] == [694, 2806]
-    assert (network.components, network.history, network.spread, network.slope) == (3, 245, "deviation", 0.2)
-    density, difference = model.plan
-    assert density.stage == DensityStage(96_000, 128, 1e-4, "constant", 1_200)
-    assert density.inputs == (Histories(245, 128),)
-    assert difference.stage == DifferenceStage(200_000, 1, 5e-3, "constant")
-    assert (model.threshold, model.sigmoid, model.slope) == (0.3, "logistic", 0.2)
-    assert model.labels is LabelRule.TRAINING
-    assert model.inputs == (Stream(),)
-    assert type(model.configure_optimizers()["optimizer"]) is torch.optim.Adam
-    assert (cli.trainer.max_epochs, cli.trainer.max_steps) == (1, -1)
-    assert (data.size, data.flip, data.augment) == (None, 0.0, None)
-    assert isinstance(data.protocol, LabelBudget)
-    assert (data.protocol.frames, data.protocol.drawn, data.protocol.among) == (200, "fgsegnet", "labelled")
-    assert (data.protocol.val_scenes, data.protocol.val_fraction) == (0, 0.0)
+def test_folds_of_bmn_bsn_are_the_papers_experiment(fold: int, tmp_path: Path) -> None:
+    paper, of_fold = (numbers(build(name, tmp_path)) for name in ("bmn_bsn", f"bmn_bsn_fold{fold}"))
+    same = {key for key in paper if not isinstance(paper[key], dict)} - {"name", "config", "data.init_args.fold"}
+    assert {key: of_fold[key] for key in same} == {key: paper[key] for key in same}
+    assert of_fold["data.init_args.fold"] == fold
 
 
 def test_cdn_medal_authors_is_what_its_head_says(tmp_path: Path) -> None:
@@ -181,60 +182,12 @@ def test_readings_of_cdn_medal_see_as_many_pixels_and_windows(tmp_path: Path) ->
 
 
 def test_cdn_medal_small_differs_where_its_head_says(tmp_path: Path) -> None:
-    def values(node: object, key: str = "") -> dict[str, object]:
-        if not isinstance(node, dict):
-            return {key: node}
-        return {name: value for part in node for name, value in values(node[part], f"{key}.{part}").items()}
-
-    clis = [build(name, tmp_path) for name in ("cdn_medal", "cdn_medal_small")]
-    paper, small = (values(cli.config["fit"].as_dict()) for cli in clis)
-    different = {key.rpartition("init_args.")[2] for key in paper | small if paper.get(key) != small.get(key)}
+    paper, small = (numbers(build(name, tmp_path)) for name in ("cdn_medal", "cdn_medal_small"))
+    leaves = {key for key, value in (paper | small).items() if not isinstance(value, dict)}
+    different = {key.rpartition("init_args.")[2] for key in leaves if paper.get(key) != small.get(key)}
     stages = {f"density.{name}" for name in ("steps", "batch_size", "lr", "decay", "steps_per_window")}
     stages |= {"difference.steps", "difference.decay"}
-    assert different - {".config", ".name", ".trainer.__path__"} == {*stages, "drawn", ".trainer.val_check_interval"}
-
-
-def test_recon_mcfcn_is_the_paper(tmp_path: Path) -> None:
-    cli = build("recon_mcfcn", tmp_path)
-    model, data = cli.model, cli.datamodule
-    assert isinstance(model, ReconMcfcn)
-    counts = [sum(p.numel() for p in part.parameters()) for part in (model.reconstruction, model.segmentation)]
-    assert counts == [14_038_403, 20_487_682]
-    assert model.segmentation.channels == 6
-    assert model.segmentation.fc6.dilation == (6, 6)
-    assert (model.reconstruction.size, model.size, model.loss_size) == (128, 961, "grid")
-    reconstruct, segment, joint = model.plan
-    assert reconstruct.stage == ReconstructStage(20_000, 4, 1e-4, "constant")
-    assert segment.stage == SegmentStage(6_000, 2, 1e-3, "constant")
-    assert joint.stage == JointStage(3_000, 1, 1e-5, "constant")
-    assert (model.segmentation_weight, model.threshold, model.labels) == (1.0, 0.5, LabelRule.TRAINING)
-    assert (model.weights, model.first_layer, model.begin, model.initial) == (None, "normal", "reconstruct", None)
-    optimizer = model.configure_optimizers()["optimizer"]
-    assert type(optimizer) is torch.optim.SGD
-    assert {(group["momentum"], group["weight_decay"]) for group in optimizer.param_groups} == {(0.9, 5e-4), (0.9, 0)}
-    assert (cli.trainer.max_epochs, cli.trainer.max_steps) == (1, -1)
-    assert (data.size, data.flip, data.augment, data.paste) == (None, 0.0, None, None)
-    assert isinstance(data.protocol, FirstHalf)
-    assert (data.protocol.exclude, data.protocol.val_scenes, data.protocol.val_fraction) == ((), 0, 0.0)
-    # not the paper's: without it some runs of step 1 end with every ReLU dead
-    assert cli.trainer.gradient_clip_val == 100
-
-
-def test_crossnet_is_the_paper(tmp_path: Path) -> None:
-    cli = build("crossnet", tmp_path)
-    model, data = cli.model, cli.datamodule
-    assert isinstance(model, CrossNet)
-    assert sum(parameter.numel() for parameter in model.parameters()) == 173_173_697
-    assert model.inputs == (Image(), Hop((1, 5, 10)))
-    assert (model.focal_weight, model.l1_weight, model.beta, model.alpha, model.gamma) == (0.8, 0.2, "paper", 0.75, 0)
-    assert (model.labels, model.threshold) == (LabelRule.TRAINING, 0.5)
-    optimizer = model.configure_optimizers()
-    assert type(optimizer) is torch.optim.Adam
-    assert (optimizer.param_groups[0]["lr"], optimizer.param_groups[0]["betas"]) == (5e-5, (0.95, 0.999))
-    assert (cli.trainer.max_epochs, cli.trainer.max_steps) == (-1, 64_000)
-    assert (data.size, data.batch_size, data.flip, data.augment, data.flow) == ((256, 256), 16, 0.0, None, DisFlow())
-    assert isinstance(data.protocol, CategoryBudget)
-    assert (data.protocol.fraction, data.protocol.exclude, data.protocol.val_scenes) == (0.05, (), 0)
+    assert different - {"name"} == {*stages, "drawn", "trainer.val_check_interval"}
 
 
 # of table I: intervals, CmDFF, CS-Focal, focal, L1
@@ -302,33 +255,6 @@ def test_joint_training_is_compared_with_as_many_steps_of_the_second_network(suf
     assert segment.learns == ("segmentation",)
     assert [getattr(segment.stage, key) for key in ("steps", "batch_size", "lr", "decay")] == of_joint
     assert alone.trainer.max_steps == joint.stage.steps
-
-
-def test_siamese_is_the_paper(tmp_path: Path) -> None:
-    cli = build("siamese", tmp_path)
-    model, data = cli.model, cli.datamodule
-    assert isinstance(model, Siamese)
-    counts = [sum(p.numel() for p in part.parameters()) for part in (model.siamese, model.segmentation)]
-    assert counts == [7_635_264 + 524_800, 31_037_633]
-    metric, segment = model.plan
-    assert metric.stage == siamese.MetricStage(20_000, 4, 1e-5, "constant")
-    assert segment.stage == siamese.SegmentStage(20_000, 4, 1e-2, "constant")
-    assert (model.tolerance, model.tau, model.weights, model.asks_validation) == (0.0, None, None, True)
-    (best,) = (each for each in cli.trainer.callbacks if isinstance(each, BestCheckpoint))
-    early = cli.trainer.early_stopping_callback
-    assert isinstance(early, EarlyStopping)
-    assert (early.patience, early.monitor, best.monitor) == (3, "val/best_f_measure", "val/best_f_measure")
-    assert cli.config["fit"].checkpoint == "best"
-    assert model.labels is LabelRule.TRAINING
-    assert model.inputs == (Image(), BaseImage())
-    optimizer = model.configure_optimizers()["optimizer"]
-    assert type(optimizer) is torch.optim.SGD
-    assert {(group["momentum"], group["weight_decay"]) for group in optimizer.param_groups} == {(0.9, 5e-4), (0.9, 0)}
-    assert (cli.trainer.max_epochs, cli.trainer.max_steps) == (1, -1)
-    assert (data.size, data.flip, data.augment) == ((320, 240), 0.0, None)
-    assert isinstance(data.protocol, RandomShares)
-    assert (data.protocol.train, data.protocol.val, data.protocol.val_frames) == (0.3, 0.1, 0)
-    assert data.protocol.exclude == ("thermal", "turbulence")
 
 
 def test_siamese_scene_wise_differs_in_the_protocol_alone(tmp_path: Path) -> None:

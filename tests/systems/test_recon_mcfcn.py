@@ -352,6 +352,7 @@ def test_the_papers_numbers_are_the_defaults() -> None:
         system = ReconMcfcn()
     assert [sum(p.numel() for p in getattr(system, name).parameters()) for name in NETWORKS] == [14_038_403, 20_487_682]
     assert (system.size, system.loss_size, system.segmentation_weight, system.threshold) == (961, "grid", 1.0, 0.5)
+    assert (system.reconstruction.size, system.segmentation.fc6.dilation) == (128, (6, 6))
     assert (system.momentum, system.weight_decay) == (0.9, 5e-4)
     assert (system.weights, system.weights_range, system.first_layer) == (None, "caffe", "normal")
     assert system.inputs == (Image(),)
