@@ -32,7 +32,7 @@ from bgsub_lightning.evaluation import TestResult
 from bgsub_lightning.evaluation.extent import missing_folds
 from bgsub_lightning.report import merged as merged_results
 from bgsub_lightning.report import require_same_frames, spread, table
-from bgsub_lightning.report.collection import CampaignRecord, read_campaign
+from bgsub_lightning.report.results import CampaignRecord, read_campaign
 from bgsub_lightning.runs.grid import (
     ADDRESSED,
     Member,

@@ -21,9 +21,9 @@ from bgsub_lightning.report import (
     spread,
     table,
 )
-from bgsub_lightning.report.collection import collect
-from bgsub_lightning.report.layouts import of_published
+from bgsub_lightning.report.paper_tables import of_published
 from bgsub_lightning.report.published import published as published_tables
+from bgsub_lightning.report.results import load_results
 from bgsub_lightning.report.statistics import compare as compare_series
 from bgsub_lightning.report.statistics import comparison_table, comparisons_table
 from bgsub_lightning.report.tables import Beside
@@ -125,7 +125,7 @@ def _list_published(dataset: str | None, method: str | None) -> None:
 
 
 def _compare(runs: list[Path], metric: Compared, by_category: bool) -> None:
-    first, *others = collect(runs).series
+    first, *others = load_results(runs).series
     if not others:
         raise UserError(f"--compare needs two systems; all that is named is one, {first.name}.")
     comparisons = [compare_series(first, other, metric, by_category) for other in others]

@@ -52,11 +52,11 @@ def extent_of(system: str, missing: Sequence[str]) -> Extent:
     return Extent("tested part", f"no overall metric: {system} was not tested on {', '.join(missing)}")
 
 
-def family(protocol: str) -> str:
+def protocol_name(protocol: str) -> str:
     """Return the words of a protocol without its fold.
 
     Example:
-        >>> family("folds 1, 2 of 3, without PTZ")
+        >>> protocol_name("folds 1, 2 of 3, without PTZ")
         'fold … of 3, without PTZ'
     """
     return _FOLDS.sub(r"fold … of \2", protocol)

@@ -1,4 +1,4 @@
-"""Tables as data: rows, columns, and cells that know their value, their digits and their marks.
+"""Tables as data: rows, columns, and cells that know their value, their digits and their footnotes.
 
 :mod:`bgsub_lightning.report.writers` lays them out as CSV, Markdown and LaTeX, and in the terminal.
 """
@@ -22,15 +22,15 @@ class Column:
         heading: Its name for readers, such as ``F-measure``.
         digits: Decimals of its numbers; ``None`` for text.
         better: Which of two numbers is the better one; ``None`` for text, and where there is no such thing.
-        aside: Whether it is text that says of what kind a row is, and may go to a note where there is little room; see
-            :func:`folded`.
+        is_context: Whether it is text that says of what kind a row is; it becomes a footnote where there is little
+            room, see :func:`context_as_footnotes`.
     """
 
     key: str
     heading: str
     digits: int | None = 4
     better: Better | None = None
-    aside: bool = False
+    is_context: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,17 +42,17 @@ class Cell:
         sd: Standard deviation of several; ``None``: there is one.
         count: Number of those.
         text: Text where there is no number; or a number with the digits that a paper prints.
-        marks: Names of the table's notes that hold for it.
+        footnotes: Names of the table's notes that hold for it.
     """
 
     value: float | None = None
     sd: float | None = None
     count: int = 1
     text: str = ""
-    marks: tuple[str, ...] = ()
+    footnotes: tuple[str, ...] = ()
 
     def shown(self, digits: int | None) -> str:
-        """Return what a reader sees, without marks.
+        """Return what a reader sees, without footnotes.
 
         Example:
             >>> Cell(0.87654, sd=0.01).shown(3), Cell(0.9, text=".90").shown(3), Cell().shown(3)
@@ -66,7 +66,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """A row.
 
     Attributes:
@@ -98,7 +98,7 @@ class ResultTable:
     key: str
     title: str
     columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
     notes: dict[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
 
@@ -115,7 +115,7 @@ class ResultTable:
         return {name: i for i, name in enumerate(dict.fromkeys(self._used()), 1)}
 
     def _used(self) -> Iterator[str]:
-        return (mark for row in self.rows for cell in row.cells for mark in cell.marks)
+        return (mark for row in self.rows for cell in row.cells for mark in cell.footnotes)
 
 
 METRIC_COLUMNS = {
@@ -135,31 +135,32 @@ METRIC_COLUMNS = {
 """MeanSd → the column of it."""
 
 
-def folded(table: ResultTable) -> ResultTable:
-    """Put columns that are aside into notes: one for each row, the same for rows that agree in all of them.
+def context_as_footnotes(table: ResultTable) -> ResultTable:
+    """Put columns of context into notes: one for each row, the same for rows that agree in all of them.
 
     Example:
-        >>> columns = (Column("system", "system", None), Column("f", "F"), Column("seen", "seen", None, aside=True))
-        >>> narrow = folded(ResultTable("t", "t", columns, (Row((Cell(text="a"), Cell(0.5), Cell(text="unseen"))),)))
-        >>> [column.key for column in narrow.columns], narrow.rows[0].cells[0].marks, list(narrow.notes.values())
-        (['system', 'f'], ('unseen',), ['unseen'])
+        >>> columns = (Column("system", "system", None), Column("seen", "seen", None, is_context=True))
+        >>> rows = (TableRow((Cell(text="a"), Cell(text="unseen"))),)
+        >>> narrow = context_as_footnotes(ResultTable("t", "t", columns, rows))
+        >>> [column.key for column in narrow.columns], narrow.rows[0].cells[0].footnotes, list(narrow.notes.values())
+        (['system'], ('unseen',), ['unseen'])
     """
-    aside = [i for i, column in enumerate(table.columns) if column.aside]
-    if not aside:
+    context = [i for i, column in enumerate(table.columns) if column.is_context]
+    if not context:
         return table
     notes = dict(table.notes)
     rows = []
     for row in table.rows:
-        told = [_with_notes(row.cells[i], table.notes) for i in aside if row.cells[i].text]
-        first, *rest = (cell for i, cell in enumerate(row.cells) if i not in aside)
+        told = [_with_notes(row.cells[i], table.notes) for i in context if row.cells[i].text]
+        first, *rest = (cell for i, cell in enumerate(row.cells) if i not in context)
         if told:
             name = "; ".join(told)
             notes[name] = name
-            first = replace(first, marks=(*first.marks, name))
+            first = replace(first, footnotes=(*first.footnotes, name))
         rows.append(replace(row, cells=(first, *rest)))
-    columns = tuple(column for column in table.columns if not column.aside)
+    columns = tuple(column for column in table.columns if not column.is_context)
     return replace(table, columns=columns, rows=tuple(rows), notes=notes)
 
 
 def _with_notes(cell: Cell, notes: dict[str, str]) -> str:
-    return cell.text + (f" ({'; '.join(notes[mark] for mark in cell.marks)})" if cell.marks else "")
+    return cell.text + (f" ({'; '.join(notes[mark] for mark in cell.footnotes)})" if cell.footnotes else "")

@@ -17,9 +17,9 @@ import numpy as np
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.datasets.cdnet2014 import published_videos
 from bgsub_lightning.evaluation import read_frames
-from bgsub_lightning.report.collection import Series
 from bgsub_lightning.report.datasets import dataset_remarks
-from bgsub_lightning.report.resulttable import METRIC_COLUMNS, Cell, Column, ResultTable, Row
+from bgsub_lightning.report.results import Series
+from bgsub_lightning.report.resulttable import METRIC_COLUMNS, Cell, Column, ResultTable, TableRow
 
 LEVEL = 0.95
 """Of the interval; the test's p is held against the rest, 0.05."""
@@ -180,10 +180,10 @@ def require_same_test(first: Series, second: Series) -> None:
                     f"{names} were tested on as many frames, but not on the same ({', '.join(different[:5])}; see "
                     f"frames.csv), so that they cannot be compared. Test both under one protocol, with the same seed."
                 )
-    elif first.family != second.family and not _tests_all_frames(first):
+    elif first.protocol_name != second.protocol_name and not _tests_all_frames(first):
         raise UserError(
-            f"{names} were tested under different protocols ({first.family}; {second.family}), and there is no "
-            f"frames.csv beside both that shows the same frames. Test both under one protocol."
+            f"{names} were tested under different protocols ({first.protocol_name}; {second.protocol_name}), and there "
+            f"is no frames.csv beside both that shows the same frames. Test both under one protocol."
         )
 
 
@@ -192,14 +192,14 @@ def comparison_table(comparison: Comparison) -> ResultTable:
     column = METRIC_COLUMNS[comparison.metric]
     sign = 1 if column.better == "higher" else -1
     ordered = sorted(comparison.values.items(), key=lambda item: (-sign * (item[1][0] - item[1][1]), item[0]))
-    rows = [Row((Cell(text=key), Cell(a), Cell(b), Cell(a - b)), "video", "videos") for key, (a, b) in ordered]
+    rows = [TableRow((Cell(text=key), Cell(a), Cell(b), Cell(a - b)), "video", "videos") for key, (a, b) in ordered]
     means = [float(np.mean(list(of_one))) for of_one in zip(*comparison.values.values(), strict=True)]
     if comparison.by_category:
         keys = {key.split("/")[0] for key in comparison.values}
         of_each = [[pair for key, pair in comparison.values.items() if key.split("/")[0] == each] for each in keys]
         means = [float(np.mean([np.mean([pair[i] for pair in of_one]) for of_one in of_each])) for i in (0, 1)]
     name = "mean over categories" if comparison.by_category else "mean over videos"
-    rows.append(Row((Cell(text=name), *(Cell(mean) for mean in means), Cell(comparison.mean)), "overall", "mean"))
+    rows.append(TableRow((Cell(text=name), *(Cell(mean) for mean in means), Cell(comparison.mean)), "overall", "mean"))
     better, worse = _counted(comparison)
     return ResultTable(
         key=f"comparison_{comparison.metric}",
@@ -230,7 +230,9 @@ def comparisons_table(comparisons: Sequence[Comparison]) -> ResultTable:
         better, worse = _counted(each)
         p_value = Cell(each.p_value, text="" if each.p_value is None else _p(each.p_value))
         counts = (Cell(float(better)), Cell(float(worse)))
-        rows.append(Row((Cell(text=each.second), Cell(each.mean), low, high, p_value, *counts), "other", "comparisons"))
+        rows.append(
+            TableRow((Cell(text=each.second), Cell(each.mean), low, high, p_value, *counts), "other", "comparisons")
+        )
     return ResultTable(
         key=f"comparisons_{first.metric}",
         title=f"{column.heading} of {first.first} minus that of each other; videos: {len(first.values)}",
@@ -345,16 +347,17 @@ def _silence(silent: int, videos: int) -> list[str]:
 
 
 def _remarks(first: Series, second: Series) -> tuple[str, ...]:
-    remarks = dataset_remarks([*first.wholes, *second.wholes])
+    remarks = dataset_remarks([*first.per_seed, *second.per_seed])
     if first.leakage != second.leakage:
         remarks.append(f"Training differs: {first.name}: {first.leakage}; {second.name}: {second.leakage}.")
-    if first.family != second.family:
+    if first.protocol_name != second.protocol_name:
         remarks.append(
-            f"Protocols differ, on the same frames: {first.name}: {first.family}; {second.name}: {second.family}."
+            f"Protocols differ, on the same frames: {first.name}: {first.protocol_name}; "
+            f"{second.name}: {second.protocol_name}."
         )
     for each in (first, second):
-        if len(each.wholes) > 1:
-            remarks.append(f"{each.name}: the mean over {len(each.wholes)} seeds.")
+        if len(each.per_seed) > 1:
+            remarks.append(f"{each.name}: the mean over {len(each.per_seed)} seeds.")
         if each.missing:
             remarks.append(f"Of the tested part: {each.extent.note}.")
     return tuple(remarks)

@@ -78,19 +78,19 @@ def table(
         beside_cells = [f"{other[key_beside]:.{digits}f}" if key_beside in other else "–" for other in rest]
         lines.append([name, videos, *cells, *beside_cells])
 
-    def marks(keys: Sequence[str]) -> str:
+    def footnotes(keys: Sequence[str]) -> str:
         undefined = any({*scores.undefined.get(key, ())} - {"precision"} for key in keys)
         return (" *" if undefined else "") + (" †" if any(first.videos[key].binary_truth for key in keys) else "")
 
     for category, metrics in scores.categories.items():
         members = [key for key in scores.videos if key.split("/")[0] == category]
-        mark = marks(members)
+        mark = footnotes(members)
         of_others = [other.categories.get(category, {}) for other in other_scores]
         row(category + mark, str(len(members)), metrics, of_others)
         if by_video:
             for key in members:
                 of_others = [other.videos.get(key, {}) for other in other_scores]
-                row(f"  {key.split('/')[1]}{marks([key])}", "", scores.videos[key], of_others)
+                row(f"  {key.split('/')[1]}{footnotes([key])}", "", scores.videos[key], of_others)
     ends.append(len(lines))
     row(
         f"{first.extent.name}, partial" if first.partial else first.extent.name,
@@ -165,9 +165,9 @@ def _laid_out(
 
 
 def _marks(other: TestResult) -> str:
-    marks = [] if other.leakage == "unseen scenes" else [_leakage(other)]
-    marks += ["partial"] if other.partial else []
-    return f" ({', '.join(marks)})" if marks else ""
+    footnotes = [] if other.leakage == "unseen scenes" else [_leakage(other)]
+    footnotes += ["partial"] if other.partial else []
+    return f" ({', '.join(footnotes)})" if footnotes else ""
 
 
 def _leakage(result: TestResult) -> str:

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from bgsub_lightning.core.console import console
 from bgsub_lightning.core.text import csv_cell, one_line
-from bgsub_lightning.report.resulttable import Cell, Column, ResultTable, Row, folded
+from bgsub_lightning.report.resulttable import Cell, Column, ResultTable, TableRow, context_as_footnotes
 
 _SUPERSCRIPT = str.maketrans("0123456789,", "⁰¹²³⁴⁵⁶⁷⁸⁹˒")
 
@@ -60,8 +60,8 @@ def as_csv(table: ResultTable) -> str:
     """Write a table with all digits.
 
     Next to a column with standard deviations are ``NAME_sd`` and ``NAME_n``, their number. The last columns hold what a
-    row is about, whether its numbers are a paper's, its marks, each with its column, and the table's title, which names
-    the dataset.
+    row is about, whether its numbers are a paper's, its footnotes, each with its column, and the table's title, which
+    names the dataset.
     """
     spread = {
         column.key for i, column in enumerate(table.columns) if any(row.cells[i].sd is not None for row in table.rows)
@@ -71,33 +71,33 @@ def as_csv(table: ResultTable) -> str:
         header += [column.key, *([f"{column.key}_sd", f"{column.key}_n"] if column.key in spread else [])]
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(map(csv_cell, [*header, "level", "published", "marks", "title"]))
+    writer.writerow(map(csv_cell, [*header, "level", "published", "footnotes", "title"]))
     for row in table.rows:
         line: list[str | int] = []
         for cell, column in zip(row.cells, table.columns, strict=True):
             line.append(_exact(cell, column))
             if column.key in spread:
                 line += ["" if cell.sd is None else repr(cell.sd), "" if cell.value is None else cell.count]
-        marks = [
+        footnotes = [
             f"{column.key}: {table.notes[mark]}"
             for cell, column in zip(row.cells, table.columns, strict=True)
-            for mark in cell.marks
+            for mark in cell.footnotes
         ]
         writer.writerow(
-            [csv_cell(str(each)) for each in (*line, row.level, int(row.published), "; ".join(marks), table.title)]
+            [csv_cell(str(each)) for each in (*line, row.level, int(row.published), "; ".join(footnotes), table.title)]
         )
     return file.getvalue()
 
 
 def as_markdown(table: ResultTable) -> str:
     """Write a table for GitHub and the like, with its notes below."""
-    narrow = folded(table)
+    narrow = context_as_footnotes(table)
     lines = [f"**{_markdown(narrow.title)}**", ""]
     lines.append("| " + " | ".join(_markdown(column.heading) for column in narrow.columns) + " |")
     lines.append("|" + "|".join(" :-- " if column.digits is None else " --: " for column in narrow.columns) + "|")
     for row in narrow.rows:
         cells = [
-            _markdown(cell.shown(column.digits)) + (f"<sup>{_signs(cell, narrow)}</sup>" if cell.marks else "")
+            _markdown(cell.shown(column.digits)) + (f"<sup>{_signs(cell, narrow)}</sup>" if cell.footnotes else "")
             for cell, column in zip(row.cells, narrow.columns, strict=True)
         ]
         lines.append("| " + " | ".join(cells) + " |")
@@ -112,7 +112,7 @@ def as_latex(table: ResultTable) -> str:
     It needs ``\usepackage{booktabs,graphicx,longtable}``: wide tables are shrunk to the text's width. A longtable does
     not stand in two columns of text, and LaTeX has to run twice to align it.
     """
-    narrow = folded(table)
+    narrow = context_as_footnotes(table)
     kinds = "".join("l" if column.digits is None else "r" for column in narrow.columns)
     title = [rf"\caption{{{_latex(narrow.title)}}}", rf"\label{{tab:{narrow.key}}}"]
     head = [r"\toprule", " & ".join(_latex(column.heading) for column in narrow.columns) + r" \\", r"\midrule"]
@@ -139,7 +139,8 @@ def _latex_rows(table: ResultTable) -> Iterable[str]:
         if rule:
             yield r"\midrule"
         cells = [
-            _latex(cell.shown(column.digits)) + (rf"\textsuperscript{{{_signs(cell, table)}}}" if cell.marks else "")
+            _latex(cell.shown(column.digits))
+            + (rf"\textsuperscript{{{_signs(cell, table)}}}" if cell.footnotes else "")
             for cell, column in zip(row.cells, table.columns, strict=True)
         ]
         yield " & ".join(cells) + r" \\"
@@ -152,7 +153,7 @@ def as_rich(table: ResultTable, width: int | None = None) -> RenderableType:
         table: The table.
         width: Characters in a line; ``None``: those of the terminal.
     """
-    narrow = folded(table)
+    narrow = context_as_footnotes(table)
     headings = [column.heading for column in narrow.columns]
     lines = [
         [_plain(cell, column, narrow) for cell, column in zip(row.cells, narrow.columns, strict=True)]
@@ -230,7 +231,7 @@ def _plain(cell: Cell, column: Column, table: ResultTable) -> str:
     return cell.shown(column.digits) + _superscript(_signs(cell, table))
 
 
-def _rules(rows: Sequence[Row]) -> list[bool]:
+def _rules(rows: Sequence[TableRow]) -> list[bool]:
     """Whether a rule goes before each row: between groups, unless both have one row."""
     sizes = Counter(row.group for row in rows)
     between = (a.group != b.group and max(sizes[a.group], sizes[b.group]) > 1 for a, b in pairwise(rows))
@@ -257,7 +258,7 @@ def _is_number(text: str, value: float) -> bool:
 
 
 def _signs(cell: Cell, table: ResultTable) -> str:
-    return ",".join(str(table.numbers[mark]) for mark in cell.marks)
+    return ",".join(str(table.numbers[mark]) for mark in cell.footnotes)
 
 
 def _superscript(signs: str) -> str:

@@ -30,8 +30,8 @@ from bgsub_lightning.report import (
     precision_recall_table,
     table,
 )
-from bgsub_lightning.report.collection import collect
-from bgsub_lightning.report.layouts import overall
+from bgsub_lightning.report.paper_tables import overall
+from bgsub_lightning.report.results import load_results
 
 POSITIVE, NEGATIVE = 100, 900
 
@@ -293,7 +293,7 @@ def test_the_terminal_calls_overall_what_the_page_does(protocol: str, is_whole: 
     """One rule decides: the table, the curves and the page never disagree."""
     one = replace(result("cv", a_x=of_two_classes(1.0)), protocol=protocol)
     one.save(tmp_path / "cv/scores.json")
-    (series,) = collect([tmp_path / "cv"]).series
+    (series,) = load_results([tmp_path / "cv"]).series
     assert series.extent == one.extent
     cell = overall([series], against=[]).rows[0].cells[1]
     assert (cell.value is not None) is is_whole

@@ -10,10 +10,10 @@ import pytest
 from bgsub_lightning.core.console import console
 from bgsub_lightning.evaluation import TestResult
 from bgsub_lightning.report import table
-from bgsub_lightning.report.collection import Collection, collect
-from bgsub_lightning.report.layouts import tables_of
 from bgsub_lightning.report.page import report_page
+from bgsub_lightning.report.paper_tables import tables_of
 from bgsub_lightning.report.published import published
+from bgsub_lightning.report.results import Results, load_results
 from bgsub_lightning.report.resulttable import ResultTable
 from bgsub_lightning.report.writers import as_csv, as_latex, as_markdown
 from tests.made_results import cdnet_keys, made, saved
@@ -27,8 +27,8 @@ def departing(result: TestResult, *keys: str, why: str = "CDnet2014 has no video
     return replace(result, videos=videos)
 
 
-def collected(folder: Path, *results: TestResult) -> Collection:
-    return collect(saved(folder, *results))
+def collected(folder: Path, *results: TestResult) -> Results:
+    return load_results(saved(folder, *results))
 
 
 def terminal(*results: TestResult) -> str:
@@ -53,8 +53,8 @@ def printed(tables: list[ResultTable]) -> set[tuple[str, str]]:
 def test_synthetic_scenes_are_called_so_everywhere(dataset: str, tmp_path: Path) -> None:
     found = made("ours", KEYS, dataset=dataset, origin=ORIGIN)
     found = replace(found, videos={key: replace(video, base=None) for key, video in found.videos.items()})
-    collection = collected(tmp_path, found, made("mog2", KEYS, dataset=dataset, origin=ORIGIN, system="Mog2"))
-    tables = tables_of(collection)
+    results = collected(tmp_path, found, made("mog2", KEYS, dataset=dataset, origin=ORIGIN, system="Mog2"))
+    tables = tables_of(results)
     assert not any(row.published for each in tables for row in each.rows)
     assert not any(each.paper in as_markdown(one) for each in published() for one in tables)
     for each in tables:
@@ -64,7 +64,7 @@ def test_synthetic_scenes_are_called_so_everywhere(dataset: str, tmp_path: Path)
             assert "rendered by" in text
             assert "seed 5" in text
     assert "CDnet2014" not in "".join(as_csv(each) for each in tables).replace("synthetic CDnet2014", "")
-    page = report_page(tmp_path / "page", [run.folder for each in collection.series for run in each.runs]).read_text()
+    page = report_page(tmp_path / "page", [run.folder for each in results.series for run in each.runs]).read_text()
     heading = page.partition("<h1>")[2].partition("</h1>")[0]
     assert heading.startswith("Background subtraction on synthetic ")
     assert "Synthetic scenes, rendered by bgsub_lightning 1.2.3 (seed 5)" in page.partition("<main>")[0]

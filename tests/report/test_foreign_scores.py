@@ -12,7 +12,7 @@ from made_results import made
 from bgsub_lightning.cli import main
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.evaluation import TestResult
-from bgsub_lightning.report.collection import collect
+from bgsub_lightning.report.results import load_results
 
 VIDEO = ("videos", "a/x")
 
@@ -87,6 +87,6 @@ def test_configuration_beside_it(tmp_path: Path, content: bytes, name: str) -> N
     made("run").save(tmp_path / "scores.json")
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError) as error:
-        collect([tmp_path])
+        load_results([tmp_path])
     assert str(error.value).startswith(f"{tmp_path / name}: ")
     assert len(str(error.value).splitlines()) == 1

@@ -22,9 +22,9 @@ from PIL import Image
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.evaluation import TestResult, VideoResult
 from bgsub_lightning.evaluation.gallery import GalleryFrame, chosen, write_index
-from bgsub_lightning.report.collection import collect
-from bgsub_lightning.report.page import Part, write_page
-from bgsub_lightning.report.resulttable import Cell, Column, ResultTable, Row
+from bgsub_lightning.report.page import Section, write_page
+from bgsub_lightning.report.results import load_results
+from bgsub_lightning.report.resulttable import Cell, Column, ResultTable, TableRow
 
 VIDEOS = ("baseline/highway", "baseline/office", "shadow/bungalows")
 EVIL = "<script>alert('$x$')</script>"
@@ -123,8 +123,8 @@ def make_gallery(run: Path, generator: np.random.Generator) -> None:
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[..., Page]:
-    def call(*runs: Path, parts: Sequence[Part] = (), **options: object) -> Page:
-        path = write_page(tmp_path / "out", collect(list(runs)), parts, **options)  # type: ignore[arg-type]
+    def call(*runs: Path, parts: Sequence[Section] = (), **options: object) -> Page:
+        path = write_page(tmp_path / "out", load_results(list(runs)), parts, **options)  # type: ignore[arg-type]
         return Page(path.read_text())
 
     return call
@@ -190,12 +190,12 @@ def test_names_are_escaped(write: Callable[..., Page], tmp_path: Path, name: str
         "overall",
         name,
         (Column("a", name, None), Column("f", name)),
-        (Row((Cell(text=name), Cell(0.5, marks=("*",)))),),
+        (TableRow((Cell(text=name), Cell(0.5, footnotes=("*",)))),),
         {"*": name},
         (name,),
     )
     other = make_run(tmp_path / "b", "two", system="CrossNet")
-    page = write(evil, other, parts=[Part("overall", name, [table], told=[name], intro=name)])
+    page = write(evil, other, parts=[Section("overall", name, [table], told=[name], intro=name)])
     assert len(page.all("script")) == 1
     assert not [attributes for _, attributes in page.tags if "onerror" in attributes or attributes.get("src") == "x"]
     assert name in " ".join(page.words)
@@ -227,16 +227,16 @@ def test_videos_are_shown_worst_first(write: Callable[..., Page], tmp_path: Path
 
 
 def test_tables_have_their_digits_spreads_and_marks(write: Callable[..., Page], tmp_path: Path) -> None:
-    columns = (Column("system", "system", None), Column("leakage", "seen", None, aside=True))
+    columns = (Column("system", "system", None), Column("leakage", "seen", None, is_context=True))
     columns += (Column("f", "F-measure"), Column("pwc", "PWC (%)", 3))
     both, names = Cell(text="unseen scenes"), ("pooled", "other")
-    worse, printed = Cell(text="includes training frames"), Cell(0.9, text=".90", marks=names)
+    worse, printed = Cell(text="includes training frames"), Cell(0.9, text=".90", footnotes=names)
     rows = (
-        Row((Cell(text="ours"), both, Cell(0.87654, 0.01, 3), Cell(1.5)), "overall"),
-        Row((Cell(text="theirs"), worse, printed, Cell())),
+        TableRow((Cell(text="ours"), both, Cell(0.87654, 0.01, 3), Cell(1.5)), "overall"),
+        TableRow((Cell(text="theirs"), worse, printed, Cell())),
     )
     notes = {"never": "not used", "other": "another thing", "pooled": "counts pooled"}
-    part = Part("overall", "Overall", [ResultTable("overall", "All", columns, rows, notes)])
+    part = Section("overall", "Overall", [ResultTable("overall", "All", columns, rows, notes)])
     page = write(make_run(tmp_path, "one"), parts=[part])
     at = next(i for i, row in enumerate(page.cells) if row == ["system", "F-measure", "PWC (%)"])
     assert page.cells[at + 1] == ["ours unseen scenes", "0.8765 ± 0.0100", "1.500"]
@@ -250,9 +250,9 @@ def test_tables_have_their_digits_spreads_and_marks(write: Callable[..., Page], 
 
 def test_tables_scroll_within_the_page(write: Callable[..., Page], tmp_path: Path) -> None:
     """By touch and by keys; the leak guard takes no column, and is said once where all rows agree."""
-    columns = (Column("system", "system", None), Column("leakage", "seen", None, aside=True), Column("f", "F"))
-    rows = [Row((Cell(text=name), Cell(text="unseen scenes"), Cell(0.5))) for name in ("ours", "theirs")]
-    part = Part("overall", "Overall", [ResultTable("overall", "All", columns, tuple(rows))])
+    columns = (Column("system", "system", None), Column("leakage", "seen", None, is_context=True), Column("f", "F"))
+    rows = [TableRow((Cell(text=name), Cell(text="unseen scenes"), Cell(0.5))) for name in ("ours", "theirs")]
+    part = Section("overall", "Overall", [ResultTable("overall", "All", columns, tuple(rows))])
     page = write(make_run(tmp_path, "one"), parts=[part])
     at = page.cells.index(["system", "F"])
     assert page.cells[at + 1 : at + 3] == [["ours", "0.5000"], ["theirs", "0.5000"]]
@@ -336,11 +336,11 @@ def test_earlier_reports_are_replaced_and_other_folders_refused(write: Callable[
     write(run, files={"new.csv": "2\n"})
     assert [path.name for path in (tmp_path / "out/tables").iterdir()] == ["new.csv"]
     assert (tmp_path / "out/notes.txt").read_text() == "mine"
-    collection = collect([run])
+    results = load_results([run])
     with pytest.raises(UserError, match=r"--out: .*one holds other files than those of a report"):
-        write_page(run, collection, [])
+        write_page(run, results, [])
     with pytest.raises(UserError, match=r"--out: .*scores\.json is a file"):
-        write_page(run / "scores.json", collection, [])
+        write_page(run / "scores.json", results, [])
 
 
 def test_a_report_that_was_killed_at_its_first_file_can_be_repeated(write: Callable[..., Page], tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.evaluation import TestResult
-from bgsub_lightning.report.collection import Series, collect
+from bgsub_lightning.report.results import Series, load_results
 from bgsub_lightning.report.statistics import compare, comparison_table, comparisons_table
 from tests.made_results import cdnet_keys, fold, made, saved
 
@@ -19,7 +19,7 @@ KEYS = cdnet_keys("PTZ")
 
 
 def pair(folder: Path, *results: TestResult) -> tuple[Series, ...]:
-    return collect(saved(folder, *results)).series
+    return load_results(saved(folder, *results)).series
 
 
 def differences(a: TestResult, b: TestResult, metric: str = "f_measure") -> dict[str, float]:

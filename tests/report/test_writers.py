@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bgsub_lightning.report.collection import collect
-from bgsub_lightning.report.layouts import by_part, of_published, overall, tables_of
+from bgsub_lightning.report.paper_tables import by_part, of_published, overall, tables_of
 from bgsub_lightning.report.published import published
-from bgsub_lightning.report.resulttable import Cell, Column, ResultTable, Row
+from bgsub_lightning.report.results import load_results
+from bgsub_lightning.report.resulttable import Cell, Column, ResultTable, TableRow
 from bgsub_lightning.report.writers import as_csv, as_latex, as_markdown, as_rich, fitting
 from tests.made_results import fold, made, saved
 
@@ -26,13 +26,13 @@ def small(name: str = "a_b") -> ResultTable:
     columns = (
         Column("system", "system", None),
         Column("f", "F", 3, "higher"),
-        Column("seen", "seen", None, aside=True),
+        Column("seen", "seen", None, is_context=True),
     )
     rows = (
-        Row((Cell(text=name), Cell(0.123456789012345, 0.01, 3, marks=("n",)), Cell(text="unseen"))),
-        Row((Cell(text="paper"), Cell(0.9, text=".90"), Cell(text="seen"))),
-        Row((Cell(text="rounded"), Cell(0.7188, text="0.719"), Cell()), published=True),
-        Row((Cell(text="none"), Cell(), Cell(text="unseen"))),
+        TableRow((Cell(text=name), Cell(0.123456789012345, 0.01, 3, footnotes=("n",)), Cell(text="unseen"))),
+        TableRow((Cell(text="paper"), Cell(0.9, text=".90"), Cell(text="seen"))),
+        TableRow((Cell(text="rounded"), Cell(0.7188, text="0.719"), Cell()), published=True),
+        TableRow((Cell(text="none"), Cell(), Cell(text="unseen"))),
     )
     return ResultTable("small", f"Of {name}", columns, rows, {"n": "a note", "unused": "nothing"}, ("a remark",))
 
@@ -43,12 +43,12 @@ def test_csv_has_all_digits() -> None:
     assert [(line["f_sd"], line["f_n"]) for line in lines] == [("0.01", "3"), ("", "1"), ("", "1"), ("", "")]
     assert [line["seen"] for line in lines] == ["unseen", "seen", "", "unseen"]
     assert [line["published"] for line in lines] == ["0", "0", "1", "0"]
-    assert lines[0]["marks"] == "f: a note"
+    assert lines[0]["footnotes"] == "f: a note"
     assert {line["title"] for line in lines} == {"Of a_b"}
 
 
 def test_csv_of_tests_holds_their_figures_exactly(tmp_path: Path) -> None:
-    ours = collect(saved(tmp_path / "cv", *(fold(number, seed) for seed in (0, 1) for number in (1, 2, 3)))).series
+    ours = load_results(saved(tmp_path / "cv", *(fold(number, seed) for seed in (0, 1) for number in (1, 2, 3)))).series
     table = overall(ours, against=published("CDnet2014"))
     lines = list(csv.DictReader(io.StringIO(as_csv(table))))
     found = ours[0].overall()
@@ -99,7 +99,7 @@ def compiled(folder: Path, *tables: ResultTable) -> str:
 
 
 def test_latex_compiles(tmp_path: Path) -> None:
-    ours = collect(saved(tmp_path / "runs & more", made("bmn_bsn"), made("90 %"))).series
+    ours = load_results(saved(tmp_path / "runs & more", made("bmn_bsn"), made("90 %"))).series
     tables = [
         small(HOSTILE),
         overall(ours, against=published("CDnet2014")),
@@ -113,8 +113,8 @@ def test_latex_compiles(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_latex_of_every_table_compiles(tmp_path: Path) -> None:
-    collection = collect(saved(tmp_path / "runs", made("bmn_bsn"), made("two", system="CrossNet")))
-    tables = [*tables_of(collection), *map(of_published, published())]
+    results = load_results(saved(tmp_path / "runs", made("bmn_bsn"), made("two", system="CrossNet")))
+    tables = [*tables_of(results), *map(of_published, published())]
     compiled(tmp_path, *[table for table in tables if table.rows][:18])  # LaTeX holds 18 floats at once
 
 

@@ -1,4 +1,4 @@
-"""The page of a collection of tests."""
+"""The page of the results of tests."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from bgsub_lightning.evaluation.drawing import BLACK, GREEN, PINK, RED
 from bgsub_lightning.evaluation.gallery import Kept, joined, read_gallery
 from bgsub_lightning.evaluation.testresult import TestResult
 from bgsub_lightning.metrics import THRESHOLDS, average_precision
-from bgsub_lightning.report.collection import Collection, Run, Series, collect
 from bgsub_lightning.report.datasets import dataset_remarks, dataset_title
-from bgsub_lightning.report.layouts import tables_of
 from bgsub_lightning.report.learning import Curve, learning_curves
 from bgsub_lightning.report.page.figures import Line, colour, curves_figure, iso_f_measure, lines_figure, speed_figure
 from bgsub_lightning.report.page.pictures import Picture, drawing, picture
-from bgsub_lightning.report.resulttable import Cell, Column, ResultTable, Row
+from bgsub_lightning.report.paper_tables import tables_of
+from bgsub_lightning.report.results import FinishedRun, Results, Series, load_results
+from bgsub_lightning.report.resulttable import Cell, Column, ResultTable, TableRow
 from bgsub_lightning.report.statistics import compare, comparison_table, comparisons_table, require_same_test
 from bgsub_lightning.report.thresholds import overall_curve, precision_and_recall
 from bgsub_lightning.report.writers import as_csv, as_latex, as_markdown
@@ -55,7 +55,7 @@ _MOST_LINES = 10  # of a figure of learning curves, above which it is not legibl
 
 
 @dataclass(frozen=True)
-class Part:
+class Section:
     """A section of tables.
 
     Attributes:
@@ -119,15 +119,15 @@ def report_page(folder: Path, paths: Sequence[Path]) -> Path:
         UserError: If the folder holds anything else, there is no test, or something of one cannot be read.
     """
     require_ours(folder)
-    collection = collect(paths)
-    comparison = _comparison(collection)
-    tables = [*tables_of(collection), *comparison.tables, *comparison.folded]
+    results = load_results(paths)
+    comparison = _comparison(results)
+    tables = [*tables_of(results), *comparison.tables, *comparison.folded]
     files = {
         f"{table.key}{ending}": writer(table)
         for table in tables
         for ending, writer in ((".csv", as_csv), (".md", as_markdown), (".tex", as_latex))
     }
-    beginnings = tuple(f"{_file_name(dataset)}_" for dataset in collection.datasets)
+    beginnings = tuple(f"{_file_name(dataset)}_" for dataset in results.datasets)
 
     def of(*begins: str) -> list[ResultTable]:
         keys = {table.key: table.key for table in tables}
@@ -135,24 +135,24 @@ def report_page(folder: Path, paths: Sequence[Path]) -> Path:
             keys = {key: short.removeprefix(begin) for key, short in keys.items()}
         return [table for table in tables if keys[table.key].startswith(begins)]
 
-    main = ("by_part_f_measure",)
+    main = of("by_part_f_measure")
     parts = [
-        Part("overall", "Overall", of("overall")),
-        Part("categories", "Categories", of(*main), [each for each in of("by_part", "of_") if each not in of(*main)]),
+        Section("overall", "Overall", of("overall")),
+        Section("categories", "Categories", main, [each for each in of("by_part", "of_") if each not in main]),
         comparison,
-        Part("settings", "Settings", of("ablation")),
-        Part("speed", "Speed and thresholds", of("speed"), of("at_thresholds")),
+        Section("settings", "Settings", of("ablation")),
+        Section("speed", "Speed and thresholds", of("speed"), of("at_thresholds")),
     ]
     by_video = of("by_video")
     parts = [part for part in parts if part.tables or part.folded or part.told]
     with claimed(folder):
-        return write_page(folder, collection, parts, by_video, files)
+        return write_page(folder, results, parts, by_video, files)
 
 
 def write_page(
     folder: Path,
-    collection: Collection,
-    parts: Sequence[Part],
+    results: Results,
+    parts: Sequence[Section],
     video_tables: Sequence[ResultTable] = (),
     files: Mapping[str, str] | None = None,
 ) -> Path:
@@ -160,7 +160,7 @@ def write_page(
 
     Args:
         folder: Where: a folder that :func:`require_ours` lets pass.
-        collection: The tests.
+        results: The tests.
         parts: Sections of tables.
         video_tables: Tables by video, which go with the bars.
         files: Name of a file in ``tables/`` → what is in it.
@@ -180,7 +180,7 @@ def write_page(
             file.write(_UNFINISHED)
     for owned in _OWNED:
         shutil.rmtree(folder / owned, ignore_errors=True)
-    series = collection.series
+    series = results.series
     warnings = [sentence(each.extent.note) for each in series if not each.extent.is_whole]
     content = {
         "version": __version__,
@@ -190,7 +190,7 @@ def write_page(
         "warnings": [
             *(remark for results in _datasets(series).values() for remark in dataset_remarks(results)),
             *warnings,
-            *collection.remarks,
+            *results.remarks,
         ],
         "sections": {
             "systems": "Systems",
@@ -242,11 +242,11 @@ def write_page(
     return folder / PAGE
 
 
-def _comparison(collection: Collection) -> Part:
+def _comparison(results: Results) -> Section:
     """Compare systems pair by pair, where they were tested on the same frames: the first of them with each other."""
     groups: list[list[Series]] = []
     reasons: dict[str, str] = {}
-    for each in collection.series:
+    for each in results.series:
         for group in groups:
             try:
                 require_same_test(group[0], each)
@@ -266,12 +266,12 @@ def _comparison(collection: Collection) -> Part:
         for one in comparisons:
             alone = comparison_table(one)
             folded.append(replace(alone, key=_file_name(f"{alone.key}_{one.first}_{one.second}")))
-    if len(collection.series) < 2:
-        return Part("comparison", "Comparison")
+    if len(results.series) < 2:
+        return Section("comparison", "Comparison")
     alone_ones = {group[0].name for group in groups if len(group) == 1}
     told = [reason for name, reason in reasons.items() if name in alone_ones]
     intro = "The difference is taken video by video, of systems that were tested on the same frames."
-    return Part("comparison", "Comparison", tables, folded, intro, told[:_MOST_REASONS])
+    return Section("comparison", "Comparison", tables, folded, intro, told[:_MOST_REASONS])
 
 
 def _file_name(text: str) -> str:
@@ -304,7 +304,7 @@ def _title(series: Sequence[Series]) -> str:
 def _lead(series: Sequence[Series]) -> str:
     runs = [run.result for each in series for run in each.runs]
     videos = {(run.dataset, key) for run in runs for key in run.videos}
-    most = max(sum(video.frames for video in whole.videos.values()) for each in series for whole in each.wholes)
+    most = max(sum(video.frames for video in whole.videos.values()) for each in series for whole in each.per_seed)
     return (
         f"{_count(len(series), 'system')}, {_count(len(runs), 'test')}, {_count(len(videos), 'video')}; "
         f"up to {_count(most, 'tested frame')} each"
@@ -315,7 +315,7 @@ def _datasets(series: Sequence[Series]) -> dict[str, list[TestResult]]:
     """Dataset → what was found on it, each seed by itself."""
     found: dict[str, list[TestResult]] = {}
     for each in series:
-        found.setdefault(each.dataset, []).extend(each.wholes)
+        found.setdefault(each.dataset, []).extend(each.per_seed)
     return found
 
 
@@ -362,7 +362,7 @@ def _table(table: ResultTable) -> dict[str, Any]:
             "group" * (row.group != before),
         ]
         shown = [
-            _cell(cell, column, width) | {"marks": _signs(cell, numbers)}
+            _cell(cell, column, width) | {"footnotes": _signs(cell, numbers)}
             for cell, column, width in zip(own, columns, widths, strict=True)
         ]
         twice = sum(other[0].text == own[0].text for other in cells) > 1
@@ -385,24 +385,24 @@ def _table(table: ResultTable) -> dict[str, Any]:
     }
 
 
-def _guard(row: Row, table: ResultTable) -> dict[str, str] | None:
+def _guard(row: TableRow, table: ResultTable) -> dict[str, str] | None:
     """What training has seen of what a row is of."""
     for cell, column in zip(row.cells, table.columns, strict=True):
         if column.key == "leakage":
             text = cell.text if cell.text in _MARKS else "not stated"
-            return {"text": text, "kind": _MARKS.get(text, "other"), "marks": _signs(cell, table.numbers)}
+            return {"text": text, "kind": _MARKS.get(text, "other"), "footnotes": _signs(cell, table.numbers)}
     return None
 
 
 def _signs(cell: Cell, numbers: Mapping[str, int]) -> str:
-    return ",".join(str(numbers[name]) for name in dict.fromkeys(cell.marks))
+    return ",".join(str(numbers[name]) for name in dict.fromkeys(cell.footnotes))
 
 
 def _cell(cell: Cell, column: Column, widths: tuple[int, str]) -> dict[str, Any]:
     if column.digits is None:
         return {
             "text": cell.text,
-            "kind": "aside" if column.aside else "",
+            "kind": "context" if column.is_context else "",
             **dict.fromkeys(("spread", "pad", "sort"), ""),
         }
     number = replace(cell, sd=None).shown(column.digits)
@@ -482,9 +482,9 @@ def _curves(folder: Path, series: Sequence[Series]) -> _Figures:
             if not each.extent.is_whole:
                 part = f", {each.extent.name}"
                 shown.told.append(f"Curves of the tested part: {each.extent.note}.")
-            for whole in each.wholes:
+            for whole in each.per_seed:
                 tested.add(tuple((key, video.frames) for key, video in sorted(whole.videos.items())))
-                name = (each.name if len(each.wholes) == 1 else f"{each.name}, seed {whole.seed}") + part
+                name = (each.name if len(each.per_seed) == 1 else f"{each.name}, seed {whole.seed}") + part
                 own = whole.scores(skip_silent=True).overall
                 if whole.frames_per_second:
                     speeds.append((f"{name} ({whole.device})", place, whole.frames_per_second, own["f_measure"]))
@@ -571,7 +571,7 @@ def _learning(folder: Path, series: Sequence[Series]) -> _Figures:
     return shown
 
 
-def _run_name(series: Series, run: Run) -> str:
+def _run_name(series: Series, run: FinishedRun) -> str:
     return series.name if len(series.runs) == 1 else f"{series.name}: {run.result.name}"
 
 
@@ -642,7 +642,7 @@ def _beside(series: Sequence[Series], galleries: Sequence[Sequence[Kept]]) -> li
 
 
 def _shown_in(series: Series, video: str) -> str:
-    return f"synthetic {video}" if series.wholes[0].origin else video
+    return f"synthetic {video}" if series.per_seed[0].origin else video
 
 
 def _panels(series: Series) -> Iterable[dict[str, Any]]:
@@ -664,7 +664,7 @@ def _panel(path: Path) -> Picture:
 # --- provenance -------------------------------------------------------------------------------------------------------
 
 
-def _facts(run: Run) -> dict[str, str]:
+def _facts(run: FinishedRun) -> dict[str, str]:
     """What a run's number rests on; places of the machine are cut short, because pages are passed on."""
     result = run.result
     test = run.folder / "test.yaml"

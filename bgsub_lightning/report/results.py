@@ -14,10 +14,10 @@ from typing_extensions import TypedDict  # which pydantic wants before Python 3.
 
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.records import read_json, read_yaml
-from bgsub_lightning.evaluation.extent import Extent, extent_of, family, folds_of, missing_folds
+from bgsub_lightning.evaluation.extent import Extent, extent_of, folds_of, missing_folds, protocol_name
 from bgsub_lightning.evaluation.testresult import TestResult
 from bgsub_lightning.metrics import Averaging, Scores
-from bgsub_lightning.report.combining import merged
+from bgsub_lightning.report.merge import merged
 from bgsub_lightning.splits import Leakage
 from bgsub_lightning.splits.leaks import worst
 
@@ -53,7 +53,7 @@ def read_campaign(file: Path) -> CampaignRecord:
 
 
 @dataclass(frozen=True)
-class Run:
+class FinishedRun:
     """One test, and where it lies.
 
     Attributes:
@@ -105,39 +105,39 @@ class Series:
     Attributes:
         name: What tables call it.
         runs: All its tests.
-        wholes: One for each seed: its folds and scenes together.
+        per_seed: One for each seed: its folds and scenes together.
         missing: What of it was not tested, in words, such as ``fold 3 of 3``; empty if nothing is missing.
     """
 
     name: str
-    runs: tuple[Run, ...]
-    wholes: tuple[TestResult, ...]
+    runs: tuple[FinishedRun, ...]
+    per_seed: tuple[TestResult, ...]
     missing: tuple[str, ...] = ()
 
     @property
     def system(self) -> str:
         """Class of its module."""
-        return self.wholes[0].system
+        return self.per_seed[0].system
 
     @property
     def dataset(self) -> str:
         """Name of the dataset."""
-        return self.wholes[0].dataset
+        return self.per_seed[0].dataset
 
     @property
     def protocol(self) -> str:
         """What was tested, in words, with the folds."""
-        return max((whole.protocol for whole in self.wholes), key=len)
+        return max((whole.protocol for whole in self.per_seed), key=len)
 
     @property
-    def family(self) -> str:
+    def protocol_name(self) -> str:
         """The protocol without the fold."""
-        return family(self.wholes[0].protocol)
+        return protocol_name(self.per_seed[0].protocol)
 
     @property
     def leakage(self) -> Leakage:
         """The least honest of all its tests."""
-        return worst(whole.leakage for whole in self.wholes)
+        return worst(whole.leakage for whole in self.per_seed)
 
     @property
     def settings(self) -> Mapping[str, str]:
@@ -148,7 +148,7 @@ class Series:
     def videos(self) -> dict[str, int]:
         """``category/name`` → number of scored frames, of the first seed that has it."""
         found: dict[str, int] = {}
-        for whole in self.wholes:
+        for whole in self.per_seed:
             for key, video in whole.videos.items():
                 found.setdefault(key, video.frames)
         return dict(sorted(found.items()))
@@ -156,7 +156,7 @@ class Series:
     @property
     def has_training_frames(self) -> bool:
         """Whether frames of the training part were scored besides."""
-        return any(whole.training_frames for whole in self.wholes)
+        return any(whole.training_frames for whole in self.per_seed)
 
     def scores(self, averaging: Averaging = "video", with_training: bool = False) -> list[Scores]:
         """Return the metrics of each seed.
@@ -169,7 +169,7 @@ class Series:
             whole.scores_with_training(averaging, skip_silent=True)
             if with_training
             else whole.scores(averaging, skip_silent=True)
-            for whole in self.wholes
+            for whole in self.per_seed
         ]
 
     def by_video(self, with_training: bool = False) -> dict[str, dict[str, MeanSd]]:
@@ -203,18 +203,18 @@ class Series:
     @property
     def frames_per_second(self) -> MeanSd | None:
         """Speed of the whole test, loading and counting included; ``None`` if it is not known of all."""
-        rates = [whole.frames_per_second for whole in self.wholes if whole.frames_per_second is not None]
-        return MeanSd.of(rates) if len(rates) == len(self.wholes) else None
+        rates = [whole.frames_per_second for whole in self.per_seed if whole.frames_per_second is not None]
+        return MeanSd.of(rates) if len(rates) == len(self.per_seed) else None
 
     @property
     def partial(self) -> dict[str, int]:
         """``category/name`` → frames that should have been scored and were not."""
-        return {key: count for whole in self.wholes for key, count in whole.missing.items()}
+        return {key: count for whole in self.per_seed for key, count in whole.missing.items()}
 
     @property
     def device(self) -> str:
         """What it ran on."""
-        return ", ".join(dict.fromkeys(whole.device for whole in self.wholes))
+        return ", ".join(dict.fromkeys(whole.device for whole in self.per_seed))
 
     @property
     def extent(self) -> Extent:
@@ -232,7 +232,7 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Collection:
+class Results:
     """Tests in order.
 
     Attributes:
@@ -250,7 +250,7 @@ class Collection:
         return {name: tuple(each for each in self.series if each.dataset == name) for name in names}
 
 
-def collect(paths: Sequence[Path]) -> Collection:
+def load_results(paths: Sequence[Path]) -> Results:
     """Read tests and put them in order.
 
     Tests are of one series if system, dataset, protocol (but for the fold) and the configuration beside them agree (but
@@ -274,13 +274,13 @@ def collect(paths: Sequence[Path]) -> Collection:
     runs = []
     for place in places:
         result = TestResult.load(place.file)
-        runs.append(Run(place.file, result, _settings(result, place.file.parent)))
+        runs.append(FinishedRun(place.file, result, _settings(result, place.file.parent)))
     _require_each_once(runs)
     untested = {place.file: place.missing for place in places}
-    groups: dict[object, list[Run]] = {}
+    groups: dict[object, list[FinishedRun]] = {}
     for run in runs:
         result = run.result
-        key = (result.dataset, result.system, family(result.protocol), tuple(sorted(run.settings.items())))
+        key = (result.dataset, result.system, protocol_name(result.protocol), tuple(sorted(run.settings.items())))
         groups.setdefault(key, []).append(run)
     divided = [part for group in groups.values() for part in _divided(group)]
     names = _names(divided)
@@ -288,7 +288,7 @@ def collect(paths: Sequence[Path]) -> Collection:
         _series(name, part, {text for run in part for text in untested[run.file]})
         for name, part in zip(names, divided, strict=True)
     ]
-    return Collection(tuple(series), tuple(remarks))
+    return Results(tuple(series), tuple(remarks))
 
 
 _APART = {"root", "store", "scene", "fold", "seed", "num_workers", "allow_training_frames"}
@@ -364,8 +364,8 @@ def _flat(content: Any, key: str = "") -> Iterable[tuple[str, str]]:
             yield from _flat(value, f"{key}.{name}" if key else str(name))
 
 
-def _require_each_once(runs: Sequence[Run]) -> None:
-    files: dict[Path, Run] = {}
+def _require_each_once(runs: Sequence[FinishedRun]) -> None:
+    files: dict[Path, FinishedRun] = {}
     for run in runs:
         for other in files.values():
             if other.file.resolve() == run.file.resolve():
@@ -377,12 +377,12 @@ def _require_each_once(runs: Sequence[Run]) -> None:
         files[run.file] = run
 
 
-def _divided(group: list[Run]) -> list[list[Run]]:
+def _divided(group: list[FinishedRun]) -> list[list[FinishedRun]]:
     """Divide what cannot be one series, since one seed has a video twice: by folder, by name, else each alone."""
     if not _overlap(group):
         return [group]
     for key in (lambda run: run.folder.resolve().parent, _without_part):
-        parts: dict[object, list[Run]] = {}
+        parts: dict[object, list[FinishedRun]] = {}
         for run in group:
             parts.setdefault(key(run), []).append(run)
         if len(parts) > 1:
@@ -390,7 +390,7 @@ def _divided(group: list[Run]) -> list[list[Run]]:
     return [[run] for run in group]
 
 
-def _overlap(group: Sequence[Run]) -> bool:
+def _overlap(group: Sequence[FinishedRun]) -> bool:
     seen: set[tuple[int, str]] = set()
     for run in group:
         keys = {(run.result.seed, video) for video in run.result.videos}
@@ -400,21 +400,21 @@ def _overlap(group: Sequence[Run]) -> bool:
     return False
 
 
-def _series(name: str, runs: Sequence[Run], untested: set[str]) -> Series:
+def _series(name: str, runs: Sequence[FinishedRun], untested: set[str]) -> Series:
     seeds = sorted({run.result.seed for run in runs})
-    wholes = []
+    per_seed = []
     for seed in seeds:
         results = [run.result for run in runs if run.result.seed == seed]
         called = name if len(seeds) == 1 else f"{name}, seed {seed}"
-        wholes.append(merged(results, called) if len(results) > 1 else replace(results[0], name=called))
-    return Series(name, tuple(runs), tuple(wholes), (*_missing(wholes), *sorted(untested)))
+        per_seed.append(merged(results, called) if len(results) > 1 else replace(results[0], name=called))
+    return Series(name, tuple(runs), tuple(per_seed), (*_missing(per_seed), *sorted(untested)))
 
 
-def _missing(wholes: Sequence[TestResult]) -> Iterable[str]:
+def _missing(per_seed: Sequence[TestResult]) -> Iterable[str]:
     """Name the folds that each seed lacks, or else the videos that another seed has."""
-    every = set().union(*(whole.videos for whole in wholes))
-    for whole in wholes:
-        of_seed = f" of seed {whole.seed}" if len(wholes) > 1 else ""
+    every = set().union(*(whole.videos for whole in per_seed))
+    for whole in per_seed:
+        of_seed = f" of seed {whole.seed}" if len(per_seed) > 1 else ""
         absent = missing_folds(whole.protocol)
         yield from (f"{fold}{of_seed}" for fold in absent)
         if absent:
@@ -422,7 +422,7 @@ def _missing(wholes: Sequence[TestResult]) -> Iterable[str]:
         yield from (f"{key}{of_seed}" for key in sorted(every - whole.videos.keys()))
 
 
-def _names(series: Sequence[Sequence[Run]]) -> list[str]:
+def _names(series: Sequence[Sequence[FinishedRun]]) -> list[str]:
     """Name each series: as its run, or as what its runs' names or their folder have in common; each name once."""
     short = [_name(runs) for runs in series]
     names: list[str] = []
@@ -433,7 +433,7 @@ def _names(series: Sequence[Sequence[Run]]) -> list[str]:
     return names
 
 
-def _name(runs: Sequence[Run]) -> str:
+def _name(runs: Sequence[FinishedRun]) -> str:
     if len(runs) == 1:
         return runs[0].result.name
     names = [_without_part(run) for run in runs]
@@ -444,7 +444,7 @@ def _name(runs: Sequence[Run]) -> str:
     return common.strip("_-, ") or (folders.pop().name if len(folders) == 1 else runs[0].result.system)
 
 
-def _without_part(run: Run) -> str:
+def _without_part(run: FinishedRun) -> str:
     """Take from a run's name what tells its fold, seed or scene."""
     scenes = [re.escape(part) for key in run.result.videos for part in (key.replace("/", "_"), key.split("/")[-1])]
     return re.sub("|".join([*scenes, r"(fold|seed)[_=]?\d+"]), "", run.result.name).strip("_-, ")

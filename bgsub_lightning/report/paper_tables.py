@@ -15,10 +15,10 @@ from bgsub_lightning.datasets.cdnet2014 import published_videos
 from bgsub_lightning.evaluation.extent import OVERALL
 from bgsub_lightning.evaluation.testresult import TestResult
 from bgsub_lightning.metrics import METRICS, THRESHOLDS, Averaging, best_of
-from bgsub_lightning.report.collection import Collection, MeanSd, Series
 from bgsub_lightning.report.datasets import comparable, dataset_remarks, dataset_title, departures
 from bgsub_lightning.report.published import Printed, PublishedRow, PublishedTable, category_codes, published
-from bgsub_lightning.report.resulttable import METRIC_COLUMNS, Cell, Column, Level, ResultTable, Row
+from bgsub_lightning.report.results import MeanSd, Results, Series
+from bgsub_lightning.report.resulttable import METRIC_COLUMNS, Cell, Column, Level, ResultTable, TableRow
 from bgsub_lightning.report.statistics import compare, comparisons_table
 from bgsub_lightning.splits import Leakage
 
@@ -30,11 +30,11 @@ AVERAGING_TEXT: dict[Averaging, str] = {
     "frames": "all frames' counts together",
 }
 
-_ASIDE = (
-    Column("source", "source", None, aside=True),
-    Column("protocol", "protocol", None, aside=True),
-    Column("averaging", "averaging", None, aside=True),
-    Column("leakage", "training has seen", None, aside=True),
+_CONTEXT = (
+    Column("source", "source", None, is_context=True),
+    Column("protocol", "protocol", None, is_context=True),
+    Column("averaging", "averaging", None, is_context=True),
+    Column("leakage", "training has seen", None, is_context=True),
 )
 _NOTES = {
     "other_averaging": "averaged otherwise than ours",
@@ -73,8 +73,8 @@ def by_part(
 
     def ours(each: Series, averaging: Averaging, with_training: bool) -> list[Cell]:
         found = _by_part(each, averaging, with_training)
-        marks = {part: notes.of_part(each, part, metric) for part in found}
-        cells = [_cell(found[part].get(metric), marks[part]) if part in found else Cell() for part in parts]
+        footnotes = {part: notes.of_part(each, part, metric) for part in found}
+        cells = [_cell(found[part].get(metric), footnotes[part]) if part in found else Cell() for part in parts]
         return [*cells, notes.overall(each, averaging, with_training).get(metric, Cell())]
 
     theirs = [
@@ -90,7 +90,7 @@ def by_part(
     return ResultTable(
         key=f"by_part_{metric}",
         title=f"{column.heading} on {title}",
-        columns=(_SYSTEM, *columns, replace(column, key=OVERALL, heading="overall"), *_ASIDE),
+        columns=(_SYSTEM, *columns, replace(column, key=OVERALL, heading="overall"), *_CONTEXT),
         rows=tuple(rows),
         notes=notes.texts,
         remarks=(
@@ -136,7 +136,7 @@ def overall(
     return ResultTable(
         key="overall",
         title=f"Overall on {title}",
-        columns=(_SYSTEM, *(METRIC_COLUMNS[metric] for metric in metrics), *_ASIDE),
+        columns=(_SYSTEM, *(METRIC_COLUMNS[metric] for metric in metrics), *_CONTEXT),
         rows=tuple(_like_beside_like(series, notes, averagings, ours, theirs, "overall")),
         notes=notes.texts,
         remarks=(
@@ -168,7 +168,7 @@ def of_system(
         for row in table.rows
         if row.system == series.system and len(table.metrics) > 2 and set(table.parts) - {OVERALL}
     ]
-    rows: list[Row] = []
+    rows: list[TableRow] = []
 
     def add_published(part: str, group: str, alike: Sequence[Averaging]) -> None:
         for table, row in own:
@@ -176,13 +176,13 @@ def of_system(
             if row.averaging in (None, *alike) and any(cell.value is not None for cell in cells):
                 name = Cell(text=f"  {table.paper}, as printed")
                 context = notes.context_of(table, row, alike)
-                rows.append(Row((name, Cell(), *cells, *context), "other", group, published=True))
+                rows.append(TableRow((name, Cell(), *cells, *context), "other", group, published=True))
 
     def add_whole(name: str, averaging: Averaging) -> None:
         whole = notes.overall(series, averaging, with_training=False)
         cells = [whole.get(metric, Cell()) for metric in metrics]
         own_context = notes.context(series, AVERAGING_TEXT[averaging], with_training=False)
-        rows.append(Row((Cell(text=name), Cell(float(len(videos))), *cells, *own_context), "overall", name))
+        rows.append(TableRow((Cell(text=name), Cell(float(len(videos))), *cells, *own_context), "overall", name))
         add_published(OVERALL, name, [averaging])
 
     context = notes.context(series, AVERAGING_TEXT[averaging], with_training=False)
@@ -190,12 +190,12 @@ def of_system(
     for category, found in by_category.items():
         keys = [key for key in videos if key.split("/")[0] == category]
         cells = [_cell(found.get(metric), notes.of_part(series, category, metric)) for metric in metrics]
-        rows.append(Row((Cell(text=category), Cell(float(len(keys))), *cells, *context), "category", category))
+        rows.append(TableRow((Cell(text=category), Cell(float(len(keys))), *cells, *context), "category", category))
         if by_video:
             for key in keys:
                 cells = [_cell(videos[key].get(metric), notes.of_videos(series, [key], metric)) for metric in metrics]
                 name = Cell(text=f"  {key.partition('/')[2]}")
-                rows.append(Row((name, Cell(), *cells, *context), "video", category))
+                rows.append(TableRow((name, Cell(), *cells, *context), "video", category))
         add_published(category, category, ["video"] if averaging == "video" else ["pooled", "frames"])
     add_whole(OVERALL, averaging)
     if averaging == "pooled" and len(by_category) > 1:
@@ -207,7 +207,7 @@ def of_system(
             Column("part", "category", None),
             Column("videos", "videos", 0),
             *(METRIC_COLUMNS[metric] for metric in metrics),
-            *_ASIDE,
+            *_CONTEXT,
         ),
         rows=tuple(rows),
         notes=notes.texts,
@@ -235,7 +235,7 @@ def by_video(series: Sequence[Series], metric: str = "f_measure") -> ResultTable
             _cell(of_series.get(key, {}).get(metric), notes.of_videos(each, [key], metric))
             for each, of_series in zip(series, found, strict=True)
         ]
-        rows.append(Row((Cell(text=key), *cells), "video", key.split("/")[0]))
+        rows.append(TableRow((Cell(text=key), *cells), "video", key.split("/")[0]))
     return ResultTable(
         key=f"by_video_{metric}",
         title=f"{column.heading} by video on {title}",
@@ -271,10 +271,12 @@ def at_thresholds(
     rows, left_out = [], []
     column = METRIC_COLUMNS["f_measure"]
     for each in series:
-        if each.missing or not all(video.threshold_counts for whole in each.wholes for video in whole.videos.values()):
+        if each.missing or not all(
+            video.threshold_counts for whole in each.per_seed for video in whole.videos.values()
+        ):
             left_out.append(each.name)
             continue
-        curves = [whole.scores_at_thresholds(averaging) for whole in each.wholes]
+        curves = [whole.scores_at_thresholds(averaging) for whole in each.per_seed]
         values = [[scores.overall["f_measure"] for scores in curve] for curve in curves]
         best = [best_of(curve) for curve in curves]
         cells = [_cell(MeanSd.of([curve[round(100 * level)] for curve in values])) for level in thresholds]
@@ -284,7 +286,7 @@ def at_thresholds(
             _cell(MeanSd.of([THRESHOLDS[i] for i in best])),
         )
         context = notes.context(each, AVERAGING_TEXT[averaging], with_training=False)
-        rows.append(Row((notes.name(each), *cells, own, *chosen, *context), "overall", "ours"))
+        rows.append(TableRow((notes.name(each), *cells, own, *chosen, *context), "overall", "ours"))
     return ResultTable(
         key=f"at_thresholds_{averaging}",
         title=f"Overall F-measure on {title} at thresholds, {AVERAGING_TEXT[averaging]}",
@@ -294,7 +296,7 @@ def at_thresholds(
             replace(column, key="as_tested", heading="as tested"),
             replace(column, key="best", heading="best"),
             Column("best_threshold", "at", 2),
-            *_ASIDE,
+            *_CONTEXT,
         ),
         rows=tuple(rows),
         notes=notes.texts,
@@ -352,7 +354,7 @@ def ablation(
             _SYSTEM,
             *(Column(key, key.rpartition(".")[2], None) for key in keys),
             *(METRIC_COLUMNS[metric] for metric in metrics),
-            *_ASIDE,
+            *_CONTEXT,
         ),
         rows=tuple(rows),
         notes=notes.texts,
@@ -399,7 +401,7 @@ def speed(
             _SYSTEM,
             Column("device", "device", None),
             *(METRIC_COLUMNS[metric] for metric in metrics),
-            *_ASIDE,
+            *_CONTEXT,
         ),
         rows=tuple(_like_beside_like(series, notes, averagings or _asked(theirs), ours, theirs, "overall", False)),
         notes=notes.texts,
@@ -443,22 +445,23 @@ def of_published(table: PublishedTable) -> ResultTable:
         title=f"{table.source}: {table.about}{what if what[4:] not in table.about else ''}, on {table.dataset}{where}",
         columns=(first, *columns, *_CONTEXT_OF_PUBLISHED),
         rows=tuple(
-            Row((*cells, *context), "other", "", published=True) for cells, context in zip(rows, contexts, strict=True)
+            TableRow((*cells, *context), "other", "", published=True)
+            for cells, context in zip(rows, contexts, strict=True)
         ),
         notes=notes.texts,
         remarks=table.notes,
     )
 
 
-def tables_of(collection: Collection, against: Sequence[PublishedTable] | None = None) -> list[ResultTable]:
-    """All tables that the tests of a collection can fill, ours beside the published.
+def tables_of(results: Results, against: Sequence[PublishedTable] | None = None) -> list[ResultTable]:
+    """All tables that the tests can fill, ours beside the published.
 
     Args:
-        collection: The tests.
+        results: The tests.
         against: Published tables; ``None``: all of each dataset.
     """
     tables = []
-    for dataset, series in collection.datasets.items():
+    for dataset, series in results.datasets.items():
         theirs = [table for table in published() if table.dataset == dataset] if against is None else against
         found = [overall(series, against=theirs)]
         found += [by_part(series, metric, against=theirs) for metric in ("f_measure", "pwc", "mean_dice")]
@@ -472,7 +475,7 @@ def tables_of(collection: Collection, against: Sequence[PublishedTable] | None =
                 found.append(ablation(settings, against=theirs))
         found.append(speed(series, against=theirs))
         found += _comparisons(series)
-        several = len(collection.datasets) > 1
+        several = len(results.datasets) > 1
         tables += [
             replace(table, key=_file_name(f"{table.key}_{dataset}" if several else table.key))
             for table in found
@@ -492,7 +495,7 @@ def differences(series: Sequence[Series]) -> list[dict[str, str]]:
 
 
 _SYSTEM = Column("system", "system", None)
-_CONTEXT_OF_PUBLISHED = (Column("kind", "kind", None, aside=True), *_ASIDE[1:])
+_CONTEXT_OF_PUBLISHED = (Column("kind", "kind", None, is_context=True), *_CONTEXT[1:])
 
 
 class _Notes:
@@ -505,39 +508,41 @@ class _Notes:
 
     def name(self, series: Series, with_training: bool = False) -> Cell:
         """Name a system, and mark what keeps it from being compared with the first."""
-        marks = []
+        footnotes = []
         first = self.ours[0]
         if series.videos != first.videos:
-            marks.append(self._note(f"tested on other frames than {first.name}: not comparable with it"))
-        elif series.family != first.family:
-            marks.append(self._note(f"another protocol than that of {first.name}"))
-        own = len(series.videos) - len(departures(series.wholes))
+            footnotes.append(self._note(f"tested on other frames than {first.name}: not comparable with it"))
+        elif series.protocol_name != first.protocol_name:
+            footnotes.append(self._note(f"another protocol than that of {first.name}"))
+        own = len(series.videos) - len(departures(series.per_seed))
         if series.dataset == "CDnet2014" and 0 < own < len(published_videos()):
-            marks.append(self._note(f"on {own} of the {len(published_videos())} videos"))
+            footnotes.append(self._note(f"on {own} of the {len(published_videos())} videos"))
         if series.partial:
             names = [f"{count} frames of {key}" for key, count in sorted(series.partial.items())]
             more = f" and of {len(names) - 3} others" if len(names) > 3 else ""
-            marks.append(self._note(f"partial: {', '.join(names[:3])}{more} were not scored"))
-        return Cell(text=f"{series.name}, with training frames" if with_training else series.name, marks=tuple(marks))
+            footnotes.append(self._note(f"partial: {', '.join(names[:3])}{more} were not scored"))
+        return Cell(
+            text=f"{series.name}, with training frames" if with_training else series.name, footnotes=tuple(footnotes)
+        )
 
     def context(self, series: Series, averaging: str, with_training: bool) -> tuple[Cell, ...]:
-        """Fill the columns that are aside; ``averaging`` in words."""
+        """Fill the columns of context; ``averaging`` in words."""
         leakage: Leakage = "includes training frames" if with_training else series.leakage
         texts = (f"ours ({series.system})", series.protocol, averaging, _leakage(leakage))
         return tuple(Cell(text=text) for text in texts)
 
     def context_of(self, table: PublishedTable, row: PublishedRow, averagings: Sequence[Averaging]) -> tuple[Cell, ...]:
-        """Fill them for a published row, with marks where it differs from ours: the same system's, or else all."""
+        """Fill them for a published row, with footnotes where it differs from ours: the same system's, or else all."""
         ours = [each for each in self.ours if each.system == row.system] or self.ours
         source, protocol, leakage = Cell(text=table.source), Cell(text=row.protocol), Cell(text=_leakage(row.leakage))
         if row.leakage is not None and row.leakage not in {each.leakage for each in ours}:
             is_training = row.leakage == "includes training frames"
-            leakage = replace(leakage, marks=("with_training_frames" if is_training else "other_leakage",))
+            leakage = replace(leakage, footnotes=("with_training_frames" if is_training else "other_leakage",))
         if row.averaging is None:
-            averaging = Cell(text="not stated", marks=("unknown_averaging",))
+            averaging = Cell(text="not stated", footnotes=("unknown_averaging",))
         else:
-            marks = () if row.averaging in averagings else ("other_averaging",)
-            averaging = Cell(text=AVERAGING_TEXT[row.averaging], marks=marks)
+            footnotes = () if row.averaging in averagings else ("other_averaging",)
+            averaging = Cell(text=AVERAGING_TEXT[row.averaging], footnotes=footnotes)
         return source, protocol, averaging, leakage
 
     def overall(self, series: Series, averaging: Averaging, with_training: bool) -> dict[str, Cell]:
@@ -545,30 +550,30 @@ class _Notes:
         speeds = {"frames_per_second": _cell(series.frames_per_second)}
         if not series.extent.is_whole:
             note = self._note(series.extent.note)
-            return {metric: Cell(marks=(note,)) for metric in (*METRICS, "mean_dice")} | speeds
+            return {metric: Cell(footnotes=(note,)) for metric in (*METRICS, "mean_dice")} | speeds
         found = series.overall(averaging, with_training)
-        marks = {"precision": self._silent(series, list(series.videos))}
+        footnotes = {"precision": self._silent(series, list(series.videos))}
         metrics = dict.fromkeys([*found, "precision"])
-        return {metric: _cell(found.get(metric), marks.get(metric, ())) for metric in metrics} | speeds
+        return {metric: _cell(found.get(metric), footnotes.get(metric, ())) for metric in metrics} | speeds
 
     def of_part(self, series: Series, part: str, metric: str) -> tuple[str, ...]:
-        """Return the marks of a category's or a sequence's cell."""
+        """Return the footnotes of a category's or a sequence's cell."""
         keys = [key for key in series.videos if part in (key.split("/")[0], key.partition("/")[2])]
-        marks = self.of_videos(series, keys, metric)
+        footnotes = self.of_videos(series, keys, metric)
         if series.missing:
-            marks += (self._note(f"of the part that was tested, without {', '.join(series.missing)}"),)
-        return marks
+            footnotes += (self._note(f"of the part that was tested, without {', '.join(series.missing)}"),)
+        return footnotes
 
     def of_videos(self, series: Series, keys: Sequence[str], metric: str) -> tuple[str, ...]:
-        """Return the marks of a cell that is of these videos."""
-        marks: list[str] = []
+        """Return the footnotes of a cell that is of these videos."""
+        footnotes: list[str] = []
         if metric == "precision":
-            marks += self._silent(series, keys)
+            footnotes += self._silent(series, keys)
         elif any(metric in undefined.get(key, ()) for undefined in self.undefined[series.name] for key in keys):
-            marks.append("undefined")
-        if any(whole.videos[key].binary_truth for whole in series.wholes for key in keys if key in whole.videos):
-            marks.append("binary_truth")
-        return tuple(marks)
+            footnotes.append("undefined")
+        if any(whole.videos[key].binary_truth for whole in series.per_seed for key in keys if key in whole.videos):
+            footnotes.append("binary_truth")
+        return tuple(footnotes)
 
     def _silent(self, series: Series, keys: Sequence[str]) -> tuple[str, ...]:
         """Count the videos that have no precision."""
@@ -618,7 +623,7 @@ def _like_beside_like(
     theirs: Theirs,
     level: Level,
     with_training: bool = True,
-) -> list[Row]:
+) -> list[TableRow]:
     """Set each published row next to ours of the same averaging; those of which it is not known, or is another, last.
 
     Averagings whose metrics of ours are the same are one.
@@ -646,13 +651,15 @@ def _like_beside_like(
             if row.averaging in of:
                 context = notes.context_of(table, row, averagings)
                 name = Cell(text=_method(table, row))
-                rows.append(Row((name, *cells, *context), level, table.source, published=True))
+                rows.append(TableRow((name, *cells, *context), level, table.source, published=True))
 
     for group in alike:
         text = " or ".join(AVERAGING_TEXT[averaging] for averaging in group)
         text += ", which is the same here" if len(group) > 1 else ""
         for each, training, cells in found[group[0]]:
-            rows.append(Row((notes.name(each, training), *cells, *notes.context(each, text, training)), level, "ours"))
+            rows.append(
+                TableRow((notes.name(each, training), *cells, *notes.context(each, text, training)), level, "ours")
+            )
         add_published(group)
     add_published({row.averaging for _, row, _ in theirs}.difference(averagings))
     return rows
@@ -669,7 +676,7 @@ def _asked(theirs: Theirs) -> list[Averaging]:
 
 
 def _results(series: Iterable[Series]) -> list[TestResult]:
-    return [whole for each in series for whole in each.wholes]
+    return [whole for each in series for whole in each.per_seed]
 
 
 def _published(against: Sequence[PublishedTable], series: Sequence[Series]) -> list[PublishedTable]:
@@ -695,8 +702,10 @@ def _parts(series: Sequence[Series], theirs: Sequence[PublishedTable]) -> list[s
     return sorted({**ours, **others})
 
 
-def _cell(metric: MeanSd | None, marks: tuple[str, ...] = ()) -> Cell:
-    return Cell(marks=marks) if metric is None else Cell(metric.mean, metric.sd, metric.count, marks=marks)
+def _cell(metric: MeanSd | None, footnotes: tuple[str, ...] = ()) -> Cell:
+    return (
+        Cell(footnotes=footnotes) if metric is None else Cell(metric.mean, metric.sd, metric.count, footnotes=footnotes)
+    )
 
 
 def _printed(number: Printed | None) -> Cell:
@@ -735,7 +744,7 @@ def _f_measure_of(row: PublishedRow, tables: Iterable[PublishedTable]) -> Cell:
                 return _printed(number)
             values = [number.value for (_, metric), number in other.numbers.items() if metric == "f_measure"]
             if values:
-                return Cell(sum(values) / len(values), marks=("mean_of_printed",))
+                return Cell(sum(values) / len(values), footnotes=("mean_of_printed",))
     return Cell()
 
 
@@ -743,10 +752,10 @@ def _remarks(series: Sequence[Series]) -> tuple[str, ...]:
     """Say what tests are of; add their remarks, seeds and folds."""
     remarks = dataset_remarks(_results(series))
     for each in series:
-        own = dict.fromkeys(whole.remark for whole in each.wholes if whole.remark)
+        own = dict.fromkeys(whole.remark for whole in each.per_seed if whole.remark)
         remarks += [f"{each.name}: {text}" for text in own]
-        if len(each.wholes) > 1:
-            remarks.append(f"{each.name}: mean ± standard deviation over {len(each.wholes)} seeds.")
+        if len(each.per_seed) > 1:
+            remarks.append(f"{each.name}: mean ± standard deviation over {len(each.per_seed)} seeds.")
         if not each.missing and (folds := each.over_folds().get("f_measure")):
             spread = f"{folds.mean:.4f} ± {folds.sd:.4f}"
             remarks.append(
@@ -781,7 +790,7 @@ def _each_averaging(tables: Sequence[ResultTable]) -> list[ResultTable]:
     return [replace(first, remarks=(*first.remarks, "Pooled counts give the same metrics here."))]
 
 
-def _ours(row: Row) -> list[float | None]:
+def _ours(row: TableRow) -> list[float | None]:
     return [None if row.published or cell.value is None else round(cell.value, 12) for cell in row.cells]
 
 

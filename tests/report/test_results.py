@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from bgsub_lightning.core.errors import UserError
-from bgsub_lightning.evaluation.extent import family
-from bgsub_lightning.report.collection import MeanSd, collect
+from bgsub_lightning.evaluation.extent import protocol_name
+from bgsub_lightning.report.results import MeanSd, load_results
 from tests.made_results import KEYS, fold, made, saved
 
 
@@ -29,8 +29,8 @@ def configured(folder: Path, file: str = "config.yaml", **arguments: Any) -> Non
 
 def test_folds_and_seeds_are_one_series(tmp_path: Path) -> None:
     paths = saved(tmp_path / "bmn_bsn", *(fold(number, seed) for seed in (0, 1, 2) for number in (1, 2, 3)))
-    (series,) = collect(paths).series
-    assert (series.name, len(series.runs), len(series.wholes), series.missing) == ("bmn_bsn", 9, 3, ())
+    (series,) = load_results(paths).series
+    assert (series.name, len(series.runs), len(series.per_seed), series.missing) == ("bmn_bsn", 9, 3, ())
     assert series.protocol == "folds 1, 2, 3 of 3, without PTZ"
     assert list(series.videos) == list(KEYS)
     results = [run.result for run in series.runs]
@@ -61,12 +61,12 @@ def test_folds_and_seeds_are_one_series(tmp_path: Path) -> None:
 
 def test_a_fold_that_is_missing_is_named_and_there_is_no_overall(tmp_path: Path) -> None:
     paths = saved(tmp_path / "cv", fold(1), fold(3), fold(1, 1), fold(2, 1), fold(3, 1))
-    (series,) = collect(paths).series
+    (series,) = load_results(paths).series
     assert series.missing == ("fold 2 of 3 of seed 0",)
     with pytest.raises(UserError, match="cv: no overall metric: cv was not tested on fold 2 of 3 of seed 0"):
         series.overall()
     assert set(series.by_category()) == {"a", "b", "c"}
-    (alone,) = collect(paths[:1]).series
+    (alone,) = load_results(paths[:1]).series
     assert alone.missing == ("fold 2 of 3", "fold 3 of 3")
     assert alone.name == "fold_1"
 
@@ -80,7 +80,7 @@ def test_scenes_are_one_series_and_settings_are_not(tmp_path: Path) -> None:
     paths = saved(tmp_path, *results)
     for path in paths:
         configured(path, lr=1e-3 if "joint" in path.name else 1e-4, weights=f"/somewhere/{path.name[-1]}/last.ckpt")
-    joint, two = collect(paths).series
+    joint, two = load_results(paths).series
     assert [(each.name, list(each.videos)) for each in (joint, two)] == [
         ("joint", ["a/x", "a/y"]),
         ("two", ["a/x", "a/y"]),
@@ -89,12 +89,12 @@ def test_scenes_are_one_series_and_settings_are_not(tmp_path: Path) -> None:
     assert not any(key.endswith(("seed", "scene", "root")) for key in joint.settings)
     for path in paths:  # without configurations names must do
         (path / "config.yaml").unlink()
-    assert [each.name for each in collect(paths).series] == ["joint", "two"]
+    assert [each.name for each in load_results(paths).series] == ["joint", "two"]
 
 
 def test_the_same_name_twice_is_told_apart_by_its_folder(tmp_path: Path) -> None:
     paths = [*saved(tmp_path / "one", made("all")), *saved(tmp_path / "two", made("all", draw=1))]
-    assert [each.name for each in collect(paths).series] == ["one/all", "two/all"]
+    assert [each.name for each in load_results(paths).series] == ["one/all", "two/all"]
 
 
 def write_campaign(folder: Path, names: list[str], **over: list[str]) -> None:
@@ -106,62 +106,62 @@ def write_campaign(folder: Path, names: list[str], **over: list[str]) -> None:
 def test_campaigns_are_read_whole(tmp_path: Path) -> None:
     saved(tmp_path / "rows", made("row_1"), made("row_2", skill=0.7))
     write_campaign(tmp_path / "rows", ["row_1", "row_2", "row_3"])
-    collection = collect([tmp_path / "rows"])
-    assert [each.name for each in collection.series] == ["row_1", "row_2"]
-    assert collection.remarks == (f"{tmp_path / 'rows'}: not tested yet: row_3.",)
+    results = load_results([tmp_path / "rows"])
+    assert [each.name for each in results.series] == ["row_1", "row_2"]
+    assert results.remarks == (f"{tmp_path / 'rows'}: not tested yet: row_3.",)
     saved(tmp_path / "scenes", *(made(key.replace("/", "_"), [key], protocol="halves") for key in KEYS[:2]))
     write_campaign(tmp_path / "scenes", ["a_x", "a_y", "b_x"], scene=["a/x", "a/y", "b/x"])
-    (series,) = collect([tmp_path / "scenes"]).series
+    (series,) = load_results([tmp_path / "scenes"]).series
     assert (series.name, series.missing) == ("scenes", ("b_x",))
 
 
 def test_what_training_has_seen_is_the_worst_and_unknown_is_kept(tmp_path: Path) -> None:
     paths = saved(tmp_path, fold(1), fold(2, leakage="unknown"), fold(3, leakage="seen scenes, unseen frames"))
-    (series,) = collect(paths).series
+    (series,) = load_results(paths).series
     assert series.leakage == "unknown"
 
 
 def test_masks_without_speed_and_partial(tmp_path: Path) -> None:
     paths = saved(tmp_path, made("masks", frames_shown=0, seconds=0, missing={"a/x": 3}, leakage="unknown"))
-    (series,) = collect(paths).series
+    (series,) = load_results(paths).series
     assert (series.frames_per_second, series.partial) == (None, {"a/x": 3})
 
 
 def test_protocols_without_their_fold() -> None:
-    assert family("fold 2 of 4") == family("folds 1, 2, 3, 4 of 4")
-    assert family("fold 2 of 4") != family("fold 2 of 3")
+    assert protocol_name("fold 2 of 4") == protocol_name("folds 1, 2, 3, 4 of 4")
+    assert protocol_name("fold 2 of 4") != protocol_name("fold 2 of 3")
     assert MeanSd.of([2.0]) == MeanSd(2.0, None, 1)
 
 
 def test_what_cannot_be_read(tmp_path: Path) -> None:
     (run,) = saved(tmp_path, made("run"))
     with pytest.raises(UserError, match="Name at least one run"):
-        collect([])
+        load_results([])
     with pytest.raises(UserError, match="nowhere: there is no such file or directory"):
-        collect([tmp_path / "nowhere"])
+        load_results([tmp_path / "nowhere"])
     with pytest.raises(UserError, match=r"without a scores.json. Run directories below .*run"):
-        collect([tmp_path])
+        load_results([tmp_path])
     with pytest.raises(UserError, match=r"run/scores\.json: is named twice"):
-        collect([run, run / "scores.json"])
+        load_results([run, run / "scores.json"])
     shutil.copytree(run, tmp_path / "copy")
     with pytest.raises(UserError, match="are copies of one test"):
-        collect([run, tmp_path / "copy"])
+        load_results([run, tmp_path / "copy"])
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="Run `test` with --run_dir"):
-        collect([tmp_path / "empty"])
+        load_results([tmp_path / "empty"])
     (tmp_path / "empty" / "campaign.json").write_text("{}")
     with pytest.raises(UserError, match=r"campaign.json: version: "):
-        collect([tmp_path / "empty"])
+        load_results([tmp_path / "empty"])
     write_campaign(tmp_path / "empty", ["a"])
     with pytest.raises(UserError, match="no member of this campaign has a result yet"):
-        collect([tmp_path / "empty"])
+        load_results([tmp_path / "empty"])
     made("whole").save(tmp_path / "empty" / "scores.json")
-    assert [each.name for each in collect([tmp_path / "empty"]).series] == ["whole"]
+    assert [each.name for each in load_results([tmp_path / "empty"]).series] == ["whole"]
     file = run / "scores.json"
     file.write_text(file.read_text().replace('"version": 2', '"version": 99'))
     with pytest.raises(UserError, match=r"scores.json: version: .*99"):
-        collect([run])
+        load_results([run])
     replace(made("run"), fold=2).save(file)
     (run / "config.yaml").write_text("a: [")
     with pytest.raises(UserError, match=r"config\.yaml: "):
-        collect([run])
+        load_results([run])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bgsub_lightning.core.errors import UserError
-from bgsub_lightning.evaluation.extent import family, with_folds
+from bgsub_lightning.evaluation.extent import protocol_name, with_folds
 from bgsub_lightning.evaluation.testresult import TestResult
 from bgsub_lightning.metrics import Averaging
 from bgsub_lightning.splits.leaks import worst
@@ -108,7 +108,7 @@ def _identity(result: TestResult) -> dict[str, object]:
     return {
         "dataset": result.dataset,
         "system": result.system,
-        "protocol": family(result.protocol),
+        "protocol": protocol_name(result.protocol),
         "seed": result.seed,
     }
 

@@ -16,8 +16,7 @@ from bgsub_lightning.core.console import console
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.evaluation import TestResult, VideoResult
 from bgsub_lightning.report import table as terminal
-from bgsub_lightning.report.collection import Collection, Series, collect
-from bgsub_lightning.report.layouts import (
+from bgsub_lightning.report.paper_tables import (
     ablation,
     at_thresholds,
     by_part,
@@ -29,12 +28,13 @@ from bgsub_lightning.report.layouts import (
     tables_of,
 )
 from bgsub_lightning.report.published import published
-from bgsub_lightning.report.resulttable import Cell, Column, ResultTable, Row, folded
+from bgsub_lightning.report.results import Results, Series, load_results
+from bgsub_lightning.report.resulttable import Cell, Column, ResultTable, TableRow, context_as_footnotes
 from tests.made_results import KEYS, cdnet_keys, fold, made, saved
 
 
 def series(folder: Path, *results: TestResult) -> tuple[Series, ...]:
-    return collect(saved(folder, *results)).series
+    return load_results(saved(folder, *results)).series
 
 
 def cell(table: ResultTable, row: str, column: str, which: int = 0) -> Cell:
@@ -43,7 +43,7 @@ def cell(table: ResultTable, row: str, column: str, which: int = 0) -> Cell:
 
 
 def said(table: ResultTable, found: Cell) -> list[str]:
-    return [table.notes[mark] for mark in found.marks]
+    return [table.notes[mark] for mark in found.footnotes]
 
 
 def f_measure(counts: Sequence[int]) -> float:
@@ -68,10 +68,10 @@ def test_by_category_beside_the_papers(tmp_path: Path) -> None:
     printed = cell(table, "BMN-BSN", "baseline")
     assert (printed.text, printed.value) == ("0.9521", 0.9521)
     assert said(table, cell(table, "BMN-BSN", "averaging")) == ["averaged otherwise than ours"]
-    assert cell(table, "BMN-BSN", "leakage").marks == ()
+    assert cell(table, "BMN-BSN", "leakage").footnotes == ()
     assert cell(table, "CDN-MEDAL-net", "protocol").text == "200 frames per scene"
     assert "no measure of generalisation" in said(table, cell(table, "CDN-MEDAL-net", "leakage"))[0]
-    assert cell(table, "CDN-MEDAL-net", "averaging").marks == ()
+    assert cell(table, "CDN-MEDAL-net", "averaging").footnotes == ()
     assert said(table, cell(table, "TensorMoG", "averaging")) == ["averaging is not stated"]
     assert said(table, cell(table, "DeepBS", "leakage")) == ["unlike ours"]
     assert {row.group for row in table.rows} >= {"ours", "CDN-MEDAL-net, table III", "Siamese, table 1"}
@@ -82,7 +82,7 @@ def test_a_published_row_is_held_against_its_own_system(tmp_path: Path) -> None:
     cdn = made("cdn", system="CdnMedal", leakage="includes training frames")
     ours = series(tmp_path, cdn, made("bmn"))
     table = by_part(ours, against=published("CDnet2014", paper="CDN-MEDAL-net"))
-    assert cell(table, "CDN-MEDAL-net", "leakage").marks == ()  # as our cdn, though unlike our bmn
+    assert cell(table, "CDN-MEDAL-net", "leakage").footnotes == ()  # as our cdn, though unlike our bmn
 
 
 def test_sequences_where_there_is_one_category(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_like_stands_next_to_like(tmp_path: Path) -> None:
             text = row.cells[averaging].text
             if not row.published:
                 current, seen[text] = text, row.cells[place].value
-            elif not row.cells[averaging].marks:
+            elif not row.cells[averaging].footnotes:
                 assert text == current
         assert seen[texts["frames"]] == pytest.approx(total, rel=1e-12)
         assert seen[texts["video"]] == pytest.approx(found.scores().overall["f_measure"])
@@ -226,8 +226,8 @@ def test_what_is_undefined_is_marked(tmp_path: Path) -> None:
         "0/0 in a video",
         "some masks have no unknown band at the boundaries of moving objects",
     ]
-    assert table.rows[1].cells[1].marks == ()
-    assert cell(of_system(ours, by_video=True), "x", "specificity").marks == ("binary_truth",)
+    assert table.rows[1].cells[1].footnotes == ()
+    assert cell(of_system(ours, by_video=True), "x", "specificity").footnotes == ("binary_truth",)
 
 
 def silent(name: str, **more: Any) -> TestResult:
@@ -250,7 +250,7 @@ def test_who_finds_nothing_has_no_precision(tmp_path: Path) -> None:
     assert cell(table, "quiet", "precision").value == pytest.approx((0.8 + 0.5) / 2)
     assert "in 1 of 3 videos" in said(table, cell(table, "quiet", "precision"))[0]
     assert cell(table, "quiet", "recall").value == pytest.approx(((0.8 + 0) / 2 + 0.5) / 2)
-    assert cell(table, "quiet", "recall").marks == ()
+    assert cell(table, "quiet", "recall").footnotes == ()
     stored = json.loads((tmp_path / "quiet/scores.json").read_text())["metrics"]  # by the stated rule
     assert stored["videos"]["a/y"]["precision"] == 1.0
     assert stored["overall"]["precision"] == pytest.approx(((0.8 + 1) / 2 + 0.5) / 2)
@@ -270,7 +270,7 @@ def test_who_never_finds_anything_has_no_precision_at_all(tmp_path: Path) -> Non
         assert cell(table, name, "precision").value is None
         assert cell(table, name, "f_measure").value == 0
     with console.capture() as capture:
-        console.print(terminal([ours.wholes[0]]))
+        console.print(terminal([ours.per_seed[0]]))
     assert "in 2 of 2 videos" in " ".join(capture.get().split())
 
 
@@ -308,7 +308,7 @@ def test_ablations_have_a_column_for_what_differs(tmp_path: Path) -> None:
     results = [made(f"row_{i}", system="CrossNet", draw=i, leakage="seen scenes, unseen frames") for i in (1, 2)]
     for path, taus in zip(saved(tmp_path, *results), ([1, 5, 10], [1]), strict=True):
         (path / "config.yaml").write_text(f"model: {{class_path: CrossNet, init_args: {{taus: {taus}, lr: 0.1}}}}\n")
-    ours = collect([tmp_path / each.name for each in results]).series
+    ours = load_results([tmp_path / each.name for each in results]).series
     table = ablation(ours, against=published("CDnet2014"))
     assert [column.heading for column in table.columns[:4]] == ["system", "taus", "F-measure", "Mean Dice"]
     assert [row.cells[1].text for row in table.rows[:2]] == ["[1, 5, 10]", "[1]"]
@@ -333,7 +333,7 @@ def test_one_dataset_at_a_time(tmp_path: Path) -> None:
     both = series(tmp_path, made("one"), made("two", dataset="LIMU"))
     with pytest.raises(UserError, match="A table is of one dataset, and these tests are of CDnet2014, LIMU"):
         overall(both)
-    tables = tables_of(Collection(both))
+    tables = tables_of(Results(both))
     assert {table.key for table in tables} >= {"overall_CDnet2014", "overall_LIMU", "by_part_f_measure_LIMU"}
     assert len({table.key for table in tables}) == len(tables)
     with pytest.raises(ValueError, match="at least one system"):
@@ -342,7 +342,7 @@ def test_one_dataset_at_a_time(tmp_path: Path) -> None:
 
 def test_all_tables_of_the_papers_can_be_made(tmp_path: Path) -> None:
     ours = series(tmp_path, made("bmn", cdnet_keys()), made("mog2", cdnet_keys(), system="ClassicalSubtractor"))
-    keys = [table.key for table in tables_of(Collection(ours))]
+    keys = [table.key for table in tables_of(Results(ours))]
     assert keys[0] == "overall"
     assert {"by_part_f_measure", "of_bmn_pooled", "by_video_pwc", "speed"} <= set(keys)
     assert "comparisons_f_measure" in keys
@@ -359,7 +359,7 @@ def test_every_published_table_can_be_shown(table: object) -> None:
 
 def test_a_table_has_one_form_for_its_numbers(tmp_path: Path) -> None:
     """Numbers without a unit, which the heading has: also where a paper prints recall in percent."""
-    ours = Collection(series(tmp_path, made("bmn", cdnet_keys()), made("cross", cdnet_keys(), system="CrossNet")))
+    ours = Results(series(tmp_path, made("bmn", cdnet_keys()), made("cross", cdnet_keys(), system="CrossNet")))
     for table in [*tables_of(ours), *map(of_published, published())]:
         for row in table.rows:
             for each, column in zip(row.cells, table.columns, strict=True):
@@ -370,17 +370,21 @@ def test_a_table_has_one_form_for_its_numbers(tmp_path: Path) -> None:
 def test_tables_are_whole() -> None:
     columns = (Column("a", "a", None), Column("b", "b"))
     with pytest.raises(ValueError, match="1 cells for 2 columns"):
-        ResultTable("t", "t", columns, (Row((Cell(),)),))
+        ResultTable("t", "t", columns, (TableRow((Cell(),)),))
     with pytest.raises(ValueError, match="no note tells of x"):
-        ResultTable("t", "t", columns, (Row((Cell(), Cell(marks=("x",)))),))
+        ResultTable("t", "t", columns, (TableRow((Cell(), Cell(footnotes=("x",)))),))
 
 
 def test_rows_that_agree_in_what_is_aside_share_a_note() -> None:
-    columns = (Column("a", "a", None), Column("p", "protocol", None, aside=True), Column("s", "seen", None, aside=True))
+    columns = (
+        Column("a", "a", None),
+        Column("p", "protocol", None, is_context=True),
+        Column("s", "seen", None, is_context=True),
+    )
     rows = [
-        Row((Cell(text=name), Cell(text=protocol), Cell(text="none", marks=marks)))
-        for name, protocol, marks in (("A", "p", ()), ("B", "q", ("m",)), ("C", "p", ()))
+        TableRow((Cell(text=name), Cell(text=protocol), Cell(text="none", footnotes=footnotes)))
+        for name, protocol, footnotes in (("A", "p", ()), ("B", "q", ("m",)), ("C", "p", ()))
     ]
-    narrow = folded(ResultTable("t", "t", columns, tuple(rows), {"m": "unlike ours"}))
+    narrow = context_as_footnotes(ResultTable("t", "t", columns, tuple(rows), {"m": "unlike ours"}))
     assert narrow.numbers == {"p; none": 1, "q; none (unlike ours)": 2}
-    assert [row.cells[0].marks for row in narrow.rows] == [("p; none",), ("q; none (unlike ours)",), ("p; none",)]
+    assert [row.cells[0].footnotes for row in narrow.rows] == [("p; none",), ("q; none (unlike ours)",), ("p; none",)]
