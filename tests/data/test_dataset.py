@@ -198,7 +198,7 @@ def test_a_file_that_cannot_be_used_is_named(frames: FrameSet, workers: int) -> 
     bad = frames.scenes[1].masks[8]
     cv2.imwrite(str(bad), np.full((48, 64), 99, np.uint8))
     epochs = Epochs(frames, training(frames), workers)
-    with pytest.raises(UserError, match=rf"{bad}: the mask holds grey levels that do not exist \(99\)"):
+    with pytest.raises(UserError, match=rf"{bad}: .*\(99\)"):
         list(epochs)
     if workers:  # the traceback holds the iterator in a cycle, see Epochs
         epochs.loader._iterator._shutdown_workers()  # type: ignore[union-attr]

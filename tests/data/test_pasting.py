@@ -208,33 +208,31 @@ def test_grey_masks_with_numbers_will_do(voc: Path) -> None:
 @pytest.mark.parametrize("missing", ["JPEGImages", "SegmentationObject"])
 def test_another_layout(voc: Path, missing: str) -> None:
     (voc / missing).rename(voc / "elsewhere")
-    with pytest.raises(
-        UserError, match=rf"{missing}: there is no such folder\. --data\.init_args\.paste must .*VOC2012"
-    ):
+    with pytest.raises(UserError, match=rf"{missing}: .*--data\.init_args\.paste .*VOC2012"):
         VocObjects(voc)
 
 
 def test_no_masks(voc: Path) -> None:
     for path in (voc / "SegmentationObject").iterdir():
         path.unlink()
-    with pytest.raises(UserError, match=r"SegmentationObject: holds no \.png, .*Fetch the folder again"):
+    with pytest.raises(UserError, match=r"SegmentationObject: .*\.png"):
         VocObjects(voc)
 
 
 def test_an_empty_list(voc: Path) -> None:
     (voc / "ImageSets/Segmentation").mkdir(parents=True)
     (voc / "ImageSets/Segmentation/train.txt").write_text("\n")
-    with pytest.raises(UserError, match=r"train\.txt: names no image, .*name another by --data\.init_args\.paste"):
+    with pytest.raises(UserError, match=r"train\.txt: .*--data\.init_args\.paste"):
         VocObjects(voc)
 
 
 def test_a_missing_image(voc: Path) -> None:
     (voc / "JPEGImages/b.jpg").unlink()
-    with pytest.raises(UserError, match=r"b\.jpg: there is no such file, and there is its mask\. .* take out the mask"):
+    with pytest.raises(UserError, match=r"b\.jpg: .*mask"):
         VocObjects(voc)
     (voc / "ImageSets/Segmentation").mkdir(parents=True)
     (voc / "ImageSets/Segmentation/train.txt").write_text("a\nnone\n")
-    with pytest.raises(UserError, match=r"none\.jpg: there is no such file, and .*train\.txt names it\. .* the name"):
+    with pytest.raises(UserError, match=r"none\.jpg: .*train\.txt"):
         VocObjects(voc)
 
 
@@ -246,27 +244,27 @@ def spoil(voc: Path, write: Callable[[Path], None]) -> VocObjects:
 
 def test_masks_of_another_size(voc: Path) -> None:
     objects = spoil(voc, lambda path: write_mask(path, np.ones((50, 70), np.uint8)))
-    with pytest.raises(UserError, match=r"\.png: the object mask is 70×50, its image 140×100\. Fetch both again"):
+    with pytest.raises(UserError, match=r"\.png: .*70×50.*140×100"):
         pasted(objects, 0)
 
 
 @pytest.mark.parametrize("number", [0, 255])
 def test_no_object(voc: Path, number: int) -> None:
     objects = spoil(voc, lambda path: write_mask(path, np.full((100, 140), number, np.uint8)))
-    with pytest.raises(UserError, match=r"none of the 3 masks holds an object of 256 pixels .* Fetch the folder again"):
+    with pytest.raises(UserError, match=r"3 masks .*256 pixels"):
         pasted(objects, 0)
 
 
 def test_masks_of_colours(voc: Path) -> None:
     objects = spoil(voc, lambda path: PilImage.new("RGB", (140, 100), RED).save(path))
-    with pytest.raises(UserError, match=r"\.png: a PNG with a palette was expected, .* holds colours \(RGB\)"):
+    with pytest.raises(UserError, match=r"\.png: .*palette.*\(RGB\)"):
         pasted(objects, 0)
 
 
 @pytest.mark.parametrize("damaged", [b"", b"\x89PNG\r\n\x1a\nno more"])
 def test_damaged_masks(voc: Path, damaged: bytes) -> None:
     objects = spoil(voc, lambda path: print(path.write_bytes(damaged)))
-    with pytest.raises(UserError, match=r"\.png: cannot be decoded as an image\. Fetch the object mask again"):
+    with pytest.raises(UserError, match=r"\.png: .*decoded.*object mask"):
         pasted(objects, 0)
 
 
@@ -372,7 +370,7 @@ def test_nothing_to_paste_names_the_scene_and_the_option(root: Path) -> None:
 
 def test_a_folder_that_is_not_needed_is_not_looked_at(root: Path, voc: Path) -> None:
     assert module(root, scene="full", paste=voc / "none").pasted == {}
-    with pytest.raises(UserError, match=r"none/JPEGImages: there is no such folder"):
+    with pytest.raises(UserError, match=r"none/JPEGImages: "):
         module(root, paste=voc / "none").prepare_data()
 
 
@@ -383,9 +381,7 @@ def test_what_is_pasted_is_told(root: Path, voc: Path, capsys: pytest.CaptureFix
 
 
 def test_protocols_that_paste_nothing_refuse_the_option(root: Path, voc: Path) -> None:
-    with pytest.raises(
-        UserError, match=r"data\.init_args\.paste: LabelBudget pastes no objects .*Leave the option out"
-    ):
+    with pytest.raises(UserError, match=r"data\.init_args\.paste: LabelBudget "):
         module(root, protocol=LabelBudget(3), paste=voc)
     assert module(root, protocol=LabelBudget(3)).pasted == {}
 

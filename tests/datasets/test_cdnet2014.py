@@ -148,13 +148,13 @@ def test_roi_of_another_size_is_an_error(video: Path) -> None:
     scene = read(video)
     (problem,) = scene.errors
     assert problem.file == video / "ROI.bmp"
-    with pytest.raises(UserError, match=r"highway/ROI\.bmp: is 40×30, the frames are 64×48\. Give it the frames' size"):
+    with pytest.raises(UserError, match=r"highway/ROI\.bmp: .*40×30.*64×48"):
         require_sound([scene])
 
 
 def test_black_roi_is_an_error(video: Path) -> None:
     picture(video / "ROI.bmp", np.zeros((48, 64)))
-    with pytest.raises(UserError, match=r"highway/ROI\.bmp: is black all over.* Fetch it again"):
+    with pytest.raises(UserError, match=r"highway/ROI\.bmp: .*black"):
         require_sound([read(video)])
 
 
@@ -169,7 +169,7 @@ def test_no_frames_are_an_error(video: Path) -> None:
 
 def test_first_frame_that_is_no_image_is_an_error(video: Path) -> None:
     frame(video, 1).write_bytes(b"no image \xff\xd9")
-    with pytest.raises(UserError, match=r"in000001\.jpg: cannot be decoded as an image"):
+    with pytest.raises(UserError, match=r"in000001\.jpg: .*decoded"):
         require_sound([read(video)])
 
 
@@ -347,7 +347,7 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match=r"/file: there is no such folder"):
+    with pytest.raises(UserError, match=r"/file: "):
         CDnet2014().locate(tmp_path / "file")
 
 
@@ -377,7 +377,7 @@ def test_the_environment_names_the_folder_where_nobody_else_does(
 def test_an_empty_category_is_told_unless_scenes_are_chosen(video: Path) -> None:
     root = video.parents[1]
     (root / "thermal/park").mkdir(parents=True)
-    with pytest.raises(UserError, match=rf"{root}/thermal: the category holds no video .* remove the empty folder"):
+    with pytest.raises(UserError, match=rf"{root}/thermal: .*no video"):
         CDnet2014().scenes(root)
     assert [scene.key for scene in CDnet2014().scenes(root, ["baseline"])] == ["baseline/highway"]
 
@@ -389,16 +389,14 @@ def test_an_unrelated_folder_beside_the_categories_is_no_category(video: Path) -
 
 def test_a_folder_without_videos(tmp_path: Path) -> None:
     (tmp_path / "a/b").mkdir(parents=True)
-    with pytest.raises(
-        UserError, match=rf"{tmp_path}: holds no video of CDnet2014 .*must look like FOLDER/baseline/hi"
-    ):
+    with pytest.raises(UserError, match=rf"{tmp_path}: .*CDnet2014 .*FOLDER/baseline/hi"):
         CDnet2014().scenes(tmp_path)
 
 
 @pytest.mark.parametrize("inner", ["dataset", "dataset2014/dataset"])
 def test_the_folder_above_the_dataset(tmp_path: Path, make_video: MakeVideo, inner: str) -> None:
     make_video(tmp_path / inner, "baseline", "highway")
-    with pytest.raises(UserError, match=rf"{tmp_path}: holds no video .*Did you mean {tmp_path}/{inner}\?"):
+    with pytest.raises(UserError, match=rf"{tmp_path}: .*{tmp_path}/{inner}\b"):
         CDnet2014().scenes(tmp_path)
 
 

@@ -86,7 +86,7 @@ def test_unknown_colours_are_named_with_their_file(tmp_path: Path) -> None:
     message = rf"{path}: the mask holds colours that do not exist \(\(127, 128, 128\), \(255, 0, 255\)\); .* black, red"
     with pytest.raises(UserError, match=message):
         read_mask(path, SIZE, code=MaskCode.LASIESTA)
-    with pytest.raises(UserError, match=r"the mask is 12×8, its frame 9×8"):
+    with pytest.raises(UserError, match=r"12×8.*9×8"):
         read_mask(path, (9, 8), code=MaskCode.LASIESTA)
 
 
@@ -151,7 +151,7 @@ def test_the_published_names() -> None:
 def test_a_sequence_that_is_there_twice_is_an_error(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "copy"):
         make_sequence(folder / "I_SI_01", folder / "I_SI_01-GT", "I_SI_01")
-    with pytest.raises(UserError, match=r"has the number of another file of I_SI_01, .*copy.*Remove one"):
+    with pytest.raises(UserError, match=r"number .*I_SI_01, .*copy"):
         require_sound(LASIESTA().scenes(tmp_path))
 
 
@@ -159,9 +159,9 @@ def test_an_empty_folder_of_a_published_sequence_is_an_error(tmp_path: Path) -> 
     make_sequence(tmp_path / "I_SI_01", tmp_path / "I_SI_01-GT", "I_SI_01")
     (tmp_path / "O_SU_02").mkdir()
     (tmp_path / "papers").mkdir()
-    with pytest.raises(UserError, match=rf"{tmp_path}/O_SU_02: holds no frame\. Its files must be named "):
+    with pytest.raises(UserError, match=rf"{tmp_path}/O_SU_02: .*no frame"):
         require_sound(LASIESTA().scenes(tmp_path))
-    with pytest.raises(UserError, match=r"holds no sequence of LASIESTA"):
+    with pytest.raises(UserError, match=r"no sequence of LASIESTA"):
         LASIESTA().scenes(tmp_path / "papers")
 
 

@@ -67,7 +67,7 @@ def test_patterns_that_make_no_sense_are_refused(pattern: str) -> None:
 
 
 def test_a_background_has_no_number_and_an_opening_is_no_debt() -> None:
-    with pytest.raises(UserError, match=r"reader\.init_args\.background: .* must hold \{sequence\}, and no other"):
+    with pytest.raises(UserError, match=r"reader\.init_args\.background: .*\{sequence\}"):
         SBI2015(background="{sequence}/{number}.png")
     with pytest.raises(UserError, match=r"reader\.init_args\.opening: cannot be negative, got -1"):
         LIMU(opening=-1)
@@ -91,7 +91,7 @@ def test_references_open_the_sequence_or_come_before_the_first_label(road: Path,
 def test_another_layout_is_told_by_patterns(road: Path) -> None:
     (road / "input").rename(road / "in")
     (road / "groundtruth").rename(road / "in/truth")
-    with pytest.raises(UserError, match=rf"{road}/?: holds no frame\. Its files must be named \{{sequence\}}/input/"):
+    with pytest.raises(UserError, match=rf"{road}/?: .*no frame.*\{{sequence\}}/input/"):
         require_sound(LIMU().scenes(road.parent))
     (scene,) = LIMU("{sequence}/in/image{number}.jpg", "{sequence}/in/truth/*{number}.png").scenes(road.parent)
     assert (len(scene.frames), list(scene.masks), scene.problems) == (12, [5, 10], ())
@@ -107,7 +107,7 @@ def test_what_the_masks_pattern_matches_is_no_frame(tmp_path: Path) -> None:
 
 def test_two_files_of_one_number_are_an_error(road: Path) -> None:
     other = picture(road / "input/image5.png")
-    with pytest.raises(UserError, match=rf"has the number of another file of Intersection, .*{road}.*narrower pattern"):
+    with pytest.raises(UserError, match=rf"number .*Intersection, .*{road}.*pattern"):
         require_sound(LIMU().scenes(road.parent))
     (scene,) = LIMU(frames="{sequence}/input/*{number}.jpg").scenes(road.parent)
     assert scene.problems == ()
@@ -127,13 +127,13 @@ def test_masks_without_frames_are_left_out(road: Path) -> None:
 def test_truncated_masks_are_errors(road: Path, number: int) -> None:
     path = road / f"groundtruth/gt{number}.png"
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(UserError, match=rf"{path}: is truncated, or cannot be decoded .* Fetch the mask again"):
+    with pytest.raises(UserError, match=rf"{path}: .*truncated.*mask"):
         require_sound(LIMU().scenes(road.parent))
 
 
 def test_a_mask_of_another_size_is_an_error(road: Path) -> None:
     path = picture(road / "groundtruth/gt5.png", size=(30, 10))
-    with pytest.raises(UserError, match=rf"{path}: is 30×10, the frames are 20×14\. Fetch both again, or delete"):
+    with pytest.raises(UserError, match=rf"{path}: .*30×10.*20×14"):
         require_sound(LIMU().scenes(road.parent))
 
 
@@ -163,10 +163,10 @@ def test_masks_that_no_pattern_finds_are_told(road: Path) -> None:
 
 def test_folders_that_do_not_hold_the_dataset(road: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match=r"empty: holds no sequence of LIMU .*It must look like FOLDER/Camera"):
+    with pytest.raises(UserError, match=r"empty: .*LIMU .*FOLDER/Camera"):
         LIMU().scenes(tmp_path / "empty")
     for wrong in (tmp_path, road):
-        with pytest.raises(UserError, match=rf"{wrong}: holds no sequence of LIMU .*Did you mean {road.parent}\?"):
+        with pytest.raises(UserError, match=rf"{wrong}: .*LIMU .*{road.parent}\b"):
             LIMU().scenes(wrong)
 
 

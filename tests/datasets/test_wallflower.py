@@ -169,20 +169,20 @@ def cut(path: Path) -> Path:
 
 def test_first_frame_that_is_no_image_is_an_error(trees: Path) -> None:
     path = spoilt(trees / "b00000.bmp")
-    with pytest.raises(UserError, match=rf"{path}: cannot be decoded as an image\. Fetch the file again"):
+    with pytest.raises(UserError, match=rf"{path}: .*decoded"):
         require_sound([read(trees)])
 
 
 @pytest.mark.parametrize("spoil", [spoilt, cut])
 def test_mask_that_cannot_be_read_is_an_error(trees: Path, spoil: Callable[[Path], Path]) -> None:
     path = spoil(trees / "hand_segmented_00005.BMP")
-    with pytest.raises(UserError, match=rf"{path}: is truncated, or cannot be decoded .* Fetch the mask again"):
+    with pytest.raises(UserError, match=rf"{path}: .*truncated.*mask"):
         require_sound([read(trees)])
 
 
 def test_mask_of_another_size_is_an_error(trees: Path) -> None:
     path = picture(trees / "hand_segmented_00005.BMP", np.zeros((10, 30)))
-    with pytest.raises(UserError, match=rf"{path}: is 30×10, the frames are 20×14\. Fetch both again, or delete"):
+    with pytest.raises(UserError, match=rf"{path}: .*30×10.*20×14"):
         require_sound([read(trees)])
 
 
@@ -277,14 +277,14 @@ def test_no_folder_told(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
 
 def test_a_folder_without_sequences(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
-    with pytest.raises(UserError, match=rf"{tmp_path}: holds no sequence of Wallflower .*must look like FOLDER/Waving"):
+    with pytest.raises(UserError, match=rf"{tmp_path}: .*Wallflower .*FOLDER/Waving"):
         keys(tmp_path)
 
 
 def test_the_folder_above_the_dataset_and_one_inside(tmp_path: Path) -> None:
     trees = make_sequence(tmp_path / "Wallflower", "WavingTrees")
     for wrong in (tmp_path, trees):
-        with pytest.raises(UserError, match=rf"{wrong}: holds no sequence .*Did you mean {trees.parent}\?"):
+        with pytest.raises(UserError, match=rf"{wrong}: .*{trees.parent}\b"):
             keys(wrong)
 
 
@@ -297,7 +297,7 @@ def test_soft_edges_are_thresholded_at_128(tmp_path: Path) -> None:
     assert mask.dtype == np.uint8
     np.testing.assert_array_equal(mask, np.where(soft_mask() > 127, 255, 0))
     assert (mask == 255).sum() == 5 * 4
-    with pytest.raises(UserError, match=r"grey levels that do not exist \(127, 128\)"):
+    with pytest.raises(UserError, match=r"grey levels .*\(127, 128\)"):
         read_mask(path, SIZE)
 
 

@@ -154,7 +154,7 @@ def test_frames_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"in000001\.png: cannot be decoded"):
         DisFlow().magnitude(scene, 2, 1)
     cv2.imwrite(str(scene.frames[1]), texture()[:60, :90])
-    with pytest.raises(UserError, match=r"in000001\.png: the frame is 90×60, others of its video 80×60"):
+    with pytest.raises(UserError, match=r"in000001\.png: .*90×60.*80×60"):
         DisFlow().magnitude(scene, 2, 1)
     thin = scene_of(tmp_path / "thin", {n: texture()[:12, n : 200 + n] for n in (1, 2)})
     with pytest.raises(UserError, match=r"16 pixels or more each way.* 200×12"):
@@ -174,7 +174,7 @@ def test_a_single_frame_is_refused_and_a_short_video_told_once(
     assert told.count("warning") == 1
     assert f"a/{scene.name}: its frames 1 to 3 are fewer than τ = 10" in told.replace("\n", "")
     np.testing.assert_array_equal(DisFlow().magnitude(scene, 3, 10), DisFlow().magnitude(scene, 3, 2))
-    with pytest.raises(UserError, match=r"CDnet2014 a/x: optical flow needs two frames at least, and there are 1\."):
+    with pytest.raises(UserError, match=r"CDnet2014 a/x: .*\b1\b"):
         require_motion(scene_of(tmp_path / "one", {1: texture()}), (1,))
 
 
@@ -254,9 +254,9 @@ def test_spoilt_kitti_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"a\.png: is no KITTI flow file: .*got uint8\(3, 5, 3\)"):
         read_flow(path, (5, 3))
     kitti(path, field(4, 3), np.ones((3, 4), np.bool_))
-    with pytest.raises(UserError, match=r"a\.png: the flow is 4×3, its frame 5×3"):
+    with pytest.raises(UserError, match=r"a\.png: .*4×3.*5×3"):
         read_flow(path, (5, 3))
-    with pytest.raises(UserError, match=r"none\.flo: the flow file cannot be read \(No such file"):
+    with pytest.raises(UserError, match=r"none\.flo: .*No such file"):
         read_flow(tmp_path / "none.flo", (5, 3))
     os.mkfifo(tmp_path / "fifo.flo")
     with pytest.raises(UserError, match=r"fifo\.flo: "):
@@ -278,9 +278,7 @@ def test_a_folder_of_flow_files(tmp_path: Path, moving: Scene) -> None:
     lost = next(folder.rglob("0005*"))
     lost.unlink()
     for call in (lambda: flow.magnitude(moving, 5, 2), lambda: flow.files(moving, 2)):
-        with pytest.raises(
-            UserError, match=rf"{lost}: there is no such flow file, of frame 5 of a/x and the one 2 bef"
-        ):
+        with pytest.raises(UserError, match=rf"{lost}: .*frame 5 of a/x.*\b2\b"):
             call()
 
 
@@ -306,7 +304,7 @@ def test_patterns_that_cannot_be_used(tmp_path: Path, pattern: str, message: str
 
 
 def test_a_folder_that_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"none: there is no such folder of flow files\. .*flow\.init_args\.folder"):
+    with pytest.raises(UserError, match=r"none: .*flow\.init_args\.folder"):
         FlowFiles(tmp_path / "none")
 
 

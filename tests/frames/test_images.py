@@ -79,7 +79,7 @@ def test_an_image_that_cannot_be_decoded_is_named(tmp_path: Path, content: bytes
     path = tmp_path / "in000007.jpg"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(UserError, match=rf"{path}: cannot be decoded as an image\. Fetch"):
+    with pytest.raises(UserError, match=rf"{path}: .*decoded"):
         read_image(path)
 
 
@@ -119,7 +119,7 @@ def test_a_mask_that_cannot_be_decoded_is_named(tmp_path: Path, content: bytes |
     path = tmp_path / "gt000007.png"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(UserError, match=rf"{path}: cannot be decoded as an image\. Fetch the mask"):
+    with pytest.raises(UserError, match=rf"{path}: .*decoded.*mask"):
         read_mask(path, (20, 12))
 
 
@@ -155,7 +155,7 @@ def test_a_png_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeyp
     path = tmp_path / "image.png"
     write_png(path, noise(8, 8))
     monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(UserError, match=r"image\.png: cannot be written \(No space left on device\)"):
+    with pytest.raises(UserError, match=r"image\.png: .*No space left on device"):
         write_png(path, noise(8, 8, seed=1))
     assert [file.name for file in tmp_path.iterdir()] == ["image.png"]
     np.testing.assert_array_equal(read_image(path)[..., 0], noise(8, 8))

@@ -200,7 +200,7 @@ def test_a_file_that_ends_while_it_is_open_names_the_row(filled: FrameStore) -> 
     array = stored(filled)
     os.truncate(filled.root / "a/x/frames.npy", (filled.root / "a/x/frames.npy").stat().st_size - 10)
     np.testing.assert_array_equal(array.read(9), row(9))
-    with pytest.raises(OSError, match="row 20 ended after 50 of 60 bytes"):
+    with pytest.raises(OSError, match=r"row 20 .*50 of 60 bytes"):
         array.read(20)
 
 
@@ -222,9 +222,7 @@ def test_a_full_disk_names_the_option_and_leaves_the_old_array(filled: FrameStor
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return row(number)
 
-    with pytest.raises(
-        UserError, match=r"frames\.npy: .*could not be written \(No space left on device\).*--data\.init_args\.store"
-    ):
+    with pytest.raises(UserError, match=r"frames\.npy: .*No space left on device.*--data\.init_args\.store"):
         list(write(filled, fails, source="new"))
     assert files(filled) == {"frames.npy", "frames.json"}
     np.testing.assert_array_equal(stored(filled).read(9), row(9))
@@ -427,7 +425,7 @@ def test_fill_writes_what_is_missing(
 def test_fill_needs_room_on_the_disk(tmp_path: Path, cdnet: Path) -> None:
     scene = CDnet2014().scenes(cdnet)[0]
     huge = SceneFrames(scene, (2_000_000, 1_000_000), FrameStore(tmp_path / "store"))
-    with pytest.raises(UserError, match=r"store needs .* GiB and the disk has .* --data\.init_args\.store"):
+    with pytest.raises(UserError, match=r"store .* GiB .*disk .* --data\.init_args\.store"):
         fill([huge])
 
 

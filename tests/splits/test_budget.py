@@ -232,5 +232,5 @@ def test_a_list_that_is_too_short_says_so(
 def test_a_list_without_foreground_says_so(make_masked: MakeMasked) -> None:
     listed = published_frames()[CANOE]
     scene = make_masked(CANOE, {number: 0 if number in listed else 9 for number in range(800, 1190)})
-    with pytest.raises(UserError, match=r"canoe: there is nothing to learn, as none of the 200 frames to train on"):
+    with pytest.raises(UserError, match=r"canoe: .*200 frames"):
         LabelBudget().split([scene], 1, 0)

@@ -166,7 +166,7 @@ def test_a_category_that_would_leave_no_test_says_so(
     make_masked: Callable[..., Scene], fraction: float, labelled: int
 ) -> None:
     given = [make_masked("a/x", 100), make_masked("mine/few", labelled)]
-    with pytest.raises(UserError, match=rf"fraction: .* mine has {labelled}, which leaves none to test\. .*\.exclude"):
+    with pytest.raises(UserError, match=rf"fraction: .*mine .*{labelled}.*\.exclude"):
         CategoryBudget(fraction).split(given, 1, 0)
     assert len(CategoryBudget(fraction, exclude=["mine"]).split(given, 1, 0).test.scenes) == 1
 
@@ -175,7 +175,7 @@ def test_a_category_that_would_leave_no_test_says_so(
     ("protocol", "cure"), [(CategoryBudget(), r"init_args\.fraction"), (RandomShares(), r"init_args\.train")]
 )
 def test_nothing_to_learn_says_so(make_masked: Callable[..., Scene], protocol: Protocol, cure: str) -> None:
-    with pytest.raises(UserError, match=rf"nothing to learn, as none of the \d+ frames .* foreground: .*{cure}"):
+    with pytest.raises(UserError, match=rf"\d+ frames .*foreground: .*{cure}"):
         protocol.split([make_masked("a/x", 40, foreground=False)], 1, 0)
 
 

@@ -85,10 +85,10 @@ def test_weights_are_checked(weights: Path, tmp_path: Path) -> None:
     first, second = frames(128, 128)
     with pytest.raises(UserError, match=r"raft\.pth: expected the sha256 0000"):
         RaftFlow(weights=weights, sha256="0" * 64).field(first, second)
-    with pytest.raises(UserError, match=r"large\.pth: there is no such file"):
+    with pytest.raises(UserError, match=r"large\.pth: "):
         RaftFlow().field(first, second)
     torch.save({"other": torch.ones(1)}, tmp_path / "other.pth")
-    with pytest.raises(UserError, match=r"other\.pth: does not hold the weights of torchvision's raft_small"):
+    with pytest.raises(UserError, match=r"other\.pth: .*raft_small"):
         RaftFlow("small", tmp_path / "other.pth").field(first, second)
 
 

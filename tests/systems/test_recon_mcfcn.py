@@ -399,7 +399,7 @@ def test_optimizer() -> None:
 @pytest.mark.parametrize("size", [960, 48, 1, 0, -7, 9 - 1])
 @pytest.mark.parametrize("make", [module, frame_fcn])
 def test_size_must_fit_the_stride(make: Callable[..., FcnModule], size: int) -> None:
-    with pytest.raises(UserError, match=rf"model\.init_args\.size: the network needs 8k \+ 1 pixels, got {size}\."):
+    with pytest.raises(UserError, match=rf"model\.init_args\.size: .*8k \+ 1.*{size}\."):
         make(size=size)
 
 

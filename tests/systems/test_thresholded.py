@@ -104,19 +104,19 @@ def test_there_is_nothing_to_fit(module: UntrainedModule) -> None:
     assert not module.trained
     assert BmnBsn.trained
     for refused in (module.configure_optimizers, lambda: module.losses({})):
-        with pytest.raises(UserError, match=rf"{type(module).__name__}: there is nothing to fit. Use `test` or"):
+        with pytest.raises(UserError, match=rf"{type(module).__name__}: .*`test`"):
             refused()
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 1.0])
 def test_threshold_is_a_probability(threshold: float) -> None:
-    with pytest.raises(UserError, match=r"model.init_args.threshold: a probability in \[0, 1\) is needed"):
+    with pytest.raises(UserError, match=r"model.init_args.threshold: .*\[0, 1\)"):
         ThresholdedDifference(TemporalMedian(), threshold)
 
 
 def test_fit_is_refused(experiment: Callable[..., Path], fails: Callable[[int], str], tmp_path: Path) -> None:
     told = fails(main(["fit", "--config", str(experiment(MEDIAN)), f"--run_dir={tmp_path / 'run'}"]))
-    assert "ThresholdedDifference: there is nothing to fit. Use `test` or `predict`." in told
+    assert "ThresholdedDifference: " in told
 
 
 def by_hand(dataset: Path, key: str, numbers: list[int], threshold: float) -> list[int]:
@@ -234,7 +234,7 @@ def test_a_source_with_weights_takes_them_from_a_checkpoint_of_any_system(
 def test_weights_of_a_system_without_such_a_background_are_refused() -> None:
     module = ThresholdedDifference(DensityBackground())
     other = BmnBsn(references=3, maps=4, channels=4, depth=2)
-    with pytest.raises(UserError, match="holds the weights of BmnBsn, this configuration builds ThresholdedDifference"):
+    with pytest.raises(UserError, match=r"BmnBsn.*ThresholdedDifference"):
         module.on_load_checkpoint({"state_dict": other.state_dict(), "trained_on": {}, "module": "BmnBsn"})
     with pytest.raises(UserError, match="does not tell what it was trained on"):
         module.on_load_checkpoint({"state_dict": module.state_dict()})

@@ -231,9 +231,7 @@ def test_another_first_layer_is_refused(tmp_path: Path, shape: tuple[int, ...], 
 
 def test_fully_connected_fc6_is_refused(tmp_path: Path) -> None:
     state = vgg(naming="deeplab", fc=True) | {"fc6.weight": torch.zeros(64, 16 * 49)}
-    with pytest.raises(
-        UserError, match=r"fc6.weight has the shape \(64, 784\).*\(32, 16, 3, 3\).*fc6 and fc7, if ther"
-    ):
+    with pytest.raises(UserError, match=r"fc6.weight .*\(64, 784\).*\(32, 16, 3, 3\)"):
         load_vgg(network(), saved(tmp_path / "full.pth", state))
 
 
@@ -269,7 +267,7 @@ def test_vgg_with_batch_normalisation_is_refused(tmp_path: Path) -> None:
     tensors = [tensor for key, tensor in vgg().items() if key.startswith("features")]
     state = {f"features.{index}.weight": tensor for index, tensor in zip(indices, tensors[::2], strict=True)}
     state |= {f"features.{index}.bias": tensor for index, tensor in zip(indices, tensors[1::2], strict=True)}
-    with pytest.raises(UserError, match=r"no whole VGG-16; .* missing: conv1_2.weight.*without batch normalisation"):
+    with pytest.raises(UserError, match=r"missing: conv1_2.weight.*batch normalisation"):
         load_vgg(network(), saved(tmp_path / "vgg16_bn.pth", state))
 
 
@@ -316,10 +314,10 @@ def test_ten_convolutions_need_no_more_than_ten(tmp_path: Path) -> None:
     ours = {key: tensor for key, tensor in state.items() if not key.startswith("conv5")}
     report = load_vgg(ten(), saved(tmp_path / "ten.pth", ours))
     assert (report.loaded, report.unused) == (VGG_LAYERS[:10], ())
-    with pytest.raises(UserError, match=r"ten\.pth: holds no whole VGG-16; these are missing: conv5_1\.weight"):
+    with pytest.raises(UserError, match=r"ten\.pth: .*missing: conv5_1\.weight"):
         load_vgg(network(3), tmp_path / "ten.pth")
     del ours["conv4_3.weight"]
-    with pytest.raises(UserError, match=r"nine\.pth: holds no whole VGG-16; these are missing: conv4_3\.weight\. Exp"):
+    with pytest.raises(UserError, match=r"nine\.pth: .*missing: conv4_3\.weight\."):
         load_vgg(ten(), saved(tmp_path / "nine.pth", ours))
 
 
@@ -362,7 +360,7 @@ def test_reads_a_state_dict(tmp_path: Path, prefix: str, nested: bool, legacy: b
 def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, value: float) -> None:
     path = tmp_path / "weights.pth"
     torch.save({"a.weight": torch.tensor([1.0, value, 2.0])}, path)
-    with pytest.raises(UserError, match=r"weights\.pth: a\.weight: must be finite; got .* 1 of 3 places"):
+    with pytest.raises(UserError, match=r"weights\.pth: a\.weight: .*1 of 3"):
         load_state_dict(path)
 
 
@@ -465,13 +463,13 @@ def test_a_checkpoint_with_objects_is_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_a_bare_tensor_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"holds a Tensor; expected a state dict"):
+    with pytest.raises(UserError, match=r"Tensor.*state dict"):
         load_state_dict(saved(tmp_path / "tensor.pth", torch.zeros(2)))
 
 
 def test_a_dict_without_tensors_is_refused(tmp_path: Path) -> None:
     path = saved(tmp_path / "odd.pth", {"epoch": 3, "model": {"a": torch.zeros(1)}})
-    with pytest.raises(UserError, match=r"no tensors by their names, .*; its keys: epoch, model\."):
+    with pytest.raises(UserError, match=r"keys: epoch, model\."):
         load_state_dict(path)
     with pytest.raises(UserError, match=r"its keys: nothing\."):
         load_state_dict(saved(tmp_path / "empty.pth", {"state_dict": {}}))
@@ -571,9 +569,7 @@ def test_a_kept_file_of_another_digest_is_downloaded_again(site: Site, tmp_path:
 def test_a_connection_that_ends_too_early_leaves_nothing(site: Site, tmp_path: Path) -> None:
     site.promised = 7
     count = len(site.files["/one/weights.pth"])
-    with pytest.raises(
-        UserError, match=rf"could not be downloaded: {count:,} of {count + 7:,} bytes came\. Try again, or download it"
-    ):
+    with pytest.raises(UserError, match=rf"{count:,} of {count + 7:,} bytes"):
         load_state_dict(f"{site.url}/one/weights.pth")
     assert not kept(tmp_path)
     site.promised = 0
@@ -581,7 +577,7 @@ def test_a_connection_that_ends_too_early_leaves_nothing(site: Site, tmp_path: P
 
 
 def test_what_is_not_there_cannot_be_downloaded(site: Site, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=rf"{site.url}/none.pth: could not be downloaded: HTTP Error 404"):
+    with pytest.raises(UserError, match=rf"{site.url}/none.pth: .*404"):
         load_state_dict(f"{site.url}/none.pth")
     assert not kept(tmp_path)
 
@@ -596,9 +592,7 @@ def test_nobody_answers(site: Site, tmp_path: Path) -> None:
 
 def test_a_page_instead_of_a_file_says_what_to_delete(site: Site, tmp_path: Path) -> None:
     site.files["/page"] = b"<!doctype html>"
-    with pytest.raises(
-        UserError, match=r"is not a whole file .* 15 bytes\. Delete .*-page, and get it again"
-    ) as raised:
+    with pytest.raises(UserError, match=r"15 bytes.*-page") as raised:
         load_state_dict(f"{site.url}/page")
     assert str(kept(tmp_path)[0]) in str(raised.value)
 

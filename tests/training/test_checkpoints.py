@@ -70,7 +70,7 @@ def test_disk_that_is_full_leaves_the_old_checkpoint(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))  # for this user a disk with no room for more
     try:
-        with pytest.raises(UserError, match=r"last\.ckpt: cannot be written \(File too large\).* --ckpt_path last"):
+        with pytest.raises(UserError, match=r"last\.ckpt: .*File too large.* --ckpt_path last"):
             AtomicCheckpointIO().save_checkpoint({"weights": torch.zeros(100_000)}, path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -12,7 +12,7 @@ from bgsub_lightning.training.callbacks import Compile
 
 
 def test_an_unknown_backend() -> None:
-    with pytest.raises(UserError, match=r"compile\.backend: there is no gcc\. Name one of .*inductor"):
+    with pytest.raises(UserError, match=r"compile\.backend: .*gcc.*inductor"):
         Compile("gcc")
 
 
