@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -39,14 +40,18 @@ def answers(module: BgsLibrarySubtractor, images: torch.Tensor) -> torch.Tensor:
 @pytest.mark.usefixtures("library")
 @pytest.mark.parametrize("algorithm", ["FrameDifference", "SuBSENSE", "PAWCS", "LOBSTER", "ViBe", "LBSimpleGaussian"])
 def test_each_scene_begins_anew(algorithm: str, capfd: pytest.CaptureFixture[str]) -> None:
-    module = BgsLibrarySubtractor(algorithm)
+    gc.collect()  # the subtractors of other tests print at their end
+    capfd.readouterr()
+    module, other = BgsLibrarySubtractor(algorithm), BgsLibrarySubtractor(algorithm)
     first = answers(module, video())
     assert first.shape == (1, 12, 48, 64)
     assert set(first.unique().tolist()) <= {0.0, 1.0}
     answers(module, video(1))
     assert torch.equal(answers(module, video()), first)
-    assert torch.equal(answers(BgsLibrarySubtractor(algorithm), video()), first)
-    module.teardown("test")
+    assert torch.equal(answers(other, video()), first)
+    for each in (module, other):
+        each.teardown("test")
+    gc.collect()
     assert capfd.readouterr() == ("", "")
 
 
@@ -74,7 +79,7 @@ def test_the_working_folder_has_no_say(tmp_path: Path, monkeypatch: pytest.Monke
 
 @pytest.mark.usefixtures("library")
 def test_an_algorithm_that_does_not_exist() -> None:
-    with pytest.raises(UserError, match=r"algorithm: bgslibrary has no 'subsence'\. Did you mean SuBSENSE\?"):
+    with pytest.raises(UserError, match=r"algorithm: .*'subsence'.*SuBSENSE\b"):
         BgsLibrarySubtractor("subsence")
 
 
