@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
-from dataclasses import replace
+from dataclasses import asdict, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -140,18 +141,35 @@ def numbers(cli: Built) -> dict[str, Any]:
     return flat(config) | {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
 
 
+def table_of(paper: str) -> dict[str, Any]:
+    """The numbers of the table in a paper's README: key → value."""
+    readme = (SYSTEMS_FOLDER / paper / "README.md").read_text()
+    return {row["key"]: yaml.safe_load(row["value"]) for row in ROW.finditer(readme)}
+
+
 @pytest.mark.parametrize("paper", PAPERS)
 def test_the_experiment_of_a_paper_is_the_table_of_its_readme(paper: str, tmp_path: Path) -> None:
-    table = {
-        row["key"]: yaml.safe_load(row["value"])
-        for row in ROW.finditer((SYSTEMS_FOLDER / paper / "README.md").read_text())
-    }
+    table, found = table_of(paper), numbers(build(paper, tmp_path))
     assert len(table) > 15
-    found = numbers(build(paper, tmp_path))
     assert {key: found.get(key, "no such key") for key in table} == table
 
 
-def test_each_paper_has_such_a_table() -> None:
+@pytest.mark.parametrize("paper", PAPERS)
+def test_the_papers_numbers_are_the_defaults_of_its_system(paper: str) -> None:
+    """All but those of CDN-GM, whose source of backgrounds is an argument, and the choice by validation."""
+    arguments = inspect.signature(system_of(paper)).parameters.values()
+    defaults = {each.name: each.default for each in arguments}
+    found = flat({name: asdict(value) if is_dataclass(value) else value for name, value in defaults.items()})
+    table = {key: value for key, value in table_of(paper).items() if key.startswith("model.") and value != "validation"}
+    expected = {key.removeprefix("model.init_args."): value for key, value in table.items() if "background" not in key}
+    assert len(expected) > 5
+    plain = {
+        key: list(value) if isinstance(value, tuple) else getattr(value, "name", value) for key, value in found.items()
+    }
+    assert {key: plain[key] for key in expected} == expected
+
+
+def test_each_published_paper_has_such_a_table() -> None:
     assert sorted(path.stem for path in PUBLISHED.glob("*.yaml") if (SYSTEMS_FOLDER / path.stem).is_dir()) == PAPERS
 
 

@@ -19,15 +19,17 @@ FOLDERS = ("bgsub_lightning", "experiments", "sweeps")
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of this tree; a copy is built, since builds leave files in theirs."""
+    """The wheel, built from the archive of sources of a copy of this tree, since builds leave files in theirs."""
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     source.mkdir()
     for name in FOLDERS:
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("LICENSE", "README.md", "pyproject.toml", "setup.py"):
+    for name in ("LICENSE", "MANIFEST.in", "README.md", "pyproject.toml", "setup.py"):
         shutil.copy(ROOT / name, source)
-    pip("wheel", "--no-build-isolation", f"--wheel-dir={folder}", str(source))
+    build = f"from setuptools.build_meta import build_sdist; build_sdist({str(folder)!r})"
+    subprocess.run([sys.executable, "-c", build], cwd=source, check=True, capture_output=True)
+    pip("wheel", "--no-build-isolation", f"--wheel-dir={folder}", f"{folder}/bgsub_lightning-{__version__}.tar.gz")
     return folder / f"bgsub_lightning-{__version__}-py3-none-any.whl"
 
 
