@@ -30,7 +30,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from unittest import mock
 
 import cv2
@@ -114,11 +114,12 @@ class Warm:
         first = self.fresh()
         for place in range(self.begin):
             first.push([self.footage[place]])
-        self.state = any_scene(first).scene_state()
+        assert isinstance(first.context, SceneStream)
+        self.state = first.context.state_dict()
 
     def fresh(self, **options: Any) -> Subtractor:
         """Return a subtractor that has seen nothing."""
-        module = copy.deepcopy(self.system.module)  # a module keeps the state of one stream
+        module = copy.deepcopy(self.system.module)  # whose networks may be compiled or replaced
         return Subtractor(replace(self.system, module=module), "cpu", threshold=0.5, **options)
 
     def subtractor(
@@ -141,7 +142,8 @@ class Warm:
         module.rules = rules or any_scene_of(self.system).rules
         for _ in range(3):  # compiles, allocates; and opens the stream
             made.push([(footage or self.footage)[0]])
-        module.load_scene_state(self.state)
+        assert isinstance(made.context, SceneStream)
+        made.context.load_state_dict(self.state)
         return made
 
 
@@ -181,10 +183,11 @@ class Way:
 
 def library(module: StreamingSubtractor, warm: Warm) -> Callable[[Image], Image]:
     """Return what applies a subtractor of a library that has seen the frames ahead."""
-    module.masks(warm.footage[0][None], opens=True)
+    context = module.begin_scene({})
+    module.masks(context, warm.footage[0][None])
 
     def apply(frame: Image) -> Image:
-        return module.mask(np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), np.uint8))
+        return context.subtractor.apply(np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), np.uint8))
 
     for place in range(1, warm.begin):
         apply(warm.footage[place])
@@ -328,7 +331,7 @@ def of_parts(warm: Warm, count: int) -> Table:
     subtractor = warm.subtractor()
     found: dict[bool, list[dict[str, float]]] = {True: [], False: []}
     for place in range(max(count, 2 * 16)):
-        background = any_scene(subtractor).stream.background
+        background = cast("SceneStream", subtractor.context).background
         sampled = background is None or background.is_due
         spent = dict.fromkeys((name for name, _, _ in PARTS), 0.0)
         with timed(spent):

@@ -38,17 +38,13 @@ def main() -> None:
         base = torch.rand(1, 3, 240, 320, device=device)
         for size in options.batches:
             image = torch.rand(size, 3, 240, 320, device=device)
-            anew = {"image": image, "base_image": base}
-            computed = system.probability(anew)
-            kept = {"image": image}
-            if not torch.equal(system.probability(kept), computed):
-                raise SystemExit("The answer with kept features differs from the one with features computed anew.")
+            batch, context = {"image": image}, system.begin_scene({"base_image": base})
             ways = {
-                "features of the base image kept": lambda given=kept: rate(
-                    lambda: system.probability(given), options.seconds, device
+                "features of the base image kept": lambda batch=batch, context=context: rate(
+                    lambda: system.probability(context, batch), options.seconds, device
                 ),
-                "computed for each batch": lambda given=anew: rate(
-                    lambda: system.probability(given), options.seconds, device
+                "computed for each batch": lambda batch=batch: rate(
+                    lambda: system.probability(system.begin_scene({"base_image": base}), batch), options.seconds, device
                 ),
             }
             rates = {name: value * size for name, value in interleaved(ways, options.rounds).items()}

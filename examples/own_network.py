@@ -13,14 +13,23 @@ A checkpoint may name classes of this package alone, and of modules that you all
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from bgsub_lightning.data import EvaluationBatch, Image, References, TrainingBatch
+from bgsub_lightning.backgrounds import SceneContext
+from bgsub_lightning.data import EvaluationBatch, Image, References, SceneInputs, TrainingBatch
 from bgsub_lightning.losses.cross_entropy import masked_cross_entropy
 from bgsub_lightning.systems.base import BgsModule, alone
+
+
+@dataclass
+class Median(SceneContext):
+    """What is kept of a scene: the median of its references, ``(3, H, W)``."""
+
+    median: Tensor
 
 
 class MedianNet(BgsModule):
@@ -40,12 +49,14 @@ class MedianNet(BgsModule):
         logits = self.network(torch.cat([batch["image"], batch["references"].median(1).values], 1))
         return {"segmentation": masked_cross_entropy(logits, self.target(batch["mask"]))}
 
-    def probability(self, batch: EvaluationBatch) -> Tensor:
-        """Return the probability of foreground, ``(1, B, H, W)``; the references come with a scene's first batch."""
-        if "references" in batch:
-            self.median = batch["references"][0].median(0).values
+    def begin_scene(self, scene: SceneInputs) -> Median:
+        """Compute the median, once per scene."""
+        return Median(scene["references"][0].median(0).values)
+
+    def probability(self, context: Median, batch: EvaluationBatch) -> Tensor:
+        """Return the probability of foreground, ``(1, B, H, W)``."""
         image = batch["image"]
-        return self.network(torch.cat([image, self.median.expand_as(image)], 1)).softmax(1)[None, :, 1]
+        return self.network(torch.cat([image, context.median.expand_as(image)], 1)).softmax(1)[None, :, 1]
 
     @property
     def parts(self) -> dict[str, Callable[..., Any]]:

@@ -2,14 +2,19 @@
 
 from bgsub_lightning.backgrounds.classical import Mog2Background, PreviousFrame, TemporalMedian
 from bgsub_lightning.backgrounds.samples import SampleBackground, SampleMedian
+from bgsub_lightning.backgrounds.source import BackgroundContext, BackgroundSource, SceneContext, SourceBackgrounds
 from bgsub_lightning.backgrounds.subspace import Eigenbackground, IncrementalPcp
 
 __all__ = [
+    "BackgroundContext",
+    "BackgroundSource",
     "Eigenbackground",
     "IncrementalPcp",
     "Mog2Background",
     "PreviousFrame",
     "SampleBackground",
     "SampleMedian",
+    "SceneContext",
+    "SourceBackgrounds",
     "TemporalMedian",
 ]

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
+from bgsub_lightning.backgrounds.source import BackgroundContext, BackgroundSource
 from bgsub_lightning.core.ranges import check_range
-from bgsub_lightning.data.background import BackgroundSource
 from bgsub_lightning.frames.opencv import opencv_subtractor
+
+
+@dataclass
+class RecentFrames(BackgroundContext):
+    """The newest frames, the oldest first, shape ``(3, H, W)`` each, range [0, 1]."""
+
+    frames: deque[Tensor]
 
 
 class PreviousFrame(BackgroundSource):
@@ -26,23 +34,34 @@ class PreviousFrame(BackgroundSource):
         super().__init__()
         check_range("PreviousFrame.", least=1, most=10_000, interval=interval)
         self.interval = interval
-        self.reset()
 
-    def reset(self) -> None:  # noqa: D102
-        self._frames: deque[Tensor] = deque(maxlen=self.interval)
+    def begin_scene(self) -> RecentFrames:  # noqa: D102
+        return RecentFrames(deque(maxlen=self.interval))
 
-    def estimate(self, images: Tensor) -> Tensor:  # noqa: D102
+    def estimate(self, context: RecentFrames, images: Tensor) -> Tensor:  # noqa: D102
         backgrounds = []
         for image in images:
-            backgrounds.append(self._frames[0] if self._frames else image)
-            self._frames.append(image)
+            backgrounds.append(context.frames[0] if context.frames else image)
+            context.frames.append(image)
         return torch.stack(backgrounds)
 
     def settings(self) -> str:  # noqa: D102
         return f"the frame {self.interval} before"
 
-    def pictures(self) -> dict[str, Tensor]:  # noqa: D102
-        return {"background": self._frames[0]} if self._frames else {}
+
+@dataclass
+class TakenFrames(BackgroundContext):
+    """Frames from which a median is computed.
+
+    Attributes:
+        frames: Those taken, the oldest first, shape ``(3, H, W)`` each, uint8.
+        seen: Number of frames so far.
+        median: Their median, range [0, 1].
+    """
+
+    frames: deque[Tensor]
+    seen: int = 0
+    median: Tensor | None = None
 
 
 class TemporalMedian(BackgroundSource):
@@ -59,28 +78,30 @@ class TemporalMedian(BackgroundSource):
         check_range("TemporalMedian.", least=1, most=history, every=every)
         self.history = history
         self.every = every
-        self.reset()
 
-    def reset(self) -> None:  # noqa: D102
-        self._frames: deque[Tensor] = deque(maxlen=-(-self.history // self.every))
-        self._seen = 0
-        self._median: Tensor | None = None
+    def begin_scene(self) -> TakenFrames:  # noqa: D102
+        return TakenFrames(deque(maxlen=-(-self.history // self.every)))
 
-    def estimate(self, images: Tensor) -> Tensor:  # noqa: D102
+    def estimate(self, context: TakenFrames, images: Tensor) -> Tensor:  # noqa: D102
         backgrounds = []
         for image in images:
-            if self._seen % self.every == 0 or self._median is None:
-                self._frames.append((image * 255).round().byte())
-                self._median = torch.stack(list(self._frames)).median(0).values.to(image.dtype) / 255
-            self._seen += 1
-            backgrounds.append(self._median)
+            if context.seen % self.every == 0 or context.median is None:
+                context.frames.append((image * 255).round().byte())
+                context.median = torch.stack(list(context.frames)).median(0).values.to(image.dtype) / 255
+            context.seen += 1
+            backgrounds.append(context.median)
         return torch.stack(backgrounds)
 
     def settings(self) -> str:  # noqa: D102
         return f"median of {self.history} every {self.every}"
 
-    def pictures(self) -> dict[str, Tensor]:  # noqa: D102
-        return {} if self._median is None else {"background": self._median}
+
+@dataclass
+class Mog2Context(BackgroundContext):
+    """OpenCV's model."""
+
+    is_copyable: ClassVar[bool] = False
+    subtractor: Any = field(default_factory=lambda: opencv_subtractor("MOG2"))
 
 
 class Mog2Background(BackgroundSource):
@@ -89,27 +110,15 @@ class Mog2Background(BackgroundSource):
     Z. Zivkovic, "Improved adaptive Gaussian mixture model for background subtraction", ICPR 2004.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.reset()
+    def begin_scene(self) -> Mog2Context:  # noqa: D102
+        return Mog2Context()
 
-    def reset(self) -> None:  # noqa: D102
-        self._subtractor: Any = None
-        self._image: Tensor | None = None
-
-    def estimate(self, images: Tensor) -> Tensor:  # noqa: D102
-        if self._subtractor is None:
-            self._subtractor = opencv_subtractor("MOG2")
+    def estimate(self, context: Mog2Context, images: Tensor) -> Tensor:  # noqa: D102
         backgrounds = []
         for frame in (images * 255).round().byte().movedim(-3, -1).cpu().numpy():
-            self._subtractor.apply(np.ascontiguousarray(frame))
-            backgrounds.append(self._subtractor.getBackgroundImage())
-        background = torch.from_numpy(np.stack(backgrounds)).to(images.device).movedim(-1, -3).to(images.dtype) / 255
-        self._image = background[-1]
-        return background
+            context.subtractor.apply(np.ascontiguousarray(frame))
+            backgrounds.append(context.subtractor.getBackgroundImage())
+        return torch.from_numpy(np.stack(backgrounds)).to(images.device).movedim(-1, -3).to(images.dtype) / 255
 
     def settings(self) -> str:  # noqa: D102
         return f"MOG2 of OpenCV {cv2.__version__}"
-
-    def pictures(self) -> dict[str, Tensor]:  # noqa: D102
-        return {} if self._image is None else {"background": self._image}

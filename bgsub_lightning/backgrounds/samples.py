@@ -6,6 +6,7 @@ Arrays are planar, ``(3, H, W)``, uint8, and worked on by OpenCV: saturating ari
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -15,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bgsub_lightning.backgrounds.source import BackgroundContext, BackgroundSource
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.ranges import check_range
-from bgsub_lightning.data.background import BackgroundSource
 
 Bytes = NDArray[np.uint8]
 
@@ -359,6 +360,23 @@ class SampleBackground:
         self._summarise()
 
 
+@dataclass
+class SampledFrames(BackgroundContext):
+    """Samples of a scene.
+
+    Attributes:
+        schedule: When the next is taken.
+        bank: The samples; ``None`` before the first frame.
+        frames: Number of frames so far.
+        median: Median of the samples, range [0, 1].
+    """
+
+    schedule: Schedule
+    bank: SampleBank | None = None
+    frames: int = 0
+    median: Tensor | None = None
+
+
 class SampleMedian(BackgroundSource):
     """The median of samples that cover what was seen, up to some hundred frames; see :class:`SampleBackground`.
 
@@ -371,29 +389,22 @@ class SampleMedian(BackgroundSource):
         super().__init__()
         Schedule(count, stride)  # checks them
         self.count, self.stride = count, stride
-        self.reset()
 
-    def reset(self) -> None:  # noqa: D102
-        self._schedule = Schedule(self.count, self.stride)
-        self._bank: SampleBank | None = None
-        self._frames = 0
-        self._median: Tensor | None = None
+    def begin_scene(self) -> SampledFrames:  # noqa: D102
+        return SampledFrames(Schedule(self.count, self.stride))
 
-    def estimate(self, images: Tensor) -> Tensor:  # noqa: D102
+    def estimate(self, context: SampledFrames, images: Tensor) -> Tensor:  # noqa: D102
         backgrounds = []
         for image in (images * 255).round().byte().cpu().numpy():
-            if self._bank is None:
-                self._bank = SampleBank(image, self.count)
-            slot = self._schedule.advance(self._frames)
-            self._frames += 1
-            if slot is not None or self._median is None:
-                self._bank.replace(slot or 0, image)
-                self._median = torch.from_numpy(self._bank.ordered[self.count // 2].copy()).to(images) / 255
-            backgrounds.append(self._median)
+            if context.bank is None:
+                context.bank = SampleBank(image, self.count)
+            slot = context.schedule.advance(context.frames)
+            context.frames += 1
+            if slot is not None or context.median is None:
+                context.bank.replace(slot or 0, image)
+                context.median = torch.from_numpy(context.bank.ordered[self.count // 2].copy()).to(images) / 255
+            backgrounds.append(context.median)
         return torch.stack(backgrounds)
 
     def settings(self) -> str:  # noqa: D102
         return f"median of {self.count} samples of stride {self.stride}"
-
-    def pictures(self) -> dict[str, Tensor]:  # noqa: D102
-        return {} if self._median is None else {"background": self._median}

@@ -7,15 +7,34 @@ Journal of Mathematical Imaging and Vision 2016.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import torch
 from torch import Tensor
 
+from bgsub_lightning.backgrounds.source import BackgroundContext, BackgroundSource
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.ranges import check_range
-from bgsub_lightning.data.background import BackgroundSource
 
 _VALUES = 2**15  # of a frame, at once: 200 frames' are 26 MB as floats
 _NOISE = 1e-6  # what single precision leaves of nothing, relative to what it was left of
+
+
+@dataclass
+class Components(BackgroundContext):
+    """What is known of a scene.
+
+    Attributes:
+        taken: The frames to learn from, shape ``(P,)`` each, uint8; empty when it has learnt.
+        seen: Number of frames so far.
+        mean: Their mean, shape ``(P,)``; set with the first frame, as the next one.
+        axes: Their principal components, shape ``(P, K)``.
+    """
+
+    taken: list[Tensor] = field(default_factory=list)
+    seen: int = 0
+    mean: Tensor | None = None
+    axes: Tensor | None = None
 
 
 class Eigenbackground(BackgroundSource):
@@ -43,44 +62,35 @@ class Eigenbackground(BackgroundSource):
         self.frames = frames
         self.every = every
         self.components = components
-        self.reset()
 
-    def reset(self) -> None:  # noqa: D102
-        self._taken: list[Tensor] = []
-        self._seen = 0
-        self._mean: Tensor | None = None
-        self._axes: Tensor | None = None
-        self._background: Tensor | None = None
+    def begin_scene(self) -> Components:  # noqa: D102
+        return Components()
 
-    def estimate(self, images: Tensor) -> Tensor:  # noqa: D102
+    def estimate(self, context: Components, images: Tensor) -> Tensor:  # noqa: D102
         backgrounds = []
         for image in images.float():
-            self._learn(image)
-            assert self._mean is not None  # the first frame is taken
-            assert self._axes is not None
-            off = image.flatten() - self._mean
-            background = self._mean + self._axes @ (off @ self._axes)
+            self._learn(context, image)
+            assert context.mean is not None  # the first frame is taken
+            assert context.axes is not None
+            off = image.flatten() - context.mean
+            background = context.mean + context.axes @ (off @ context.axes)
             backgrounds.append(background.clamp_(0, 1).view(image.shape))
-        self._background = backgrounds[-1]
         return torch.stack(backgrounds)
 
     def settings(self) -> str:  # noqa: D102
         return f"{self.components} principal components of {self.frames} frames every {self.every}"
 
-    def pictures(self) -> dict[str, Tensor]:  # noqa: D102
-        return {} if self._background is None else {"background": self._background}
-
-    def _learn(self, image: Tensor) -> None:
-        number, left_over = divmod(self._seen, self.every)
-        self._seen += 1
+    def _learn(self, context: Components, image: Tensor) -> None:
+        number, left_over = divmod(context.seen, self.every)
+        context.seen += 1
         if left_over or number >= self.frames:
             return
-        self._taken.append((image.flatten() * 255).round().byte())
-        count = len(self._taken)
+        context.taken.append((image.flatten() * 255).round().byte())
+        count = len(context.taken)
         if count == self.frames or count & (count - 1) == 0:  # a power of two
-            self._mean, self._axes = principal_components(torch.stack(self._taken), self.components)
+            context.mean, context.axes = principal_components(torch.stack(context.taken), self.components)
         if count == self.frames:
-            self._taken = []
+            context.taken = []
 
 
 def principal_components(frames: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -109,6 +119,13 @@ def principal_components(frames: Tensor, count: int) -> tuple[Tensor, Tensor]:
     weights = (vectors[:, kept] / values[kept].sqrt()).to(frames.device, torch.float32)
     axes = torch.cat([centred(part, mean).T @ weights for part, mean in zip(parts, means, strict=True)])
     return torch.cat(means) / 255, torch.linalg.qr(axes).Q  # which takes away what rounding has left of each in others
+
+
+@dataclass
+class Columns(BackgroundContext):
+    """The SVD of the frames that are remembered; ``None`` before the first."""
+
+    svd: IncrementalSvd | None = None
 
 
 class IncrementalPcp(BackgroundSource):
@@ -142,15 +159,12 @@ class IncrementalPcp(BackgroundSource):
         self.shrinkage = shrinkage
         self.window = window
         self.iterations = iterations
-        self.reset()
 
-    def reset(self) -> None:  # noqa: D102
-        self._svd: IncrementalSvd | None = None
-        self._background: Tensor | None = None
+    def begin_scene(self) -> Columns:  # noqa: D102
+        return Columns()
 
-    def estimate(self, images: Tensor) -> Tensor:  # noqa: D102
-        backgrounds = [self._next(image.flatten()).clamp(0, 1).view(image.shape) for image in images.float()]
-        self._background = backgrounds[-1]
+    def estimate(self, context: Columns, images: Tensor) -> Tensor:  # noqa: D102
+        backgrounds = [self._next(context, image.flatten()).clamp(0, 1).view(image.shape) for image in images.float()]
         return torch.stack(backgrounds)
 
     def settings(self) -> str:  # noqa: D102
@@ -159,23 +173,21 @@ class IncrementalPcp(BackgroundSource):
             f"{self.iterations} iterations"
         )
 
-    def pictures(self) -> dict[str, Tensor]:  # noqa: D102
-        return {} if self._background is None else {"background": self._background}
-
-    def _next(self, frame: Tensor) -> Tensor:
-        if self._svd is None:
-            self._svd = IncrementalSvd(frame, self.rank)
+    def _next(self, context: Columns, frame: Tensor) -> Tensor:
+        if context.svd is None:
+            context.svd = IncrementalSvd(frame, self.rank)
             return frame
-        self._svd.append(frame)
+        svd = context.svd
+        svd.append(frame)
         column = frame
-        background = self._svd.last
+        background = svd.last
         for _ in range(self.iterations - 1):
             foreground = torch.nn.functional.softshrink(frame - background, self.shrinkage)
-            self._svd.replace(column, frame - foreground)
+            svd.replace(column, frame - foreground)
             column = frame - foreground
-            background = self._svd.last
-        if len(self._svd) > self.window:
-            self._svd.drop_first()
+            background = svd.last
+        if len(svd) > self.window:
+            svd.drop_first()
         return background
 
 

@@ -1,12 +1,12 @@
 """Samples, and the one datamodule that is composed of source × protocol × inputs × augmentation."""
 
-from bgsub_lightning.data.background import Background, BackgroundSource
+from bgsub_lightning.data.background import Background, StoredBackground
 from bgsub_lightning.data.base_image import BaseImage, BaseMask
 from bgsub_lightning.data.crops import Crop
 from bgsub_lightning.data.datamodule import ScenesDataModule
 from bgsub_lightning.data.inputs import ByteStream, Histories, Hop, Image, Input, References, Stream
 from bgsub_lightning.data.pasting import VocObjects
-from bgsub_lightning.data.sample import EvaluationBatch, TrainingBatch
+from bgsub_lightning.data.sample import EvaluationBatch, SceneInputs, TrainingBatch
 from bgsub_lightning.data.stages import Span, Stage, StagePlan
 from bgsub_lightning.data.transforms import (
     Blur,
@@ -26,7 +26,6 @@ from bgsub_lightning.data.truth_background import TruthBackground
 
 __all__ = [
     "Background",
-    "BackgroundSource",
     "BaseImage",
     "BaseMask",
     "Blur",
@@ -47,11 +46,13 @@ __all__ = [
     "References",
     "Sample",
     "SampleTransform",
+    "SceneInputs",
     "ScenesDataModule",
     "SensorNoise",
     "Span",
     "Stage",
     "StagePlan",
+    "StoredBackground",
     "Stream",
     "Sway",
     "TrainingBatch",

@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from bgsub_lightning.core.console import console
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.records import read_json
-from bgsub_lightning.data.inputs import FOOTAGE_BACKGROUND, Input
+from bgsub_lightning.data.inputs import Input
 from bgsub_lightning.datasets.scene import Scene
-from bgsub_lightning.frames import FrameStore, SceneFrames, read_image
+from bgsub_lightning.frames import FrameStore, SceneFrames, median, read_image
 from bgsub_lightning.splits import FrameSet
 from bgsub_lightning.splits.protocols import generator_of
 
@@ -54,7 +53,7 @@ class BaseImage(Input):
     partners: dict[str, tuple[int, ...]] = field(default_factory=dict, compare=False, repr=False)
     of_scene: Mapping[str, int | Path] = field(default_factory=dict, compare=False, repr=False)
 
-    def prepare(self, pixels: Sequence[SceneFrames], frames: FrameSet, store: FrameStore, device: torch.device) -> None:
+    def prepare(self, pixels: Sequence[SceneFrames], frames: FrameSet, store: FrameStore) -> None:
         """Note the frames of training.
 
         Raises:
@@ -110,10 +109,6 @@ class BaseImage(Input):
             self, of_scene={each.scene.key: self._base(each, numbers_of[each.scene.key], seed) for each in pixels}
         )
 
-    def of_footage(self, key: str) -> BaseImage:
-        """Return this input with the footage's background as its base."""
-        return replace(self, of_scene={key: FOOTAGE_BACKGROUND})
-
     def bases(self) -> Mapping[str, int | Path]:  # noqa: D102
         return self.of_scene
 
@@ -124,6 +119,10 @@ class BaseImage(Input):
             if isinstance(base, int)
             else read_image(base.expanduser(), pixels.size, pixels.scene.range)
         )[None]
+
+    def of_pool(self, frames: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+        """Return the median of the pool, which holds less foreground than any frame of it."""
+        return median(frames)[None]
 
     @cached_property
     def _bases(self) -> int | Path | Mapping[str, int | Path] | None:

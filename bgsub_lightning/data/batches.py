@@ -21,12 +21,14 @@ class Draw(NamedTuple):
         seed: Seed of all that is random inside the sample (references, crops, flips), so that samples are the same
             whatever the number of workers, and after a resume.
         first_in_scene: Whether the batch is the first of its scene, which carries what is loaded once per scene.
+        last_in_scene: Whether the batch is the last of its scene.
     """
 
     scene: int
     number: int
     seed: int
     first_in_scene: bool = False
+    last_in_scene: bool = False
 
 
 class TrainingBatches(Sampler[list[Draw]]):
@@ -136,8 +138,8 @@ class EvaluationBatches(Sampler[list[Draw]]):
                 mine = numbers[max(0, begin - position) : max(0, end - position)]
             position += len(numbers)
             for i in range(0, len(mine), batch_size):
-                draws = [Draw(scene, number, seed=0, first_in_scene=i == 0) for number in mine[i : i + batch_size]]
-                self.batches.append(draws)
+                first, last = i == 0, i + batch_size >= len(mine)
+                self.batches.append([Draw(scene, number, 0, first, last) for number in mine[i : i + batch_size]])
 
     def __len__(self) -> int:
         return len(self.batches)

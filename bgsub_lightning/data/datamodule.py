@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -24,7 +24,7 @@ from bgsub_lightning.data.dataset import EvaluationDataset, TrainingDataset, rea
 from bgsub_lightning.data.inputs import Hop, Input, Stream
 from bgsub_lightning.data.pasting import VOC_HOMEPAGE, VocObjects, has_foreground
 from bgsub_lightning.data.ring import RingLoader
-from bgsub_lightning.data.stages import Span, StagedLoader, StagePlan
+from bgsub_lightning.data.stages import Span, StagedLoader, StageHook, StagePlan
 from bgsub_lightning.data.transforms import SampleTransform
 from bgsub_lightning.data.workers import begin_worker
 from bgsub_lightning.datasets import CDnet2014, Reader, with_mask_code
@@ -294,7 +294,8 @@ class ScenesDataModule(LightningDataModule):
             for turn in (True, False):  # the first process writes, the others find what it wrote
                 if self.trainer.is_global_zero is turn:
                     for entry in span.inputs:
-                        entry.prepare(pixels, frames, store, self.trainer.strategy.root_device)
+                        entry.prepare(pixels, frames, store)
+                    cast("StageHook", self.trainer.lightning_module).begin_stage(span, pixels, frames, store)
                 self.trainer.strategy.barrier()
         process, steps = self._process, span.stage.steps
         seed = self.seed + span.first  # stages have orders of their own

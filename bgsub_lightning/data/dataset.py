@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from bgsub_lightning.data.augment import ClipAugmentation
 from bgsub_lightning.data.batches import Draw
 from bgsub_lightning.data.crops import Crop
-from bgsub_lightning.data.inputs import Input
+from bgsub_lightning.data.inputs import Input, Pixels
 from bgsub_lightning.data.pasting import VocObjects
 from bgsub_lightning.data.transforms import Sample, SampleTransform, rng_of, tables
 from bgsub_lightning.datasets.labels import UNKNOWN
@@ -131,9 +131,10 @@ class EvaluationDataset(Dataset[dict[str, Any]]):
     def __getitem__(self, draws: Sequence[Draw]) -> dict[str, Any]:
         frames = self.scenes[draws[0].scene]
         scored = self.scored.get(frames.scene.key, frozenset())
-        batch: dict[str, Any] = evaluation_inputs(
-            self.inputs, frames, [draw.number for draw in draws], self.seed, draws[0].first_in_scene
-        )
+        batch: dict[str, Any] = dict(frame_inputs(self.inputs, frames, [draw.number for draw in draws]))
+        if draws[0].first_in_scene:
+            once = {entry.key: entry.scene(frames, self.seed) for entry in self.inputs if not entry.per_frame}
+            batch |= {key: torch.from_numpy(array) for key, array in once.items() if array is not None}
         if self.with_truth:
             batch["ground_truth"] = torch.from_numpy(np.stack([_truth(frames, draw.number) for draw in draws]))
         batch["roi"] = torch.from_numpy(frames.roi)
@@ -143,30 +144,24 @@ class EvaluationDataset(Dataset[dict[str, Any]]):
             batch["also_scored"] = torch.tensor([draw.number in also_scored for draw in draws])
         batch["scene"] = draws[0].scene
         batch["number"] = torch.tensor([draw.number for draw in draws])
-        batch["first_in_scene"] = draws[0].first_in_scene
+        batch["first_in_scene"], batch["last_in_scene"] = draws[0].first_in_scene, draws[0].last_in_scene
         return batch
 
 
-def evaluation_inputs(
-    inputs: Sequence[Input], frames: SceneFrames, numbers: Sequence[int], seed: int, first_in_scene: bool
-) -> dict[str, Tensor]:
-    """Load what modules ask for to evaluate some frames of a scene.
+def frame_inputs(inputs: Sequence[Input], frames: Pixels, numbers: Sequence[int]) -> dict[str, Tensor]:
+    """Load what modules ask for of each frame in an evaluation.
 
     Args:
-        inputs: What they ask for.
-        frames: The scene's pixels.
+        inputs: What they ask for; those that are loaded once per scene are passed over.
+        frames: The pixels of a scene or of a stream.
         numbers: The frames.
-        seed: Seed of what is fixed per scene.
-        first_in_scene: Load what is needed once per scene as well.
     """
     batch: dict[str, Tensor] = {}
     for entry in inputs:
         if entry.per_frame:
             batch[entry.key] = _empty(len(numbers), *entry.shape(frames.size))
             for number, place in zip(numbers, batch[entry.key].numpy(), strict=True):
-                entry.load(frames, number, seed, place)
-        elif first_in_scene and (loaded := entry.scene(frames, seed)) is not None:
-            batch[entry.key] = torch.from_numpy(loaded)
+                entry.load(cast("SceneFrames", frames), number, 0, place)  # per frame they load from any pixels
     return batch
 
 

@@ -10,10 +10,9 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from bgsub_lightning.core.errors import UserError
@@ -23,8 +22,20 @@ from bgsub_lightning.frames import FrameStore, SceneFrames
 from bgsub_lightning.frames.flow import require_motion
 from bgsub_lightning.splits import FrameSet, Split
 
-FOOTAGE_BACKGROUND = 1 << 41
-"""The number by which footage is asked for its background; those of a video's frames come nowhere near."""
+_POOL = "footage:footage/footage"
+"""What draws from a pool are seeded by, in the place of a scene's name."""
+
+
+class Pixels(Protocol):
+    """Frames by their numbers, at the input size: those of a scene, or the newest of a stream."""
+
+    size: tuple[int, int]
+
+    def image(self, number: int, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+        """Return a frame: RGB, shape ``(H, W, 3)``, uint8; written into ``out`` if that is given."""
+
+    def hop(self, number: int, taus: Sequence[int], out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+        """Return a frame's hierarchical optical flow; see :meth:`bgsub_lightning.frames.SceneFrames.hop`."""
 
 
 @dataclass(frozen=True)
@@ -106,14 +117,13 @@ class Input:
         """Return the frames that training samples are drawn from."""
         return split.train
 
-    def prepare(self, pixels: Sequence[SceneFrames], frames: FrameSet, store: FrameStore, device: torch.device) -> None:
+    def prepare(self, pixels: Sequence[SceneFrames], frames: FrameSet, store: FrameStore) -> None:
         """Make what training samples read, before a stage begins.
 
         Args:
             pixels: The scenes' pixels.
             frames: The frames of the samples.
             store: Where to keep it: the run's own.
-            device: Where to compute it.
         """
 
     def chosen(self, pixels: Sequence[SceneFrames], frames: FrameSet, seed: int) -> Input:
@@ -126,20 +136,20 @@ class Input:
         """
         return self
 
-    def of_footage(self, key: str) -> Input:
-        """Return this input as footage without labels has it, whose frame :data:`FOOTAGE_BACKGROUND` is its background.
-
-        Args:
-            key: Key of the footage's scene.
-        """
-        return self
-
     def bases(self) -> Mapping[str, int | Path]:
         """Return what each scene's frames are compared with: key → frame, which is not scored, or image file."""
         return {}
 
     def scene(self, pixels: SceneFrames, seed: int) -> NDArray[np.uint8] | None:
         """Load what evaluation needs once per scene, shape ``(D, ..., H, W, 3)``, uint8; ``None``: nothing."""
+        return None
+
+    def of_pool(self, frames: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8] | None:
+        """Return what :meth:`scene` loads, made from a pool of frames of a stream.
+
+        Args:
+            frames: One or more, at the input size: RGB, shape ``(H, W, 3)``, uint8.
+        """
         return None
 
 
@@ -150,8 +160,8 @@ class Image(Input):
     key = "image"
     per_frame = True
 
-    def frames(self, scene: Scene, number: int, seed: int) -> list[int]:  # noqa: D102
-        return [number]
+    def load(self, pixels: Pixels, number: int, seed: int, out: NDArray[np.uint8]) -> None:  # noqa: D102
+        pixels.image(number, out)
 
 
 @dataclass(frozen=True)
@@ -200,7 +210,7 @@ class Hop(Input):
     def shape(self, size: tuple[int, int]) -> tuple[int, ...]:  # noqa: D102
         return (size[1], size[0], len(self.taus))
 
-    def load(self, pixels: SceneFrames, number: int, seed: int, out: NDArray[np.uint8]) -> None:  # noqa: D102
+    def load(self, pixels: Pixels, number: int, seed: int, out: NDArray[np.uint8]) -> None:  # noqa: D102
         pixels.hop(number, self.taus, out)
 
 
@@ -232,16 +242,24 @@ class References(Input):
         return (self.count, size[1], size[0], 3)
 
     def frames(self, scene: Scene, number: int, seed: int) -> list[int]:  # noqa: D102
-        return self._draw(scene, np.random.default_rng(seed))
+        return self._draw(scene.references, np.random.default_rng(seed))
 
     def scene(self, pixels: SceneFrames, seed: int) -> NDArray[np.uint8]:  # noqa: D102
-        name = zlib.crc32(f"{pixels.scene.dataset}:{pixels.scene.key}".encode())
-        generators = [np.random.default_rng((seed, name, draw)) for draw in range(self.draws)]
-        return np.stack([[pixels.image(i) for i in self._draw(pixels.scene, generator)] for generator in generators])
+        draws = self._draws(pixels.scene.references, f"{pixels.scene.dataset}:{pixels.scene.key}", seed)
+        return np.stack([[pixels.image(i) for i in draw] for draw in draws])
 
-    def _draw(self, scene: Scene, generator: np.random.Generator) -> list[int]:
-        chosen = generator.choice(len(scene.references), self.count, replace=False, shuffle=True)
-        return [scene.references[i] for i in chosen]
+    def of_pool(self, frames: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+        """Draw from the pool; while it has fewer frames than a draw, each is used several times."""
+        positions = [i % len(frames) for i in range(max(self.count, len(frames)))]
+        return np.stack([[frames[i] for i in draw] for draw in self._draws(positions, _POOL, 0)])
+
+    def _draws(self, among: Sequence[int], name: str, seed: int) -> list[list[int]]:
+        digest = zlib.crc32(name.encode())
+        return [self._draw(among, np.random.default_rng((seed, digest, draw))) for draw in range(self.draws)]
+
+    def _draw(self, among: Sequence[int], generator: np.random.Generator) -> list[int]:
+        chosen = generator.choice(len(among), self.count, replace=False, shuffle=True)
+        return [among[i] for i in chosen]
 
 
 @dataclass(frozen=True)

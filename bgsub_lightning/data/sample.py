@@ -48,17 +48,22 @@ class TrainingBatch(TypedDict, total=False):
     """Which samples are mirrored, shape ``(B,)``, bool; done when a module sees the batch."""
 
 
-class EvaluationBatch(TypedDict, total=False):
-    """Frames of one scene, in order. What is loaded once per scene is in its first batch alone."""
+class SceneInputs(TypedDict, total=False):
+    """What is loaded once per scene."""
+
+    references: Tensor
+    """D draws of N frames of the scene, fixed by (seed, scene): shape ``(D, N, 3, H, W)``."""
+    base_image: Tensor
+    """The base image of the scene, shape ``(1, 3, H, W)``, as in training."""
+
+
+class EvaluationBatch(SceneInputs, total=False):
+    """Frames of one scene, in order. The first batch of a scene holds its :class:`SceneInputs`, and no other does."""
 
     image: Tensor
     """As in training."""
     hop: Tensor
     """As in training."""
-    references: Tensor
-    """D draws of N frames of the scene, fixed by (seed, scene): shape ``(D, N, 3, H, W)``; in the first batch alone."""
-    base_image: Tensor
-    """The base image of the scene, shape ``(1, 3, H, W)``, as in training; in the first batch alone."""
     ground_truth: Tensor
     """The masks at the frames' own size: grey levels, shape ``(B, h, w)``, uint8; 170 (unknown) all over for frames
     that are not labelled. Absent in prediction."""
@@ -75,3 +80,5 @@ class EvaluationBatch(TypedDict, total=False):
     """Frame numbers, shape ``(B,)``, int64."""
     first_in_scene: bool
     """Whether this is the scene's first batch in this process."""
+    last_in_scene: bool
+    """Whether it is the last."""

@@ -7,13 +7,15 @@ resumed at any step is in the stage that it was in.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from bgsub_lightning.core.ranges import check_range
 from bgsub_lightning.data.inputs import Input
+from bgsub_lightning.frames import FrameStore, SceneFrames
+from bgsub_lightning.splits import FrameSet
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,13 @@ class StagePlan:
         """Return the learning rate of a sub-network after ``step`` steps of the run: 0 where it does not learn."""
         span = self.at(step)
         return span.stage.rate(step - span.first) if network in span.learns else 0.0
+
+
+class StageHook(Protocol):
+    """What the datamodule calls of a module that is trained in stages."""
+
+    def begin_stage(self, span: Span, pixels: Sequence[SceneFrames], frames: FrameSet, store: FrameStore) -> None:
+        """Compute what a stage's samples need of networks; called before its first batch is loaded."""
 
 
 class StagedLoader:

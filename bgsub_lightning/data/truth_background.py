@@ -9,15 +9,15 @@ from functools import cache
 from typing import TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from bgsub_lightning.core.console import console
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.data.background import StoredBackground
 from bgsub_lightning.datasets.labels import SHADOW, STATIC
-from bgsub_lightning.frames import SceneFrames
+from bgsub_lightning.frames import FrameStore, SceneFrames
 from bgsub_lightning.frames.store import fingerprint
+from bgsub_lightning.splits import FrameSet
 
 T = TypeVar("T")
 
@@ -60,6 +60,10 @@ class TruthBackground(StoredBackground):
         self.neighbours = neighbours
         self.enough = enough
 
+    def prepare(self, pixels: Sequence[SceneFrames], frames: FrameSet, store: FrameStore) -> None:
+        """Compute what the store lacks."""
+        self.fill(pixels, frames, store, self)
+
     def fingerprint(self, pixels: SceneFrames, numbers: Sequence[int]) -> str:  # noqa: D102
         scene = pixels.scene
         files = fingerprint(files[number] for files in (scene.frames, scene.masks) for number in numbers)
@@ -68,7 +72,7 @@ class TruthBackground(StoredBackground):
         return f"{files} {frames} {scene.mask_code.value} {self.neighbours} {self.enough} {_VERSION}{levels}"
 
     def backgrounds(  # noqa: D102
-        self, pixels: SceneFrames, numbers: Sequence[int], device: torch.device
+        self, pixels: SceneFrames, numbers: Sequence[int]
     ) -> Generator[NDArray[np.uint8], None, None]:
         def is_static(number: int) -> NDArray[np.bool_]:
             return np.asarray(pixels.mask(number) == STATIC)

@@ -2,7 +2,7 @@
 
 from bgsub_lightning.frames.filling import fill_flow
 from bgsub_lightning.frames.flow import DisFlow, FarnebackFlow, FlowFiles, FlowMethod, FrameFlow, LucasKanadeFlow
-from bgsub_lightning.frames.images import pseudo_coloured, read_image, read_mask, read_roi, write_png
+from bgsub_lightning.frames.images import median, pseudo_coloured, read_image, read_mask, read_roi, write_png
 from bgsub_lightning.frames.source import SceneFrames, fill
 from bgsub_lightning.frames.store import FrameStore, StoredArray
 
@@ -18,6 +18,7 @@ __all__ = [
     "StoredArray",
     "fill",
     "fill_flow",
+    "median",
     "pseudo_coloured",
     "read_image",
     "read_mask",

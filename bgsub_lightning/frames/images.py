@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,11 @@ def resized(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8
     shrinks = size[0] <= width and size[1] <= height
     shown = cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     return shown.astype(np.uint8, copy=False)
+
+
+def median(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Return the median of images of one shape, pixel by pixel, rounded."""
+    return np.asarray(np.median(images, axis=0).round(), np.uint8)
 
 
 def read_mask(

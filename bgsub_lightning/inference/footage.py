@@ -1,40 +1,31 @@
-"""A scene whose frames come one after the other and are not kept."""
+"""The newest frames of a stream, and a pool of older ones."""
 
 from __future__ import annotations
 
 import copy
-import itertools
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bgsub_lightning.core.errors import UserError
-from bgsub_lightning.data.inputs import FOOTAGE_BACKGROUND
-from bgsub_lightning.datasets.scene import Scene
-from bgsub_lightning.frames import SceneFrames
+from bgsub_lightning.frames import median
 from bgsub_lightning.frames.flow import FlowMethod, FrameFlow, channel, earlier, seen
 from bgsub_lightning.frames.images import resized
 
-_POOL = 1 << 40
-"""The number of the pool's oldest frame: those of a video come nowhere near."""
 
-KEY = "footage/footage"
-"""The key of the scene."""
+class Footage:
+    """The newest frames of a video, and a pool of frames from which references and base images are made.
 
-
-class Footage(SceneFrames):
-    """The newest frames of a video, and a pool of frames from which references and backgrounds are made.
-
-    The memory it takes does not depend on how many frames have come.
+    It is what inputs load their samples from, as :class:`bgsub_lightning.data.inputs.Pixels`. Its memory does not grow
+    with the video.
 
     Args:
         frame_size: Width and height of the frames.
         size: Width and height of the network's input; ``None``: the frames' own.
-        flow: What computes optical flow; ``None``: it is not asked for.
-        keep: Number of newest frames that can be asked for.
+        flow: What computes optical flow; ``None``: no input asks for it.
+        history: Number of newest frames that can be asked for; see :func:`history_length`.
         pool: Number of frames that the pool has at most; newer ones replace the oldest.
 
     Raises:
@@ -46,7 +37,7 @@ class Footage(SceneFrames):
         frame_size: tuple[int, int],
         size: tuple[int, int] | None,
         flow: FlowMethod | None,
-        keep: int,
+        history: int,
         pool: int,
     ) -> None:
         if flow is not None and not isinstance(flow, FrameFlow):
@@ -54,13 +45,14 @@ class Footage(SceneFrames):
                 f"{type(flow).__name__} reads the flow of footage from files, which frames that come one by one do not "
                 f"have. Choose another method by --flow, such as DisFlow."
             )
-        category, name = KEY.split("/")
-        super().__init__(Scene("footage", category, name, frame_size, {}, {}, (1, 0), ()), size, None, flow)
-        self._newest: deque[tuple[int, NDArray[np.uint8]]] = deque(maxlen=keep)
+        self.frame_size = frame_size
+        self.size = size or frame_size
+        self.flow = flow
         self.pool: deque[NDArray[np.uint8]] = deque(maxlen=pool)
+        self._newest: deque[tuple[int, NDArray[np.uint8]]] = deque(maxlen=history)
 
     def copy(self) -> Footage:
-        """Return one of the same frames, which those that come do not change."""
+        """Return a copy that frames added to this one do not change."""
         twin = copy.copy(self)
         twin._newest, twin.pool = self._newest.copy(), self.pool.copy()
         return twin
@@ -70,35 +62,35 @@ class Footage(SceneFrames):
         self._newest.append((number, image))
 
     def image(self, number: int, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
-        """Return one of the newest frames, the background, or one of the scene's references, at the input size."""
-        if number == FOOTAGE_BACKGROUND:
-            image = self.background
-        else:
-            image = resized(self.pool[number - _POOL] if number >= _POOL else self._of(number), self.size)
+        """Return one of the newest frames at the input size; written into ``out`` if that is given."""
+        image = resized(self._of(number), self.size)
         if out is None:
             return image
         out[...] = image
         return out
 
-    @property
-    def background(self) -> NDArray[np.uint8]:
-        """The median of the pool at the input size: RGB, shape ``(H, W, 3)``, uint8."""
-        frames = [resized(image, self.size) for image in self.pool]
-        return np.asarray(np.median(frames, axis=0).round(), np.uint8)
+    def resized_pool(self) -> list[NDArray[np.uint8]]:
+        """Return the frames of the pool at the input size."""
+        return [resized(image, self.size) for image in self.pool]
 
-    def offer(self, references: int) -> None:
-        """Make the pool's frames the scene's references, each as often as it takes to have so many."""
-        numbers = itertools.islice(
-            itertools.cycle(range(_POOL, _POOL + len(self.pool))), max(references, len(self.pool))
-        )
-        self.scene = replace(self.scene, references=tuple(numbers))
+    def background(self) -> NDArray[np.uint8]:
+        """Return the median of the pool at the input size: RGB, shape ``(H, W, 3)``, uint8."""
+        return median(self.resized_pool())
+
+    def hop(self, number: int, taus: Sequence[int], out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+        """Return a frame's hierarchical optical flow; see :meth:`bgsub_lightning.frames.SceneFrames.hop`."""
+        image = np.stack([self.motion(number, tau) for tau in sorted(taus, reverse=True)], -1)
+        if out is None:
+            return image
+        out[...] = image
+        return out
 
     def motion(self, number: int, tau: int) -> NDArray[np.uint8]:
-        """Return one channel of the optical flow; see :meth:`SceneFrames.motion`."""
+        """Return one channel of :meth:`hop`, shape ``(H, W)``, uint8."""
         before = earlier(tuple(each for each, _ in self._newest), number, tau)
         if before == number:
             return np.zeros(self.size[::-1], np.uint8)
-        assert isinstance(self.flow, FrameFlow)
+        assert self.flow is not None
         frames = (seen(self._of(each), self.flow.colour) for each in (number, before))
         return resized(channel(self.flow.length(*frames)), self.size)
 
@@ -106,6 +98,6 @@ class Footage(SceneFrames):
         return next(image for each, image in self._newest if each == number)
 
 
-def keeps(batch: int, taus: Sequence[int]) -> int:
+def history_length(batch: int, taus: Sequence[int]) -> int:
     """Return how many newest frames a system needs that sees batches of frames and flow over intervals."""
     return batch + max(taus, default=0)

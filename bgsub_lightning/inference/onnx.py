@@ -80,8 +80,6 @@ def export_system(system: System, path: Path) -> list[Written]:
     parts = _parts(system)
     system.module.take_threshold(tells=False)
     system = replace(system, module=copy.deepcopy(system.module).cpu().float())
-    for module in system.module.modules():
-        module._forward_hooks.clear()  # they draw pictures
     unit = system.module.unit
     first = _recorded(system, (2 * unit, unit), 2)
     second = _recorded(system, (3 * unit, 2 * unit), 3)

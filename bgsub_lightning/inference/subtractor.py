@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
 
 import cv2
@@ -15,12 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bgsub_lightning.backgrounds import SceneContext
 from bgsub_lightning.core.errors import UserError
-from bgsub_lightning.data import EvaluationBatch, Hop
-from bgsub_lightning.data.dataset import evaluation_inputs, ready
+from bgsub_lightning.data import EvaluationBatch, Hop, SceneInputs
+from bgsub_lightning.data.dataset import frame_inputs, ready
 from bgsub_lightning.datasets.scene import Range
 from bgsub_lightning.frames.images import resized
-from bgsub_lightning.inference.footage import KEY, Footage, keeps
+from bgsub_lightning.inference.footage import Footage, history_length
 from bgsub_lightning.inference.stream import (
     POOL,
     Precision,
@@ -30,7 +30,6 @@ from bgsub_lightning.inference.stream import (
     uncopyable,
 )
 from bgsub_lightning.inference.system import System
-from bgsub_lightning.systems.base import BgsModule
 from bgsub_lightning.systems.compiling import compile_in_place
 
 _BACKGROUNDS = ("background", "reconstruction", "base image")
@@ -47,7 +46,7 @@ class Subtractor(StreamSubtractor):
     slow changes by themselves; given frames are shown to them ahead.
 
     Args:
-        system: What subtracts. Its module keeps the background, so that a system serves one stream at a time.
+        system: What subtracts. It serves any number of subtractors at a time: each keeps the context of its own stream.
         device: Where; ``None``: a GPU if there is one.
         pool: Frames of the scene, best without foreground; see :class:`StreamSubtractor`. Empty: the pool is taken from
             the stream.
@@ -94,8 +93,7 @@ class Subtractor(StreamSubtractor):
         if threshold is None:
             self.module.take_threshold(tells=False)
         self.threshold = self.module.threshold if threshold is None else threshold
-        self.inputs = tuple(entry.of_footage(KEY) for entry in self.module.inputs)
-        self.taus = tuple(tau for entry in self.inputs if isinstance(entry, Hop) for tau in entry.taus)
+        self.taus = tuple(tau for entry in self.module.inputs if isinstance(entry, Hop) for tau in entry.taus)
         if compiled:
             compile_in_place(self.module.compilable, self.device, "compile")
         self.batch_size = batch_size
@@ -107,6 +105,7 @@ class Subtractor(StreamSubtractor):
         self._is_fixed = False
         self._beside = ThreadPoolExecutor(1, "renewal")
         self.footage: Footage | None = None
+        self.context: SceneContext | None = None
         self.reset()
 
     @property
@@ -115,7 +114,7 @@ class Subtractor(StreamSubtractor):
 
     @property
     def restarts(self) -> int:  # noqa: D102
-        return self.module.restarts
+        return self.context.restarts if self.context else 0
 
     @property
     def is_warm(self) -> bool:  # noqa: D102
@@ -125,12 +124,11 @@ class Subtractor(StreamSubtractor):
 
     def reset(self) -> None:  # noqa: D102
         super().reset()
-        self.footage = None
+        self.footage = self.context = None
         self._next = 1
         self._pooled = self._renewed = -math.inf  # numbers of the frames at which that was last done
         self._is_stale = True
-        self._renewing: Future[BgsModule] | None = None
-        self._opens = True
+        self._renewing: Future[SceneContext] | None = None
 
     def push(  # noqa: D102
         self, images: Sequence[NDArray[np.uint8]], numbers: Sequence[int] | None = None
@@ -162,17 +160,17 @@ class Subtractor(StreamSubtractor):
             self._is_fixed = False
 
     def _background(self) -> NDArray[np.uint8] | None:
-        if self.footage is None:
+        if self.footage is None or self.context is None:
             return None
-        shown = self.module.background_pictures()
+        shown = self.context.pictures()
         modelled = [shown[title] for title in _BACKGROUNDS if title in shown]
         if modelled:
             rgb = (modelled[0].float().clamp(0, 1) * 255).round().byte().movedim(0, -1).cpu().numpy()
         elif self.system.needs_pool and self.footage.pool:
-            rgb = self.footage.background
+            rgb = self.footage.background()
         else:
             return None
-        return np.asarray(cv2.cvtColor(resized(rgb, self.footage.scene.size), cv2.COLOR_RGB2BGR), np.uint8)
+        return np.asarray(cv2.cvtColor(resized(rgb, self.footage.frame_size), cv2.COLOR_RGB2BGR), np.uint8)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the thread behind, once it has ended its work.
@@ -180,13 +178,10 @@ class Subtractor(StreamSubtractor):
         Raises:
             UserError: If a subtractor of a library has learnt, which cannot be copied.
         """
-        of_libraries = [part for part in self.module.modules() if getattr(part, "_subtractor", None) is not None]
-        if of_libraries and not self._opens:
+        if self.context is not None and not self.context.is_copyable:
             raise uncopyable(self.name)
-        for part in of_libraries:
-            part._subtractor = None  # type: ignore[assignment]  # the next frame opens a stream
         if self._renewing is not None:
-            self.module, self._renewing = self._renewing.result(), None
+            self.context, self._renewing = self._renewing.result(), None
         return {name: value for name, value in vars(self).items() if name != "_beside"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -196,33 +191,32 @@ class Subtractor(StreamSubtractor):
     def _answer(self, images: Sequence[NDArray[np.uint8]], numbers: Sequence[int] | None) -> Tensor:
         checked_frames(images, self.batch_size, numbers)
         height, width = images[0].shape[:2]
-        if self.footage is None or self.footage.scene.size != (width, height):
+        if self.footage is None or self.footage.frame_size != (width, height):
             self._begin((width, height))
         footage = cast("Footage", self.footage)
         chosen = list(range(self._next, self._next + len(images)) if numbers is None else numbers)
         self._next = chosen[-1] + 1
         for number, image in zip(chosen, images, strict=True):
             footage.add(number, image)
-        if not self._is_fixed or self._opens:
+        if not self._is_fixed or self.context is None:
             self._gather(chosen, images)
-        renews = self._renews(chosen[-1])
-        found = self._run(self.module, footage, chosen, renews, scored=True, opens=self._opens)
-        self._is_stale &= not renews
-        self._opens = False
-        return found
+        if self.system.needs_pool:
+            self._renew(chosen[-1])
+        return self._run(chosen)
 
     def _begin(self, frame_size: tuple[int, int]) -> None:
         """Begin with a stream of frames of a size."""
-        flow = self.system.flow if self.taus else None
         self.reset()
-        self.footage = Footage(frame_size, self.system.size, flow, keeps(self.batch_size, self.taus), self.pool_size)
+        flow, history = self.system.flow if self.taus else None, history_length(self.batch_size, self.taus)
+        self.footage = Footage(frame_size, self.system.size, flow, history, self.pool_size)
         if self.system.needs_pool:
             self.footage.pool.extend(self._given)
-        elif self.system.streams:
+            return
+        self.context = self._begun(self.footage)
+        if self.system.streams:
             for number, image in enumerate(self._given, -len(self._given)):
                 self.footage.add(number, resized(image, frame_size))
-                self._run(self.module, self.footage, [number], renews=False, scored=False, opens=self._opens)
-                self._opens = False
+                self._run([number], is_scored=False)
 
     def _gather(self, numbers: Sequence[int], images: Sequence[NDArray[np.uint8]]) -> None:
         """Give the pool what it takes of new frames, and note whether the background is to be made anew of it."""
@@ -232,7 +226,8 @@ class Subtractor(StreamSubtractor):
         size = cast("int", footage.pool.maxlen)
         for number, image in zip(numbers, images, strict=True):
             grows = not self._given and len(footage.pool) < size
-            takes = grows or (self.refresh is not None and not self._opens)  # the first is made of what was given alone
+            # the first background is made of what was given alone
+            takes = grows or (self.refresh is not None and self.context is not None)
             if takes and number - self._pooled >= self.every:
                 footage.pool.append(image)
                 self._pooled = number
@@ -241,50 +236,52 @@ class Subtractor(StreamSubtractor):
         if self.refresh is not None and numbers[-1] - self._renewed >= self.refresh:
             self._is_stale = True
 
-    def _renews(self, number: int) -> bool:
-        """Tell whether the next frames come with a new background; or see to it that one is made beside.
+    def _renew(self, number: int) -> None:
+        """Make the background of the pool, if that is due: now, or beside.
 
         Args:
             number: The newest frame.
         """
-        if not self.system.needs_pool or (self._is_fixed and not self._opens):
-            return False
+        if self._is_fixed and self.context is not None:
+            return
         if self._renewing is not None and self._renewing.done():
-            self.module, self._renewing = self._renewing.result(), None
+            self.context, self._renewing = self._renewing.result(), None
         if not self._is_stale or self._renewing is not None:
-            return False
+            return
         self._renewed = number
         footage = cast("Footage", self.footage)
-        if self.waits or self._opens:
-            footage.offer(self.system.references)
-            return True
+        if self.waits or self.context is None:
+            self.context = self._begun(footage)
+        else:
+            self._renewing = self._beside.submit(self._begun, footage.copy())
         self._is_stale = False
-        self._renewing = self._beside.submit(self._made_anew, self.module, footage.copy(), number)
-        return False
-
-    def _made_anew(self, module: BgsModule, footage: Footage, number: int) -> BgsModule:
-        """Return a module with the same networks and a new background."""
-        twin = copy.copy(module)  # what it keeps of a scene is its own
-        twin._buffers = dict(module._buffers)
-        footage.offer(self.system.references)
-        self._run(twin, footage, [number], renews=True, scored=False, opens=False)
-        return twin
 
     @torch.inference_mode()
-    def _run(
-        self, module: BgsModule, footage: Footage, numbers: Sequence[int], renews: bool, scored: bool, opens: bool
-    ) -> Tensor:
-        batch: dict[str, Any] = dict(evaluation_inputs(self.inputs, footage, numbers, 0, renews))
-        batch["roi"] = torch.from_numpy(footage.roi)
-        batch["is_scored"] = torch.full((len(numbers),), scored)
-        batch["number"] = torch.tensor(numbers)
-        batch = {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
-        batch |= {"scene": 0, "first_in_scene": opens}
-        inputs = ready(batch, self.inputs, cast("torch.dtype", module.dtype))
+    def _begun(self, footage: Footage) -> SceneContext:
+        """Return a context of what the pool holds."""
+        pool = footage.resized_pool()
+        made = {entry.key: entry.of_pool(pool) for entry in self.module.inputs if pool and not entry.per_frame}
+        scene = self._ready({key: torch.from_numpy(array) for key, array in made.items() if array is not None})
+        with self._precise():
+            return self.module.begin_scene(cast("SceneInputs", scene))
+
+    @torch.inference_mode()
+    def _run(self, numbers: Sequence[int], is_scored: bool = True) -> Tensor:
+        """Return the probability of foreground of some of the newest frames, shape ``(B, h, w)``."""
+        footage = cast("Footage", self.footage)
+        frames = frame_inputs(self.module.inputs, footage, numbers)
+        about = {"number": torch.tensor(numbers), "is_scored": torch.full((len(numbers),), is_scored)}
+        batch = cast("EvaluationBatch", self._ready(frames | about))
+        with self._precise():
+            return self.module.mean_probability(self.context, batch, footage.frame_size[::-1]).float()
+
+    def _ready(self, batch: dict[str, Tensor]) -> dict[str, Any]:
+        on_device = {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
+        return ready(on_device, self.module.inputs, cast("torch.dtype", self.module.dtype))
+
+    def _precise(self) -> AbstractContextManager[Any]:
         kind = _TYPES.get(self.precision)
-        with torch.autocast(self.device.type, kind) if kind else nullcontext():
-            found = module.predict_step(cast("EvaluationBatch", inputs), 0)
-        return found.float()
+        return torch.autocast(self.device.type, kind) if kind else nullcontext()
 
 
 def _usable(device: str | torch.device) -> torch.device:

@@ -14,9 +14,10 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 
+from bgsub_lightning.backgrounds import SceneContext
 from bgsub_lightning.core.console import console
 from bgsub_lightning.core.errors import UserError
-from bgsub_lightning.data import EvaluationBatch, Input, StagePlan, TrainingBatch
+from bgsub_lightning.data import EvaluationBatch, Input, SceneInputs, StagePlan, TrainingBatch
 from bgsub_lightning.datasets.labels import FOREGROUND, IGNORED, LabelRule
 from bgsub_lightning.metrics import (
     THRESHOLDS,
@@ -64,7 +65,9 @@ def alone(tensor: Tensor) -> Tensor:
 class BgsModule(LightningModule):
     """A system of background subtraction.
 
-    A paper adds ``forward``, :meth:`losses` and :meth:`probability`.
+    A paper adds ``forward``, :meth:`losses`, :meth:`probability`, and, if it keeps something of a scene,
+    :meth:`begin_scene`. Answers depend on weights, context and batch alone, so that one system serves several scenes at
+    a time.
 
     Args:
         labels: What the grey levels of a mask mean in training.
@@ -98,6 +101,7 @@ class BgsModule(LightningModule):
         self.threshold = 0.5 if threshold == "validation" else threshold
         self.validated: Validated | None = None
         self.trained_on: TrainingRecord = {}
+        self.contexts: dict[int, SceneContext] = {}
         self.register_buffer("_target_of_level", torch.from_numpy(labels.table), persistent=False)
 
     @classmethod
@@ -113,26 +117,44 @@ class BgsModule(LightningModule):
     def losses(self, batch: TrainingBatch) -> dict[str, Tensor]:
         """Return the terms of the loss by name, scalars; their sum is minimised."""
 
+    def begin_scene(self, scene: SceneInputs) -> SceneContext:
+        """Return the context of a scene of which no frame has been seen.
+
+        Args:
+            scene: What :attr:`inputs` load once per scene; the first batch of a scene holds it.
+        """
+        return SceneContext()
+
     @abstractmethod
-    def probability(self, batch: EvaluationBatch) -> Tensor:
-        """Return the probability of foreground of frames of one scene.
+    def probability(self, context: Any, batch: EvaluationBatch) -> Tensor:
+        """Return the probability of foreground of a scene's next frames, and advance its context.
+
+        Args:
+            context: The scene's, of :meth:`begin_scene`.
+            batch: The frames.
 
         Returns:
             Shape ``(D, B, H, W)``, range [0, 1]: D draws of what the system draws at random, 1 for most systems; their
             mean is the system's answer.
         """
 
-    def background_pictures(self) -> dict[str, Tensor]:
-        """Show the background model of the scene at hand: title → ``(3, H, W)`` or ``(H, W)``, range [0, 1]."""
-        return {}
-
-    def frame_pictures(self, position: int) -> dict[str, Tensor]:
-        """Show what the system made of a frame on the way to its answer: title → as :meth:`background_pictures`.
+    def frame_pictures(self, context: Any, batch: EvaluationBatch, position: int) -> dict[str, Tensor]:
+        """Show what the system makes of a frame on the way to its answer: title → as :meth:`SceneContext.pictures`.
 
         Args:
-            position: Position of the frame in the last batch that was evaluated.
+            context: The scene's, after the batch.
+            batch: A batch that was evaluated.
+            position: Position of the frame in it.
         """
         return {}
+
+    def mean_probability(self, context: Any, batch: EvaluationBatch, size: tuple[int, int]) -> Tensor:
+        """Return the mean of the draws of :meth:`probability` at a height and width, shape ``(B, h, w)``."""
+        return self._at_size(self.probability(context, batch), size).mean(0)
+
+    def context_of(self, batch: EvaluationBatch) -> SceneContext:
+        """Return the context of a batch's scene, which is kept from its first batch until its last."""
+        return self.contexts[batch["scene"]]
 
     def target(self, mask: Tensor) -> Tensor:
         """Return the classes of grey levels, shape ``(B, H, W)``, uint8: 0 background, 1 foreground, 255 ignored."""
@@ -199,11 +221,6 @@ class BgsModule(LightningModule):
         return {}
 
     @property
-    def restarts(self) -> int:
-        """How often the background restarted by itself, as when the camera was moved."""
-        return 0
-
-    @property
     def draws(self) -> int:
         """Number of draws that :meth:`probability` makes."""
         return 1
@@ -257,19 +274,34 @@ class BgsModule(LightningModule):
 
     def predict_step(self, batch: EvaluationBatch, batch_idx: int) -> Tensor:
         """Return the probability of foreground at the frames' own size, shape ``(B, h, w)``, range [0, 1]."""
-        return self._at_own_size(self._probability(batch), batch["roi"].shape).mean(0)
+        return self.mean_probability(self._context(batch), batch, _size_of(batch))
+
+    def on_validation_batch_end(self, outputs: Any, batch: EvaluationBatch, *_: int) -> None:
+        """Let a scene's context go after its last batch; callbacks have seen it."""
+        self._end_scene(batch)
+
+    def on_test_batch_end(self, outputs: Any, batch: EvaluationBatch, *_: int) -> None:
+        """Let a scene's context go after its last batch; callbacks have seen it."""
+        self._end_scene(batch)
+
+    def on_predict_batch_end(self, outputs: Any, batch: EvaluationBatch, *_: int) -> None:
+        """Let a scene's context go after its last batch; callbacks have seen it."""
+        self._end_scene(batch)
 
     def on_validation_start(self) -> None:
         """Take the threshold that validation has chosen, if it is asked for; not while a fit is looking for it."""
+        self.contexts = {}
         if self.trainer.state.fn == TrainerFn.VALIDATING:
             self.take_threshold()
 
     def on_test_start(self) -> None:
         """Take the threshold that validation has chosen, if it is asked for."""
+        self.contexts = {}
         self.take_threshold()
 
     def on_predict_start(self) -> None:
         """Take the threshold that validation has chosen, if it is asked for."""
+        self.contexts = {}
         self.take_threshold()
 
     def on_validation_epoch_end(self) -> None:
@@ -307,7 +339,7 @@ class BgsModule(LightningModule):
         self.validated = checkpoint.get("validated")
 
     def _evaluate(self, batch: EvaluationBatch) -> dict[str, Tensor]:
-        draws = self._at_own_size(self._probability(batch), batch["roi"].shape)
+        draws = self._at_size(self.probability(self._context(batch), batch), _size_of(batch))
         scored = batch["is_scored"]
         truth, probability = batch["ground_truth"][scored], draws.mean(0)[scored]
         counts = confusion_counts(self.is_foreground(probability), truth, batch["roi"])
@@ -324,15 +356,21 @@ class BgsModule(LightningModule):
             cast("SceneConfusion", metric).update(of_draw[is_test], batch["scene"])
         return {"probability": probability, "counts": counts, "is_test": is_test}
 
-    def _probability(self, batch: EvaluationBatch) -> Tensor:
+    def _context(self, batch: EvaluationBatch) -> SceneContext:
         self._require(batch, {"image"})
-        return self.probability(batch)
+        if batch["first_in_scene"]:
+            self.contexts[batch["scene"]] = self.begin_scene(batch)
+        return self.context_of(batch)
+
+    def _end_scene(self, batch: EvaluationBatch) -> None:
+        if batch["last_in_scene"]:
+            del self.contexts[batch["scene"]]
 
     @staticmethod
-    def _at_own_size(probability: Tensor, size: torch.Size) -> Tensor:
+    def _at_size(probability: Tensor, size: tuple[int, int]) -> Tensor:
         if probability.shape[-2:] == size:
             return probability
-        return F.interpolate(probability.float(), tuple(size), mode="bilinear", align_corners=False)
+        return F.interpolate(probability.float(), size, mode="bilinear", align_corners=False)
 
     def _log_scores(self, phase: str) -> None:
         overall = scores(self.confusion.by_scene(), dice=self.dice.by_scene()).overall
@@ -382,6 +420,12 @@ class BgsModule(LightningModule):
                 f"{type(self).__name__} needs {', '.join(missing)} in its batches, which hold {', '.join(batch)}. "
                 f"The datamodule builds what data.init_args.inputs names; the command line takes that from the model."
             )
+
+
+def _size_of(batch: EvaluationBatch) -> tuple[int, int]:
+    """Height and width of a batch's frames as they were recorded."""
+    height, width = batch["roi"].shape
+    return height, width
 
 
 def _require_same_network(module: BgsModule, checkpoint: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -13,6 +14,8 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.data import Input, Span, Stage, StagePlan, TrainingBatch
+from bgsub_lightning.frames import FrameStore, SceneFrames
+from bgsub_lightning.splits import FrameSet
 from bgsub_lightning.systems.base import BgsModule
 
 torch.serialization.add_safe_globals([Stage])  # checkpoints keep stages among the hyperparameters
@@ -120,6 +123,18 @@ class StagedModule(BgsModule):
             # (https://github.com/Lightning-AI/pytorch-lightning/issues/18279)
             cast("torch.optim.Optimizer", self.optimizers(use_pl_optimizer=False)).state.clear()
             self._set_modes()
+
+    def begin_stage(self, span: Span, pixels: Sequence[SceneFrames], frames: FrameSet, store: FrameStore) -> None:
+        """Compute what a stage's samples need of the networks that earlier stages have trained; most need nothing.
+
+        Called before the stage's first batch is loaded, by one process after the other.
+
+        Args:
+            span: The stage.
+            pixels: The scenes' pixels.
+            frames: The frames that it learns from.
+            store: Where to keep it: the run's own.
+        """
 
     def training_inputs(self) -> tuple[Input, ...]:  # noqa: D102
         return self.span.inputs

@@ -252,14 +252,13 @@ def test_median_is_that_of_the_samples_however_frames_come() -> None:
     frames = stream_of(50, size=(10, 9))
     images = torch.from_numpy(np.stack(frames)).float() / 255
     source = SampleMedian(5, 4)
-    one = source.push(images)
-    source.reset()
-    others = torch.cat([source.push(part) for part in images.split([1, 3, 16, 30])])
+    context, other = source.begin_scene(), source.begin_scene()
+    one = source.push(context, images)
+    others = torch.cat([source.push(other, part) for part in images.split([1, 3, 16, 30])])
     assert torch.equal(one, others)
     for number in range(50):
         expected = np.sort([frames[i] for i in held(number + 1, 5, 4)], 0)[2]
         np.testing.assert_array_equal((one[number] * 255).round().byte().numpy(), expected)
-    np.testing.assert_allclose(source.pictures()["background"].numpy(), one[-1].numpy(), atol=1e-6)
-    source.reset()
-    assert not source.pictures()
+    np.testing.assert_allclose(context.pictures()["background"].numpy(), one[-1].numpy(), atol=1e-6)
+    assert not source.begin_scene().pictures()
     assert source.settings() != SampleMedian(5, 8).settings()

@@ -11,10 +11,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from bgsub_lightning.backgrounds import BackgroundContext, BackgroundSource
 from bgsub_lightning.backgrounds.classical import Mog2Background, TemporalMedian
 from bgsub_lightning.core.errors import UserError
-from bgsub_lightning.data import BackgroundSource
-from bgsub_lightning.systems.cdn_medal.background import BlockStream, DensityBackground, MixtureStream, WindowStream
+from bgsub_lightning.systems.cdn_medal.background import (
+    BlockWindow,
+    DensityBackground,
+    DensityContext,
+    FrameWindow,
+    Window,
+)
 from bgsub_lightning.systems.cdn_medal.cdn_gm import CdnGm, Mixture
 
 HEIGHT, WIDTH = 4, 5
@@ -68,11 +74,11 @@ def whole(net: CdnGm, frames: Tensor, seen: int, history: int | None = None) -> 
 
 
 @torch.no_grad()
-def streamed(stream: MixtureStream, frames: Tensor) -> Iterator[Mixture]:
+def streamed(window: Window, net: CdnGm, frames: Tensor) -> Iterator[Mixture]:
     """The mixture after each frame, and where it may change."""
     newest = None
     for position, frame in enumerate(frames):
-        given = stream.push(frame.flatten(1))
+        given = window.push(net, frame.flatten(1))
         assert (given is not None) == (position == 0 or (position + 1) % 7 == 0)
         newest = given or newest
         assert newest is not None
@@ -110,23 +116,23 @@ def test_mixtures_of_this_test_differ() -> None:
 @pytest.mark.parametrize("components", [1, 3])
 def test_blocks_that_are_kept_give_the_whole_window(components: int, seed: int) -> None:
     net, frames = network(components=components), stream_of(seed=seed)
-    for seen, mixture in enumerate(streamed(BlockStream(net), frames), start=1):
+    for seen, mixture in enumerate(streamed(BlockWindow(), net, frames), start=1):
         assert_close(mixture, whole(net, frames, seen), f"after {seen} frames")
 
 
 @pytest.mark.parametrize("history", [245, 240])
 def test_the_stream_of_windows(history: int) -> None:
     net, frames = network(history), stream_of()
-    for seen, mixture in enumerate(streamed(WindowStream(net), frames), start=1):
+    for seen, mixture in enumerate(streamed(FrameWindow(history), net, frames), start=1):
         assert_close(mixture, whole(net, frames, seen), f"after {seen} frames")
 
 
 def test_windows_may_move_by_a_frame() -> None:
     net, frames = network(), stream_of(260)
-    stream = WindowStream(net, every=1)
+    window = FrameWindow(net.history, every=1)
     with torch.no_grad():
         for seen, frame in enumerate(frames, start=1):
-            mixture = stream.push(frame.flatten(1))
+            mixture = window.push(net, frame.flatten(1))
             assert mixture is not None
             if seen in (1, 2, 3, 100, 244, 245, 246, 260):
                 numbers = [i if i >= 0 else i % seen for i in range(seen - 245, seen)]
@@ -135,27 +141,27 @@ def test_windows_may_move_by_a_frame() -> None:
 
 def test_large_images_are_computed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     net, frames = network(), stream_of(20)
-    expected = list(streamed(WindowStream(net), frames))
+    expected = list(streamed(FrameWindow(net.history), net, frames))
     monkeypatch.setattr("bgsub_lightning.systems.cdn_medal.background._PIXELS", 3)
-    for mine, reference in zip(streamed(WindowStream(net), frames), expected, strict=True):
+    for mine, reference in zip(streamed(FrameWindow(net.history), net, frames), expected, strict=True):
         assert_close(mine, reference, "in parts of 3 pixels")
 
 
 def test_a_long_stream_stays_exact() -> None:
     """What is kept is not summed up: nothing drifts."""
     net, frames = network(), stream_of(LONG, seed=5)
-    mixtures = list(streamed(BlockStream(net), frames))
+    mixtures = list(streamed(BlockWindow(), net, frames))
     for seen in (1000, 1491, 1497, LONG):
         assert_close(mixtures[seen - 1], whole(net, frames, seen), f"after {seen} frames")
 
 
 def test_a_stream_keeps_a_bounded_number_of_blocks() -> None:
-    stream = BlockStream(network())
-    for _ in streamed(stream, stream_of()):
-        assert len(stream.frames) < 7
-        assert len(stream.blocks) <= 35
-        assert len(stream.groups) <= 29
-    assert len(stream.blocks) == 6
+    window = BlockWindow()
+    for _ in streamed(window, network(), stream_of()):
+        assert len(window.frames) < 7
+        assert len(window.blocks) <= 35
+        assert len(window.groups) <= 29
+    assert len(window.blocks) == 6
 
 
 # --- the source of backgrounds ---------------------------------------------------------------------------------------
@@ -168,9 +174,14 @@ def density(history: int = 245) -> DensityBackground:
 
 
 @torch.no_grad()
-def pushed(source: BackgroundSource, frames: Tensor, sizes: list[int] | None = None) -> Tensor:
-    chunks = frames.split(sizes if sizes else len(frames))
-    backgrounds = torch.cat([source.push(chunk) for chunk in chunks])
+def pushed(
+    source: BackgroundSource,
+    frames: Tensor,
+    sizes: list[int] | None = None,
+    context: BackgroundContext | None = None,
+) -> Tensor:
+    chunks, context = frames.split(sizes if sizes else len(frames)), context or source.begin_scene()
+    backgrounds = torch.cat([source.push(context, chunk) for chunk in chunks])
     assert backgrounds.shape == frames.shape
     assert backgrounds.dtype == frames.dtype
     return backgrounds
@@ -203,9 +214,8 @@ def test_backgrounds_are_those_of_the_window_in_8_bits(history: int) -> None:
 def test_both_streams_give_the_same_backgrounds() -> None:
     source, frames = density(), stream_of()
     blocks = levels(pushed(source, frames))
-    source.reset()
-    source._stream = WindowStream(source.network)
-    difference = (levels(pushed(source, frames)) - blocks).abs()
+    windows = levels(pushed(source, frames, context=DensityContext(FrameWindow(245))))
+    difference = (windows - blocks).abs()
     assert difference.max() <= 1
     assert (difference > 0).float().mean() < 0.001
 
@@ -214,7 +224,7 @@ def test_both_streams_give_the_same_backgrounds() -> None:
 def test_short_scenes(count: int) -> None:
     """Shorter than a block, than the window, and just as long."""
     net, frames = network(), stream_of(count, seed=3)
-    mixtures = list(streamed(BlockStream(net), frames))
+    mixtures = list(streamed(BlockWindow(), net, frames))
     for seen in range(1, count + 1):
         assert_close(mixtures[seen - 1], whole(net, frames, seen), f"after {seen} frames")
     assert torch.equal(pushed(density(), frames), pushed(density(), stream_of(FRAMES, seed=3)[:count]))
@@ -237,14 +247,15 @@ def test_chunks_do_not_matter(make: Callable[[], BackgroundSource], chunking: in
 
 
 @EACH
-@pytest.mark.parametrize("seen", [0, 3, 7, 50])
-def test_after_a_reset_nothing_is_left(make: Callable[[], BackgroundSource], seen: int) -> None:
+def test_scenes_know_nothing_of_each_other(make: Callable[[], BackgroundSource]) -> None:
     frames, source = stream_of(60, seed=1), make()
-    if seen:
-        pushed(source, stream_of(seen, seed=9))
-    source.reset()
-    assert source.pictures() == {}
-    assert torch.equal(pushed(source, frames), pushed(make(), frames))
+    first, second = source.begin_scene(), source.begin_scene()
+    assert first.pictures() == {}
+    found = []
+    for part, others in zip(frames.split(7), stream_of(63, seed=9).split(7), strict=True):
+        found.append(source.push(first, part))
+        source.push(second, others)
+    assert torch.equal(torch.cat(found), pushed(make(), frames))
 
 
 @EACH
@@ -256,7 +267,7 @@ def test_a_stream_may_start_anywhere(make: Callable[[], BackgroundSource], start
     assert torch.equal(pushed(make(), frames)[:40], pushed(make(), moved))
     if make is density:
         net = network()
-        for seen, mixture in enumerate(streamed(BlockStream(net), frames), start=1):
+        for seen, mixture in enumerate(streamed(BlockWindow(), net, frames), start=1):
             assert_close(mixture, whole(net, frames, seen), f"{seen} frames after frame {start}")
 
 
@@ -272,8 +283,9 @@ def test_backgrounds_are_of_8_bits_and_memory_format_does_not_matter(make: Calla
 @EACH
 def test_pictures_are_of_the_last_frame(make: Callable[[], BackgroundSource]) -> None:
     source, frames = make(), stream_of(30)
-    backgrounds = pushed(source, frames)
-    pictures = source.pictures()
+    context = source.begin_scene()
+    backgrounds = pushed(source, frames, context=context)
+    pictures = context.pictures()
     torch.testing.assert_close(pictures["background"], backgrounds[-1], rtol=0, atol=0.5 / 255 + 1e-6)
     for picture in pictures.values():
         assert picture.shape[-2:] == (HEIGHT, WIDTH)
@@ -282,8 +294,9 @@ def test_pictures_are_of_the_last_frame(make: Callable[[], BackgroundSource]) ->
 
 def test_pictures_of_the_mixture() -> None:
     source, frames = density(), stream_of(30)
-    pushed(source, frames)
-    pictures, mixture = source.pictures(), whole(network(), frames, 30)
+    context = source.begin_scene()
+    pushed(source, frames, context=context)
+    pictures, mixture = context.pictures(), whole(network(), frames, 30)
     names = [f"{what} of component {k}" for what in ("weight", "spread") for k in (1, 2, 3)]
     assert list(pictures) == ["background", *names]
     for k in range(3):

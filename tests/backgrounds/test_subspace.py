@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bgsub_lightning.backgrounds import BackgroundSource
 from bgsub_lightning.backgrounds.subspace import Eigenbackground, IncrementalPcp, IncrementalSvd, principal_components
 from bgsub_lightning.core.errors import UserError
-from bgsub_lightning.data import BackgroundSource
 
 SIZE = (3, 24, 32)
 GREY = 1 / 255
@@ -34,6 +34,14 @@ def video(count: int, seed: int = 0, moving: bool = True, light: float = 0.1) ->
     return torch.from_numpy(frames).mul(255).round().div(255), backgrounds
 
 
+def pushed(source: BackgroundSource, images: Tensor) -> Tensor:
+    return source.push(source.begin_scene(), images)
+
+
+def estimated(source: BackgroundSource, images: Tensor) -> Tensor:
+    return source.estimate(source.begin_scene(), images)
+
+
 def by_svd(learnt: Tensor, frame: Tensor, components: int) -> NDArray[Any]:
     """Mean and projection by the SVD of the whole matrix of frames."""
     columns = learnt.flatten(1).double().numpy()
@@ -47,17 +55,18 @@ def by_svd(learnt: Tensor, frame: Tensor, components: int) -> NDArray[Any]:
 def test_eigenbackground_is_the_svd_of_the_frames_it_learns_from(frames: int, every: int, components: int) -> None:
     images, _ = video(60)
     source = Eigenbackground(frames, every, components)
-    backgrounds = torch.cat([source.push(images[:13]), source.push(images[13:14]), source.push(images[14:])])
+    context = source.begin_scene()
+    backgrounds = torch.cat([source.push(context, part) for part in (images[:13], images[13:14], images[14:])])
     learnt = images[: frames * every : every]
     for i in range(frames * every, 60, 7):
         expected = by_svd(learnt, images[i], components)
-        assert np.abs(source.estimate(images[i : i + 1])[0].numpy() - expected).max() < 1e-4
+        assert np.abs(source.estimate(context, images[i : i + 1])[0].numpy() - expected).max() < 1e-4
         assert np.abs(backgrounds[i].numpy() - expected).max() <= 0.5 * GREY + 1e-4
 
 
 def test_before_it_has_seen_them_all_it_is_of_what_there_is() -> None:
     images, _ = video(40)
-    backgrounds = Eigenbackground(16, 2, 2).estimate(images)
+    backgrounds = estimated(Eigenbackground(16, 2, 2), images)
     for i in (0, 1, 2, 5, 6, 13, 14, 29, 30, 39):  # frames 0, 2, 6, 14 and 30 are the 1st, 2nd, 4th, 8th and 16th taken
         taken = i // 2 + 1
         learnt = images[: 2 * max(k for k in (1, 2, 4, 8, 16) if k <= taken) : 2]
@@ -66,7 +75,7 @@ def test_before_it_has_seen_them_all_it_is_of_what_there_is() -> None:
 
 def test_what_a_frame_holds_that_is_new_is_no_part_of_its_background() -> None:
     images, truth = video(60)
-    backgrounds = Eigenbackground(10, 1, 1).push(images)
+    backgrounds = pushed(Eigenbackground(10, 1, 1), images)
     assert np.abs(backgrounds[10:].numpy() - truth[10:]).mean() < 0.02
     assert (images[10:] - backgrounds[10:]).abs().amax((1, 2, 3)).min() > 0.3  # the square
 
@@ -87,7 +96,7 @@ def test_frames_that_do_not_differ_have_no_components() -> None:
     mean, axes = principal_components((still.flatten(1) * 255).round().byte(), 3)
     assert axes.shape == (still[0].numel(), 0)
     assert torch.equal(mean, still[0].flatten())
-    assert torch.equal(Eigenbackground(4).push(still), still)
+    assert torch.equal(pushed(Eigenbackground(4), still), still)
 
 
 def decomposed(svd: IncrementalSvd) -> NDArray[Any]:
@@ -190,7 +199,8 @@ def test_it_stays_orthonormal_over_a_thousand_frames() -> None:
 def test_pursuit_takes_what_moves_out_of_the_background(rank: int) -> None:
     images, truth = video(90, light=0.03)
     source = IncrementalPcp(rank, window=20)
-    backgrounds = torch.cat([source.push(images[:50]), source.push(images[50:])])
+    context = source.begin_scene()
+    backgrounds = torch.cat([source.push(context, part) for part in (images[:50], images[50:])])
     error = (backgrounds[20:] - torch.from_numpy(truth[20:])).abs()
     assert error.mean() < 4 * GREY
     moving = (images[20:] - torch.from_numpy(truth[20:])).abs().amax(1) > 0.2
@@ -203,7 +213,7 @@ def test_turns_leave_less_of_what_moves_than_taking_frames_as_they_are() -> None
     images, truth = video(60, light=0.0)
 
     def error(iterations: int) -> float:
-        backgrounds = IncrementalPcp(iterations=iterations, window=20).estimate(images)
+        backgrounds = estimated(IncrementalPcp(iterations=iterations, window=20), images)
         return float((backgrounds[15:] - torch.from_numpy(truth[15:])).abs().mean())
 
     assert error(3) < 0.5 * error(1)
@@ -211,7 +221,7 @@ def test_turns_leave_less_of_what_moves_than_taking_frames_as_they_are() -> None
 
 def test_a_pursuit_that_shrinks_nothing_and_forgets_nothing_is_the_plain_svd() -> None:
     images, _ = video(9)
-    backgrounds = IncrementalPcp(rank=9, shrinkage=1.0, window=50, iterations=2).estimate(images)
+    backgrounds = estimated(IncrementalPcp(rank=9, shrinkage=1.0, window=50, iterations=2), images)
     assert torch.allclose(backgrounds, images, atol=1e-4)
 
 
@@ -219,8 +229,9 @@ def test_what_is_there_to_stay_gets_into_the_background_at_its_pace() -> None:
     before, _ = video(30, seed=0, moving=False, light=0.0)
     after, _ = video(150, seed=1, moving=False, light=0.0)
     source = IncrementalPcp(window=10)
-    source.push(before)
-    left = (source.push(after) - after).abs().amax((1, 2, 3))
+    context = source.begin_scene()
+    source.push(context, before)
+    left = (source.push(context, after) - after).abs().amax((1, 2, 3))
     pace = (left[0] - left[80]) / 80
     assert 0.8 < pace / (0.0375 / 10) < 1.3
     assert left[-1] <= GREY + 1e-6
@@ -232,23 +243,21 @@ SOURCES = [Eigenbackground(8, 2, 3), IncrementalPcp(2, window=6), IncrementalPcp
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.fingerprint())
 def test_contract_of_a_source(source: BackgroundSource) -> None:
     images, _ = video(30)
-    source.reset()
-    assert source.pictures() == {}
-    whole = source.push(images)
+    context = source.begin_scene()
+    assert context.pictures() == {}
+    whole = source.push(context, images)
     assert (whole.shape, whole.dtype) == (images.shape, images.dtype)
     assert float(whole.min()) >= 0
     assert float(whole.max()) <= 1
     assert torch.equal((whole * 255).round() / 255, whole)
-    (picture,) = source.pictures().values()
-    assert (picture.shape, list(source.pictures())) == (images.shape[1:], ["background"])
-    source.reset()
-    assert torch.equal(torch.cat([source.push(images[i : i + 4]) for i in range(0, 30, 4)]), whole)
-    source.reset()
-    half = source.push(images.half())
+    (picture,) = context.pictures().values()
+    assert (picture.shape, list(context.pictures())) == (images.shape[1:], ["background"])
+    context = source.begin_scene()
+    assert torch.equal(torch.cat([source.push(context, images[i : i + 4]) for i in range(0, 30, 4)]), whole)
+    half = source.push(source.begin_scene(), images.half())
     assert half.dtype == torch.half
     assert (half.float() - whole).abs().max() <= 3 * GREY
-    source.reset()
-    assert torch.equal(source.push(torch.zeros(3, *SIZE)), torch.zeros(3, *SIZE))
+    assert torch.equal(source.push(source.begin_scene(), torch.zeros(3, *SIZE)), torch.zeros(3, *SIZE))
     assert list(source.parameters()) == []
     assert source.state_dict() == {}
 

@@ -45,7 +45,7 @@ def pixels_of(frames: FrameSet) -> list[SceneFrames]:
 
 def prepared(frames: FrameSet, tmp_path: Path) -> BaseImage:
     base = BaseImage()
-    base.prepare(pixels_of(frames), frames, FrameStore(tmp_path / "store"), DEVICE)
+    base.prepare(pixels_of(frames), frames, FrameStore(tmp_path / "store"))
     return base
 
 
@@ -147,7 +147,7 @@ def test_masks_arrive_as_they_are_and_mirrored_with_their_images(root: Path, tmp
     plan = StagePlan(Span("metric", (), Stage(9, 2, 1.0), (Image(), base, BaseMask(base)), 2))
     plain = datamodule(root, plan=plan)
     frames = plain.split.train
-    base.prepare(pixels_of(frames), frames, FrameStore(tmp_path / "store"), DEVICE)
+    base.prepare(pixels_of(frames), frames, FrameStore(tmp_path / "store"))
     mirrored = datamodule(root, plan=plan, flip=1.0)
     mixed = datamodule(root, plan=plan, flip=0.5)
     one, other, some, again = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bgsub_lightning.backgrounds import BackgroundContext, BackgroundSource, SourceBackgrounds
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.data import (
     Background,
-    BackgroundSource,
     Histories,
     Image,
     ScenesDataModule,
@@ -291,6 +292,11 @@ def test_a_store_gives_the_same_histories(scenes: list[Scene], tmp_path: Path) -
 # --- backgrounds -----------------------------------------------------------------------------------------------------
 
 
+@dataclass
+class Frames(BackgroundContext):
+    frames: list[Tensor] = field(default_factory=list)
+
+
 class Mean(BackgroundSource):
     """The mean of the frames so far; it counts what it is shown."""
 
@@ -298,17 +304,16 @@ class Mean(BackgroundSource):
         super().__init__()
         self.weight = weight
         self.shown: list[int] = []
-        self.reset()
 
-    def reset(self) -> None:
-        self._frames: list[Tensor] = []
+    def begin_scene(self) -> Frames:
+        return Frames()
 
-    def estimate(self, images: Tensor) -> Tensor:
+    def estimate(self, context: Frames, images: Tensor) -> Tensor:
         self.shown.append(len(images))
         means = []
         for image in images:
-            self._frames.append(image)
-            means.append(self.weight * torch.stack(self._frames).mean(0))
+            context.frames.append(image)
+            means.append(self.weight * torch.stack(context.frames).mean(0))
         return torch.stack(means)
 
     def settings(self) -> str:
@@ -324,8 +329,8 @@ def background(
     source: BackgroundSource, scenes: list[Scene], store: FrameStore, numbers: list[list[int]] | None = None
 ) -> tuple[Background, FrameSet]:
     frames = FrameSet.of(zip(scenes, numbers or [[3, 22, 24], [7, 9]], strict=True))
-    entry = Background(source)
-    entry.prepare(pixels_of(list(frames.scenes)), frames, store, CPU)
+    entry = Background()
+    entry.fill(pixels_of(list(frames.scenes)), frames, store, SourceBackgrounds(source, CPU))
     return entry, frames
 
 
@@ -340,7 +345,7 @@ def rows(entry: Background, scene: Scene, numbers: list[int]) -> NDArray[np.uint
 def test_stored_backgrounds_are_those_of_all_frames_from_the_first(
     scenes: list[Scene], tmp_path: Path, chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bgsub_lightning.data.background._CHUNK", chunk)
+    monkeypatch.setattr("bgsub_lightning.backgrounds.source._CHUNK", chunk)
     source = Mean()
     entry, _ = background(source, scenes, FrameStore(tmp_path / "store"))
     assert sum(source.shown) == 24 + 9  # every frame once, up to the last that is needed
@@ -351,15 +356,9 @@ def test_stored_backgrounds_are_those_of_all_frames_from_the_first(
         assert difference.mean() < 0.02
         streamed = Mean()
         images = torch.stack([torch.from_numpy(rgb(scene, n).copy()) for n in scene.frames]).movedim(-1, 1) / 255
-        pushed = streamed.push(images)
+        pushed = streamed.push(streamed.begin_scene(), images)
         for number, row in zip(numbers, rows(entry, scene, numbers), strict=True):
             assert torch.equal(torch.from_numpy(row).movedim(-1, 0).float().div_(255), pushed[number - 1])
-
-
-def test_nothing_of_the_scenes_stays_in_the_source(scenes: list[Scene], tmp_path: Path) -> None:
-    source = Mean()
-    background(source, scenes, FrameStore(tmp_path / "store"))
-    assert source._frames == []
 
 
 def test_backgrounds_are_computed_once(scenes: list[Scene], tmp_path: Path) -> None:
@@ -406,13 +405,13 @@ def test_weights_that_change_while_a_background_is_used_do_not_matter(scenes: li
 
 def test_backgrounds_that_were_not_prepared(scenes: list[Scene]) -> None:
     with pytest.raises(RuntimeError, match="the backgrounds of baseline/highway have not been prepared"):
-        Background(Mean()).load(SceneFrames(scenes[0], None), 3, 0, np.zeros((16, 24, 3), np.uint8))
+        Background().load(SceneFrames(scenes[0], None), 3, 0, np.zeros((16, 24, 3), np.uint8))
 
 
 def test_backgrounds_of_a_size(scenes: list[Scene], tmp_path: Path) -> None:
-    store, entry = FrameStore(tmp_path / "store"), Background(Mean())
+    store, entry = FrameStore(tmp_path / "store"), Background()
     pixels, frames = SceneFrames(scenes[0], (16, 16)), FrameSet.of([(scenes[0], [5])])
-    entry.prepare([pixels], frames, store, CPU)
+    entry.fill([pixels], frames, store, SourceBackgrounds(Mean(), CPU))
     out = np.zeros((16, 16, 3), np.uint8)
     entry.load(pixels, 5, 0, out)
     expected = np.stack([pixels.image(n) for n in range(1, 6)]).mean(0)
@@ -421,6 +420,20 @@ def test_backgrounds_of_a_size(scenes: list[Scene], tmp_path: Path) -> None:
 
 
 # --- through the datamodule ------------------------------------------------------------------------------------------
+
+
+class Module:
+    """As much of a system as the datamodule looks at."""
+
+    dtype = torch.float32
+
+    def __init__(self, source: BackgroundSource) -> None:
+        self.source = source
+
+    def begin_stage(self, span: Span, pixels: list[SceneFrames], frames: FrameSet, store: FrameStore) -> None:
+        for entry in span.inputs:
+            if isinstance(entry, Background):
+                entry.fill(pixels, frames, store, SourceBackgrounds(self.source, CPU))
 
 
 class Trainer:
@@ -436,9 +449,6 @@ class Trainer:
     is_global_zero = True
     global_rank, world_size = 0, 1
 
-    class lightning_module:  # noqa: N801
-        dtype = torch.float32
-
     class fit_loop:  # noqa: N801
         class epoch_loop:  # noqa: N801
             class batch_progress:  # noqa: N801
@@ -448,7 +458,8 @@ class Trainer:
                 class current:  # noqa: N801
                     ready = 0
 
-    def __init__(self, folder: Path, reached: int) -> None:
+    def __init__(self, folder: Path, reached: int, source: BackgroundSource | None = None) -> None:
+        self.lightning_module = Module(source or Mean())
         self.default_root_dir = str(folder)
         self.reached = reached
         self.fit_loop.epoch_loop.batch_progress.current.ready = reached
@@ -457,7 +468,7 @@ class Trainer:
 def batches_of(
     root: Path, folder: Path, reached: int = 0, workers: int = 0, source: BackgroundSource | None = None
 ) -> list[dict[str, Any]]:
-    pairs = (Image(), Background(source or Mean()))
+    pairs = (Image(), Background())
     stages = StagePlan(
         Span("windows", ("a",), Stage(5, 6, 1.0), (Histories(14, 6),), 1, 2),
         Span("pairs", ("b",), Stage(6, 2, 1.0), pairs, 2),
@@ -465,7 +476,7 @@ def batches_of(
     data = ScenesDataModule(
         (Image(),), LabelBudget(2, "random"), root, size=None, num_workers=workers, plan=stages, flip=0.5, seed=3
     )
-    data.trainer = Trainer(folder, reached)  # type: ignore[assignment]
+    data.trainer = Trainer(folder, reached, source)  # type: ignore[assignment]
     return list(data.train_dataloader())
 
 
@@ -527,7 +538,7 @@ def test_the_backgrounds_of_a_run_are_computed_once(root: Path, tmp_path: Path, 
 
 
 def test_flips_mirror_the_background_as_well(root: Path, tmp_path: Path, whole: list[dict[str, Any]]) -> None:
-    pairs = StagePlan(Span("pairs", ("b",), Stage(6, 2, 1.0), (Image(), Background(Mean())), 2))
+    pairs = StagePlan(Span("pairs", ("b",), Stage(6, 2, 1.0), (Image(), Background()), 2))
     data = ScenesDataModule((Image(),), LabelBudget(2, "random"), root, size=None, num_workers=0, plan=pairs)
     batch = {**whole[6], "flip": torch.tensor([True, False])}
     ready = data.on_after_batch_transfer(batch, 0)

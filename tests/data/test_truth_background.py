@@ -81,7 +81,7 @@ def prepared(
     scene: Scene, numbers: Sequence[int], store: Path, neighbours: int = 31, enough: int = 8
 ) -> TruthBackground:
     entry = TruthBackground(neighbours, enough)
-    entry.prepare([SceneFrames(scene, None)], FrameSet.of([(scene, numbers)]), FrameStore(store), CPU)
+    entry.prepare([SceneFrames(scene, None)], FrameSet.of([(scene, numbers)]), FrameStore(store))
     return entry
 
 
@@ -231,9 +231,9 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[int]]:
     calls: list[Sequence[int]] = []
     plain = TruthBackground.backgrounds
 
-    def noting(self: TruthBackground, pixels: SceneFrames, numbers: Sequence[int], device: torch.device) -> Any:
+    def noting(self: TruthBackground, pixels: SceneFrames, numbers: Sequence[int]) -> Any:
         calls.append(list(numbers))
-        return plain(self, pixels, numbers, device)
+        return plain(self, pixels, numbers)
 
     monkeypatch.setattr(TruthBackground, "backgrounds", noting)
     return calls
@@ -283,7 +283,7 @@ def test_backgrounds_that_were_not_prepared(tmp_path: Path) -> None:
 def test_backgrounds_of_a_size(tmp_path: Path) -> None:
     scene, entry = make(tmp_path / "scene", 3, often=0.9), TruthBackground()
     pixels = SceneFrames(scene, (26, 22))
-    entry.prepare([pixels], FrameSet.of([(scene, range(3))]), FrameStore(tmp_path / "store"), CPU)
+    entry.prepare([pixels], FrameSet.of([(scene, range(3))]), FrameStore(tmp_path / "store"))
     out = np.zeros((22, 26, 3), np.uint8)
     entry.load(pixels, 1, 0, out)
     assert entry.shape((26, 22)) == out.shape
@@ -309,6 +309,7 @@ class Trainer:
     global_rank, world_size = 0, 1
 
     class lightning_module:  # noqa: N801
+        begin_stage = staticmethod(lambda *_: None)
         dtype = torch.float32
 
     class fit_loop:  # noqa: N801

@@ -18,7 +18,6 @@ from bgsub_lightning.core.run_info import describe_system
 from bgsub_lightning.data import References, ScenesDataModule
 from bgsub_lightning.frames import SceneFrames
 from bgsub_lightning.inference import System
-from bgsub_lightning.inference.footage import Footage
 from bgsub_lightning.inference.system import build
 from bgsub_lightning.splits import Subset
 
@@ -117,9 +116,7 @@ def pool_of(system: System, root: Path) -> list[NDArray[np.uint8]]:
     references = next((entry for entry in system.module.inputs if isinstance(entry, References)), None)
     if references is None:
         return []
-    footage = Footage(scene.size, None, None, 1, 3)
-    footage.pool.extend([np.full((*scene.size[::-1], 3), i, np.uint8) for i in range(3)])
-    footage.offer(3)
-    ours = [int(image.flat[0]) for image in references.scene(footage, 0)[0]]  # which of the pool it draws
+    pool = [np.full((*scene.size[::-1], 3), i, np.uint8) for i in range(3)]
+    ours = [int(image.flat[0]) for image in references.of_pool(pool)[0]]  # which of the pool it draws
     theirs = references.scene(pixels, 0)[0]
     return [theirs[ours.index(i)] for i in range(3)]

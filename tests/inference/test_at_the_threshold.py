@@ -36,7 +36,7 @@ def test_everywhere_alike(name: str, make_video: Callable[..., Path], tmp_path: 
     make_video(tmp_path / "data", "baseline", "highway", size=(32, 24))
     system = tiny_system(name, threshold=0.25)
     module = system.module
-    module.probability = lambda batch: torch.full_like(batch["image"][:, 0], 0.25)[None]  # type: ignore[method-assign]
+    module.probability = lambda _, batch: torch.full_like(batch["image"][:, 0], 0.25)[None]  # type: ignore[method-assign]
     data = ScenesDataModule(
         module.inputs, Subset([], ["*/*"]), tmp_path / "data", size=None, num_workers=0, plan=module.plan
     )

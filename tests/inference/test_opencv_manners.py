@@ -201,7 +201,7 @@ def test_masks_of_another_shape_are_refused() -> None:
         ([None], r"pool\[0\].*nothing"),
         (7, "pool.*int"),
         ("absent.png", "pool.*absent.png"),
-        (str(Path(__file__).parent), "pool.*live"),  # a folder without images
+        (str(Path(__file__).parent), "pool.*inference"),  # a folder without images
         (np.zeros((2, 24, 32, 3)), r"pool\[0\].*float64"),
         ([np.full((24, 32, 3), 0.5, np.float32)], r"pool\[0\].*float32"),
         ([np.zeros((24, 32, 3), np.uint8), np.zeros((12, 32, 3), np.uint8)], "pool.*32×12 and 32×24"),

@@ -6,7 +6,7 @@ import math
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from tiny_training import quiet
 
 import bgsub_lightning
+from bgsub_lightning.backgrounds import SceneContext
 from bgsub_lightning.core.errors import UserError
-from bgsub_lightning.data import Image, References
+from bgsub_lightning.data import EvaluationBatch, Image, References, SceneInputs
 from bgsub_lightning.frames import FlowFiles, read_image
 from bgsub_lightning.inference import System, load_system
 from bgsub_lightning.inference.footage import Footage
@@ -134,6 +135,11 @@ def test_a_pool_that_was_given_stays_unless_it_is_refreshed() -> None:
     assert np.abs(fresh.getBackgroundImage()[..., ::-1] - after).mean() < 1  # type: ignore[index]
 
 
+@dataclass
+class Level(SceneContext):
+    level: torch.Tensor
+
+
 class Patient(BgsModule):
     """The mean of its references, for which it can be made to wait."""
 
@@ -142,16 +148,16 @@ class Patient(BgsModule):
         self.inputs = (Image(), References(2))
         self.may_go_on = threading.Event()
         self.may_go_on.set()
-        self.level = torch.tensor(0.0)
 
     def losses(self, batch: Any) -> dict[str, torch.Tensor]:
         return {}
 
-    def probability(self, batch: Any) -> torch.Tensor:
-        if "references" in batch:
-            assert self.may_go_on.wait(60)
-            self.level = batch["references"].mean()
-        return self.level.expand(1, *batch["image"][:, 0].shape)
+    def begin_scene(self, scene: SceneInputs) -> Level:
+        assert self.may_go_on.wait(60)
+        return Level(scene["references"].mean())
+
+    def probability(self, context: Level, batch: EvaluationBatch) -> torch.Tensor:
+        return context.level.expand(1, *batch["image"][:, 0].shape)
 
 
 def grey(level: int) -> NDArray[np.uint8]:
@@ -173,7 +179,6 @@ def test_the_old_background_serves_until_the_new_one_is_made() -> None:
     module.may_go_on.set()
     subtractor._beside.submit(int).result(60)  # after what was under way
     np.testing.assert_allclose(subtractor.probability([grey(51)]), 0.2, atol=1e-6)
-    assert module.level == 0  # the module that was given is as it was
 
 
 def test_what_fails_beside_is_told() -> None:
@@ -383,7 +388,7 @@ def test_a_system_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         "        self.level = torch.nn.Parameter(torch.tensor(level))\n"
         "    def losses(self, batch):\n"
         "        return {}\n"
-        "    def probability(self, batch):\n"
+        "    def probability(self, context, batch):\n"
         "        return (batch['image'].mean(1) > self.level).float()[None]\n"
     )
     monkeypatch.syspath_prepend(tmp_path)

@@ -219,12 +219,13 @@ def tiny(**settings: Any) -> AnyScene:
     return module
 
 
-def answers(module: AnyScene, frames: Sequence[Bytes], batch: int, opens: bool = True) -> NDArray[np.float32]:
-    found = []
+def answers(
+    module: AnyScene, frames: Sequence[Bytes], batch: int, context: SceneStream | None = None
+) -> NDArray[np.float32]:
+    found, context = [], context or module.begin_scene({})
     for start in range(0, len(frames), batch):
         images = torch.from_numpy(np.stack(frames[start : start + batch])).movedim(-1, -3)
-        given: Any = {"image": images, "first_in_scene": opens and start == 0}
-        found.append(module.probability(given)[0])
+        found.append(module.probability(context, {"image": images})[0])
     return torch.cat(found).numpy()
 
 
@@ -244,7 +245,7 @@ def test_answers_do_not_depend_on_later_frames() -> None:
     assert not np.array_equal(whole[32:], others[32:])
 
 
-def test_a_scene_that_opens_knows_nothing_of_the_one_before() -> None:
+def test_scenes_know_nothing_of_each_other() -> None:
     module = tiny()
     answers(module, video(40, seed=3), 4)
     np.testing.assert_array_equal(answers(module, video(20), 4), answers(tiny(), video(20), 4))
@@ -253,21 +254,22 @@ def test_a_scene_that_opens_knows_nothing_of_the_one_before() -> None:
 @pytest.mark.parametrize("saved", [1, 25, 170])
 def test_a_scene_is_kept_in_a_file_and_gone_on_with(saved: int, tmp_path: Path) -> None:
     frames, module = video(saved + 30), tiny()
-    answers(module, frames[:saved], 1)
-    torch.save(module.scene_state(), tmp_path / "scene.pt")
-    expected = answers(module, frames[saved:], 1, opens=False)
-    state = torch.load(tmp_path / "scene.pt", weights_only=True)
-    other = tiny()
-    other.load_scene_state(state)
-    np.testing.assert_array_equal(answers(other, frames[saved:], 1, opens=False), expected)
+    context = module.begin_scene({})
+    answers(module, frames[:saved], 1, context)
+    torch.save(context.state_dict(), tmp_path / "scene.pt")
+    expected = answers(module, frames[saved:], 1, context)
+    other = module.begin_scene({})
+    other.load_state_dict(torch.load(tmp_path / "scene.pt", weights_only=True))
+    np.testing.assert_array_equal(answers(tiny(), frames[saved:], 1, other), expected)
 
 
 def test_background_is_shown() -> None:
     module = tiny()
-    assert module.background_pictures() == {}
-    answers(module, [texture(0)] * 30, 4)
+    context = module.begin_scene({})
+    assert context.pictures() == {}
+    answers(module, [texture(0)] * 30, 4, context)
     expected = texture(0).transpose(2, 0, 1) / np.float32(255)
-    np.testing.assert_allclose(module.background_pictures()["background"].numpy(), expected, atol=1e-6)
+    np.testing.assert_allclose(context.pictures()["background"].numpy(), expected, atol=1e-6)
 
 
 FRAMES: dict[str, list[Bytes]] = {

@@ -84,10 +84,10 @@ def test_counts_are_those_of_the_definition(
 def test_the_previous_frame() -> None:
     source = PreviousFrame(2)
     frames = torch.rand(6, 3, 4, 5).mul(255).round().div(255)
-    found = torch.cat([source.push(frames[:1]), source.push(frames[1:4]), source.push(frames[4:])])
+    context = source.begin_scene()
+    found = torch.cat([source.push(context, part) for part in (frames[:1], frames[1:4], frames[4:])])
     assert torch.equal(found, frames[[0, 0, 0, 1, 2, 3]])
-    source.reset()
-    assert torch.equal(source.push(frames[3:5]), frames[[3, 3]])
+    assert torch.equal(source.push(source.begin_scene(), frames[3:5]), frames[[3, 3]])
     assert source.settings() != PreviousFrame().settings()
     with pytest.raises(UserError, match=r"interval: .*got 0"):
         PreviousFrame(0)

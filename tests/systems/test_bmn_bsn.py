@@ -51,9 +51,8 @@ def test_loss_sees_what_the_rule_says(rule: LabelRule) -> None:
 def test_probability_is_the_softmax_of_the_network() -> None:
     module, data = small().eval(), batch()
     with torch.no_grad():
-        opening = {**data, "references": data["references"][:1]}
-        first = module.probability(opening)
-        later = module.probability({"image": data["image"]})  # the maps are kept
+        context = module.begin_scene({"references": data["references"][:1]})
+        first, later = (module.probability(context, {"image": data["image"]}) for _ in range(2))
         logits = module(data["references"][:1].expand(2, -1, -1, -1, -1), data["image"])
     assert first.shape == (1, 2, 21, 30)
     torch.testing.assert_close(first[0], logits.softmax(1)[:, 1])
@@ -66,9 +65,9 @@ def test_background_is_modelled_once_per_scene() -> None:
     module.network.bmn.register_forward_hook(lambda *_: calls.append(1))
     with torch.no_grad():
         for references in (data["references"][:1], data["references"][1:]):  # two scenes of three batches
-            module.probability({"image": data["image"], "references": references})
-            module.probability({"image": data["image"]})
-            module.probability({"image": data["image"]})
+            context = module.begin_scene({"references": references})
+            for _ in range(3):
+                module.probability(context, {"image": data["image"]})
     assert len(calls) == 2
 
 
@@ -79,18 +78,17 @@ def test_background_modelled_for_each_frame_gives_the_same_answer() -> None:
     modelled: list[int] = []
     each.network.bmn.register_forward_hook(lambda *_: modelled.append(1))
     with torch.no_grad():
-        opening = {"image": data["image"], "references": data["references"][:1]}
-        expected = module.eval().probability(opening)
-        assert torch.allclose(each.eval().probability(opening), expected, atol=1e-6)
-        assert torch.allclose(each.probability({"image": data["image"]}), expected, atol=1e-6)
+        context = each.begin_scene({"references": data["references"][:1]})
+        expected = module.eval().probability(context, data)
+        for _ in range(2):
+            assert torch.allclose(each.eval().probability(context, data), expected, atol=1e-6)
     assert len(modelled) == 1 + 3 + 3
 
 
 def test_references_are_shown() -> None:
     module, data = small().eval(), batch(1)
     with torch.no_grad():
-        module.probability(data)
-    shown = module.background_pictures()
+        shown = module.begin_scene(data).pictures()
     (references,) = data["references"]
     assert torch.equal(shown["reference"], references[0])
     sheet = shown["references"]  # three of 21×30 on two columns
@@ -98,11 +96,6 @@ def test_references_are_shown() -> None:
     assert torch.allclose(sheet[:, :10, 15:30].mean(), references[1].mean(), atol=0.02)
     assert not sheet[:, 10:20, 15:].any()
     assert {"maps 1 to 3", "maps 4 to 6"} <= shown.keys()
-
-
-def test_frame_without_its_scene_is_an_error() -> None:
-    with pytest.raises(RuntimeError, match="first batch of a scene must bring its references"):
-        small().probability({"image": batch()["image"]})
 
 
 def test_missing_input_is_named() -> None:

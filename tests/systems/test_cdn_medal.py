@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,9 +18,10 @@ from scipy.stats import multivariate_normal
 from tiny_training import content, each_step, quiet, trainer, weights
 from torch import Tensor
 
+from bgsub_lightning.backgrounds import BackgroundSource
 from bgsub_lightning.backgrounds.classical import Mog2Background, TemporalMedian
 from bgsub_lightning.core.errors import UserError
-from bgsub_lightning.data import Background, BackgroundSource, Histories, ScenesDataModule, Stream
+from bgsub_lightning.data import Background, Histories, ScenesDataModule, Stream
 from bgsub_lightning.datasets import CDnet2014
 from bgsub_lightning.datasets.labels import LabelRule
 from bgsub_lightning.losses.cross_entropy import masked_binary_cross_entropy
@@ -130,11 +130,6 @@ def test_a_source_with_weights_that_no_stage_trains_is_refused() -> None:
         CdnMedal(ReconstructedBackground(4, 2))
 
 
-def test_workers_that_are_spawned_get_no_source() -> None:
-    entry = pickle.loads(pickle.dumps(Background(Mog2Background())))
-    assert entry.source is None
-
-
 def test_tables_tell_what_the_density_network_has_seen() -> None:
     tested = cast("ScenesDataModule", None)  # whatever it is
     assert "the tested ones as well, without their labels" in module().remark(tested, all_unseen=False)
@@ -217,13 +212,13 @@ def test_probability_is_that_of_the_scored_frames(slope: float) -> None:
     system = module(background=TemporalMedian(5, 1), slope=slope).eval()
     images = (torch.rand(9, 3, 21, 30) * 255).round() / 255
     scored = torch.tensor([False, True, False, True, True, False, False, False, True])
-    backgrounds = TemporalMedian(5, 1).push(images)
+    source = TemporalMedian(5, 1)
+    backgrounds = source.push(source.begin_scene(), images)
     expected = (slope * system.difference(images, backgrounds) + 0.5).clamp(0, 1) * scored[:, None, None]
     for _ in range(2):  # the second scene is the first again: nothing is left of it
-        found = []
+        found, context = [], system.begin_scene({})
         for first, last in ((0, 4), (4, 5), (5, 8), (8, 9)):
-            part = {"image": images[first:last], "is_scored": scored[first:last], "first_in_scene": first == 0}
-            probability = system.probability(part)  # type: ignore[arg-type]
+            probability = system.probability(context, {"image": images[first:last], "is_scored": scored[first:last]})
             assert probability.shape == (1, last - first, 21, 30)
             found.append(probability[0])
         torch.testing.assert_close(torch.cat(found), expected)
@@ -459,7 +454,7 @@ def test_backgrounds_of_training_are_those_of_a_test(run: Path, root: Path, tmp_
     from bgsub_lightning.frames import FrameStore, SceneFrames
 
     pixels = [SceneFrames(scene, None) for scene in train.scenes]
-    entry.prepare(pixels, train, FrameStore(tmp_path / "store"), torch.device("cpu"))
+    system.begin_stage(system.plan.spans[-1], pixels, train, FrameStore(tmp_path / "store"))
     out = np.zeros((24, 32, 3), np.uint8)
     for position, numbers in enumerate(train.numbers):
         for number in numbers:
@@ -508,12 +503,13 @@ def test_a_scene_is_what_it_is_alone(run: Path, root: Path, tmp_path: Path) -> N
         assert torch.equal(both.backgrounds[1, number], background)
 
 
-def test_background_pictures(run: Path, root: Path, tmp_path: Path) -> None:
+def test_background_pictures(run: Path) -> None:
     system = trained(run)
-    assert system.background_pictures() == {}
-    looks_of(root, tmp_path / "test", system)
+    context = system.begin_scene({})
+    assert context.pictures() == {}
+    system.probability(context, {"image": torch.rand(1, 3, 24, 32), "is_scored": torch.tensor([True])})
     names = [f"{what} of component {k}" for what in ("weight", "spread") for k in (1, 2, 3)]
-    assert list(system.background_pictures()) == ["background", *names]
+    assert list(context.pictures()) == ["background", *names]
 
 
 # --- footage of all sorts --------------------------------------------------------------------------------------------
@@ -569,10 +565,9 @@ def test_backgrounds_do_not_depend_on_autocast(run: Path, root: Path, tmp_path: 
     system = trained(run)
     images = (torch.rand(30, 3, 24, 32) * 255).round() / 255
     with torch.no_grad():
-        expected = system.background.push(images)
-        system.background.reset()
+        expected = system.background.push(system.begin_scene({}), images)
         with torch.autocast("cpu", torch.bfloat16):
-            assert torch.equal(system.background.push(images), expected)
+            assert torch.equal(system.background.push(system.begin_scene({}), images), expected)
 
 
 @pytest.mark.slow

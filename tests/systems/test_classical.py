@@ -15,8 +15,9 @@ def test_answers_do_not_depend_on_what_ran_before(method: str) -> None:
     generator = np.random.default_rng(0)
     scene = generator.integers(60, 190, (1, 40, 60, 3))
     frames = np.clip(scene + generator.normal(0, 25, (300, *scene.shape[1:])), 0, 255).astype(np.uint8)
-    batch = {"image": torch.from_numpy(frames).movedim(-1, 1), "first_in_scene": True}
-    first = ClassicalSubtractor(method).probability(batch)
+    batch = {"image": torch.from_numpy(frames).movedim(-1, 1)}
+    module = ClassicalSubtractor(method)
+    first = module.probability(module.begin_scene({}), batch)
     assert 0 < first.mean() < 1
     cv2.randu(np.zeros((7, 7), np.float32), 0, 1)  # moves OpenCV's generator
-    assert torch.equal(ClassicalSubtractor(method).probability(batch), first)
+    assert torch.equal(module.probability(module.begin_scene({}), batch), first)

@@ -292,7 +292,7 @@ def test_an_ideal_background_lies_where_the_frame_does(frame: tuple[int, int]) -
     source.network.forward = lambda image: image  # type: ignore[method-assign]
     height, width = frame
     inside = (..., slice(height // 10, -height // 10), slice(width // 10, -width // 10))
-    assert (source.estimate(image) - image)[inside].abs().max() * max(frame) < 0.1
+    assert (source.estimate(source.begin_scene(), image) - image)[inside].abs().max() * max(frame) < 0.1
 
 
 @pytest.mark.parametrize("frame", [(240, 320), (100, 60), (480, 720)])
@@ -304,7 +304,7 @@ def test_the_answer_lies_where_the_frame_does(frame: tuple[int, int]) -> None:
     logits = torch.zeros(1, 2, 31, 31)
     logits[0, 1] = on_grid[None, :] + 2 * on_grid[:, None]
     system.segmentation.forward = lambda _: logits  # type: ignore[method-assign]
-    found = system.probability({"image": torch.zeros(1, 3, *frame)})[0, 0].logit()  # type: ignore[typeddict-item]
+    found = system.probability(system.begin_scene({}), {"image": torch.zeros(1, 3, *frame)})[0, 0].logit()
     down, across, _ = position(*frame)
     height, width = frame
     inside = (slice(height // 10, -height // 10), slice(width // 10, -width // 10))
@@ -319,29 +319,34 @@ def test_probability_is_of_the_frames_own_size(make: Callable[..., FcnModule], s
     for layer in (system.segmentation.fc8,):
         layer.weight.normal_()
     data = batch(*size, size=3)
-    probability = system.probability(data)
+    context = system.begin_scene({})
+    probability = system.probability(context, data)
     assert probability.shape == (1, 3, *size)
     assert 0 <= probability.min() < probability.max() <= 1
     logits = system(data["image"])
     if size == (SIZE, SIZE):
         torch.testing.assert_close(probability[0, :, ::8, ::8], logits.softmax(1)[:, 1])
-    torch.testing.assert_close(system.probability(batch(*size, size=3))[0, :1], probability[0, :1])
+    torch.testing.assert_close(system.probability(context, batch(*size, size=3))[0, :1], probability[0, :1])
 
 
 @torch.no_grad()
 def test_background_pictures() -> None:
     system, data = lively(module()), batch()
-    assert system.background_pictures() == {}
-    system.probability(data)
-    pictures = system.background_pictures()
+    context = system.begin_scene({})
+    assert context.pictures() == {}
+    system.probability(context, data)
+    pictures = context.pictures()
     assert list(pictures) == ["reconstruction"]
     torch.testing.assert_close(pictures["reconstruction"], (system.background(data["image"])[-1] + 1) / 2)
     system.losses(data)
-    assert torch.equal(system.background_pictures()["ground truth of a training frame"], data["truth_background"][-1])
-    for picture in system.background_pictures().values():
+    context = system.begin_scene({})
+    system.probability(context, data)
+    assert list(context.pictures()) == ["ground truth of a training frame", "reconstruction"]
+    assert torch.equal(context.pictures()["ground truth of a training frame"], data["truth_background"][-1])
+    for picture in context.pictures().values():
         assert picture.ndim == 3
         assert 0 <= picture.min() <= picture.max() <= 1
-    assert frame_fcn().background_pictures() == {}
+    assert frame_fcn().begin_scene({}).pictures() == {}
 
 
 # --- the numbers -----------------------------------------------------------------------------------------------------

@@ -15,12 +15,12 @@ from tiny_training import Watcher, assert_alike, content, each_step, moved, quie
 from torch import Tensor
 
 from bgsub_lightning.core.errors import UserError
-from bgsub_lightning.data import BaseImage, BaseMask, Image, ScenesDataModule
+from bgsub_lightning.data import BaseImage, BaseMask, EvaluationBatch, Image, ScenesDataModule
 from bgsub_lightning.datasets.labels import LabelRule
 from bgsub_lightning.frames import SceneFrames, pseudo_coloured
 from bgsub_lightning.metrics import confusion_counts
 from bgsub_lightning.splits import LabelBudget, Protocol
-from bgsub_lightning.systems.siamese.system import MetricStage, SegmentStage, Siamese
+from bgsub_lightning.systems.siamese.system import BaseFeatures, MetricStage, SegmentStage, Siamese
 from bgsub_lightning.training.callbacks import BestCheckpoint, LastCheckpoint, Pictures, StageCheckpoints
 
 METRIC = MetricStage(steps=4, batch_size=2, lr=1e-3)
@@ -204,29 +204,26 @@ def test_range_of_the_siamese_input(wanted: str) -> None:
 def test_the_kept_base_is_as_good_as_a_new_one(size: tuple[int, int]) -> None:
     system, data = lively(module()), batch(*size, size=6)
     frames, base = data["image"], data["base_image"][:1]
-    first = system.probability({"image": frames[:2], "base_image": base})
-    kept = torch.cat([first, *(system.probability({"image": frames[i : i + 2]}) for i in (2, 4))], dim=1)
+    context = system.begin_scene({"base_image": base})
     pairs = [frames[i : i + 2] for i in (0, 2, 4)]
-    anew = torch.cat([system.probability({"image": pair, "base_image": base}) for pair in pairs], dim=1)
-    single = torch.cat([system.probability({"image": frames[[i]], "base_image": base}) for i in range(6)], dim=1)
+    kept = torch.cat([system.probability(context, {"image": pair}) for pair in pairs], dim=1)
+    computed = [system.probability(system.begin_scene({"base_image": base}), {"image": pair}) for pair in pairs]
+    single = torch.cat([system.probability(context, {"image": frames[[i]]}) for i in range(6)], dim=1)
     whole = system(frames, base.expand(6, -1, -1, -1)).sigmoid()
     assert kept.shape == (1, 6, *size)
     assert 0 <= kept.min() < kept.max() <= 1
-    assert torch.equal(kept, anew)
+    assert torch.equal(kept, torch.cat(computed, dim=1))
     torch.testing.assert_close(kept, single)  # convolutions sum in another order in batches of another size
     torch.testing.assert_close(kept[0], whole)
 
 
 @torch.no_grad()
-def test_the_next_scene_brings_another_base() -> None:
+def test_another_scene_has_another_base() -> None:
     system, data = lively(module()), batch(size=2)
-    frame, base, other = data["image"], data["base_image"][:1], data["base_image"][1:]
-    with pytest.raises(RuntimeError, match="the first batch of a scene must bring its base image"):
-        system.probability({"image": frame})
-    one = system.probability({"image": frame, "base_image": base})
-    two = system.probability({"image": frame, "base_image": other})
-    assert torch.equal(system.probability({"image": frame}), two)
-    assert not torch.equal(one, two)
+    one, other = (system.begin_scene({"base_image": base[None]}) for base in data["base_image"])
+    first = system.probability(one, data)
+    assert not torch.equal(system.probability(other, data), first)
+    assert torch.equal(system.probability(one, data), first)
 
 
 class Counts(Callback):
@@ -281,11 +278,10 @@ def test_a_test_computes_the_base_once_per_scene_and_does_not_score_it(run: Path
 @torch.no_grad()
 def test_pictures_of_the_frame_that_is_asked_for() -> None:
     system, data = lively(module()), batch(size=3)
-    assert system.background_pictures() == system.frame_pictures(0) == {}
-    system.probability({"image": data["image"], "base_image": data["base_image"][:1]})
+    context = system.begin_scene({"base_image": data["base_image"][:1]})
     distances = system.siamese(2 * data["image"] - 1, 2 * data["base_image"][:1].expand(3, -1, -1, -1) - 1)
     for position in (0, 1, -1):
-        pictures = system.frame_pictures(position)
+        pictures = system.frame_pictures(context, data, position)
         assert list(pictures) == ["distance from the base", "rounded", "fused image"]
         grey = (distances[position] * 127.5).round().byte().numpy()
         expected = torch.from_numpy(pseudo_coloured(grey)).movedim(-1, 0) / 255
@@ -294,9 +290,10 @@ def test_pictures_of_the_frame_that_is_asked_for() -> None:
         assert pictures["fused image"].shape == (3, 24, 32)
         for picture in pictures.values():
             assert 0 <= picture.min() <= picture.max() <= 1
-    assert not torch.equal(system.frame_pictures(0)["fused image"], system.frame_pictures(1)["fused image"])
-    assert list(system.background_pictures()) == ["base image"]
-    assert torch.equal(system.background_pictures()["base image"], data["base_image"][0])
+    fused = [system.frame_pictures(context, data, position)["fused image"] for position in (0, 1)]
+    assert not torch.equal(*fused)
+    assert list(context.pictures()) == ["base image"]
+    assert torch.equal(context.pictures()["base image"], data["base_image"][0])
 
 
 def test_pictures_of_a_validation(root: Path, tmp_path: Path) -> None:
@@ -304,10 +301,10 @@ def test_pictures_of_a_validation(root: Path, tmp_path: Path) -> None:
     shown: list[tuple[Tensor, Tensor]] = []
     looked = system.frame_pictures
 
-    def spy(position: int) -> dict[str, Tensor]:
-        assert system._shown is not None
-        shown.append((system._shown[0][position], looked(position)["fused image"]))
-        return looked(position)
+    def spy(context: BaseFeatures, batch: EvaluationBatch, position: int) -> dict[str, Tensor]:
+        pictures = looked(context, batch, position)
+        shown.append((batch["image"][position], pictures["fused image"]))
+        return pictures
 
     system.frame_pictures = spy  # type: ignore[method-assign]
     fit(root, tmp_path, system, [pictures], limit_val_batches=1.0, val_check_interval=STEPS)

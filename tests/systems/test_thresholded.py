@@ -54,7 +54,7 @@ def experiment(tiny: Path, tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-def batch(images: Tensor, opens: bool = True) -> EvaluationBatch:
+def batch(images: Tensor) -> EvaluationBatch:
     count, _, height, width = images.shape
     return {
         "image": images,
@@ -62,7 +62,8 @@ def batch(images: Tensor, opens: bool = True) -> EvaluationBatch:
         "is_scored": torch.ones(count, dtype=torch.bool),
         "scene": 0,
         "number": torch.arange(count),
-        "first_in_scene": opens,
+        "first_in_scene": True,
+        "last_in_scene": True,
     }
 
 
@@ -72,28 +73,29 @@ def test_probability_is_the_largest_difference_of_a_channel() -> None:
     images[0, :, 0, 0] = images[1, :, 0, 0] = 102 / 255
     module = ThresholdedDifference(TemporalMedian(9, 9), threshold=0.2)
     assert module.inputs == (Stream(),)
-    probability = module.probability(batch(images))
+    context = module.begin_scene({})
+    probability = module.probability(context, batch(images))
     expected = torch.zeros(3, 5, 4)
     expected[2, 1, 1], expected[2, 3, 2], expected[2, 0, 0] = 0.2, 1.0, 0.4
     assert torch.equal(probability, expected[None])
     assert (probability > 0.2).sum() == 2  # 51/255 is not above 0.2
-    assert list(module.background_pictures()) == ["background"]
+    assert list(context.pictures()) == ["background"]
 
 
 def test_another_scene_is_another_background() -> None:
     generator = np.random.default_rng(0)
     images = torch.from_numpy(generator.integers(0, 256, (6, 3, 5, 4)).astype(np.float32)) / 255
     module = ThresholdedDifference(TemporalMedian(9, 1))
-    first = module.probability(batch(images))
-    assert torch.equal(module.probability(batch(images)), first)
-    assert not torch.equal(module.probability(batch(images, opens=False)), first)
+    context = module.begin_scene({})
+    first = module.probability(context, batch(images))
+    assert torch.equal(module.probability(module.begin_scene({}), batch(images)), first)
+    assert not torch.equal(module.probability(context, batch(images)), first)
 
 
 def test_difference_in_half_precision_is_of_eight_bits() -> None:
     images = torch.arange(256).view(4, 1, 8, 8).expand(-1, 3, -1, -1).float() / 255
     module = ThresholdedDifference(TemporalMedian(9, 9))
-    exact = module.probability(batch(images))
-    half = module.probability(batch(images.half()))
+    exact, half = (module.probability(module.begin_scene({}), batch(each)) for each in (images, images.half()))
     assert half.dtype == torch.float32
     assert torch.equal((half * 255).round() / 255, half)
     assert (half - exact).abs().max() <= 1.01 / 255

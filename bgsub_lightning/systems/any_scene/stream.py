@@ -11,7 +11,9 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from bgsub_lightning.backgrounds import SceneContext
 from bgsub_lightning.backgrounds.samples import SampleBackground, distance
 from bgsub_lightning.core.ranges import check_range
 from bgsub_lightning.frames.images import resized
@@ -76,14 +78,11 @@ class Seen:
     is_due: bool
 
 
-class SceneStream:
-    """The state of a scene, frame by frame.
+class SceneStream(SceneContext):
+    """The context of a scene, frame by frame; :meth:`state_dict` saves it.
 
     Args:
         rules: How it is watched.
-
-    Attributes:
-        restarts: How often the background restarted.
     """
 
     def __init__(self, rules: Rules) -> None:
@@ -152,6 +151,10 @@ class SceneStream:
             return probability
         inside = np.where(covered(probability.shape, seen.shift), probability, 0).astype(np.float32)
         return np.asarray(move(inside, (-seen.shift[0], -seen.shift[1])), np.float32)
+
+    def pictures(self) -> dict[str, Tensor]:
+        """Show the median of the locked bank."""
+        return {} if self.background is None else {"background": torch.from_numpy(self.background.median.copy()) / 255}
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that makes the next answers, as tensors and numbers."""

@@ -6,7 +6,7 @@ P.-L. St-Charles et al., IEEE TIP 2015) gives its statistics to a U-Net, which t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.ranges import check_range
-from bgsub_lightning.data import ByteStream, EvaluationBatch, ScenesDataModule, TrainingBatch
+from bgsub_lightning.data import ByteStream, EvaluationBatch, SceneInputs, ScenesDataModule, TrainingBatch
 from bgsub_lightning.datasets.labels import LabelRule
 from bgsub_lightning.losses import batch_dice, image_dice, masked_binary_cross_entropy
 from bgsub_lightning.synthetic import Rendered
@@ -90,7 +90,6 @@ class AnyScene(BgsModule):
         self.weights = weights
         shown = torch.tensor([name not in hidden for name in PLANES], dtype=torch.uint8)
         self.register_buffer("_shown", shown[:, None, None], persistent=False)
-        self.stream = SceneStream(rules)
 
     @classmethod
     def shipped(cls) -> Path:  # noqa: D102
@@ -116,35 +115,34 @@ class AnyScene(BgsModule):
             "image_dice": 0.3 * image_dice(logits, target),
         }
 
-    def probability(self, batch: EvaluationBatch) -> Tensor:
+    def begin_scene(self, scene: SceneInputs) -> SceneStream:  # noqa: D102
+        return SceneStream(self.rules)
+
+    def probability(self, context: SceneStream, batch: EvaluationBatch) -> Tensor:
         """Return the probability of foreground at the size that the stream is worked on at, ``(1, B, h, w)``.
 
         Frames are shown to the network together up to the next one whose mask the background model needs: the same
         answers, however they are put in batches.
         """
-        if batch["first_in_scene"]:
-            self.stream = SceneStream(self.rules)
         frames = batch["image"].movedim(-3, -1).cpu().numpy()
         found: list[NDArray[np.float32]] = []
         waiting: list[Seen] = []
         for frame in frames:
-            waiting.append(self.stream.see(frame))
-            if waiting[-1].is_due:
-                found += self._judged(waiting)
-                self.stream.learn(waiting[-1], self._latest > self.threshold)
-                waiting = []
-            else:
-                self.stream.learn(waiting[-1], None)
-        found += self._judged(waiting)
+            seen, mask = context.see(frame), None
+            waiting.append(seen)
+            if seen.is_due:
+                judged = self._judged(waiting)
+                found += map(context.in_place, judged, waiting)
+                mask, waiting = judged[-1] > self.threshold, []
+            context.learn(seen, mask)
+        found += map(context.in_place, self._judged(waiting), waiting)
         return torch.from_numpy(np.stack(found)).to(batch["image"].device)[None]
 
     def _judged(self, waiting: Sequence[Seen]) -> list[NDArray[np.float32]]:
         if not waiting:
             return []
         shown = torch.from_numpy(np.stack([seen.planes for seen in waiting])).to(self.device)
-        found = torch.sigmoid(self(shown).float()).cpu().numpy()
-        self._latest: NDArray[np.float32] = found[-1]
-        return [self.stream.in_place(each, seen) for each, seen in zip(found, waiting, strict=True)]
+        return list(torch.sigmoid(self(shown).float()).cpu().numpy())
 
     def remark(self, data: ScenesDataModule, all_unseen: bool) -> str:
         """Say what the weights were trained on, where that is rendered scenes alone."""
@@ -154,25 +152,6 @@ class AnyScene(BgsModule):
         if all(scene.origin for scene in data.frames_of("test").scenes):
             return "The scenes are from the same renderer that trained it: others, but made in the same way."
         return "The weights were trained on rendered scenes alone: every real scene is unseen."
-
-    @property
-    def restarts(self) -> int:  # noqa: D102
-        return self.stream.restarts
-
-    def background_pictures(self) -> dict[str, Tensor]:
-        """Show the median of the locked bank."""
-        if self.stream.background is None:
-            return {}
-        return {"background": torch.from_numpy(self.stream.background.median.copy()) / 255}
-
-    def scene_state(self) -> dict[str, Any]:
-        """Return what is kept of the scene at this frame, to go on later from it."""
-        return self.stream.state_dict()
-
-    def load_scene_state(self, state: Mapping[str, Any]) -> None:
-        """Go on with a scene from what :meth:`scene_state` returned."""
-        self.stream = SceneStream(self.rules)
-        self.stream.load_state_dict(state)
 
     def on_fit_start(self) -> None:
         """Begin with weights, where some are named and the run does not go on from a checkpoint of its own."""

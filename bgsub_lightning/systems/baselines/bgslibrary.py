@@ -17,6 +17,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,20 @@ from numpy.typing import NDArray
 
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.text import suggestion
-from bgsub_lightning.systems.baselines.classical import StreamingSubtractor, Subtractor
+from bgsub_lightning.data import SceneInputs
+from bgsub_lightning.systems.baselines.classical import LibraryContext, StreamingSubtractor, Subtractor
+
+
+@dataclass
+class SilentContext(LibraryContext):
+    """A model of the library, which prints at its first frame and at its end."""
+
+    is_new: bool = True
+
+    def __del__(self) -> None:
+        """Keep its end from the terminal."""
+        with _silent():
+            del self.subtractor
 
 
 class BgsLibrarySubtractor(StreamingSubtractor):
@@ -53,19 +67,19 @@ class BgsLibrarySubtractor(StreamingSubtractor):
     def subtractor(self) -> Subtractor:  # noqa: D102
         # its constructors read parameters from ./config/NAME.xml, and write them there
         with _silent(), tempfile.TemporaryDirectory() as empty, contextlib.chdir(empty):
-            self._subtractor = None  # the last one tells of its end
             ctypes.CDLL(None).srand(0)
             created: Subtractor = getattr(_library(), self.algorithm)()
             return created
 
-    def masks(self, frames: NDArray[np.uint8], opens: bool) -> NDArray[np.bool_]:  # noqa: D102
-        with _silent() if opens else contextlib.nullcontext():
-            return super().masks(frames, opens)
+    def begin_scene(self, scene: SceneInputs) -> SilentContext:  # noqa: D102
+        return SilentContext(self.subtractor())
 
-    def teardown(self, stage: str) -> None:
-        """Let the subtractor go."""
-        with _silent():
-            self._subtractor = None
+    def masks(self, context: SilentContext, frames: NDArray[np.uint8]) -> NDArray[np.bool_]:  # type: ignore[override]  # noqa: D102
+        if context.is_new:
+            context.is_new = False
+            with _silent():
+                return super().masks(context, frames)
+        return super().masks(context, frames)
 
 
 def algorithms() -> list[str]:

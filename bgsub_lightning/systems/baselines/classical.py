@@ -7,7 +7,8 @@ F. van der Heijden, "Efficient adaptive density estimation per image pixel", Pat
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, Literal, Protocol
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Protocol
 
 import cv2
 import numpy as np
@@ -15,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bgsub_lightning.data import ByteStream, EvaluationBatch
+from bgsub_lightning.backgrounds import SceneContext
+from bgsub_lightning.data import ByteStream, EvaluationBatch, SceneInputs
 from bgsub_lightning.frames.opencv import opencv_subtractor
 from bgsub_lightning.systems.untrained import UntrainedModule
 
@@ -27,42 +29,57 @@ class Subtractor(Protocol):
         """Take a frame, BGR of shape ``(H, W, 3)``, and return its mask, ``(H, W)`` or ``(H, W, C)``."""
 
 
+@dataclass
+class LibraryContext(SceneContext):
+    """A library's model of a scene.
+
+    KNN and some subtractors of bgslibrary draw from a generator of the process, which each scene seeds at its
+    beginning: they give the same masks again only if scenes run one after the other, as loaders have them.
+    """
+
+    is_copyable: ClassVar[bool] = False
+    subtractor: Subtractor
+
+    def pictures(self) -> dict[str, Tensor]:
+        """Show the background that OpenCV makes of its model."""
+        image = self.subtractor.getBackgroundImage() if isinstance(self.subtractor, cv2.BackgroundSubtractor) else None
+        if image is None or not image.size:
+            return {}
+        rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        return {"background": torch.from_numpy(rgb).movedim(-1, 0) / 255}
+
+
 class StreamingSubtractor(UntrainedModule):
-    """A subtractor of a library: it sees every frame of a scene, from the first, and begins anew with each scene."""
+    """A subtractor of a library: it sees every frame of a scene, from the first."""
 
     def __init__(self) -> None:
         super().__init__()
         self.inputs = (ByteStream(),)
-        self._subtractor: Subtractor | None = None
 
     @abstractmethod
     def subtractor(self) -> Subtractor:
         """Return one that has seen nothing, and whose random numbers do not depend on whatever ran before."""
 
-    def masks(self, frames: NDArray[np.uint8], opens: bool) -> NDArray[np.bool_]:
+    def begin_scene(self, scene: SceneInputs) -> LibraryContext:  # noqa: D102
+        return LibraryContext(self.subtractor())
+
+    def masks(self, context: LibraryContext, frames: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Say where foreground is: where a mask is 255 in any of its channels, not where it takes it for shadow.
 
         Args:
+            context: The scene's.
             frames: The next frames of the scene, RGB of shape ``(B, H, W, 3)``.
-            opens: Whether they are the first.
 
         Returns:
             Shape ``(B, H, W)``.
         """
-        if opens or self._subtractor is None:
-            self._subtractor = self.subtractor()
-        masks = [self.mask(_bgr(frame)) == 255 for frame in frames]
+        masks = [context.subtractor.apply(_bgr(frame)) == 255 for frame in frames]
         return np.stack([mask.any(-1) if mask.ndim == 3 else mask for mask in masks])
 
-    def mask(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return the subtractor's mask of the next frame, BGR of shape ``(H, W, 3)``."""
-        assert self._subtractor is not None
-        return self._subtractor.apply(frame)
-
-    def probability(self, batch: EvaluationBatch) -> Tensor:
+    def probability(self, context: LibraryContext, batch: EvaluationBatch) -> Tensor:
         """Return 1 where the subtractor says foreground, else 0: shape ``(1, B, H, W)``."""
         frames = batch["image"].movedim(-3, -1).cpu().numpy()
-        return torch.from_numpy(self.masks(frames, batch["first_in_scene"])).float().to(batch["image"].device)[None]
+        return torch.from_numpy(self.masks(context, frames)).float().to(batch["image"].device)[None]
 
 
 class ClassicalSubtractor(StreamingSubtractor):
@@ -80,15 +97,6 @@ class ClassicalSubtractor(StreamingSubtractor):
     def subtractor(self) -> Subtractor:  # noqa: D102
         created: Subtractor = opencv_subtractor(self.method)
         return created
-
-    def background_pictures(self) -> dict[str, Tensor]:
-        """Show the background that OpenCV makes of its model."""
-        subtractor: Any = self._subtractor
-        image = None if subtractor is None else subtractor.getBackgroundImage()
-        if image is None or not image.size:
-            return {}
-        rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-        return {"background": torch.from_numpy(rgb).movedim(-1, 0) / 255}
 
 
 def _bgr(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -10,8 +10,9 @@ from typing import Any
 
 from torch import Tensor
 
+from bgsub_lightning.backgrounds import BackgroundContext, BackgroundSource
 from bgsub_lightning.core.errors import UserError
-from bgsub_lightning.data import BackgroundSource, EvaluationBatch, Stream
+from bgsub_lightning.data import EvaluationBatch, SceneInputs, Stream
 from bgsub_lightning.systems.untrained import UntrainedModule
 
 
@@ -37,14 +38,17 @@ class ThresholdedDifference(UntrainedModule):
 
     def on_validation_start(self) -> None:
         """Check that a source with weights has them."""
+        super().on_validation_start()
         self._require_weights()
 
     def on_test_start(self) -> None:
         """Check that a source with weights has them."""
+        super().on_test_start()
         self._require_weights()
 
     def on_predict_start(self) -> None:
         """Check that a source with weights has them."""
+        super().on_predict_start()
         self._require_weights()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -55,16 +59,14 @@ class ThresholdedDifference(UntrainedModule):
             checkpoint["state_dict"] = {f"background.{name}": found[name] for name in own}
         super().on_load_checkpoint(checkpoint)
 
-    def probability(self, batch: EvaluationBatch) -> Tensor:
-        """Return the largest absolute difference of the three channels, shape ``(1, B, H, W)``, range [0, 1]."""
-        if batch["first_in_scene"]:
-            self.background.reset()
-        image = batch["image"]
-        difference = (image - self.background.push(image)).abs().amax(1)
-        return difference.float().mul(255).round_().div_(255)[None]  # both are of 8 bits: no rounding at the threshold
+    def begin_scene(self, scene: SceneInputs) -> BackgroundContext:  # noqa: D102
+        return self.background.begin_scene()
 
-    def background_pictures(self) -> dict[str, Tensor]:  # noqa: D102
-        return self.background.pictures()
+    def probability(self, context: BackgroundContext, batch: EvaluationBatch) -> Tensor:
+        """Return the largest absolute difference of the three channels, shape ``(1, B, H, W)``, range [0, 1]."""
+        image = batch["image"]
+        difference = (image - self.background.push(context, image)).abs().amax(1)
+        return difference.float().mul(255).round_().div_(255)[None]  # both are of 8 bits: no rounding at the threshold
 
     def _require_weights(self) -> None:
         if self.state_dict() and not self.trained_on and self.trainer.ckpt_path is None:

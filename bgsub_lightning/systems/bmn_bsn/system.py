@@ -8,21 +8,52 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
+from bgsub_lightning.backgrounds import SceneContext
 from bgsub_lightning.core.ranges import check_range
-from bgsub_lightning.data import EvaluationBatch, Image, References, TrainingBatch
+from bgsub_lightning.data import EvaluationBatch, Image, References, SceneInputs, TrainingBatch
 from bgsub_lightning.datasets.labels import LabelRule
 from bgsub_lightning.losses import masked_cross_entropy
 from bgsub_lightning.systems.base import BgsModule, Threshold, alone
 from bgsub_lightning.systems.bmn_bsn.network import BmnBsnNetwork
 from bgsub_lightning.systems.decay import cosine_decay
 from bgsub_lightning.systems.sizes import sized
+
+
+@dataclass(frozen=True)
+class BackgroundMaps(SceneContext):
+    """The background of a scene, D draws of it.
+
+    Attributes:
+        references: The frames that it is modelled from, shape ``(D, N, 3, H, W)``, range [0, 1].
+        maps: What is made of them, shape ``(D, M, H, W)``.
+    """
+
+    references: Tensor
+    maps: Tensor
+
+    def pictures(self) -> dict[str, Tensor]:
+        """Show the references of the first draw (figures 3a, 4a), and what is made of them (figure 4b).
+
+        The first reference at its own size, then all on one sheet; then the maps, each stretched to its own range,
+        three at a time as RGB.
+        """
+        references = self.references[0].float()
+        maps = self.maps[0].float()
+        low, high = torch.quantile(maps.flatten(1), maps.new_tensor([0.01, 0.99]), dim=1)[..., None, None]
+        stretched = ((maps - low) / (high - low).clamp(min=1e-12)).clamp(0, 1)
+        padded = torch.cat(
+            [stretched, stretched.new_zeros(-len(maps) % 3, *maps.shape[1:])]
+        )  # what is left over is black
+        shown = {"reference": references[0], "references": _sheet(references)}
+        return shown | {f"maps {i + 1} to {i + 3}": padded[i : i + 3] for i in range(0, len(padded), 3)}
 
 
 class BmnBsn(BgsModule):
@@ -77,8 +108,6 @@ class BmnBsn(BgsModule):
         self.lr = lr
         self.decay_steps = decay_steps
         self.class_balanced = class_balanced
-        self._references: Tensor | None = None
-        self._maps: Tensor | None = None
 
     @property
     def parts(self) -> dict[str, Callable[..., Any]]:  # noqa: D102
@@ -101,38 +130,16 @@ class BmnBsn(BgsModule):
         logits = self(batch["references"], batch["image"])
         return {"segmentation": masked_cross_entropy(logits, self.target(batch["mask"]), self.class_balanced)}
 
-    def background(self, batch: EvaluationBatch) -> Tensor:
-        """Return the scene's background maps, shape ``(D, M, H, W)``: modelled once per scene, then kept."""
-        if "references" in batch:
-            self._references = batch["references"]
-            self._maps = self.network.background(self._references)
-        if self._maps is None:
-            raise RuntimeError("the first batch of a scene must bring its references")
-        return self._maps
+    def begin_scene(self, scene: SceneInputs) -> BackgroundMaps:
+        """Model the background, once per scene."""
+        references = scene["references"]
+        return BackgroundMaps(references, self.network.background(references))
 
-    def background_pictures(self) -> dict[str, Tensor]:
-        """Show the references of the first draw (figures 3a, 4a), and what is made of them (figure 4b).
-
-        The first reference at its own size, then all on one sheet; then the maps, each stretched to its own range,
-        three at a time as RGB.
-        """
-        if self._maps is None or self._references is None:
-            return {}
-        references = self._references[0].float()
-        maps = self._maps[0].float()
-        low, high = torch.quantile(maps.flatten(1), maps.new_tensor([0.01, 0.99]), dim=1)[..., None, None]
-        stretched = ((maps - low) / (high - low).clamp(min=1e-12)).clamp(0, 1)
-        padded = torch.cat(
-            [stretched, stretched.new_zeros(-len(maps) % 3, *maps.shape[1:])]
-        )  # what is left over is black
-        shown = {"reference": references[0], "references": _sheet(references)}
-        return shown | {f"maps {i + 1} to {i + 3}": padded[i : i + 3] for i in range(0, len(padded), 3)}
-
-    def probability(self, batch: EvaluationBatch) -> Tensor:  # noqa: D102
-        maps, found = self.background(batch), []
+    def probability(self, context: BackgroundMaps, batch: EvaluationBatch) -> Tensor:  # noqa: D102
+        maps, found = context.maps, []
         for images in torch.split(batch["image"], 1) if self.model_each_frame else [batch["image"]]:
             if self.model_each_frame:
-                maps = self.network.background(cast("Tensor", self._references))
+                maps = self.network.background(context.references)
             draws = [self.network.subtract(one.expand(len(images), -1, -1, -1), images) for one in maps[:, None]]
             found.append(torch.stack(draws).softmax(2)[:, :, 1])
         return torch.cat(found, 1)

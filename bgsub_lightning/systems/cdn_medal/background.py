@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from bgsub_lightning.backgrounds import BackgroundContext, BackgroundSource
 from bgsub_lightning.core.ranges import check_range
-from bgsub_lightning.data.background import BackgroundSource
 from bgsub_lightning.losses import SLOPE
 from bgsub_lightning.systems.cdn_medal.cdn_gm import BLOCK, GROUPS, CdnGm, Mixture, Spread
 
@@ -50,21 +51,18 @@ class DensityBackground(BackgroundSource):
         check_range("DensityBackground.", least=1, most=1000, components=components)
         check_range("DensityBackground.", above=0, most=1, slope=slope)
         self.network = CdnGm(components, history, spread, slope)
-        self.reset()
 
-    def reset(self) -> None:  # noqa: D102
-        self._stream: MixtureStream = (BlockStream if self.network.fits else WindowStream)(self.network)
-        self._mixture: Mixture | None = None
-        self._background: Tensor | None = None
+    def begin_scene(self) -> DensityContext:  # noqa: D102
+        return DensityContext(BlockWindow() if self.network.fits else FrameWindow(self.network.history))
 
-    def estimate(self, images: Tensor) -> Tensor:
+    def estimate(self, context: DensityContext, images: Tensor) -> Tensor:
         """Return the backgrounds, shape ``(B, 3, H, W)``, before they are rounded."""
         backgrounds = []
         for image in images.to(self.network.means.weight.dtype):
-            mixture = self._stream.push(image.flatten(1))
+            mixture = context.window.push(self.network, image.flatten(1))
             if mixture is not None:
-                self._mixture, self._background = mixture, mixture.background().view(image.shape)
-            backgrounds.append(self._background)
+                context.mixture, context.mean = mixture, mixture.background().view(image.shape)
+            backgrounds.append(context.mean)
         return torch.stack(backgrounds)  # type: ignore[arg-type]  # the first frame has given one
 
     def settings(self) -> str:  # noqa: D102
@@ -74,91 +72,100 @@ class DensityBackground(BackgroundSource):
             f"slope {network.slope:g}"
         )
 
-    def pictures(self) -> dict[str, Tensor]:
-        """Return the background, and each component's weight and spread (white: the largest that there can be)."""
-        if self._mixture is None or self._background is None:
-            return {}
-        size = self._background.shape[1:]
-        weights = self._mixture.log_weights.exp().view(-1, *size)
-        spreads = (self._mixture.spreads * 255 / 32).view(-1, *size)
-        return {
-            "background": self._background,
-            **{f"weight of component {k + 1}": weight for k, weight in enumerate(weights)},
-            **{f"spread of component {k + 1}": spread for k, spread in enumerate(spreads)},
-        }
 
-
-class MixtureStream(ABC):
-    """Gives the mixtures of a stream of frames.
-
-    Args:
-        network: The trained network.
-    """
-
-    def __init__(self, network: CdnGm) -> None:
-        self.network = network
+class Window(ABC):
+    """What is kept of the newest frames of a scene."""
 
     @abstractmethod
-    def push(self, frame: Tensor) -> Mixture | None:
-        """Take the next frame, shape ``(3, P)``, range [0, 1]; return the mixtures where they have changed."""
+    def push(self, network: CdnGm, frame: Tensor) -> Mixture | None:
+        """Take the next frame, shape ``(3, P)``, range [0, 1]; return the mixtures where they have changed.
+
+        Args:
+            network: The trained network, the same at each call.
+            frame: The frame.
+        """
 
 
-class BlockStream(MixtureStream):
+class BlockWindow(Window):
     """Computes what is new: one block and one group per 7 frames."""
 
-    def __init__(self, network: CdnGm) -> None:
-        super().__init__(network)
+    def __init__(self) -> None:
         self.frames: list[Tensor] = []
         self.blocks: deque[Tensor] = deque(maxlen=BLOCK * GROUPS)
         self.groups: deque[Tensor] = deque(maxlen=BLOCK * (GROUPS - 1) + 1)
 
-    def push(self, frame: Tensor) -> Mixture | None:  # noqa: D102
+    def push(self, network: CdnGm, frame: Tensor) -> Mixture | None:  # noqa: D102
         if not self.blocks and not self.frames:
             self.frames.append(frame)
-            return self._filled([self._block([frame] * BLOCK)])
+            return self._filled(network, [network.blocks(torch.stack([frame] * BLOCK)).squeeze(0)])
         self.frames.append(frame)
         if len(self.frames) < BLOCK:
             return None
-        self.blocks.append(self._block(self.frames))
+        self.blocks.append(network.blocks(torch.stack(self.frames)).squeeze(0))
         self.frames = []
         if len(self.blocks) >= BLOCK:
-            self.groups.append(self.network.groups(torch.stack(list(self.blocks)[-BLOCK:])).squeeze(0))
+            self.groups.append(network.groups(torch.stack(list(self.blocks)[-BLOCK:])).squeeze(0))
         if len(self.groups) < (self.groups.maxlen or 0):
-            return self._filled(list(self.blocks))
+            return self._filled(network, list(self.blocks))
         while len(self.blocks) >= BLOCK:  # the groups hold what older blocks were needed for
             self.blocks.popleft()
-        return self.network.mixture(torch.stack(list(self.groups)[::BLOCK]))
+        return network.mixture(torch.stack(list(self.groups)[::BLOCK]))
 
-    def _block(self, frames: list[Tensor]) -> Tensor:
-        return self.network.blocks(torch.stack(frames)).squeeze(0)
-
-    def _filled(self, blocks: list[Tensor]) -> Mixture:
+    @staticmethod
+    def _filled(network: CdnGm, blocks: list[Tensor]) -> Mixture:
         """The mixtures of a window that fewer blocks than it has fill by repetition."""
         count = BLOCK * GROUPS
         window = [blocks[i % len(blocks)] for i in range(len(blocks) - count, len(blocks))]
-        return self.network.mixture(self.network.groups(torch.stack(window)))
+        return network.mixture(network.groups(torch.stack(window)))
 
 
-class WindowStream(MixtureStream):
+class FrameWindow(Window):
     """Keeps the frames of the window, in 8 bits, and computes it as a whole.
 
     Args:
-        network: The trained network.
+        history: Frames of the window.
         every: Number of frames after which it does.
     """
 
-    def __init__(self, network: CdnGm, every: int = BLOCK) -> None:
-        super().__init__(network)
+    def __init__(self, history: int, every: int = BLOCK) -> None:
         self.every = every
-        self.frames: deque[Tensor] = deque(maxlen=network.history)
+        self.frames: deque[Tensor] = deque(maxlen=history)
         self.seen = 0
 
-    def push(self, frame: Tensor) -> Mixture | None:  # noqa: D102
+    def push(self, network: CdnGm, frame: Tensor) -> Mixture | None:  # noqa: D102
         self.frames.append((frame * 255).round().byte())
         self.seen += 1
         if self.seen % self.every and self.seen > 1:
             return None
         count = len(self.frames)
-        window = torch.stack([self.frames[i % count] for i in range(count - self.network.history, count)])
-        parts = [self.network(part.to(frame.dtype) / 255) for part in torch.split(window, _PIXELS, dim=-1)]
+        window = torch.stack([self.frames[i % count] for i in range(count - network.history, count)])
+        parts = [network(part.to(frame.dtype) / 255) for part in torch.split(window, _PIXELS, dim=-1)]
         return Mixture(*(torch.cat(part, dim=-1) for part in zip(*parts, strict=True)))
+
+
+@dataclass
+class DensityContext(BackgroundContext):
+    """What is kept of a scene.
+
+    Attributes:
+        window: The newest frames.
+        mixture: The mixtures of the pixels.
+        mean: The background that they give, shape ``(3, H, W)``, range [0, 1], not rounded.
+    """
+
+    window: Window
+    mixture: Mixture | None = None
+    mean: Tensor | None = None
+
+    def pictures(self) -> dict[str, Tensor]:
+        """Show the background, and each component's weight and spread (white: the largest that there can be)."""
+        if self.mixture is None or self.mean is None:
+            return {}
+        size = self.mean.shape[1:]
+        weights = self.mixture.log_weights.exp().view(-1, *size)
+        spreads = (self.mixture.spreads * 255 / 32).view(-1, *size)
+        return {
+            "background": self.mean,
+            **{f"weight of component {k + 1}": weight for k, weight in enumerate(weights)},
+            **{f"spread of component {k + 1}": spread for k, spread in enumerate(spreads)},
+        }

@@ -6,21 +6,22 @@ framework for motion analysis", arXiv:2106.03776.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
+from bgsub_lightning.backgrounds import BackgroundContext, BackgroundSource, SourceBackgrounds
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.ranges import check_range
 from bgsub_lightning.data import (
     Background,
-    BackgroundSource,
     EvaluationBatch,
     Histories,
     Image,
+    SceneInputs,
     ScenesDataModule,
     Span,
     Stage,
@@ -29,7 +30,9 @@ from bgsub_lightning.data import (
     TrainingBatch,
 )
 from bgsub_lightning.datasets.labels import LabelRule
+from bgsub_lightning.frames import FrameStore, SceneFrames
 from bgsub_lightning.losses import SLOPE, hard_sigmoid, masked_binary_cross_entropy
+from bgsub_lightning.splits import FrameSet
 from bgsub_lightning.systems.base import Threshold, alone
 from bgsub_lightning.systems.cdn_medal.background import DensityBackground
 from bgsub_lightning.systems.cdn_medal.cdn_gm import Mixture
@@ -130,7 +133,7 @@ class CdnMedal(StagedModule):
         if isinstance(self.background, DensityBackground):
             histories = Histories(self.background.network.history, density.batch_size)
             spans.append(Span("density", ("background",), density, (histories,), 1, density.steps_per_window))
-        pairs = (Image(), Background(self.background))
+        pairs = (Image(), Background())
         spans.append(Span("difference", ("difference",), difference, pairs, difference.batch_size))
         self.plan = StagePlan(*spans)
 
@@ -153,12 +156,19 @@ class CdnMedal(StagedModule):
         target = self.target(batch["mask"])
         return {"difference": masked_binary_cross_entropy(logits, target, self.sigmoid, self.slope)}
 
-    def probability(self, batch: EvaluationBatch) -> Tensor:
+    def begin_stage(self, span: Span, pixels: Sequence[SceneFrames], frames: FrameSet, store: FrameStore) -> None:
+        """Compute the backgrounds of the frames that MEDAL-net learns from."""
+        for entry in span.inputs:
+            if isinstance(entry, Background):
+                entry.fill(pixels, frames, store, SourceBackgrounds(self.background, self.device))
+
+    def begin_scene(self, scene: SceneInputs) -> BackgroundContext:  # noqa: D102
+        return self.background.begin_scene()
+
+    def probability(self, context: BackgroundContext, batch: EvaluationBatch) -> Tensor:
         """Return the probability of the frames that are scored, shape ``(1, B, H, W)``; 0 for those that only pass."""
-        if batch["first_in_scene"]:
-            self.background.reset()
         image, scored = batch["image"], batch["is_scored"]
-        backgrounds = self.background.push(image)
+        backgrounds = self.background.push(context, image)
         probability = image.new_zeros(len(image), *image.shape[-2:])
         if bool(scored.any()):
             logits = self(image[scored], backgrounds[scored])
@@ -198,10 +208,6 @@ class CdnMedal(StagedModule):
         return (
             "The density network was trained on all frames of the scene, the tested ones as well, without their labels."
         )
-
-    def background_pictures(self) -> dict[str, Tensor]:
-        """Show the background, and the weight and the spread of each component of the mixture."""
-        return self.background.pictures()
 
     def _density_loss(self, history: Tensor) -> Tensor:
         network = cast("DensityBackground", self.background).network  # no other source's plan has such batches

@@ -14,6 +14,7 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
+from bgsub_lightning.backgrounds import SceneContext
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.ranges import check_choice, check_range
 from bgsub_lightning.data import EvaluationBatch, Hop, Image, TrainingBatch
@@ -122,13 +123,7 @@ class CrossNet(BgsModule):
         self.beta_share: Share = beta_share
         self.alpha = alpha
         self.gamma = gamma
-        self._means: dict[str, Tensor] = {}
-        shown = network.decoder[_SHOWN]
-        if isinstance(shown, CmDff):
-            shown.weigh.register_forward_hook(partial(self._note, "B_w", slice(None)))
-            shown.fuse.register_forward_hook(partial(self._note, "B_e_op", slice(None)))
-            behind = slice(width, None)  # what is upsampled
-            shown.register_forward_hook(partial(self._note, "B_w x B_e_op", behind))
+        self.width = width
 
     @property
     def parts(self) -> dict[str, Callable[..., Any]]:  # noqa: D102
@@ -154,7 +149,7 @@ class CrossNet(BgsModule):
 
     def forward(self, image: Tensor, flow: Tensor | None = None) -> Tensor:
         """Return logits ``(B, H, W)`` for frames ``(B, 3, H, W)`` and flows ``(B, len(taus), H, W)`` in [0, 1]."""
-        return self.network(2 * image - 1, None if flow is None else 2 * flow - 1)  # type: ignore[no-any-return]
+        return self.network(*self._ranged(image, flow))  # type: ignore[no-any-return]
 
     def losses(self, batch: TrainingBatch) -> dict[str, Tensor]:  # noqa: D102
         logits, target = self(batch["image"], batch.get("hop")), self.target(batch["mask"])
@@ -168,22 +163,42 @@ class CrossNet(BgsModule):
             terms["l1"] = self.l1_weight * l1_loss(logits, target)
         return terms
 
-    def probability(self, batch: EvaluationBatch) -> Tensor:  # noqa: D102
+    def probability(self, context: SceneContext, batch: EvaluationBatch) -> Tensor:  # noqa: D102
         return self(batch["image"], batch.get("hop")).float().sigmoid()[None]  # type: ignore[no-any-return]
 
-    def frame_pictures(self, position: int) -> dict[str, Tensor]:
+    def frame_pictures(self, context: SceneContext, batch: EvaluationBatch, position: int) -> dict[str, Tensor]:
         """Show the last filter of the decoder: means over its channels, each stretched to [0, 1] (figure 5)."""
-        return {title: _stretched(means[position]) for title, means in self._means.items()}
+        shown = self.network.decoder[_SHOWN]
+        if not isinstance(shown, CmDff):
+            return {}
+        means: dict[str, Tensor] = {}
+
+        def note(title: str, channels: slice, module: nn.Module, _: Any, output: Tensor) -> None:
+            means[title] = output[0, channels].detach().float().mean(0)
+
+        after_first = slice(self.width, None)  # what is upsampled
+        hooks = [
+            shown.weigh.register_forward_hook(partial(note, "B_w", slice(None))),
+            shown.fuse.register_forward_hook(partial(note, "B_e_op", slice(None))),
+            shown.register_forward_hook(partial(note, "B_w x B_e_op", after_first)),
+        ]
+        try:
+            flow = batch["hop"][[position]] if "hop" in batch else None
+            self.network.forward(*self._ranged(batch["image"][[position]], flow))  # not compiled: that skips the hooks
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return {title: _stretched(each) for title, each in means.items()}
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam (section IV-A)."""
         learning = [parameter for parameter in self.parameters() if parameter.requires_grad]
         return cosine_decay(torch.optim.Adam(learning, lr=self.lr, betas=self.betas), self.decay_steps)
 
-    def _note(self, title: str, channels: slice, module: nn.Module, _: Any, output: Tensor) -> None:
-        """Keep means over channels, as a forward hook."""
-        if not module.training:
-            self._means[title] = output[:, channels].detach().float().mean(1)
+    @staticmethod
+    def _ranged(image: Tensor, flow: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Bring both to [-1, 1]."""
+        return 2 * image - 1, None if flow is None else 2 * flow - 1
 
 
 def _stretched(values: Tensor) -> Tensor:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from bgsub_lightning.backgrounds import BackgroundContext, BackgroundSource
 from bgsub_lightning.core.ranges import check_range
-from bgsub_lightning.data.background import BackgroundSource
 from bgsub_lightning.systems.recon_mcfcn.reconstruction import BackgroundReconstruction
 from bgsub_lightning.systems.resizing import resize
 from bgsub_lightning.systems.sizes import sized
@@ -25,15 +25,12 @@ class ReconstructedBackground(BackgroundSource):
         super().__init__()
         check_range("ReconstructedBackground.", least=1, bottleneck=bottleneck, width=width)
         self.network = sized(BackgroundReconstruction, bottleneck, width)
-        self.reset()
 
-    def reset(self) -> None:  # noqa: D102
-        self._last: Tensor | None = None
+    def begin_scene(self) -> BackgroundContext:  # noqa: D102
+        return BackgroundContext()
 
-    def estimate(self, images: Tensor) -> Tensor:  # noqa: D102
-        backgrounds = resize((self.network.restore(images) + 1) / 2, images.shape[-2:])
-        self._last = backgrounds[-1]
-        return backgrounds
+    def estimate(self, context: BackgroundContext, images: Tensor) -> Tensor:  # noqa: D102
+        return resize((self.network.restore(images) + 1) / 2, images.shape[-2:])
 
     def weights_of(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Pick them out of those of ``ReconMcfcn``."""
@@ -42,6 +39,3 @@ class ReconstructedBackground(BackgroundSource):
 
     def settings(self) -> str:  # noqa: D102
         return "reconstruction of each frame"
-
-    def pictures(self) -> dict[str, Tensor]:  # noqa: D102
-        return {} if self._last is None else {"background": self._last}

@@ -119,10 +119,12 @@ class FcnModule(VggModule):
             logits = self.from_grid(logits)
         return masked_cross_entropy(logits, self.target(mask.byte()))
 
-    def probability(self, batch: EvaluationBatch) -> Tensor:  # noqa: D102
-        image = batch["image"]
+    def probability(self, context: Any, batch: EvaluationBatch) -> Tensor:  # noqa: D102
+        return self._probability_of(self(batch["image"]), batch["image"])
+
+    def _probability_of(self, logits: Tensor, image: Tensor) -> Tensor:
         # by half-pixel centres; not averaged where they shrink: they are smooth already, and small objects would vanish
-        logits = F.interpolate(self.from_grid(self(image)), image.shape[-2:], mode="bilinear", align_corners=False)
+        logits = F.interpolate(self.from_grid(logits), image.shape[-2:], mode="bilinear", align_corners=False)
         return logits.softmax(1)[None, :, 1]
 
     def from_grid(self, logits: Tensor) -> Tensor:

@@ -14,10 +14,20 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from bgsub_lightning.backgrounds import SceneContext
 from bgsub_lightning.core.console import console
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.ranges import check_range
-from bgsub_lightning.data import Image, Span, Stage, StagePlan, TrainingBatch, TruthBackground
+from bgsub_lightning.data import (
+    EvaluationBatch,
+    Image,
+    SceneInputs,
+    Span,
+    Stage,
+    StagePlan,
+    TrainingBatch,
+    TruthBackground,
+)
 from bgsub_lightning.datasets.labels import LabelRule
 from bgsub_lightning.systems.base import Threshold, alone
 from bgsub_lightning.systems.pretrained import Range
@@ -62,6 +72,23 @@ class JointStage(Stage):
 
 
 torch.serialization.add_safe_globals([ReconstructStage, JointStage])
+
+
+@dataclass
+class Reconstruction(SceneContext):
+    """What there is to show of a scene; answers do not depend on it.
+
+    Attributes:
+        trained_truth: Ground-truth background of the last training frame, shape ``(3, H, W)``, range [0, 1].
+        restored: The background of the last frame, shape ``(3, 128, 128)``, range [0, 1].
+    """
+
+    trained_truth: Tensor | None
+    restored: Tensor | None = None
+
+    def pictures(self) -> dict[str, Tensor]:  # noqa: D102
+        shown = {"ground truth of a training frame": self.trained_truth, "reconstruction": self.restored}
+        return {title: picture for title, picture in shown.items() if picture is not None}
 
 
 class ReconMcfcn(FcnModule):
@@ -143,7 +170,7 @@ class ReconMcfcn(FcnModule):
         self.segmentation_weight = segmentation_weight
         self.begin = begin
         self.initial = initial
-        self._shown: dict[str, Tensor] = {}
+        self._trained_truth: Tensor | None = None
         both = (Image(), TruthBackground())
         plan = StagePlan(
             Span("reconstruct", ("reconstruction",), reconstruct, both, reconstruct.batch_size),
@@ -211,19 +238,22 @@ class ReconMcfcn(FcnModule):
         terms = {}
         if "reconstruction" in learns:
             truth = batch["truth_background"]
-            self._shown["ground truth of a training frame"] = truth[-1]
+            self._trained_truth = truth[-1]
             terms["reconstruction"] = squared_error(background, 2 * resize(truth, background.shape[-2:]) - 1)
         if "segmentation" in learns:
             weight = self.segmentation_weight if "reconstruction" in learns else 1.0
             terms["segmentation"] = weight * self.segmentation_loss(self._subtract(image, background), batch)
         return terms
 
+    def begin_scene(self, scene: SceneInputs) -> Reconstruction:  # noqa: D102
+        return Reconstruction(self._trained_truth)
+
+    def probability(self, context: Reconstruction, batch: EvaluationBatch) -> Tensor:  # noqa: D102
+        image = batch["image"]
+        background = self.background(image)
+        context.restored = (background[-1] + 1) / 2
+        return self._probability_of(self._subtract(image, background), image)
+
     def _subtract(self, image: Tensor, background: Tensor) -> Tensor:
         """Segment frames by their backgrounds, which a fixed bilinear layer enlarges (section 3.4)."""
-        restored = (background + 1) / 2
-        self._shown["reconstruction"] = restored[-1].detach()
-        return self.segment(self.resized(image), self.resized(restored))
-
-    def background_pictures(self) -> dict[str, Tensor]:
-        """Show the background of the last frame, and the ground truth of one that was trained on."""
-        return dict(self._shown)
+        return self.segment(self.resized(image), self.resized((background + 1) / 2))

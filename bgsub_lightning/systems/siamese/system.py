@@ -15,9 +15,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bgsub_lightning.backgrounds import SceneContext
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.ranges import check_choice, check_range
-from bgsub_lightning.data import BaseImage, BaseMask, EvaluationBatch, Image, Span, Stage, StagePlan, TrainingBatch
+from bgsub_lightning.data import (
+    BaseImage,
+    BaseMask,
+    EvaluationBatch,
+    Image,
+    SceneInputs,
+    Span,
+    Stage,
+    StagePlan,
+    TrainingBatch,
+)
 from bgsub_lightning.datasets.labels import LabelRule
 from bgsub_lightning.frames import pseudo_coloured
 from bgsub_lightning.losses import masked_binary_cross_entropy
@@ -64,6 +75,22 @@ class SegmentStage(Stage):
 
 
 torch.serialization.add_safe_globals([MetricStage, SegmentStage])
+
+
+@dataclass(frozen=True)
+class BaseFeatures(SceneContext):
+    """What the frames of a scene are compared with.
+
+    Attributes:
+        base: The base image, shape ``(3, H, W)``, range [0, 1].
+        features: Its features, shape ``(1, C, h, w)``.
+    """
+
+    base: Tensor
+    features: Tensor
+
+    def pictures(self) -> dict[str, Tensor]:  # noqa: D102
+        return {"base image": self.base}
 
 
 class Siamese(VggModule):
@@ -145,8 +172,6 @@ class Siamese(VggModule):
         self.margin = margin
         self.fusion: Fusion = fusion
         self.tau = tau
-        self._base: tuple[Tensor, Tensor] | None = None
-        self._shown: tuple[Tensor, Tensor] | None = None
         pair = (Image(), BaseImage(base))
         self.inputs = pair
         self.plan = StagePlan(
@@ -181,34 +206,30 @@ class Siamese(VggModule):
             terms["constant"] = class_constant(classes, self.tau)
         return terms
 
-    def probability(self, batch: EvaluationBatch) -> Tensor:  # noqa: D102
+    def begin_scene(self, scene: SceneInputs) -> BaseFeatures:
+        """Compute the features of the base image, once per scene."""
+        base = scene["base_image"]
+        return BaseFeatures(base[0], self.siamese.features(self.ranged(base)))
+
+    def probability(self, context: BaseFeatures, batch: EvaluationBatch) -> Tensor:  # noqa: D102
         image = batch["image"]
-        if "base_image" in batch:
-            base = batch["base_image"]
-            self._base = base[0], self.siamese.features(self.ranged(base))
-        if self._base is None:
-            raise RuntimeError("the first batch of a scene must bring its base image")
-        distances = distance(self.siamese.features(self.ranged(image)), self._base[1])
-        self._shown = image, distances
-        return self._segment(distances, image).sigmoid()[None]
+        return self._segment(self._distances(context, image), image).sigmoid()[None]
 
-    def background_pictures(self) -> dict[str, Tensor]:
-        """Show the base image."""
-        return {} if self._base is None else {"base image": self._base[0]}
-
-    def frame_pictures(self, position: int) -> dict[str, Tensor]:
+    def frame_pictures(self, context: BaseFeatures, batch: EvaluationBatch, position: int) -> dict[str, Tensor]:
         """Show a frame's distances from the base image, these as they are rounded, and both with the frame.
 
         Distances are in pseudo-colour (figures 3 and 4): dark blue is 0, dark red 2.
         """
-        if self._shown is None:
-            return {}
-        image, distances = (each[[position]] for each in self._shown)
+        image = batch["image"][[position]]
+        distances = self._distances(context, image)
         return {
             "distance from the base": _coloured(distances[0]),
             "rounded": _coloured(distances[0].round()),
             "fused image": fuse(distances, image, self.fusion)[0],
         }
+
+    def _distances(self, context: BaseFeatures, image: Tensor) -> Tensor:
+        return distance(self.siamese.features(self.ranged(image)), context.features)
 
     def _segment(self, distances: Tensor, image: Tensor) -> Tensor:
         return self.segmentation(fuse(distances, image, self.fusion))[:, 0]  # type: ignore[no-any-return]

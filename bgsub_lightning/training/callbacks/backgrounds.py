@@ -52,7 +52,8 @@ class BackgroundWriter(Callback):
         if since < self.every:
             return
         scene = module.datamodule.frames_of("predict").scenes[batch["scene"]]
-        for title, picture in {**module.background_pictures(), **module.frame_pictures(-1)}.items():
+        context = module.context_of(batch)
+        for title, picture in {**context.pictures(), **module.frame_pictures(context, batch, -1)}.items():
             name = f"{int(batch['number'][-1]):06d}_{title.replace(' ', '_')}.png"
             folder = self._folder(trainer)
             within = self.folder or folder.parent

@@ -115,8 +115,9 @@ class Pictures(Callback):
         }
         score = metrics(counts[best].tolist())["f_measure"]
         caption = f"{scene.key}, frame {int(batch['number'][position])}: F {score:.3f}"
-        background = {title: as_image(each) for title, each in module.background_pictures().items()}
-        inner = {title: as_image(each) for title, each in module.frame_pictures(position).items()}
+        context = module.context_of(batch)
+        background = {title: as_image(each) for title, each in context.pictures().items()}
+        inner = {title: as_image(each) for title, each in module.frame_pictures(context, batch, position).items()}
         if inner:
             inner = {"frame": comparison["frame"]} | inner
         panels = {"": comparison, "_background": background, "_inner": inner}
