@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from bgsub_lightning.core.console import console
 from bgsub_lightning.core.memory import keep_freed_memory
-from bgsub_lightning.systems.cdn_medal.background import BlockStream, DensityBackground, MixtureStream, WindowStream
+from bgsub_lightning.systems.cdn_medal.background import BlockWindow, DensityBackground, FrameWindow, Window
 from bgsub_lightning.systems.cdn_medal.cdn_gm import CdnGm, hard_sigmoid
 from bgsub_lightning.systems.cdn_medal.medal_net import MedalNet
 
@@ -81,14 +81,14 @@ def training_rate(form: str, seconds: float) -> float:
     return rate(step, seconds)
 
 
-def stream_rate(stream: MixtureStream, frames: Tensor, chunk: int, seconds: float, device: str) -> float:
+def stream_rate(window: Window, network: CdnGm, frames: Tensor, chunk: int, seconds: float, device: str) -> float:
     """Frames per second, of a window that is full."""
     for i in range(252):
-        stream.push(frames[i % len(frames)].flatten(1))
+        window.push(network, frames[i % len(frames)].flatten(1))
 
     def step() -> None:
         for frame in frames[:chunk]:
-            mixture = stream.push(frame.flatten(1))
+            mixture = window.push(network, frame.flatten(1))
             if mixture is not None:
                 mixture.background()
 
@@ -99,10 +99,12 @@ def pipeline_rate(frames: Tensor, batch: int, seconds: float, device: str) -> fl
     """Frames per second from 8-bit frames to masks, in batches."""
     background, difference = DensityBackground().to(device), MedalNet().to(device)
 
+    context = background.begin_scene()
+
     def step() -> None:
         for start in range(0, len(frames) - batch + 1, batch):
             images = frames[start : start + batch].to(device).movedim(-1, 1).float().div_(255)
-            (hard_sigmoid(difference(images, background.push(images))) > 0.3).cpu()
+            (hard_sigmoid(difference(images, background.push(context, images))) > 0.3).cpu()
 
     step()
     return rate(step, seconds, device) * (len(frames) // batch) * batch
@@ -145,9 +147,13 @@ def main() -> None:
     network = CdnGm().to(device)
     with torch.inference_mode():
         ways = {
-            "block outputs kept": lambda: stream_rate(BlockStream(network), frames, 49, seconds, device),
-            "whole window every 7 frames": lambda: stream_rate(WindowStream(network), frames, 14, seconds, device),
-            "whole window every frame": lambda: stream_rate(WindowStream(network, 1), frames, 2, seconds, device),
+            "block outputs kept": lambda: stream_rate(BlockWindow(), network, frames, 49, seconds, device),
+            "whole window every 7 frames": lambda: stream_rate(
+                FrameWindow(network.history), network, frames, 14, seconds, device
+            ),
+            "whole window every frame": lambda: stream_rate(
+                FrameWindow(network.history, 1), network, frames, 2, seconds, device
+            ),
         }
         rates = interleaved(ways, options.rounds)
         show("1. Backgrounds of a stream, 320×240", rates, "whole window every frame", unit)
@@ -171,11 +177,11 @@ def main() -> None:
         ways = {form: lambda form=form: in_a_process(form) for form in ("ours", "straightforward")}
         rates = interleaved(ways, options.rounds)
         show("3. Training steps of MEDAL-net, one frame of 320×240", rates, "straightforward", None)
-    kept, window = BlockStream(network), WindowStream(network)
+    kept, window = BlockWindow(), FrameWindow(network.history)
     with torch.inference_mode():
         for i in range(252):
-            for stream in (kept, window):
-                stream.push(frames[i % len(frames)].flatten(1))
+            for each in (kept, window):
+                each.push(network, frames[i % len(frames)].flatten(1))
     held = [sum(each.nbytes for each in arrays) / 2**20 for arrays in ([*kept.groups, *kept.blocks], window.frames)]
     console.print(
         f"4. Memory of what is kept at 320×240, measured\n   frames of the window: {held[1]:.0f} MiB as "
