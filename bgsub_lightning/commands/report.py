@@ -10,24 +10,22 @@ from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.evaluation import TestResult
 from bgsub_lightning.metrics import Averaging
 from bgsub_lightning.report import (
+    ThresholdCurve,
+    as_rich,
     at_threshold,
-    curves_picture,
-    curves_table,
+    best_thresholds,
+    comparison,
     merged,
-    precision_recall_picture,
+    precision_recall_figure,
     precision_recall_table,
+    published_tables,
     report_page,
     require_same_frames,
     spread,
     table,
+    threshold_figure,
 )
-from bgsub_lightning.report.paper_tables import of_published
-from bgsub_lightning.report.published import published as published_tables
-from bgsub_lightning.report.results import load_results
-from bgsub_lightning.report.statistics import compare as compare_series
-from bgsub_lightning.report.statistics import comparison_table, comparisons_table
-from bgsub_lightning.report.tables import Beside
-from bgsub_lightning.report.writers import as_rich
+from bgsub_lightning.report.terminal import Beside
 
 Compared = Literal["recall", "specificity", "fpr", "fnr", "pwc", "precision", "f_measure", "mean_dice"]
 """A metric that is to be compared."""
@@ -85,12 +83,12 @@ def report(
             counted what is asked for, or a picture cannot be made.
     """
     if published:
-        _list_published(dataset, method)
+        console.print(published_tables(dataset, method))
         return
     if not runs:
         raise UserError("Name at least one run directory, such as `report runs/bmn_bsn_small runs/mog2`.")
     if compare is not None:
-        _compare(runs, compare, by_category)
+        console.print(comparison(runs, compare, by_category))
     if out:
         console.print(f"{report_page(out, runs)} shows everything about the runs.", soft_wrap=True)
     if out or compare is not None:
@@ -105,31 +103,17 @@ def report(
     console.print(table(shown, by_video, averaging, include_empty, beside))
     if line := spread(shown, averaging):
         console.print(line, soft_wrap=True)
+    if not (curve or precision_recall):
+        return
+    curves = [ThresholdCurve.of(result, averaging, place) for place, result in enumerate(results)]
     if curve:
-        curves_picture(curve, results, averaging, curve_to)
-        console.print(curves_table(results, averaging, curve_to))
+        threshold_figure(curve, curves, curve_to)
+        console.print(as_rich(best_thresholds(curves, curve_to)))
         console.print(f"{curve} shows F-measure against threshold.", soft_wrap=True)
     if precision_recall:
-        precision_recall_picture(precision_recall, results, averaging, curve_to)
-        console.print(precision_recall_table(results, averaging, curve_to))
+        precision_recall_figure(precision_recall, curves, curve_to)
+        console.print(as_rich(precision_recall_table(curves, curve_to)))
         console.print(f"{precision_recall} shows precision against recall.", soft_wrap=True)
-
-
-def _list_published(dataset: str | None, method: str | None) -> None:
-    tables = published_tables(dataset, method=method)
-    for each in tables:
-        console.print(as_rich(of_published(each)))
-        console.print()
-    for citation in dict.fromkeys(f"{each.paper}: {each.citation}." for each in tables):
-        console.print(citation, style="dim")
-
-
-def _compare(runs: list[Path], metric: Compared, by_category: bool) -> None:
-    first, *others = load_results(runs).series
-    if not others:
-        raise UserError(f"--compare needs two systems; all that is named is one, {first.name}.")
-    comparisons = [compare_series(first, other, metric, by_category) for other in others]
-    console.print(as_rich(comparison_table(*comparisons) if len(comparisons) == 1 else comparisons_table(comparisons)))
 
 
 def _name_of_all(runs: list[Path], results: list[TestResult]) -> str:

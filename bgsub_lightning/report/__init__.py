@@ -1,25 +1,30 @@
 """Results: what a test found, tables, pictures."""
 
 from bgsub_lightning.report.curves import (
-    curves_picture,
-    curves_table,
-    precision_recall_picture,
+    best_thresholds,
+    precision_recall_figure,
     precision_recall_table,
+    threshold_figure,
 )
 from bgsub_lightning.report.merge import merged, require_same_frames, spread
 from bgsub_lightning.report.page import report_page
-from bgsub_lightning.report.tables import table
-from bgsub_lightning.report.thresholds import at_threshold
+from bgsub_lightning.report.terminal import comparison, published_tables, table
+from bgsub_lightning.report.thresholds import ThresholdCurve, at_threshold
+from bgsub_lightning.report.writers import as_rich
 
 __all__ = [
+    "ThresholdCurve",
+    "as_rich",
     "at_threshold",
-    "curves_picture",
-    "curves_table",
+    "best_thresholds",
+    "comparison",
     "merged",
-    "precision_recall_picture",
+    "precision_recall_figure",
     "precision_recall_table",
+    "published_tables",
     "report_page",
     "require_same_frames",
     "spread",
     "table",
+    "threshold_figure",
 ]

@@ -19,7 +19,6 @@ from bgsub_lightning.report.datasets import comparable, dataset_remarks, dataset
 from bgsub_lightning.report.published import Printed, PublishedRow, PublishedTable, category_codes, published
 from bgsub_lightning.report.results import MeanSd, Results, Series
 from bgsub_lightning.report.resulttable import METRIC_COLUMNS, Cell, Column, Level, ResultTable, TableRow
-from bgsub_lightning.report.statistics import compare, comparisons_table
 from bgsub_lightning.splits import Leakage
 
 SHOWN_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -151,17 +150,20 @@ def of_system(
     averaging: Averaging = "video",
     by_video: bool = False,
     against: Sequence[PublishedTable] = (),
+    metrics: Sequence[str] = (*METRICS, "mean_dice"),
+    of_part: bool = False,
 ) -> ResultTable:
-    """All metrics of one system: a row for each category (and each video), and overall.
+    """Metrics of one system: a row for each category (and each video), and overall.
 
     Args:
         series: The system.
         averaging: How a category's metrics come about.
         by_video: A row for each video as well.
         against: Published tables; the rows of the same system follow each category.
+        metrics: Of :data:`METRIC_COLUMNS`.
+        of_part: Show the metrics of the tested part, where something is missing, instead of none.
     """
     notes = _Notes([series])
-    metrics = (*METRICS, "mean_dice")
     own = [
         (table, row)
         for table in _published(against, [series])
@@ -179,7 +181,7 @@ def of_system(
                 rows.append(TableRow((name, Cell(), *cells, *context), "other", group, published=True))
 
     def add_whole(name: str, averaging: Averaging) -> None:
-        whole = notes.overall(series, averaging, with_training=False)
+        whole = notes.overall(series, averaging, with_training=False, of_part=of_part)
         cells = [whole.get(metric, Cell()) for metric in metrics]
         own_context = notes.context(series, AVERAGING_TEXT[averaging], with_training=False)
         rows.append(TableRow((Cell(text=name), Cell(float(len(videos))), *cells, *own_context), "overall", name))
@@ -195,9 +197,10 @@ def of_system(
             for key in keys:
                 cells = [_cell(videos[key].get(metric), notes.of_videos(series, [key], metric)) for metric in metrics]
                 name = Cell(text=f"  {key.partition('/')[2]}")
-                rows.append(TableRow((name, Cell(), *cells, *context), "video", category))
+                rows.append(TableRow((name, Cell(1.0), *cells, *context), "video", category))
         add_published(category, category, ["video"] if averaging == "video" else ["pooled", "frames"])
-    add_whole(OVERALL, averaging)
+    whole = series.extent.name if of_part else OVERALL
+    add_whole(f"{whole}, partial" if of_part and series.partial else whole, averaging)
     if averaging == "pooled" and len(by_category) > 1:
         add_whole("all frames", "frames")
     return ResultTable(
@@ -245,7 +248,10 @@ def by_video(series: Sequence[Series], metric: str = "f_measure") -> ResultTable
         ),
         rows=tuple(rows),
         notes=notes.texts,
-        remarks=(*(f"{each.name}: {each.protocol}; {_leakage(each.leakage)}." for each in series), *_remarks(series)),
+        remarks=(
+            *(f"{each.name}: {each.protocol}; {leakage_text(each.leakage)}." for each in series),
+            *_remarks(series),
+        ),
     )
 
 
@@ -474,10 +480,9 @@ def tables_of(results: Results, against: Sequence[PublishedTable] | None = None)
             if len(settings) > 1 and any(differences(settings)):
                 found.append(ablation(settings, against=theirs))
         found.append(speed(series, against=theirs))
-        found += _comparisons(series)
         several = len(results.datasets) > 1
         tables += [
-            replace(table, key=_file_name(f"{table.key}_{dataset}" if several else table.key))
+            replace(table, key=file_name(f"{table.key}_{dataset}" if several else table.key))
             for table in found
             if table.rows
         ]
@@ -528,13 +533,17 @@ class _Notes:
     def context(self, series: Series, averaging: str, with_training: bool) -> tuple[Cell, ...]:
         """Fill the columns of context; ``averaging`` in words."""
         leakage: Leakage = "includes training frames" if with_training else series.leakage
-        texts = (f"ours ({series.system})", series.protocol, averaging, _leakage(leakage))
+        texts = (f"ours ({series.system})", series.protocol, averaging, leakage_text(leakage))
         return tuple(Cell(text=text) for text in texts)
 
     def context_of(self, table: PublishedTable, row: PublishedRow, averagings: Sequence[Averaging]) -> tuple[Cell, ...]:
         """Fill them for a published row, with footnotes where it differs from ours: the same system's, or else all."""
         ours = [each for each in self.ours if each.system == row.system] or self.ours
-        source, protocol, leakage = Cell(text=table.source), Cell(text=row.protocol), Cell(text=_leakage(row.leakage))
+        source, protocol, leakage = (
+            Cell(text=table.source),
+            Cell(text=row.protocol),
+            Cell(text=leakage_text(row.leakage)),
+        )
         if row.leakage is not None and row.leakage not in {each.leakage for each in ours}:
             is_training = row.leakage == "includes training frames"
             leakage = replace(leakage, footnotes=("with_training_frames" if is_training else "other_leakage",))
@@ -545,13 +554,15 @@ class _Notes:
             averaging = Cell(text=AVERAGING_TEXT[row.averaging], footnotes=footnotes)
         return source, protocol, averaging, leakage
 
-    def overall(self, series: Series, averaging: Averaging, with_training: bool) -> dict[str, Cell]:
+    def overall(
+        self, series: Series, averaging: Averaging, with_training: bool, of_part: bool = False
+    ) -> dict[str, Cell]:
         """Return the cell of each overall metric, and of the speed; none of a series that is not whole."""
         speeds = {"frames_per_second": _cell(series.frames_per_second)}
-        if not series.extent.is_whole:
+        if not (series.extent.is_whole or of_part):
             note = self._note(series.extent.note)
             return {metric: Cell(footnotes=(note,)) for metric in (*METRICS, "mean_dice")} | speeds
-        found = series.overall(averaging, with_training)
+        found = series.over_tested(averaging, with_training)
         footnotes = {"precision": self._silent(series, list(series.videos))}
         metrics = dict.fromkeys([*found, "precision"])
         return {metric: _cell(found.get(metric), footnotes.get(metric, ())) for metric in metrics} | speeds
@@ -719,11 +730,12 @@ def _method(table: PublishedTable, row: PublishedRow) -> str:
 
 def _aside(row: PublishedRow) -> tuple[Cell, ...]:
     averaging = AVERAGING_TEXT[row.averaging] if row.averaging else "averaging is not stated"
-    texts = (row.kind or "not stated", row.protocol, averaging, _leakage(row.leakage))
+    texts = (row.kind or "not stated", row.protocol, averaging, leakage_text(row.leakage))
     return tuple(Cell(text=text) for text in texts)
 
 
-def _leakage(leakage: Leakage | None) -> str:
+def leakage_text(leakage: Leakage | None) -> str:
+    """Say what training has seen, in the words of tables."""
     if leakage in (None, "unknown"):
         return "what training has seen is not " + ("stated" if leakage is None else "known")
     return str(leakage)
@@ -764,22 +776,6 @@ def _remarks(series: Sequence[Series]) -> tuple[str, ...]:
     return tuple(remarks)
 
 
-def _comparisons(series: Sequence[Series]) -> list[ResultTable]:
-    """Compare the first system with each that was tested on the same frames."""
-    first, *others = series
-    found, left_out = [], []
-    for each in others:
-        try:
-            found.append(compare(first, each))
-        except UserError:
-            left_out.append(each.name)
-    if not found:
-        return []
-    told = comparisons_table(found)
-    why = [f"Tested on other frames, so that nothing is told of them: {', '.join(left_out)}."] if left_out else []
-    return [replace(told, remarks=(*told.remarks, *why))]
-
-
 def _each_averaging(tables: Sequence[ResultTable]) -> list[ResultTable]:
     """Leave the second averaging out where its numbers are those of the first, and say so."""
     first, second = tables
@@ -794,5 +790,6 @@ def _ours(row: TableRow) -> list[float | None]:
     return [None if row.published or cell.value is None else round(cell.value, 12) for cell in row.cells]
 
 
-def _file_name(text: str) -> str:
+def file_name(text: str) -> str:
+    """Return a text as a name of a file."""
     return "".join(character if character.isalnum() or character in "-_." else "_" for character in text)

@@ -114,6 +114,12 @@ class Series:
     per_seed: tuple[TestResult, ...]
     missing: tuple[str, ...] = ()
 
+    @classmethod
+    def of(cls, result: TestResult) -> Series:
+        """Take a result as it is, without the folder of its run."""
+        missing = (*missing_folds(result.protocol), *result.untested)
+        return cls(result.name, (FinishedRun(Path(), result, {}),), (result,), missing)
+
     @property
     def system(self) -> str:
         """Class of its module."""
@@ -187,7 +193,11 @@ class Series:
             UserError: If something is missing: a part is not the whole.
         """
         self.require_whole()
-        return _over([{"": scores.overall} for scores in self.scores(averaging, with_training)]).get("", {})
+        return self.over_tested(averaging, with_training)
+
+    def over_tested(self, averaging: Averaging = "video", with_training: bool = False) -> dict[str, MeanSd]:
+        """Return the same of what was tested, though something be missing."""
+        return _mean_sd([scores.overall for scores in self.scores(averaging, with_training)])
 
     def over_folds(self, averaging: Averaging = "video") -> dict[str, MeanSd]:
         """Return metric → mean and deviation over the folds, each by itself; empty if there are no folds."""
@@ -197,8 +207,8 @@ class Series:
                 folds.setdefault(run.result.fold, []).append(run.result.scores(averaging, skip_silent=True).overall)
         if len(folds) < 2:
             return {}
-        means = [{key: metric.mean for key, metric in _metrics(rows).items()} for rows in folds.values()]
-        return _metrics(means)
+        means = [{key: metric.mean for key, metric in _mean_sd(rows).items()} for rows in folds.values()]
+        return _mean_sd(means)
 
     @property
     def frames_per_second(self) -> MeanSd | None:
@@ -452,10 +462,10 @@ def _without_part(run: FinishedRun) -> str:
 
 def _over(rows: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, dict[str, MeanSd]]:
     keys = sorted(set().union(*rows))
-    return {key: _metrics([row[key] for row in rows if key in row]) for key in keys}
+    return {key: _mean_sd([row[key] for row in rows if key in row]) for key in keys}
 
 
-def _metrics(rows: Sequence[Mapping[str, float]]) -> dict[str, MeanSd]:
+def _mean_sd(rows: Sequence[Mapping[str, float]]) -> dict[str, MeanSd]:
     """Take the mean of each metric that all have."""
     return (
         {key: MeanSd.of([row[key] for row in rows]) for key in rows[0] if all(key in row for row in rows)}

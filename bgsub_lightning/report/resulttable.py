@@ -129,6 +129,7 @@ METRIC_COLUMNS = {
         Column("precision", "Precision", 4, "higher"),
         Column("f_measure", "F-measure", 4, "higher"),
         Column("mean_dice", "Mean Dice", 4, "higher"),
+        Column("mean_dice_include_empty", "Mean Dice", 4, "higher"),
         Column("frames_per_second", "frames/s", 1, "higher"),
     )
 }

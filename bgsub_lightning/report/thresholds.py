@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.evaluation.testresult import TestResult
-from bgsub_lightning.metrics import THRESHOLDS, Averaging, Scores, best_of
+from bgsub_lightning.metrics import THRESHOLDS, Averaging, average_precision
 
 
 def at_threshold(
@@ -29,9 +29,10 @@ def at_threshold(
     Raises:
         UserError: If a threshold is no such, or the result has no counts at thresholds.
     """
-    curve = overall_curve(result, averaging, largest)
+    curve = ThresholdCurve.of(result, averaging)
+    best = curve.best(largest)
     if threshold == "best":
-        nearest = best_of(curve)
+        nearest = best
         note = "chosen on the test frames: optimistic, no measure of generalisation"
     else:
         if not 0 <= threshold < 1:
@@ -63,22 +64,79 @@ def at_threshold(
     )
 
 
-def overall_curve(result: TestResult, averaging: Averaging = "video", largest: float = 1.0) -> list[Scores]:
-    """Return the metrics at each threshold up to the largest; no precision where nothing is called foreground.
+_LABEL: dict[Averaging, str] = {
+    "video": "CDnet's averaging",
+    "pooled": "counts pooled by category",
+    "frames": "all frames' counts",
+}
 
-    Raises:
-        UserError: If the threshold is no such, no frame was scored, or the result has no counts at thresholds.
+
+@dataclass(frozen=True)
+class ThresholdCurve:
+    """The overall metrics of a test at each threshold.
+
+    Attributes:
+        name: What figures and tables call it.
+        result: The test.
+        own: Its overall metrics as tested; no precision where nothing was called foreground, as at the thresholds.
+        at: Its overall metrics at each of :data:`bgsub_lightning.metrics.THRESHOLDS`.
+        averaging: How these come about.
+        place: Of the system among those that are shown, by which it is coloured.
     """
-    count = thresholds_up_to(largest)
-    if not result.videos:
-        raise UserError(f"{result.name}: no frame was scored, so there is no curve. Run the test to its end.")
-    return result.scores_at_thresholds(averaging, skip_silent=True)[:count]
 
+    name: str
+    result: TestResult
+    own: Mapping[str, float]
+    at: Sequence[Mapping[str, float]]
+    averaging: Averaging = "video"
+    place: int = 0
 
-def precision_and_recall(curve: Sequence[Scores]) -> tuple[list[float], list[float]]:
-    """Return the overall precision and recall at each threshold below which something is called foreground."""
-    spoken = [scores.overall for scores in curve if "precision" in scores.overall]
-    return [each["precision"] for each in spoken], [each["recall"] for each in spoken]
+    @classmethod
+    def of(
+        cls, result: TestResult, averaging: Averaging = "video", place: int = 0, name: str | None = None
+    ) -> ThresholdCurve:
+        """Compute the curve of a test.
+
+        Raises:
+            UserError: If no frame was scored, or the test has no counts at thresholds.
+        """
+        if not result.videos:
+            raise UserError(f"{result.name}: no frame was scored, so there is no curve. Run the test to its end.")
+        at = [scores.overall for scores in result.scores_at_thresholds(averaging, skip_silent=True)]
+        own = result.scores(averaging, skip_silent=True).overall
+        return cls(result.name if name is None else name, result, own, at, averaging, place)
+
+    @property
+    def label(self) -> str:
+        """What the metrics are of."""
+        return f"{self.result.extent.name}, {_LABEL[self.averaging]}"
+
+    @property
+    def f_measure(self) -> list[float]:
+        """The F-measure at each threshold."""
+        return [each["f_measure"] for each in self.at]
+
+    @property
+    def precision(self) -> list[float]:
+        """The precision at each threshold at which something is called foreground."""
+        return [each["precision"] for each in self.at if "precision" in each]
+
+    @property
+    def recall(self) -> list[float]:
+        """The recall at these thresholds."""
+        return [each["recall"] for each in self.at if "precision" in each]
+
+    @property
+    def area(self) -> float | None:
+        """Average precision; ``None`` of a system that says only yes or no: all thresholds but the last are as one."""
+        if all(each == self.at[0] for each in self.at[:-1]):
+            return None
+        return average_precision(self.precision, self.recall)
+
+    def best(self, largest: float = 1.0) -> int:
+        """Return the position of the largest F-measure, the first of several, up to the largest threshold."""
+        values = self.f_measure[: thresholds_up_to(largest)]
+        return values.index(max(values))
 
 
 def thresholds_up_to(largest: float) -> int:

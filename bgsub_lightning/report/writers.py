@@ -154,17 +154,28 @@ def as_rich(table: ResultTable, width: int | None = None) -> RenderableType:
         width: Characters in a line; ``None``: those of the terminal.
     """
     narrow = context_as_footnotes(table)
-    headings = [column.heading for column in narrow.columns]
-    lines = [
-        [_plain(cell, column, narrow) for cell, column in zip(row.cells, narrow.columns, strict=True)]
-        for row in narrow.rows
-    ]
+    headings, lines = _texts(narrow)
     left = [i for i, column in enumerate(narrow.columns) if column.digits is None]
     rules = [i for i, rule in enumerate(_rules(narrow.rows)) if rule]
     shown: list[RenderableType] = list(grids(narrow.title, headings, lines, left, rules, width or console.width))
     notes = [f"{_superscript(str(number))} {narrow.notes[name]}" for name, number in narrow.numbers.items()]
-    shown.append(Text("\n".join([*notes, *narrow.remarks]), style="italic dim"))
+    if lines_below := [*notes, *narrow.remarks]:
+        shown.append(Text("\n".join(lines_below), style="italic dim"))
     return Group(*shown)
+
+
+def fits(table: ResultTable, width: int | None = None) -> bool:
+    """Whether a table needs no further parts in the terminal; see :func:`as_rich`."""
+    return len(fitting(*_texts(context_as_footnotes(table)), (width or console.width) - 2)) == 1
+
+
+def _texts(table: ResultTable) -> tuple[list[str], list[list[str]]]:
+    """Headings, and the lines of cells."""
+    lines = [
+        [_plain(cell, column, table) for cell, column in zip(row.cells, table.columns, strict=True)]
+        for row in table.rows
+    ]
+    return [column.heading for column in table.columns], lines
 
 
 def grids(
@@ -195,7 +206,7 @@ def grids(
         grid.title = None if shown else Text(title, style="bold")
         grid.title_justify = "left"
         for j in part:
-            grid.add_column(Text(headings[j]), justify="left" if j in left else "right")
+            grid.add_column(Text(headings[j]), justify="left" if j in left else "right", no_wrap=j == 0)
         for i, line in enumerate(lines):
             if i in rules:
                 grid.add_section()
@@ -232,9 +243,12 @@ def _plain(cell: Cell, column: Column, table: ResultTable) -> str:
 
 
 def _rules(rows: Sequence[TableRow]) -> list[bool]:
-    """Whether a rule goes before each row: between groups, unless both have one row."""
+    """Whether a rule goes before each row: before the whole of parts, and between groups unless both have one row."""
     sizes = Counter(row.group for row in rows)
-    between = (a.group != b.group and max(sizes[a.group], sizes[b.group]) > 1 for a, b in pairwise(rows))
+    between = (
+        a.level != b.level == "overall" or (a.group != b.group and max(sizes[a.group], sizes[b.group]) > 1)
+        for a, b in pairwise(rows)
+    )
     return [False, *between] if rows else []
 
 

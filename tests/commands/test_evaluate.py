@@ -116,7 +116,7 @@ def test_counts_are_those_of_the_rule(
         assert row["undefined"] == ""
     assert rows_of(out / "problems.csv") == []
     told = capsys.readouterr().out
-    title = "out on videos that are not CDnet2014's own, masks of results: unknown what was trained on"
+    title = "out on videos that are not CDnet2014's own, masks of results: what training has seen is not known"
     assert title in " ".join(told.split())
     assert main(["report", str(out)]) == 0
 

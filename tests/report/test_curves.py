@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import NormalDist
@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 import yaml
 from rich.console import Console
-from rich.table import Table
 
 from bgsub_lightning.cli import main
 from bgsub_lightning.core.console import console
@@ -23,15 +22,18 @@ from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.evaluation import TestResult, VideoResult
 from bgsub_lightning.metrics import THRESHOLDS, metrics
 from bgsub_lightning.report import (
-    curves_picture,
-    curves_table,
+    best_thresholds,
     merged,
-    precision_recall_picture,
+    precision_recall_figure,
     precision_recall_table,
     table,
+    threshold_figure,
 )
 from bgsub_lightning.report.paper_tables import overall
 from bgsub_lightning.report.results import load_results
+from bgsub_lightning.report.resulttable import ResultTable
+from bgsub_lightning.report.thresholds import ThresholdCurve
+from bgsub_lightning.report.writers import as_rich
 
 POSITIVE, NEGATIVE = 100, 900
 
@@ -62,10 +64,19 @@ def result(name: str, **videos: VideoResult) -> TestResult:
     )
 
 
-def shown(*arguments: Any, lay_out: Callable[..., Table] = curves_table) -> str:
+def curves_of(results: Sequence[TestResult], averaging: Any = "video") -> list[ThresholdCurve]:
+    return [ThresholdCurve.of(each, averaging, place) for place, each in enumerate(results)]
+
+
+def shown(
+    results: Sequence[TestResult],
+    averaging: Any = "video",
+    largest: float = 1.0,
+    lay_out: Callable[..., ResultTable] = best_thresholds,
+) -> str:
     console = Console(width=200)
     with console.capture() as capture:
-        console.print(lay_out(*arguments))
+        console.print(as_rich(lay_out(curves_of(results, averaging), largest), 200))
     return capture.get()
 
 
@@ -131,7 +142,7 @@ def test_table_names_the_best_threshold_and_how_it_was_chosen() -> None:
 def test_picture(tmp_path: Path, count: int) -> None:
     results = [result(f"run {i}", a_one=video(10 * i + 5)) for i in range(count)]
     for ending in ("png", "svg", "PDF"):
-        curves_picture(tmp_path / f"new/curve.{ending}", results, "pooled", 0.5)
+        threshold_figure(tmp_path / f"new/curve.{ending}", curves_of(results, "pooled"), 0.5)
     image = cv2.imread(str(tmp_path / "new/curve.png"))
     assert image.shape == (660, 960, 3)
     colours = {tuple(pixel) for pixel in image.reshape(-1, 3).tolist()}
@@ -143,7 +154,7 @@ def test_picture(tmp_path: Path, count: int) -> None:
 @pytest.mark.parametrize(
     ("name", "changes", "largest", "message"),
     [
-        ("curve.jpg", {}, 1.0, r"--curve: .*curve.jpg: a picture ends in .png, .pdf, .svg."),
+        ("curve.jpg", {}, 1.0, r"curve.jpg: must end in .png, .pdf, .svg; got .\.jpg"),
         ("curve.png", {}, 0.0, "--curve_to: a threshold from 0.01 to 1 is needed, got 0.0"),
         ("curve.png", {}, 1.5, "--curve_to: a threshold from 0.01 to 1 is needed, got 1.5"),
         ("curve.png", {"videos": {}}, 1.0, "old: no frame was scored, so there is no curve. Run the test to its end."),
@@ -157,7 +168,7 @@ def test_picture(tmp_path: Path, count: int) -> None:
 )
 def test_what_cannot_be_drawn(tmp_path: Path, name: str, changes: dict[str, Any], largest: float, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        curves_picture(tmp_path / name, [replace(result("old", a_one=video(20)), **changes)], "video", largest)
+        threshold_figure(tmp_path / name, curves_of([replace(result("old", a_one=video(20)), **changes)]), largest)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -197,7 +208,7 @@ def test_there_is_no_precision_where_nothing_is_called_foreground(tmp_path: Path
     lines = [line.split() for line in shown(results, lay_out=precision_recall_table).splitlines()]
     assert ["one", "own", "0.5000", "0.5000", "0.3333", "0.2500"] in lines
     assert ["none", "own", "–", "0.0000", "0.0000", "–"] in lines
-    precision_recall_picture(tmp_path / "curve.svg", results)
+    precision_recall_figure(tmp_path / "curve.svg", curves_of(results))
 
 
 def test_a_system_that_says_yes_or_no_has_a_point_and_no_curve(tmp_path: Path) -> None:
@@ -205,8 +216,8 @@ def test_a_system_that_says_yes_or_no_has_a_point_and_no_curve(tmp_path: Path) -
     assert ["mog2", "own", "0.6667", "0.6000", "0.6316", "–"] in [line.split() for line in told.splitlines()]
     assert "best *" not in told
     both = [result("mog2", a_one=yes_or_no()), result("median", a_one=of_two_classes(2))]
-    precision_recall_picture(tmp_path / "point.svg", both)
-    precision_recall_picture(tmp_path / "curve.svg", both[1:])
+    precision_recall_figure(tmp_path / "point.svg", curves_of(both))
+    precision_recall_figure(tmp_path / "curve.svg", curves_of(both[1:]))
     sizes = {}
     for name in ("point", "curve"):
         paths = ET.parse(tmp_path / f"{name}.svg").getroot().iter("{http://www.w3.org/2000/svg}path")
@@ -219,9 +230,9 @@ def test_a_system_that_says_yes_or_no_has_a_point_and_no_curve(tmp_path: Path) -
 def test_precision_recall_picture(tmp_path: Path, count: int) -> None:
     results = [result(f"run {i}", a_one=of_two_classes(i / 3)) for i in range(count)]
     for ending in ("png", "svg", "PDF"):
-        precision_recall_picture(tmp_path / f"new/pr.{ending}", results, "pooled")
+        precision_recall_figure(tmp_path / f"new/pr.{ending}", curves_of(results, "pooled"))
     image = cv2.imread(str(tmp_path / "new/pr.png"))
-    assert image.shape == (840, 1440 if count == 9 else 960, 3)
+    assert image.shape == (660, 960, 3)
     assert len({tuple(pixel) for pixel in image.reshape(-1, 3).tolist()}) > 20 * count
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["pr.PDF", "pr.png", "pr.svg"]
 
@@ -229,7 +240,7 @@ def test_precision_recall_picture(tmp_path: Path, count: int) -> None:
 @pytest.mark.parametrize(
     ("name", "changes", "largest", "message"),
     [
-        ("pr.gif", {}, 1.0, "--precision_recall: .*pr.gif: a picture ends in .png, .pdf, .svg."),
+        ("pr.gif", {}, 1.0, r"pr.gif: must end in .png, .pdf, .svg; got .\.gif"),
         ("pr.png", {}, 2.0, "--curve_to: a threshold from 0.01 to 1 is needed, got 2.0"),
         ("pr.png", {"videos": {}}, 1.0, "old: no frame was scored, so there is no curve."),
         ("pr.png", {"videos": {"a/one": replace(video(20), threshold_counts=[])}}, 1.0, "old: .* Run the test again."),
@@ -240,10 +251,10 @@ def test_what_has_no_precision_recall_curve(
 ) -> None:
     results = [replace(result("old", a_one=video(20)), **changes)]
     with pytest.raises(UserError, match=message):
-        precision_recall_picture(tmp_path / name, results, "video", largest)
+        precision_recall_figure(tmp_path / name, curves_of(results), largest)
     if name == "pr.png":
         with pytest.raises(UserError, match=message):
-            precision_recall_table(results, "video", largest)
+            precision_recall_table(curves_of(results), largest)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -276,7 +287,7 @@ def test_report_draws_the_runs_that_were_tested(
     assert main(["report", *runs, f"--precision_recall={tmp_path / 'pr.svg'}"]) == 0
     assert f"{tmp_path / 'pr.svg'} shows precision against recall." in " ".join(capfd.readouterr().out.split())
     assert (tmp_path / "pr.svg").is_file()
-    assert "a picture ends in" in fails(main(["report", *runs, "--curve=curve.txt"]))
+    assert "must end in" in fails(main(["report", *runs, "--curve=curve.txt"]))
     older = json.loads((Path(runs[0]) / "scores.json").read_text())
     for each in older["videos"].values():
         del each["threshold_counts"]

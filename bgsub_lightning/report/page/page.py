@@ -22,16 +22,16 @@ from bgsub_lightning.core.version import __version__
 from bgsub_lightning.evaluation.drawing import BLACK, GREEN, PINK, RED
 from bgsub_lightning.evaluation.gallery import Kept, joined, read_gallery
 from bgsub_lightning.evaluation.testresult import TestResult
-from bgsub_lightning.metrics import THRESHOLDS, average_precision
+from bgsub_lightning.report.curves import precision_recall_figure, threshold_figure
 from bgsub_lightning.report.datasets import dataset_remarks, dataset_title
+from bgsub_lightning.report.figures import colour, curves_figure, speed_figure
 from bgsub_lightning.report.learning import Curve, learning_curves
-from bgsub_lightning.report.page.figures import Line, colour, curves_figure, iso_f_measure, lines_figure, speed_figure
 from bgsub_lightning.report.page.pictures import Picture, drawing, picture
-from bgsub_lightning.report.paper_tables import tables_of
+from bgsub_lightning.report.paper_tables import file_name, tables_of
 from bgsub_lightning.report.results import FinishedRun, Results, Series, load_results
 from bgsub_lightning.report.resulttable import Cell, Column, ResultTable, TableRow
 from bgsub_lightning.report.statistics import compare, comparison_table, comparisons_table, require_same_test
-from bgsub_lightning.report.thresholds import overall_curve, precision_and_recall
+from bgsub_lightning.report.thresholds import ThresholdCurve
 from bgsub_lightning.report.writers import as_csv, as_latex, as_markdown
 
 PAGE = "index.html"
@@ -127,7 +127,7 @@ def report_page(folder: Path, paths: Sequence[Path]) -> Path:
         for table in tables
         for ending, writer in ((".csv", as_csv), (".md", as_markdown), (".tex", as_latex))
     }
-    beginnings = tuple(f"{_file_name(dataset)}_" for dataset in results.datasets)
+    beginnings = tuple(f"{file_name(dataset)}_" for dataset in results.datasets)
 
     def of(*begins: str) -> list[ResultTable]:
         keys = {table.key: table.key for table in tables}
@@ -262,20 +262,16 @@ def _comparison(results: Results) -> Section:
         comparisons = [compare(group[0], other) for other in group[1:]]
         suffix = f"_{number + 1}" if number else ""
         together = comparisons_table(comparisons)
-        tables.append(replace(together, key=_file_name(f"{together.key}{suffix}")))
+        tables.append(replace(together, key=file_name(f"{together.key}{suffix}")))
         for one in comparisons:
             alone = comparison_table(one)
-            folded.append(replace(alone, key=_file_name(f"{alone.key}_{one.first}_{one.second}")))
+            folded.append(replace(alone, key=file_name(f"{alone.key}_{one.first}_{one.second}")))
     if len(results.series) < 2:
         return Section("comparison", "Comparison")
     alone_ones = {group[0].name for group in groups if len(group) == 1}
     told = [reason for name, reason in reasons.items() if name in alone_ones]
     intro = "The difference is taken video by video, of systems that were tested on the same frames."
     return Section("comparison", "Comparison", tables, folded, intro, told[:_MOST_REASONS])
-
-
-def _file_name(text: str) -> str:
-    return "".join(character if character.isalnum() or character in "-_." else "_" for character in text)
 
 
 def _resource(name: str) -> str:
@@ -470,8 +466,7 @@ def _curves(folder: Path, series: Sequence[Series]) -> _Figures:
         title = dataset_title(results)
         of = f" on {title}" if len(datasets) > 1 or title != dataset else ""
         suffix = f"_{number + 1}" if len(datasets) > 1 else ""
-        lines: list[Line] = []
-        points: list[Line] = []
+        curves: list[ThresholdCurve] = []
         speeds = []
         tested = set()
         extent = " or ".join(dict.fromkeys(each.extent.name for each in series if each.dataset == dataset))
@@ -485,34 +480,22 @@ def _curves(folder: Path, series: Sequence[Series]) -> _Figures:
             for whole in each.per_seed:
                 tested.add(tuple((key, video.frames) for key, video in sorted(whole.videos.items())))
                 name = (each.name if len(each.per_seed) == 1 else f"{each.name}, seed {whole.seed}") + part
-                own = whole.scores(skip_silent=True).overall
                 if whole.frames_per_second:
-                    speeds.append((f"{name} ({whole.device})", place, whole.frames_per_second, own["f_measure"]))
+                    f_measure = whole.scores().overall["f_measure"]
+                    speeds.append((f"{name} ({whole.device})", place, whole.frames_per_second, f_measure))
                 if not all(video.threshold_counts for video in whole.videos.values()):
                     shown.told.append(f"{name} has no curves: its test kept no counts at thresholds.")
                     continue
-                at_thresholds = overall_curve(whole)
-                curve = [scores.overall for scores in at_thresholds]
-                dot = None if whole.threshold is None else (whole.threshold, own["f_measure"])
-                lines.append((name, place, THRESHOLDS, [each["f_measure"] for each in curve], dot))
-                precision, recall = precision_and_recall(at_thresholds)
-                if not precision:
+                curve = ThresholdCurve.of(whole, place=place, name=name)
+                curves.append(curve)
+                if not curve.precision:
                     shown.told.append(f"{name} has no precision: it calls nothing foreground at any threshold.")
-                    continue
-                point = (own["recall"], own["precision"]) if "precision" in own else None
-                if all(each == curve[0] for each in curve[:-1]):  # it says only yes or no
-                    points.append((name, place, recall[:1], precision[:1], point))
-                    continue
-                area = average_precision(precision, recall)
-                steps = ([*recall, 0.0], [*precision, precision[-1]])
-                points.append((f"{name} (AP {area:.3f})", place, *steps, point))
-        if lines:
+        if curves:
             path = folder / f"threshold{suffix}.svg"
-            lines_figure(path, lines, ("threshold", f"F-measure, {extent}"))
+            threshold_figure(path, curves, within=folder.parent)
             shown.add(f"F-measure against threshold{of}", path)
             path = folder / f"precision_recall{suffix}.svg"
-            labels = (f"recall, {extent}", f"precision, {extent}")
-            lines_figure(path, points, labels, grid=iso_f_measure, legend="lower left")
+            precision_recall_figure(path, curves, within=folder.parent)
             shown.add(f"Precision against recall{of}", path)
         if speeds:
             path = folder / f"speed{suffix}.svg"
@@ -524,9 +507,10 @@ def _curves(folder: Path, series: Sequence[Series]) -> _Figures:
             )
     if shown.figures:
         shown.notes.append(
-            "CDnet's averaging. Dots: as tested. A threshold that is read off these curves is chosen on the test "
-            "frames: no measure of generalisation. AP: area under the steps of 101 thresholds. Frames per second "
-            "include loading and counting, on the device that is named: they compare systems on one machine alone."
+            "CDnet's averaging. Dots: as tested; stars: best F-measure. A threshold that is read off these curves is "
+            "chosen on the test frames: no measure of generalisation. AP: area under the steps of 101 thresholds. "
+            "Frames per second include loading and counting, on the device that is named: they compare systems on one "
+            "machine alone."
         )
     return shown
 

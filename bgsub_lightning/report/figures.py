@@ -1,12 +1,13 @@
-"""The figures of a page that are drawn by matplotlib."""
+"""Figures, drawn by matplotlib: how they look, and those of training and speed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.files import atomic_write
 from bgsub_lightning.core.text import one_line
 from bgsub_lightning.report.learning import Curve, thinned
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5195", "#5b5b5b", "#8c6d1f", "#c0392b")
 """Okabe and Ito's colours, which people with any colour vision can tell apart, and some more."""
-
-Line = tuple[str, int, Sequence[float], Sequence[float], tuple[float, float] | None]
-"""Name, place of the system, x, y, and where its dot is."""
 
 DASHES = ("-", "--", "-.", ":")
 
@@ -44,7 +42,7 @@ def curves_figure(
         unit: Whether the values lie in [0, 1].
         logarithmic: Whether the axis is logarithmic, where all values are positive.
     """
-    with _figure(path) as axes:
+    with figure(path, path.parent.parent) as axes:
         shown = {name: (place, thinned(curve)) for name, (place, curve) in curves.items()}
         seen: dict[int, int] = {}
         for name, (place, curve) in shown.items():
@@ -58,7 +56,7 @@ def curves_figure(
             axes.set_ylim(0, 1)
         elif logarithmic and all(value > 0 for _, curve in shown.values() for _, value in curve):
             axes.set_yscale("log")
-        _legend(axes, len(curves))
+        legend(axes)
 
 
 def speed_figure(path: Path, points: Sequence[tuple[str, int, float, float]], label: str) -> None:
@@ -69,7 +67,7 @@ def speed_figure(path: Path, points: Sequence[tuple[str, int, float, float]], la
         points: Name, place of the system, frames per second and F-measure of each.
         label: What the F-measure is of.
     """
-    with _figure(path) as axes:
+    with figure(path, path.parent.parent) as axes:
         for name, place, speed, f_measure in points:
             axes.plot([speed], [f_measure], "o", markersize=8, color=colour(place), label=plain(name))
         axes.set(xlabel="frames per second, as tested", ylabel=label, ylim=(0, 1))
@@ -82,35 +80,7 @@ def speed_figure(path: Path, points: Sequence[tuple[str, int, float, float]], la
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
-        _legend(axes, len(points))
-
-
-def lines_figure(
-    path: Path,
-    lines: Sequence[Line],
-    labels: tuple[str, str],
-    grid: Callable[[Axes], None] | None = None,
-    legend: Literal["best", "lower left"] = "best",
-) -> None:
-    """Draw lines in the unit square, with a dot on each.
-
-    Args:
-        path: The SVG file.
-        lines: The lines; one of a single point is its dot alone.
-        labels: Of both axes.
-        grid: Draws what lies below the lines.
-        legend: Where the legend is.
-    """
-    with _figure(path) as axes:
-        if grid:
-            grid(axes)
-        for name, place, x, y, dot in lines:
-            drawn = {"color": colour(place), "linestyle": DASHES[place // len(COLOURS) % len(DASHES)]}
-            axes.plot(x, y, label=plain(name), marker="o" if len(x) == 1 else "", **drawn)  # type: ignore[arg-type]
-            if dot:
-                axes.plot(*([each] for each in dot), "o", color=colour(place), markersize=6, zorder=3, clip_on=False)
-        axes.set(xlabel=labels[0], ylabel=labels[1], xlim=(0, 1), ylim=(0, 1))
-        _legend(axes, len(lines), legend)
+        legend(axes)
 
 
 def iso_f_measure(axes: Axes) -> None:
@@ -133,8 +103,19 @@ def plain(name: str) -> str:
 
 
 @contextmanager
-def _figure(path: Path) -> Iterator[Axes]:
-    """Give axes, and write them as an SVG whose bytes depend on nothing but what was drawn."""
+def figure(path: Path, within: Path | None = None, size: tuple[float, float] = (5.4, 3.9)) -> Iterator[Axes]:
+    """Give axes, and write them: as SVG, bytes that depend on nothing but what was drawn.
+
+    Args:
+        path: The file, .png, .pdf or .svg; its folder is made.
+        within: A folder that the file must not leave by a link.
+        size: Width and height in inches.
+
+    Raises:
+        UserError: If the file ends otherwise.
+    """
+    if path.suffix.lower() not in _FORMATS:
+        raise UserError(f"{path}: must end in {', '.join(_FORMATS)}; got {path.suffix!r}. Name such a file.")
     import matplotlib as mpl  # here, because it takes half a second
     from matplotlib.figure import Figure
 
@@ -146,17 +127,22 @@ def _figure(path: Path) -> Iterator[Axes]:
         "lines.linewidth": 1.6,
         "lines.markersize": 3.5,
     }
+    kind = path.suffix[1:].lower()
     with mpl.rc_context(settings):
-        figure = Figure(figsize=(5.4, 3.9), layout="constrained")
-        axes = figure.add_subplot()
+        drawn = Figure(figsize=size, layout="constrained")
+        axes = drawn.add_subplot()
         axes.grid(alpha=0.25)
         yield axes
-        with atomic_write(path, "wb", path.parent.parent) as file:
-            figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+        with atomic_write(path, "wb", within) as file:
+            drawn.savefig(file, format=kind, dpi=150, metadata=_UNDATED.get(kind))
 
 
-def _legend(axes: Axes, count: int, place: Literal["best", "lower left"] = "best") -> None:
-    if count <= 1:
-        return
-    columns = 1 if count <= 4 else 2
-    axes.legend(fontsize=8 if count <= 10 else 6.5, ncols=columns, frameon=False, loc=place)
+_FORMATS = (".png", ".pdf", ".svg")
+_UNDATED = {"svg": {"Date": None, "Creator": None}, "pdf": {"CreationDate": None}}
+
+
+def legend(axes: Axes, place: Literal["best", "lower left"] = "best") -> None:
+    """Draw a legend where there are several names."""
+    count = len(axes.get_legend_handles_labels()[1])
+    if count > 1:
+        axes.legend(fontsize=8 if count <= 10 else 6.5, ncols=1 if count <= 4 else 2, frameon=False, loc=place)
