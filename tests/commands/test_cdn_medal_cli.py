@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -58,7 +59,7 @@ def test_fit_test_predict(medal: Medal, cdnet: Path, tmp_path: Path, capfd: pyte
     assert medal("fit") == 0
     told = capfd.readouterr().out
     assert "CdnMedal, 3,500 parameters" in told
-    assert "in stages: density 4 steps of 32, then difference 8 steps of 1;" in told
+    assert re.search(r"density 4 .*32.*difference 8 .*1\b", told)
     made = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     checkpoints = {f"checkpoints/{name}.ckpt" for name in ("last", "best", "after_density")}
     assert {"config.yaml", "finished.json", *checkpoints} <= made
@@ -152,7 +153,7 @@ def test_a_checkpoint_of_other_backgrounds_is_refused(
     assert medal("fit", "--trainer.max_steps=2") == 0
     capfd.readouterr()
     message = fails(medal("test", "--model.init_args.background.init_args.components=2"))
-    assert "The checkpoint holds the weights of another CdnMedal" in message
+    assert "another CdnMedal" in message
 
 
 def test_a_finished_run_does_nothing_more(medal: Medal, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -194,4 +195,4 @@ def test_two_processes(options: list[str], tmp_path: Path, capfd: pytest.Capture
 
     capfd.readouterr()
     assert start("fit", "one", "--data.init_args.scene=baseline/highway", *two) != 0
-    assert "2 processes are more than there are scenes (1). Set it to 1 or fewer." in capfd.readouterr().err
+    assert re.search(r"2 processes .*\(1\)", capfd.readouterr().err)

@@ -96,7 +96,7 @@ def test_one_category_and_other_patterns(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_weights_must_be_named(run: Run, tmp_path: Path, fails: Callable[[int], str]) -> None:
     status = run("test", "--config", str(PARTS / "limu.yaml"), f"--data.init_args.root={tmp_path}")
-    assert "name a checkpoint by --ckpt_path FILE" in fails(status)
+    assert "--ckpt_path FILE" in fails(status)
 
 
 @pytest.mark.parametrize("protocol", ["CategoryBudget", "RandomShares"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -30,7 +31,7 @@ def test_flow_is_computed_once(cdnet: Path, tmp_path: Path, capsys: pytest.Captu
     store = tmp_path / "store"
     options = ("--scene=[highway, park]", "--method=farneback")
     assert call(cdnet, store, *options, "--taus=[5]") == 0
-    assert "2 videos × 1 intervals (τ = 5) at 32×24 are in" in capsys.readouterr().out
+    assert re.search(r"2 videos × 1 .*τ = 5.* 32×24", capsys.readouterr().out)
     assert call(cdnet, store, *options, "--taus=[1,5]", f"--pictures={tmp_path / 'pictures'}") == 0
     assert "2 computed, 2 there already." in capsys.readouterr().out
     times = {path: path.stat().st_mtime_ns for path in store.rglob("*.npy")}
@@ -58,7 +59,7 @@ def test_a_method_with_settings_of_its_own(cdnet: Path, tmp_path: Path) -> None:
 def test_flow_files(cdnet: Path, tmp_path: Path, fails: Fails) -> None:
     folder = tmp_path / "selflow"
     options = ("--scene=[highway]", "--method=files", f"--files={folder}", "--taus=[1]")
-    assert "there is no such folder of flow files" in fails(call(cdnet, tmp_path / "store", *options))
+    assert "flow.init_args.folder" in fails(call(cdnet, tmp_path / "store", *options))
     for number in range(2, 27):
         path = folder / f"highway/{number}_1.flo"
         path.parent.mkdir(parents=True, exist_ok=True)

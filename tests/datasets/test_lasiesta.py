@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -178,7 +179,7 @@ def test_prepare_names_the_colour(tmp_path: Path, capfd: pytest.CaptureFixture[s
     path = save(tmp_path / "I_SI_01-GT/I_SI_01-GT_000003.png", np.full((*SIZE[::-1], 3), (0, 0, 255), np.uint8))
     assert main(["prepare", str(tmp_path), "--dataset=LASIESTA"]) == 2
     told = capfd.readouterr().out
-    assert f"error {path}: the mask holds colours that do not exist ((0, 0, 255))" in told
+    assert re.search(rf"error {path}: .*\(0, 0, 255\)", told)
 
 
 # --- the synthetic twin ----------------------------------------------------------------------------------------------
@@ -258,7 +259,7 @@ def test_command(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     options = ["--categories=[O_CL]", "--labelled=3", "--workers=1", "--width=64", "--height=48"]
     assert main(["synthesize", str(tmp_path / "twin"), "--layout=LASIESTA", *options]) == 0
     told = capfd.readouterr().out
-    assert f"2 videos with 6 frames are in {tmp_path / 'twin'}." in told
+    assert re.search(rf"2 videos .*6 frames .*{tmp_path / 'twin'}", told)
     assert f"prepare --dataset LASIESTA --root {tmp_path / 'twin'}" in told
     assert main(["prepare", "--dataset", "LASIESTA", "--root", str(tmp_path / "twin")]) == 0
     assert "2 videos, 0 errors, 0 warnings." in capfd.readouterr().out

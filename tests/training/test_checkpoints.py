@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import shutil
 from collections.abc import Callable
@@ -136,7 +137,7 @@ def test_run_goes_on_from_the_checkpoint_before_a_damaged_one(
     last.write_bytes(spoilt)
     for path in (last, tmp_path / "run/checkpoints/last.ckpt"):
         message = fails(run("fit", *every, f"--ckpt_path={path}"))
-        assert f"{path}: is no checkpoint, or a damaged one (wrong checksum of " in message
+        assert re.search(rf"{path}: .*wrong checksum of ", message)
     assert "a damaged one" in fails(run("test", *every))
     assert run("fit", *every, "--ckpt_path=last") == 0
     assert f"goes on from {previous}" in capfd.readouterr().out
@@ -160,7 +161,7 @@ def test_run_directory_that_cannot_be(run: Run, fails: Fails, tmp_path: Path) ->
         assert f"--run_dir: {folder}: " in fails(run("fit", run_dir=folder))
     store = tmp_path / "file"
     message = fails(run("fit", f"--data.init_args.store={store}"))
-    assert f"{store}: cannot be the folder of the frame store (File exists)" in message
+    assert re.search(rf"{store}: .*File exists", message)
     assert (tmp_path / "file").read_text() == "in the way"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,5 +28,5 @@ def test_without_a_compiler(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     message = fails(run("fit", "--compile.backend=inductor"))
-    assert "compile.backend: on a CPU inductor needs a C++ compiler" in " ".join(message.split())
+    assert re.search(r"compile\.backend: .*C\+\+ compiler", " ".join(message.split()))
     assert not list(tmp_path.rglob("*.ckpt"))
