@@ -16,7 +16,7 @@ import yaml
 from bgsub_lightning.backgrounds.classical import TemporalMedian
 from bgsub_lightning.backgrounds.subspace import Eigenbackground, IncrementalPcp
 from bgsub_lightning.cli import main
-from bgsub_lightning.core.config import campaign_of, merged
+from bgsub_lightning.core.config import merged
 from bgsub_lightning.data import (
     Blur,
     ByteStream,
@@ -31,7 +31,7 @@ from bgsub_lightning.datasets import CDnet2014
 from bgsub_lightning.datasets.labels import LabelRule
 from bgsub_lightning.datasets.scene import select
 from bgsub_lightning.evaluation import TestResult
-from bgsub_lightning.runs.grid import members_of_file
+from bgsub_lightning.runs.grid import runs_of_file
 from bgsub_lightning.splits import FirstHalf, RandomShares, SceneWise, Subset
 from bgsub_lightning.synthetic import Plan, Rendered, lasiesta, limu, render_all, sbi2015
 from bgsub_lightning.systems import AnyScene
@@ -190,8 +190,8 @@ def test_cdn_medal_authors_is_what_its_head_says(tmp_path: Path) -> None:
 
 
 def test_readings_of_cdn_medal_see_as_many_pixels_and_windows(tmp_path: Path) -> None:
-    _, members = members_of_file(campaign_of(FOLDER / "cdn_medal_readings_small.yaml"))
-    plans = {each.name: build("cdn_medal_readings_small", tmp_path, *each.options).model.plan.spans for each in members}
+    _, runs = runs_of_file(FOLDER / "cdn_medal_readings_small.yaml")
+    plans = {each.name: build("cdn_medal_readings_small", tmp_path, *each.options).model.plan.spans for each in runs}
     assert [span.name for span in plans.pop("median")] == ["difference"]
     stages = [density.stage for density, _ in plans.values()]
     assert {stage.steps * stage.batch_size for stage in stages} == {600 * 2048}
@@ -224,12 +224,12 @@ TABLE_1 = {
 
 
 def test_ablations_are_the_rows_of_table_1(tmp_path: Path) -> None:
-    _, members = members_of_file(campaign_of(FOLDER / "crossnet_ablations.yaml"))
-    assert [member.name for member in members] == list(TABLE_1)
-    assert members_of_file(campaign_of(FOLDER / "crossnet_ablations_small.yaml"))[1] == members
-    for member in members:
-        model = build("crossnet_ablations", tmp_path, *member.options, "--model.init_args.width=1").model
-        taus, filters, cs_focal, focal, l1 = TABLE_1[member.name]
+    _, runs = runs_of_file(FOLDER / "crossnet_ablations.yaml")
+    assert [run.name for run in runs] == list(TABLE_1)
+    assert runs_of_file(FOLDER / "crossnet_ablations_small.yaml")[1] == runs
+    for run in runs:
+        model = build("crossnet_ablations", tmp_path, *run.options, "--model.init_args.width=1").model
+        taus, filters, cs_focal, focal, l1 = TABLE_1[run.name]
         assert model.inputs == ((Image(), Hop(taus)) if taus else (Image(),))
         assert hasattr(model.network.decoder[0], "fuse") is filters
         by_scale, plain = (model.focal_weight > 0 and model.beta == beta for beta in ("paper", "off"))
@@ -238,9 +238,9 @@ def test_ablations_are_the_rows_of_table_1(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "row"), [("crossnet_no_flow", 10), ("crossnet_no_cmdff", 11)])
 def test_single_ablations_are_those_rows(name: str, row: int, tmp_path: Path) -> None:
-    member = members_of_file(campaign_of(FOLDER / "crossnet_ablations.yaml"))[1][row - 1]
+    run = runs_of_file(FOLDER / "crossnet_ablations.yaml")[1][row - 1]
     alone = build(name, tmp_path, "--model.init_args.width=1").model
-    assert alone.hparams == build("crossnet", tmp_path, *member.options, "--model.init_args.width=1").model.hparams
+    assert alone.hparams == build("crossnet", tmp_path, *run.options, "--model.init_args.width=1").model.hparams
 
 
 def test_baseline2_is_the_second_step_on_the_frame_alone(tmp_path: Path) -> None:
@@ -259,10 +259,10 @@ def test_baseline2_is_the_second_step_on_the_frame_alone(tmp_path: Path) -> None
 @pytest.mark.parametrize("suffix", ["", "_small"])
 def test_joint_training_is_compared_with_as_many_steps_of_the_second_network(suffix: str, tmp_path: Path) -> None:
     name = f"recon_mcfcn_joint{suffix}"
-    _, members = members_of_file(campaign_of(FOLDER / f"{name}.yaml"))
-    assert [member.name for member in members] == ["joint_mean", "joint_sum", "segmentation_alone"]
+    _, runs = runs_of_file(FOLDER / f"{name}.yaml")
+    assert [run.name for run in runs] == ["joint_mean", "joint_sum", "segmentation_alone"]
     initial = "--model.init_args.initial=after_segment.ckpt"
-    mean, total, alone = (build(name, tmp_path, *member.options, initial) for member in members)
+    mean, total, alone = (build(name, tmp_path, *run.options, initial) for run in runs)
     (joint,) = mean.model.plan
     assert [joint] == list(total.model.plan) == [replace(alone.model.plan.spans[1], first=0)]
     weights = [cli.model.segmentation_weight for cli in (mean, total)]

@@ -59,7 +59,7 @@ def test_each_command_can_be_run(
         lines = capfd.readouterr().out.splitlines()
         runs = [shlex.split(line.partition("bgsub_lightning ")[2]) for line in lines if "bgsub_lightning " in line]
         assert runs
-        assert not any("{member}" in option for run in runs for option in run)
+        assert not any("{run}" in option for run in runs for option in run)
         name, *options = runs[0]
     if name in {"fit", "test", "predict"}:
         with pytest.raises(SystemExit) as ended:

@@ -13,9 +13,8 @@ from sweeps.config import schema_violations_from_proposed_config
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
 from bgsub_lightning.datasets.cdnet2014 import published_videos
-from bgsub_lightning.runs.subprocess_runs import Parsed
+from bgsub_lightning.runs.arguments import parse_trainer
 from bgsub_lightning.runs.sweepfile import Point, Sweep, read_sweep
-from bgsub_lightning.training.cli import run_trainer
 from sweeps import next_run
 
 FOLDER = Path(__file__).parents[1] / "sweeps"
@@ -55,7 +54,7 @@ def agent_call(file: Path, configuration: dict[str, Any], folder: Path) -> list[
 
 def parsed(options: list[str]) -> dict[str, Any]:
     """What ``fit`` makes of options."""
-    config = run_trainer("fit", options, Parsed).config["fit"]
+    config = parse_trainer("fit", options).config["fit"]
     content = json.loads(json.dumps(config.as_dict(), default=str))
     return {key: value for key, value in content.items() if key not in {"config", "name", "wandb", "ckpt_path"}}
 

@@ -9,7 +9,7 @@ import csv
 import re
 import reprlib
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
@@ -83,8 +83,14 @@ def parse_json(text: str | bytes, schema: type[T], source: str, fix: str, extra:
     return cast("T", _fitted(lambda: adapter.validate_json(text, strict=True, extra=extra), source, fix))
 
 
-def fit_record(content: Any, schema: type[T], source: str, fix: str) -> T:
+def fit_record(content: Any, schema: type[T], source: str, fix: str | Mapping[str, str]) -> T:
     """Check Python objects that were read from a file by a type; see :func:`read_json`.
+
+    Args:
+        content: The objects.
+        schema: The type.
+        source: Their file or key.
+        fix: As there, or one for each key of the first level; that of all others under an empty key.
 
     Raises:
         UserError: If they do not fit. It names the key and the value.
@@ -210,7 +216,7 @@ def _expanded(node: yaml.Node, source: str, written: dict[int, int], depth: int)
     return size
 
 
-def _fitted(validate: Callable[[], Any], source: str, fix: str) -> Any:
+def _fitted(validate: Callable[[], Any], source: str, fix: str | Mapping[str, str]) -> Any:
     from pydantic import ValidationError
 
     try:
@@ -230,7 +236,8 @@ def _fitted(validate: Callable[[], Any], source: str, fix: str) -> Any:
     else:
         problem = re.sub(r"^\w+ should( be)?", "must\\1", first["msg"].removeprefix("Value error, "))
         problem = re.sub(r" after validation, not \d+$", "", problem)
-    raise UserError(f"{where}: {problem}{got}. {fix}")
+    how = fix if isinstance(fix, str) else fix.get(parts[0] if parts else "", fix[""])
+    raise UserError(f"{where}: {problem}{got}. {how}")
 
 
 @cache

@@ -30,16 +30,16 @@ class CampaignRecord(TypedDict):
         configuration: The experiment.
         options: Options of all runs, each as ``--key=value``.
         commands: What each run does.
-        over: Name → its values; empty if the experiment lists its runs.
-        members: Name of a run → its options.
+        grid: Name → its values; empty if the experiment lists its runs.
+        runs: Name of a run → its options.
     """
 
-    version: Literal[1]
+    version: Literal[2]
     configuration: dict[str, Any]
     options: list[str]
     commands: list[str]
-    over: dict[str, list[str]]
-    members: dict[str, list[str]]
+    grid: dict[str, list[str]]
+    runs: dict[str, list[str]]
 
 
 def read_campaign(file: Path) -> CampaignRecord:
@@ -332,14 +332,14 @@ def _places(path: Path) -> tuple[list[_Place], list[str]]:
             raise UserError(f"{path}: is a directory without a scores.json. {hint}")
         return [_Place(file)], []
     content = read_campaign(record)
-    members, over = list(content["members"]), set(content["over"])
-    tested = [name for name in members if (path / name / "scores.json").is_file()]
-    missing = [name for name in members if name not in tested]
+    names, grid = list(content["runs"]), set(content["grid"])
+    tested = [name for name in names if (path / name / "scores.json").is_file()]
+    missing = [name for name in names if name not in tested]
     if not tested:
         if (path / "scores.json").is_file():
             return [_Place(path / "scores.json")], []
-        raise UserError(f"{path}: no member of this campaign has a result yet. Run the same `campaign` again.")
-    is_one = over and over <= {"scene", "fold", "seed"} and "fold" not in over
+        raise UserError(f"{path}: no run of this campaign has a result yet. Run the same `campaign` again.")
+    is_one = grid and grid <= {"scene", "fold", "seed"} and "fold" not in grid
     return [_Place(path / name / "scores.json", tuple(missing) if is_one else ()) for name in tested], missing
 
 

@@ -1,4 +1,4 @@
-"""The members of a campaign: the values that each has, its options, and the name of its directory."""
+"""A grid of values as runs: the values that each run has, its options, and the name of its directory."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import product
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import yaml
+from annotated_types import MinLen
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
+from bgsub_lightning.core.config import campaign_of
 from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.records import fit_record
 from bgsub_lightning.core.text import safe_name, suggestion
 from bgsub_lightning.datasets.scene import select
 
-ADDRESSED = ("root", "store", "scene", "fold", "seed")
+DATA_ARGUMENTS = ("root", "store", "scene", "fold", "seed")
 """What a plain NAME may be: these arguments of the datamodule."""
-
-COMMANDS = ("fit", "test")
-"""What a member runs, in this order, unless an experiment says otherwise."""
 
 _PARTS = ("scene", "fold")
 """What divides a dataset, so that results can be merged."""
@@ -27,14 +29,14 @@ _OPENING, _CLOSING = "[{(", "]})"
 
 
 @dataclass(frozen=True)
-class Member:
-    """One run of a campaign.
+class Run:
+    """One run of an experiment.
 
     Attributes:
-        name: Its directory in the campaign's folder.
-        label: What it is called in the terminal.
-        options: The options of ``fit`` and ``test`` that make it what it is, each as ``--key=value``.
-        group: The same for members that differ in their scene or fold only, whose results can be merged.
+        name: Its directory in the folder of all.
+        label: Its name in the terminal.
+        options: The options of ``fit`` and ``test`` that no other run has, each as ``--key=value``.
+        group: The same for runs that differ in their scene or fold only, whose results can be merged.
         series: The same for groups that differ in their seed only.
     """
 
@@ -45,27 +47,27 @@ class Member:
     series: str = ""
 
 
-def parse_over(text: str) -> tuple[str, list[str]]:
+def parse_grid(text: str) -> tuple[str, list[str]]:
     """Read ``NAME=VALUE[,VALUE…]``.
 
     Raises:
-        UserError: If a name or a value is missing, a plain name is none of the five, or a value comes twice.
+        UserError: If a name or a value is missing, a plain name is not one of the five, or a value comes twice.
 
     Example:
-        >>> parse_over("model.init_args.widths=[8, 16],[16, 32]")
+        >>> parse_grid("model.init_args.widths=[8, 16],[16, 32]")
         ('model.init_args.widths', ['[8, 16]', '[16, 32]'])
     """
     name, equals, rest = text.partition("=")
     values = split_values(rest)
     if not (name and equals and all(values)):
-        raise UserError(f"--over: {text!r} must be NAME=VALUE[,VALUE…], such as --over fold=1,2,3.")
-    if name not in ADDRESSED and "." not in name:
+        raise UserError(f"--over: must be NAME=VALUE[,VALUE…]; got {text!r}. Example: --over fold=1,2,3")
+    if name not in DATA_ARGUMENTS and "." not in name:
         raise UserError(
-            f"--over: {name!r} is none of {', '.join(ADDRESSED)}. Any other key is told in full, such as "
-            f"--over model.init_args.lr=1e-3,1e-4."
+            f"--over: must name one of {', '.join(DATA_ARGUMENTS)}, or another key in full; got {name!r}. "
+            f"Example: --over model.init_args.lr=1e-3,1e-4"
         )
     if twice := [value for value in dict.fromkeys(values) if values.count(value) > 1]:
-        raise UserError(f"--over: {name}: {', '.join(twice)} is there twice.")
+        raise UserError(f"--over: {name}: each value must differ; got {', '.join(twice)} twice. Remove one.")
     return name, values
 
 
@@ -110,85 +112,90 @@ def matching_scenes(keys: Sequence[str], patterns: Sequence[str], known: Iterabl
     out = select(keys, unwanted, "--over scene", known)
     chosen = [key for key in select(keys, wanted, "--over scene") if key not in out]
     if not chosen:
-        raise UserError(f"--over scene: {','.join(patterns)} takes out every scene that it names.")
+        raise UserError(f"--over scene: must leave a scene; got {','.join(patterns)}, which takes all of them out.")
     return chosen
 
 
-def members_over(over: Mapping[str, Sequence[str]]) -> list[Member]:
-    """Make a member of each combination of values.
+def runs_of_grid(grid: Mapping[str, Sequence[str]]) -> list[Run]:
+    """Make a run of each combination of values.
 
     Args:
-        over: Name → its values; patterns of scenes have been expanded.
+        grid: Name → its values; patterns of scenes have been expanded.
 
     Raises:
-        UserError: If two members would share a directory.
+        UserError: If two runs would share a directory.
     """
-    members = []
-    for values in product(*over.values()):
-        given = dict(zip(over, values, strict=True))
-        of_group = {name: value for name, value in given.items() if name not in _PARTS}
+    runs = []
+    for values in product(*grid.values()):
+        chosen = dict(zip(grid, values, strict=True))
+        of_group = {name: value for name, value in chosen.items() if name not in _PARTS}
         of_series = {name: value for name, value in of_group.items() if name != "seed"}
-        members.append(
-            Member(
-                name=_folder(given),
+        runs.append(
+            Run(
+                name=_folder(chosen),
                 label=", ".join(
-                    value if name == "scene" else f"{_last(name)} {value}" for name, value in given.items()
+                    value if name == "scene" else f"{_last(name)} {value}" for name, value in chosen.items()
                 ),
-                options=_options(given),
+                options=_options(chosen),
                 group=_folder(of_group),
                 series=_folder(of_series),
             )
         )
-    return _distinct(members)
+    return _distinct(runs)
 
 
-def members_of_file(content: Any) -> tuple[tuple[str, ...], list[Member]]:
-    """Read what an experiment says under the key ``campaign``.
+def _command_list(commands: list[str]) -> list[str]:
+    if commands not in (["fit"], ["test"], ["fit", "test"]):
+        raise ValueError("must be [fit, test], [fit] or [test]")
+    return commands
+
+
+class _Section(BaseModel):
+    """The key ``campaign`` of an experiment."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    commands: Annotated[list[str], AfterValidator(_command_list)] = ["fit", "test"]
+    runs: dict[Any, Annotated[dict[str, Any], MinLen(1)]] = {}
+
+
+def runs_of_file(file: Path) -> tuple[tuple[str, ...], list[Run]]:
+    """Read the key ``campaign`` of an experiment.
 
     Returns:
-        The commands of each member, and the members, of which there may be none.
+        The commands of each run, and the runs, of which there may be none.
 
     Raises:
-        UserError: If it is not what the key may hold.
+        UserError: If the key does not hold what it may hold.
     """
-    content = content or {}
-    if not isinstance(content, dict) or content.keys() - {"commands", "members"}:
-        told = ", ".join(map(str, content)) if isinstance(content, dict) else repr(content)
-        raise UserError(f"campaign: may hold the keys commands and members, got {told}.")
-    commands = content.get("commands", list(COMMANDS))
-    if not isinstance(commands, list) or commands not in (["fit"], ["test"], ["fit", "test"]):
-        raise UserError(f"campaign.commands: must be [fit, test], [fit] or [test], got {commands}.")
-    members = content.get("members") or {}
-    if not isinstance(members, dict) or not all(isinstance(values, dict) and values for values in members.values()):
-        raise UserError(
-            "campaign.members: must hold a name for each member, and its keys and values, "
-            "such as `highway: {data.init_args.scene: baseline/highway}`."
-        )
-    return tuple(commands), _distinct(
-        [Member(safe_name(str(name)), str(name), _options(values)) for name, values in members.items()]
-    )
+    fix = "Example: `commands: [test]` and `runs: {highway: {data.init_args.scene: baseline/highway}}`."
+    section = fit_record(campaign_of(file) or {}, _Section, f"{file}: campaign", fix)
+    runs = [Run(safe_name(str(name)), str(name), _options(values)) for name, values in section.runs.items()]
+    return tuple(section.commands), _distinct(runs)
 
 
-def choose(members: Sequence[Member], patterns: str) -> list[Member]:
-    """Return the members whose name or label matches one of some shell patterns, told with commas between.
+def choose(runs: Sequence[Run], patterns: str) -> list[Run]:
+    """Return the runs whose name or label matches one of some shell patterns, with commas between them.
 
     Raises:
-        UserError: If one of them matches none.
+        UserError: If a pattern matches nothing.
     """
     chosen = set()
     for pattern in split_values(patterns):
-        matched = {each for each in members if fnmatchcase(each.name, pattern) or fnmatchcase(each.label, pattern)}
+        matched = {run for run in runs if fnmatchcase(run.name, pattern) or fnmatchcase(run.label, pattern)}
         if not matched:
-            hint = suggestion(pattern, [each.name for each in members])
-            raise UserError(f"--only: {pattern!r} is no member of this campaign. {hint}")
+            raise UserError(
+                f"--only: must match a run of this campaign; got {pattern!r}. "
+                f"{suggestion(pattern, [run.name for run in runs])}"
+            )
         chosen |= matched
-    return [each for each in members if each in chosen]
+    return [run for run in runs if run in chosen]
 
 
-def _options(given: Mapping[str, Any]) -> tuple[str, ...]:
+def _options(values: Mapping[str, Any]) -> tuple[str, ...]:
     options = []
-    for name, value in given.items():
-        key = f"data.init_args.{name}" if name in ADDRESSED else str(name)
+    for name, value in values.items():
+        key = f"data.init_args.{name}" if name in DATA_ARGUMENTS else name
         is_one_scene = key == "data.init_args.scene" and isinstance(value, str)
         options.append(f"--{key}={option_text([value] if is_one_scene else value)}")
         if name == "seed":
@@ -204,22 +211,20 @@ def option_text(value: Any) -> str:
     return flow.removesuffix("...\n").strip()
 
 
-def _folder(given: Mapping[str, str]) -> str:
-    return safe_name("_".join(value if name == "scene" else f"{_last(name)}_{value}" for name, value in given.items()))
+def _folder(values: Mapping[str, str]) -> str:
+    return safe_name("_".join(value if name == "scene" else f"{_last(name)}_{value}" for name, value in values.items()))
 
 
 def _last(name: str) -> str:
     return name.rpartition(".")[2]
 
 
-def _distinct(members: Sequence[Member]) -> list[Member]:
-    of_name: dict[str, Member] = {}
-    for member in members:
-        if not member.name:
-            raise UserError(f"{member.label!r} cannot be the name of a directory; call the member otherwise.")
-        other = of_name.setdefault(member.name, member)
-        if other is not member:
-            raise UserError(
-                f"The members {other.label!r} and {member.label!r} would share the directory {member.name}."
-            )
+def _distinct(runs: Sequence[Run]) -> list[Run]:
+    of_name: dict[str, Run] = {}
+    for run in runs:
+        if not run.name:
+            raise UserError(f"{run.label!r}: cannot be the name of a directory. Rename the run.")
+        other = of_name.setdefault(run.name, run)
+        if other is not run:
+            raise UserError(f"{other.label!r} and {run.label!r}: would share the directory {run.name}. Rename one.")
     return list(of_name.values())

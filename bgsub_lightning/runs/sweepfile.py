@@ -1,85 +1,64 @@
-"""Sweep files of Weights & Biases: what is searched, how, and what a trial's options are.
+"""Sweep files of Weights & Biases: what is searched, how, and the options of a trial.
 
-The file is the one that ``wandb sweep`` takes. What W&B's own check lets through, and an agent then fails on, is an
-error here: a search without a metric, a grid over a range of floats, a macro that does not exist, a command that does
-not hand the parameters on as a configuration.
+The file is the one that ``wandb sweep`` takes. W&B's own check lets some errors through, on which an agent then fails;
+they are found here: a search without a metric, a grid over a range of floats, an unknown macro, a command that does not
+pass the parameters as a configuration.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
+import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from annotated_types import Ge, Gt, Interval, MinLen
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, model_validator
 
 from bgsub_lightning.core.errors import UserError
-from bgsub_lightning.core.records import read_yaml
+from bgsub_lightning.core.records import fit_record, read_yaml
 from bgsub_lightning.core.shipped import find_file
 from bgsub_lightning.core.text import refuse_passwords, safe_name, suggestion
 from bgsub_lightning.runs.grid import option_text
 
-TEMPLATE = (
-    "${env}",
-    "python",
-    "-m",
-    "bgsub_lightning",
-    "fit",
-    "--config",
-    "EXPERIMENT",
-    "--config",
-    "${args_json_file}",
-)
-"""The command of a sweep file: the parameters come as a second configuration, laid over the experiment."""
-
-Method = Literal["grid", "random", "bayes"]
 Point = dict[str, Any]
 """Parameter → what a study stores of its value: see :meth:`Choice.value` and :meth:`Range.value`."""
 
-_KEYS = {
-    *("apiVersion", "kind", "controller", "description", "program", "entity", "project", "name"),
-    *("method", "command", "run_cap", "metric", "early_terminate", "parameters"),
-}
-_ELSEWHERE = {"job", "image_uri", "scheduler", "metrics"}
+_OF_WANDB = {"apiVersion", "kind", "controller", "description", "program", "entity", "project", "name"}
+"""Keys that W&B needs, and that mean nothing here."""
+
 _MACROS = {
     *("env", "interpreter", "program", "args", "args_json", "args_json_file", "args_no_equals", "args_no_hyphens"),
     *("args_no_boolean_flags", "args_append_hydra", "args_override_hydra"),
 }
-_STARTS = (
-    ["python", "-m", "bgsub_lightning"],
-    ["${interpreter}", "-m", "bgsub_lightning"],
-    ["${interpreter}", "${program}"],
-)
+_PROGRAMS = [
+    [*env, *program, "fit"]
+    for env in (["${env}"], [])
+    for program in (
+        ["python", "-m", "bgsub_lightning"],
+        ["${interpreter}", "-m", "bgsub_lightning"],
+        ["${interpreter}", "${program}"],
+    )
+]
 
-_RANGES = {"min", "max"}
-_DISTRIBUTIONS: dict[str, tuple[set[str], set[str]]] = {  # distribution → the keys it needs, and those it may have
-    "constant": ({"value"}, set()),
-    "categorical": ({"values"}, set()),
-    "categorical_w_probabilities": ({"values", "probabilities"}, set()),
-    "int_uniform": (_RANGES, set()),
-    "uniform": (_RANGES, set()),
-    "q_uniform": (_RANGES, {"q"}),
-    "log_uniform": (_RANGES, set()),
-    "log_uniform_values": (_RANGES, set()),
-    "inv_log_uniform": (_RANGES, set()),
-    "inv_log_uniform_values": (_RANGES, set()),
-    "q_log_uniform": (_RANGES, {"q"}),
-    "q_log_uniform_values": (_RANGES, {"q"}),
-}
 _UNBOUNDED = ("normal", "q_normal", "log_normal", "q_log_normal", "beta", "q_beta")
-
 
 _MOST_POINTS = 10_000
 """Points of the largest grid."""
 
 _INFINITE = 1e300
 _LARGEST_EXPONENT = 700
+
+
+# --- the search space ------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -193,19 +172,115 @@ class Range:
         return f"{kind}from {self.low:g} to {self.high:g}{', by its logarithm' if self.log else ''}{rounded}"
 
 
-@dataclass(frozen=True)
-class Hyperband:
-    """When trials are ended early: at each of some numbers of validations the best ``1/eta`` of all go on.
+# --- the schema ------------------------------------------------------------------------------------------------------
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _INFINITE:
+        raise ValueError("must be a finite number")
+    return value
+
+
+_Number = Annotated[Any, AfterValidator(_finite)]  # keeps whole numbers whole
+_Count = Annotated[int, Interval(ge=1, le=1_000_000)]
+
+
+class _Schema(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class _Distribution(_Schema):
+    """The keys of all distributions."""
+
+    value: Any = None
+    values: Annotated[list[Any], MinLen(1)] = []
+    probabilities: list[_Number] = []
+    min: _Number = 0
+    max: _Number = 0
+    q: Annotated[_Number, Gt(0)] = 1
+
+
+_DISTRIBUTIONS: dict[str, tuple[set[str], set[str]]] = {  # distribution → the keys it needs, and those it may have
+    "constant": ({"value"}, set()),
+    "categorical": ({"values"}, set()),
+    "categorical_w_probabilities": ({"values", "probabilities"}, set()),
+    **dict.fromkeys(("int_uniform", "uniform", "log_uniform", "log_uniform_values"), ({"min", "max"}, set())),
+    **dict.fromkeys(("inv_log_uniform", "inv_log_uniform_values"), ({"min", "max"}, set())),
+    **dict.fromkeys(("q_uniform", "q_log_uniform", "q_log_uniform_values"), ({"min", "max"}, {"q"})),
+}
+
+
+class Metric(_Schema):
+    """What trials are compared by.
 
     Attributes:
-        first: Validations before the first such decision; the next is after ``eta`` times as many.
-        eta: Of how many trials one goes on.
+        name: A metric that ``fit`` logs.
+        goal: Whether less or more of it is better.
+    """
+
+    name: Annotated[str, StringConstraints(pattern="^(val|train)/")]
+    goal: Literal["minimize", "maximize"] = "minimize"
+
+
+class Hyperband(_Schema):
+    """When trials are pruned: at each of some numbers of validations the best ``1/eta`` of all continue.
+
+    W&B counts how often the metric has been logged. It decides after ``min_iter`` × ``eta`` ^ n of these, or after
+    ``max_iter`` / ``eta`` ^ n for n from ``s`` to 1.
+
+    Attributes:
+        type: W&B knows no other.
+        min_iter: Validations before the first decision.
+        max_iter: Validations of a whole trial.
+        s: How many decisions there are.
+        eta: Of how many trials one continues.
         strict: Whether a trial is judged by its newest validation, or by its best.
     """
 
-    first: int
-    eta: int
-    strict: bool
+    type: Literal["hyperband"]
+    min_iter: _Count | None = None
+    max_iter: _Count | None = None
+    s: Annotated[int, Interval(ge=1, le=64)] | None = None
+    eta: Annotated[int, Interval(ge=2, le=1_000_000)] = 3
+    strict: bool = True
+
+    @model_validator(mode="after")
+    def _has_first(self) -> Hyperband:
+        if self.min_iter is None and None in (self.max_iter, self.s):
+            raise ValueError("must have min_iter, or max_iter and s")
+        return self
+
+    @property
+    def first(self) -> int:
+        """Validations before the first decision; the next is after ``eta`` times as many."""
+        if self.min_iter is not None:
+            return self.min_iter
+        return max(1, (self.max_iter or 1) // int(self.eta ** (self.s or 0)))
+
+
+class _SweepFile(_Schema):
+    method: Literal["grid", "random", "bayes"]
+    metric: Metric
+    parameters: Annotated[dict[str, Any], MinLen(1)]
+    command: list[str | int | float]
+    run_cap: Annotated[int, Ge(1)] | None = None
+    early_terminate: Hyperband | None = None
+
+
+_COMMAND_FIX = (
+    'Use ["${env}", python, -m, bgsub_lightning, fit, --config, EXPERIMENT, --config, "${args_json_file}"], and then '
+    "options of `fit`. W&B's other ways write None, whole numbers and switches as `fit` does not read them; tests look "
+    "at frames that no choice may see; each trial has its own directory."
+)
+
+_FIXES = {
+    "method": "Use grid, random or bayes.",
+    "metric": "Choose by validation, such as `{name: val/f_measure, goal: maximize}`; test frames are never looked at.",
+    "parameters": "List at least one, such as `data.init_args.fold: {values: [1, 2, 3]}`.",
+    "command": _COMMAND_FIX,
+    "early_terminate": "Give `type: hyperband` with min_iter, or with max_iter and s; eta and strict may follow.",
+    "": "Correct it, or delete the key.",
+}
 
 
 @dataclass(frozen=True)
@@ -220,11 +295,11 @@ class Sweep:
         options: Options of ``fit`` that all trials have, without ``--wandb`` and ``--ckpt_path``.
         parameters: Option, without its hyphens → its values.
         run_cap: The largest number of trials; ``None``: no limit.
-        hyperband: When trials are ended early; ``None``: never.
+        hyperband: When trials are pruned; ``None``: never.
     """
 
     file: Path
-    method: Method
+    method: Literal["grid", "random", "bayes"]
     metric: str
     is_maximized: bool
     options: tuple[str, ...]
@@ -304,6 +379,9 @@ def shown(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else option_text(value)
 
 
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
 def read_sweep(file: Path) -> Sweep:
     """Read a sweep file.
 
@@ -314,48 +392,6 @@ def read_sweep(file: Path) -> Sweep:
         UserError: If it is none, or says something that cannot be run.
     """
     file = find_file(file, "sweeps")
-    content = _content(file)
-    if unknown := sorted(map(str, content.keys() - _KEYS - _ELSEWHERE)):
-        raise UserError(f"{file}: {unknown[0]}: is no key of a sweep file. {suggestion(unknown[0], sorted(_KEYS))}")
-    if elsewhere := sorted(content.keys() & _ELSEWHERE):
-        raise UserError(f"{file}: {elsewhere[0]}: is for W&B's own machinery, and means nothing here. Delete it.")
-    method = content.get("method")
-    if method not in ("grid", "random", "bayes"):
-        raise UserError(f"{file}: method: must be grid, random or bayes, got {method!r}.")
-    metric, goal = _metric(file, content.get("metric"))
-    parameters = dict(_parameters(file, content.get("parameters")))
-    for name, each in parameters.items():
-        if method == "grid" and isinstance(each, Range) and not (each.is_whole or (each.q and not each.log)):
-            raise UserError(
-                f"{file}: parameters.{name}: a grid has no end over a range of floats. List `values`, or search by "
-                f"`method: random` or `bayes`."
-            )
-        if method != "random" and isinstance(each, Choice) and each.probabilities:
-            raise UserError(f"{file}: parameters.{name}: probabilities are for `method: random` alone.")
-    if method == "grid" and (count := math.prod(each.size for each in parameters.values())) > _MOST_POINTS:
-        raise UserError(
-            f"{file}: parameters: a grid must have at most {_MOST_POINTS:,} points; got {count:,}. "
-            f"Use `method: random` or `bayes`."
-        )
-    run_cap = content.get("run_cap")
-    if run_cap is not None and not (_is_whole(run_cap) and run_cap > 0):
-        raise UserError(f"{file}: run_cap: must be a whole number from 1, got {run_cap!r}.")
-    sweep = Sweep(
-        file=file,
-        method=method,
-        metric=metric,
-        is_maximized=goal == "maximize",
-        options=_options(file, content.get("command")),
-        parameters=parameters,
-        run_cap=run_cap,
-        hyperband=_hyperband(file, content.get("early_terminate")),
-    )
-    if told := {option.partition("=")[0].removeprefix("--") for option in sweep.options} & parameters.keys():
-        raise UserError(f"{file}: command: tells {', '.join(sorted(told))}, which is among the parameters.")
-    return sweep
-
-
-def _content(file: Path) -> dict[str, Any]:
     content = read_yaml(file)
     refuse_passwords(str(content), str(file), "sweep.json")
     if not isinstance(content, dict) or "method" not in content:
@@ -363,69 +399,71 @@ def _content(file: Path) -> dict[str, Any]:
             f"{file}: is no sweep file, which has the keys method, metric, parameters and command. Examples are in "
             f"sweeps/; an experiment is run by `fit` or `campaign`."
         )
-    return content
-
-
-def _metric(file: Path, given: Any) -> tuple[str, str]:
-    if not isinstance(given, dict) or "name" not in given:
+    known = {*_SweepFile.model_fields, *_OF_WANDB}
+    if unknown := sorted(map(str, content.keys() - known)):
+        raise UserError(f"{file}: {unknown[0]}: is unknown. {suggestion(unknown[0], sorted(known))}")
+    read = fit_record(
+        {key: value for key, value in content.items() if key not in _OF_WANDB}, _SweepFile, str(file), _FIXES
+    )
+    parameters = dict(_parameters(file, read.parameters))
+    for name, each in parameters.items():
+        if read.method == "grid" and isinstance(each, Range) and not (each.is_whole or (each.q and not each.log)):
+            raise UserError(
+                f"{file}: parameters.{name}: a grid has no end over a range of floats. List `values`, or search by "
+                f"`method: random` or `bayes`."
+            )
+        if read.method != "random" and isinstance(each, Choice) and each.probabilities:
+            raise UserError(
+                f"{file}: parameters.{name}: probabilities need `method: random`; got {read.method}. Leave them out."
+            )
+    if read.method == "grid" and (count := math.prod(each.size for each in parameters.values())) > _MOST_POINTS:
         raise UserError(
-            f"{file}: metric: tell what trials are compared by, such as "
-            f"`metric: {{name: val/f_measure, goal: maximize}}`."
+            f"{file}: parameters: a grid must have at most {_MOST_POINTS:,} points; got {count:,}. "
+            f"Use `method: random` or `bayes`."
         )
-    goal = given.get("goal", "minimize")
-    if goal not in ("minimize", "maximize") or given.keys() - {"name", "goal"}:
-        raise UserError(f"{file}: metric: must hold a name, and the goal minimize or maximize; got {given}.")
-    if not str(given["name"]).startswith(("val/", "train/")):
-        raise UserError(
-            f"{file}: metric.name: {given['name']!r} is nothing that `fit` logs. Choose by validation, such as "
-            f"val/f_measure; test frames are never looked at."
-        )
-    return str(given["name"]), str(goal)
+    options = _options(file, [str(word) for word in read.command])
+    if twice := {option.partition("=")[0].removeprefix("--") for option in options} & parameters.keys():
+        raise UserError(f"{file}: command: sets {', '.join(sorted(twice))}, which is a parameter too. Remove one.")
+    return Sweep(
+        file=file,
+        method=read.method,
+        metric=read.metric.name,
+        is_maximized=read.metric.goal == "maximize",
+        options=options,
+        parameters=parameters,
+        run_cap=read.run_cap,
+        hyperband=read.early_terminate,
+    )
 
 
-def _options(file: Path, given: Any) -> tuple[str, ...]:
+def _options(file: Path, words: list[str]) -> tuple[str, ...]:
     """Return the options of ``fit`` that the command of a sweep file holds."""
-    example = f"It must be, word by word: [{', '.join(TEMPLATE)}], and options of `fit` after that."
-    if not isinstance(given, list) or not all(isinstance(word, str | int | float) for word in given):
-        raise UserError(f"{file}: command: must be a list of words. {example}")
-    words = [str(word) for word in given]
     for word in words:
         name = word[2:-1] if word.startswith("${") and word.endswith("}") else None
         if name is not None and name not in _MACROS and not name.startswith("envvar:"):
             raise UserError(f"{file}: command: {word} is no macro of W&B. {suggestion(name, sorted(_MACROS))}")
-    if words[:1] == ["${env}"]:
-        words = words[1:]
-    if words[:3] not in _STARTS and words[:2] not in _STARTS:
-        raise UserError(f"{file}: command: does not run bgsub_lightning. {example}")
-    words = words[3 if words[:3] in _STARTS else 2 :]
-    if words[:1] != ["fit"]:
-        raise UserError(f"{file}: command: a trial is a `fit`; tests look at frames that no choice may see. {example}")
-    rest, options = iter(words[1:]), []
+    program = next((each for each in _PROGRAMS if words[: len(each)] == each), None)
+    rest, options = iter(words[len(program or ()) :]), []
     for word in rest:
         value = next(rest, "") if word.startswith("--") and "=" not in word else None
         options.append(word if value is None else f"{word}={value}")
-    configurations = [option for option in options if option.startswith("--config=")]
-    others = [option for option in options if option not in configurations]
-    wrong = [option for option in others if "${" in option.replace("${envvar:", "") or not option.startswith("--")]
-    if len(configurations) < 2 or configurations[-1] != "--config=${args_json_file}" or wrong:
-        raise UserError(
-            f"{file}: command: the parameters must come as the last configuration, because W&B's other ways write "
-            f"None, whole numbers and switches as `fit` does not read them. {example}"
-        )
-    if options[: len(configurations)] != configurations:
-        raise UserError(f"{file}: command: `fit` takes its --config before all other options. {example}")
+    files = [option for option in options if option.startswith("--config=")]
+    others = options[len(files) :]
+    if not program or options[: len(files)] != files or files[1:][-1:] != ["--config=${args_json_file}"]:
+        raise UserError(f"{file}: command: is no `fit` with the parameters; got {shlex.join(words)}. {_COMMAND_FIX}")
     for option in others:
-        if option.partition("=")[0] in {"--run_dir", "--name"}:
-            raise UserError(f"{file}: command: {option}: each trial has a run directory of its own.")
-    kept = [option for option in others if option.partition("=")[0] not in {"--wandb", "--ckpt_path"}]
-    return (*configurations[:-1], *kept)
+        if not re.match("--(?!run_dir=|name=)", option) or "${" in option.replace("${envvar:", ""):
+            raise UserError(f"{file}: command: {option}: must not be there. {_COMMAND_FIX}")
+    return (*files[:-1], *(each for each in others if not each.startswith(("--wandb=", "--ckpt_path="))))
 
 
-def _parameters(file: Path, given: Any, above: str = "") -> Iterator[tuple[str, Choice | Range]]:
+def _parameters(file: Path, content: Any, above: str = "") -> Iterator[tuple[str, Choice | Range]]:
     """Return the parameters under their full names."""
-    if not isinstance(given, dict) or not given:
-        raise UserError(f"{file}: parameters{'.' * bool(above)}{above[:-1]}: must hold a parameter at least.")
-    for key, value in given.items():
+    if not isinstance(content, dict) or not content:
+        raise UserError(
+            f"{file}: parameters.{above[:-1]}: must hold a parameter; got {content!r}. {_FIXES['parameters']}"
+        )
+    for key, value in content.items():
         name = f"{above}{key}"
         if isinstance(value, dict) and value.keys() == {"parameters"}:
             yield from _parameters(file, value["parameters"], f"{name}.")
@@ -433,77 +471,76 @@ def _parameters(file: Path, given: Any, above: str = "") -> Iterator[tuple[str, 
             yield name, _distribution(f"{file}: parameters.{name}", value)
 
 
-def _distribution(where: str, given: Any) -> Choice | Range:
-    if not isinstance(given, dict) or not given:
-        raise UserError(f"{where}: must say its values, such as `values: [1, 2]` or `{{min: 0.0, max: 1.0}}`.")
-    kind = given.get("distribution", _usual(given))
-    if not isinstance(kind, str):
-        raise UserError(f"{where}: distribution: must be a word; got {kind!r}.")
+def _distribution(where: str, content: Any) -> Choice | Range:
+    if not isinstance(content, dict) or not content:
+        raise UserError(
+            f"{where}: must hold values; got {content!r}. Example: `values: [1, 2]` or `{{min: 0.0, max: 1.0}}`."
+        )
+    kind = content.get("distribution", _usual(content))
     if kind in _UNBOUNDED:
         raise UserError(f"{where}: {kind}: has no bounds, and Optuna searches bounded ranges. Use uniform, or values.")
-    if kind not in _DISTRIBUTIONS:
-        raise UserError(f"{where}: {kind!r} is no distribution. {suggestion(str(kind), sorted(_DISTRIBUTIONS))}")
-    needed, more = _DISTRIBUTIONS[kind]
-    keys = given.keys() - {"distribution"}
-    if wrong := sorted(map(str, keys - needed - more)) or sorted(needed - keys):
-        raise UserError(f"{where}: {kind} has {' and '.join(sorted(needed | more))}; {wrong[0]} is wrong or missing.")
-    if kind == "constant":
-        return choice_of(where, [given["value"]], [])
-    if "values" in needed:
-        return choice_of(where, given["values"], given.get("probabilities", []))
-    return _range(where, kind, given)
+    if not isinstance(kind, str) or kind not in _DISTRIBUTIONS:
+        raise UserError(
+            f"{where}: distribution: is unknown; got {kind!r}. {suggestion(str(kind), sorted(_DISTRIBUTIONS))}"
+        )
+    needed, optional = _DISTRIBUTIONS[kind]
+    keys = content.keys() - {"distribution"}
+    if wrong := sorted(map(str, keys - needed - optional)) or sorted(needed - keys):
+        problem = "is missing" if wrong[0] in needed else "is unknown"
+        raise UserError(f"{where}: {wrong[0]}: {problem}. {kind} has {' and '.join(sorted(needed | optional))}.")
+    fix = "Write a number, such as 1.0e-4: YAML reads 1e-4 as text." if "min" in needed else "Write a list."
+    read = fit_record({key: content[key] for key in keys}, _Distribution, where, fix)
+    if "min" in needed:
+        return _range(where, kind, read)
+    return choice_of(where, [read.value] if kind == "constant" else read.values, read.probabilities)
 
 
-def _usual(given: Mapping[str, Any]) -> str:
+def _usual(content: Mapping[str, Any]) -> str:
     """Return the distribution that W&B takes where none is named."""
-    if "value" in given:
+    if "value" in content:
         return "constant"
-    if "values" in given:
-        return "categorical_w_probabilities" if "probabilities" in given else "categorical"
-    return "int_uniform" if _is_whole(given.get("min")) and _is_whole(given.get("max")) else "uniform"
+    if "values" in content:
+        return "categorical_w_probabilities" if "probabilities" in content else "categorical"
+    are_whole = all(isinstance(each, int) and not isinstance(each, bool) for each in map(content.get, ("min", "max")))
+    return "int_uniform" if are_whole else "uniform"
 
 
-def choice_of(where: str, values: Any, probabilities: Any) -> Choice:
+def choice_of(where: str, values: Sequence[Any], probabilities: Sequence[float] = ()) -> Choice:
     """Check the values of a parameter.
 
     Args:
         where: Its key, for messages.
-        values: A list of them.
-        probabilities: A list with one for each, or an empty one.
+        values: The values.
+        probabilities: One for each; empty: all the same.
 
     Raises:
         UserError: If they make no choice, or JSON, which a sweep is recorded in, has no such type.
     """
-    if not isinstance(values, list) or not values:
-        raise UserError(f"{where}: values: must be a list of at least one, got {values!r}.")
     try:
         json.dumps(values)
     except TypeError as error:
         raise UserError(
             f"{where}: must hold numbers, text, lists and mappings; got {values}. Put a date in quotes."
         ) from error
-    if not isinstance(probabilities, list) or not all(_is_number(each) for each in probabilities):
-        raise UserError(f"{where}: probabilities: must be a list of numbers; got {probabilities!r}.")
     choice = Choice(tuple(values), tuple(probabilities))
     if twice := [label for label, count in Counter(choice.labels).items() if count > 1]:
-        raise UserError(f"{where}: values: {twice[0]!r} is there twice.")
+        raise UserError(f"{where}: values: each must differ; got {twice[0]!r} twice. Remove one.")
     if probabilities and (len(probabilities) != len(values) or not sum(probabilities) > 0 or min(probabilities) < 0):
-        raise UserError(f"{where}: probabilities: there must be one from 0 for each of the {len(values)} values.")
+        raise UserError(
+            f"{where}: probabilities: must be {len(values)} numbers from 0, one a value; got {list(probabilities)}."
+        )
     return choice
 
 
-def _range(where: str, kind: str, given: Mapping[str, Any]) -> Range:
-    numbers = {key: value for key, value in given.items() if key != "distribution"}
-    for key, number in numbers.items():
-        if not _is_number(number) or (kind == "int_uniform" and not _is_whole(number)):
-            hint = " YAML reads 1e-4 as text: write 1.0e-4." if isinstance(number, str) else ""
-            raise UserError(
-                f"{where}: {key}: a {'whole ' if kind == 'int_uniform' else ''}number is needed, got {number!r}.{hint}"
-            )
-    low, high, q = given["min"], given["max"], given.get("q", 1 if kind.startswith("q_") else 0)
+def _range(where: str, kind: str, read: _Distribution) -> Range:
+    low, high, q = read.min, read.max, read.q if kind.startswith("q_") else 0
     if kind == "int_uniform":
+        if float in (type(low), type(high)):
+            raise UserError(
+                f"{where}: min, max: must be whole numbers; got {low} and {high}. Round them, or use uniform."
+            )
         if low > high:
-            raise UserError(f"{where}: min is above max ({low}, {high}).")
+            raise UserError(f"{where}: min: must not be above max; got {low} and {high}. Swap them.")
         return Range(low, high)
     log = "log" in kind
     if log and not kind.endswith("_values"):
@@ -512,46 +549,7 @@ def _range(where: str, kind: str, given: Mapping[str, Any]) -> Range:
             raise UserError(f"{where}: max: is an exponent of e, and must be at most {_LARGEST_EXPONENT}; got {high}.")
         low, high = math.exp(low), math.exp(high)
     if not low < high:
-        raise UserError(f"{where}: min must be below max, got {given['min']} and {given['max']}.")
+        raise UserError(f"{where}: min: must be below max; got {read.min} and {read.max}. Swap them, or use `value`.")
     if log and low <= 0:
-        raise UserError(f"{where}: min: a logarithm needs numbers above 0, got {low}.")
-    if kind.startswith("q_") and q <= 0:
-        raise UserError(f"{where}: q: a number above 0 is needed, got {q}.")
+        raise UserError(f"{where}: min: must be above 0 for a logarithm; got {low}. Raise it, or use uniform.")
     return Range(float(low), float(high), log, q)
-
-
-def _hyperband(file: Path, given: Any) -> Hyperband | None:
-    """Read when trials are ended early.
-
-    W&B counts how often the metric has been logged. It decides after ``min_iter`` × ``eta`` ^ n of these, or after
-    ``max_iter`` / ``eta`` ^ n for n from ``s`` to 1; the first of the latter tells the others.
-    """
-    if given is None:
-        return None
-    where = f"{file}: early_terminate"
-    if not isinstance(given, dict) or given.get("type") != "hyperband":
-        raise UserError(f"{where}: must have `type: hyperband`, got {given!r}.")
-    if unknown := sorted(given.keys() - {"type", "min_iter", "max_iter", "s", "eta", "strict"}):
-        raise UserError(f"{where}.{unknown[0]}: is unknown; there are min_iter, or max_iter and s; eta and strict.")
-    numbers = {key: given[key] for key in ("min_iter", "max_iter", "s", "eta") if key in given}
-    for key, number in numbers.items():
-        least, most = 2 if key == "eta" else 1, 64 if key == "s" else 1_000_000
-        if not _is_whole(number) or not least <= number <= most:
-            raise UserError(f"{where}.{key}: must be a whole number from {least} to {most:,}; got {number!r}.")
-    eta = numbers.get("eta", 3)
-    if "min_iter" in numbers:
-        first = numbers["min_iter"]
-    elif {"max_iter", "s"} <= numbers.keys():
-        first = max(1, numbers["max_iter"] // eta ** numbers["s"])
-    else:
-        raise UserError(f"{where}: needs min_iter, or max_iter and s.")
-    return Hyperband(first, eta, bool(given.get("strict", True)))
-
-
-def _is_number(value: Any) -> bool:
-    """Whether it is a number that a float can be, without infinities and NaN."""
-    return (_is_whole(value) or isinstance(value, float)) and abs(value) < _INFINITE
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)

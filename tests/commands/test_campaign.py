@@ -10,10 +10,10 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,10 +21,9 @@ import torch
 import yaml
 
 from bgsub_lightning.cli import main
-from bgsub_lightning.commands import campaign as module
 from bgsub_lightning.core.files import folder_lock
 from bgsub_lightning.evaluation import TestResult
-from bgsub_lightning.runs import subprocess_runs
+from bgsub_lightning.runs import engine
 
 Fails = Callable[[int], str]
 
@@ -58,14 +57,22 @@ def out(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Runs the members in this process, which is faster, and tells what was run."""
+    """Runs the commands in this process, which is faster, and returns the list of those that were run."""
     made: list[str] = []
 
-    def run(arguments: Sequence[str], lock: int) -> str | None:
-        made.append(shlex.join(arguments))
-        return None if main(arguments) == 0 else "error: told by the member"
+    class InThisProcess(engine.Process):
+        def __init__(self, arguments: Sequence[str], *_: object) -> None:
+            made.append(shlex.join(arguments))
+            self._status = main(arguments)
 
-    monkeypatch.setattr(module, "_failure", run)
+        def poll(self) -> bool:
+            return True
+
+        def failure(self) -> str | None:
+            return None if self._status == 0 else "error: of the run"
+
+    monkeypatch.setattr(engine, "Process", InThisProcess)
+    monkeypatch.setattr(engine, "_POLL", 0.01)
     return made
 
 
@@ -82,13 +89,13 @@ def flat(told: str) -> str:
 
 
 def of(calls: Sequence[str]) -> list[tuple[str, str]]:
-    """Command and member of each call."""
+    """Command and run of each call."""
     found = [call.split() for call in calls]
     return [(words[0], Path(words[3].removeprefix("--run_dir=")).name) for words in found]
 
 
-def with_members(experiment: Path, **content: Any) -> Path:
-    path = experiment.with_name("members.yaml")
+def listing_runs(experiment: Path, **content: Any) -> Path:
+    path = experiment.with_name("listing.yaml")
     path.write_text(yaml.safe_dump({"config": experiment.name, "campaign": content}, sort_keys=False))
     return path
 
@@ -146,15 +153,15 @@ def test_checkpoint_of_each_command(
 @pytest.mark.parametrize(
     ("options", "parts"),
     [
-        ([], ["what are the members?", "--over fold=1,2,3"]),
-        (["--over", "lr=1,2"], ["'lr' is none of root, store, scene, fold, seed"]),
-        (["--over", "fold=1", "--over", "fold=2"], ["--over: fold is told twice"]),
-        (["--over", "fold=1", "--data.init_args.fold", "2"], ["--over: fold is told twice"]),
+        ([], ["mog2.yaml: ", "--over fold=1,2,3"]),
+        (["--over", "lr=1,2"], ["--over: ", "'lr'", "root, store, scene, fold, seed"]),
+        (["--over", "fold=1", "--over", "fold=2"], ["--over: fold: "]),
+        (["--over", "fold=1", "--data.init_args.fold", "2"], ["--over: fold: "]),
         (["--over", "scene=baseline/higway"], ["--over scene: 'baseline/higway'", "baseline/highway"]),
         (["--over", "scene=*", "--data.init_args.root=/no/such"], ["/no/such: there is no such folder"]),
-        (["--over", "fold=1", "--only", "fold_2"], ["--only: 'fold_2' is no member", "fold_1"]),
-        (["--over", "fold=1", "--run_dir=x"], ["--run_dir: each member has a directory of its own", "--out FOLDER"]),
-        (["--over", "fold=1", "--config=x"], ["--config: the experiment is the first word"]),
+        (["--over", "fold=1", "--only", "fold_2"], ["--only: ", "'fold_2'", "fold_1"]),
+        (["--over", "fold=1", "--run_dir=x"], ["--run_dir: ", "--out FOLDER"]),
+        (["--over", "fold=1", "--config=x"], ["--config: ", "campaign FILE"]),
         (["--over", "fold=1", "--trainer.max_epohcs=3"], ["max_epohcs"]),
         (["--over", "model.init_args.mehtod=KNN"], ["mehtod"]),
         (["--over"], ["--over: expected one argument", "campaign --help"]),
@@ -190,7 +197,7 @@ def test_folds_are_merged_and_what_is_done_is_left_alone(
     assert "2 of 2 · fold 2 · test" in told
     assert "1 done, 1 to go" in told
     assert "campaign on videos that are not CDnet2014's own, folds 1, 2 of 3, without PTZ: unseen scenes" in flat(told)
-    assert "2 of 2 members are done" in told
+    assert "2 of 2 runs are done" in told
     singles = []
     for fold in (1, 2):  # the same by hand
         assert (
@@ -203,7 +210,7 @@ def test_folds_are_merged_and_what_is_done_is_left_alone(
     assert campaign(mog2, "--over", "fold=1,2,3", "--out", out, "--results") == 0  # runs nothing
     told = capsys.readouterr().out
     assert "Not run yet: fold 3." in told
-    assert "2 of 3 members are done" in told
+    assert "2 of 3 runs are done" in told
     assert len(calls) == 2
 
     before = (out / "fold_1/scores.json").stat().st_mtime_ns
@@ -226,15 +233,15 @@ def test_another_campaign_in_the_folder_is_refused(
     assert campaign(mog2, "--over=fold=1,2", "--out", out, "--only=fold_1", "--scores.show=false") == 0
     assert "Not run yet: fold 2." in capfd.readouterr().out
     record = (out / "campaign.json").read_text()
-    assert json.loads(record)["over"] == {"fold": ["1", "2"]}
+    assert json.loads(record)["grid"] == {"fold": ["1", "2"]}
     for options, difference in (
         (["--over=fold=1,2"], "options.--scores.show: false there, absent here"),
         (["--over=fold=1,2", "--scores.show=true"], "options.--scores.show: false there, true here"),
-        (["--over=fold=1", "--scores.show=false"], "members.fold_2: ['--data.init_args.fold=2'] there, absent here"),
-        (["--over=fold=1,2", "--over=seed=0", "--scores.show=false"], "over: ['fold'] there, ['fold', 'seed'] here"),
+        (["--over=fold=1", "--scores.show=false"], "runs.fold_2: ['--data.init_args.fold=2'] there, absent here"),
+        (["--over=fold=1,2", "--over=seed=0", "--scores.show=false"], "grid: ['fold'] there, ['fold', 'seed'] here"),
     ):
         message = fails(campaign(mog2, "--out", out, *options))
-        assert f"{out}: holds a campaign that differs from this one" in message
+        assert f"{out}: " in message
         assert difference in message
     mog2.write_text(mog2.read_text().replace("num_workers: 0", "num_workers: 1"))
     message = fails(campaign(mog2, "--over=fold=1,2", "--out", out, "--scores.show=false"))
@@ -262,28 +269,28 @@ def test_a_scene_that_was_not_tested_leaves_no_overall_figure(
     assert note in flat((tmp_path / "page/index.html").read_text())
 
 
-def test_members_of_the_experiment(
+def test_runs_of_the_experiment(
     mog2: Path, out: Path, calls: list[str], fails: Fails, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    members = {
+    runs = {
         "MOG2": {"data.init_args.scene": "baseline/highway", "model.init_args.method": "MOG2"},
         "KNN, too": {"scene": ["baseline/highway"], "model.init_args.method": "KNN"},
     }
-    experiment = with_members(mog2, commands=["test"], members=members)
+    experiment = listing_runs(mog2, commands=["test"], runs=runs)
     assert campaign(experiment, "--out", out) == 0
     assert of(calls) == [("test", "MOG2"), ("test", "KNN_too")]
     assert "--model.init_args.method=KNN" in calls[1]
     assert "F of KNN_too" in capfd.readouterr().out
     assert not (out / "scores.json").exists()  # the same video, twice
-    assert "holds its members under the key campaign" in fails(campaign(experiment, "--over=fold=1"))
+    assert "campaign.runs" in fails(campaign(experiment, "--over=fold=1"))
     assert main(["test", "--config", str(experiment), f"--run_dir={tmp_path / 'alone'}"]) == 0  # the key is ignored
 
 
 def test_one_by_one_where_nothing_can_be_merged(
     mog2: Path, out: Path, calls: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    members = {"a": {"fold": 1}, "b": {"fold": 2, "data.init_args.protocol.init_args.exclude": ["PTZ", "shadow"]}}
-    assert campaign(with_members(mog2, commands=["test"], members=members), "--out", out) == 0
+    runs = {"a": {"fold": 1}, "b": {"fold": 2, "data.init_args.protocol.init_args.exclude": ["PTZ", "shadow"]}}
+    assert campaign(listing_runs(mog2, commands=["test"], runs=runs), "--out", out) == 0
     told = capsys.readouterr().out
     assert "a and b cannot be merged, because they differ (protocol: fold … of 3" in flat(told)
     assert (
@@ -293,15 +300,15 @@ def test_one_by_one_where_nothing_can_be_merged(
 
 
 def test_only_training(tiny: Path, out: Path, calls: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    experiment = with_members(tiny, commands=["fit"])
+    experiment = listing_runs(tiny, commands=["fit"])
     assert campaign(experiment, "--over=fold=1", "--out", out, "--trainer.max_steps=1") == 0
     assert of(calls) == [("fit", "fold_1")]
-    assert "1 of 1 members are done" in capsys.readouterr().out
+    assert "1 of 1 runs are done" in capsys.readouterr().out
     assert campaign(experiment, "--over=fold=1", "--out", out, "--trainer.max_steps=1") == 0
     assert len(calls) == 1
 
 
-def test_what_is_left_of_a_member_is_run(tiny: Path, out: Path, calls: list[str]) -> None:
+def test_what_is_left_of_a_run_is_run(tiny: Path, out: Path, calls: list[str]) -> None:
     options = [tiny, "--over=seed=1,2", "--out", out, "--trainer.max_steps=2", "--last.every_n_train_steps=1"]
     assert campaign(*options) == 0
     assert of(calls) == [(command, f"seed_{seed}") for seed in (1, 2) for command in ("fit", "test")]
@@ -349,24 +356,35 @@ def test_interruption_tells_how_to_go_on(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "_failure", interrupt)
+    monkeypatch.setattr(engine, "Process", interrupt)
     assert campaign(mog2, "--over", "scene=baseline/*", "--out", out) == 130
     told = capsys.readouterr().out
     assert f"python -m bgsub_lightning campaign {mog2} --over 'scene=baseline/*' --out {out}" in told
 
 
-def test_member_that_another_process_is_at_comes_last(
-    mog2: Path, out: Path, calls: list[str], capsys: pytest.CaptureFixture[str]
+def test_run_that_another_process_works_on_comes_last(
+    mog2: Path,
+    out: Path,
+    calls: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with folder_lock(out / "fold_1") as lock:
         assert lock is not None
         with folder_lock(out / "fold_1") as second:
             assert second is None
         other = os.dup(lock)  # the lock lasts as long as any process has it
-    threading.Timer(2, os.close, [other]).start()
+    told = ""
+
+    def sleep(_: float) -> None:
+        nonlocal told
+        told += capsys.readouterr().out.replace("\n", "")
+        if "fold_1: another process " in told and of(calls) == [("test", "fold_2")]:
+            os.close(other)
+
+    monkeypatch.setattr(engine, "time", SimpleNamespace(sleep=sleep, monotonic=time.monotonic))
     assert campaign(mog2, "--over=fold=1,2", "--out", out) == 0
     assert of(calls) == [("test", "fold_2"), ("test", "fold_1")]
-    assert "fold_1: another process is at work here; waiting" in capsys.readouterr().out.replace("\n", "")
 
 
 @pytest.mark.parametrize(
@@ -394,23 +412,46 @@ def test_what_went_wrong(
     monkeypatch.setattr(sys, "executable", str(program))
     with folder_lock(tmp_path) as lock:
         assert lock is not None
-        assert module._failure(["fit", "--x=1"], lock) == failure
+        process = engine.Process(["fit", "--x=1"], lock)
+        assert process.failure() == failure
+        assert process.poll()
     told = capfd.readouterr()
     assert told.out == "-m bgsub_lightning fit --x=1\n"
     assert ("error: two\nmore\n" in told.err) == (failure == "error: two")
 
 
 def test_end_of_a_process_that_does_not_want_to_end() -> None:
-    script = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print(flush=True); time.sleep(60)"
+    script = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        subprocess_runs.end(process, patience=0.1)
-        assert process.returncode == -signal.SIGTERM
+        engine.terminate([process], patience=0.1)
+        assert process.returncode == -signal.SIGKILL
 
 
-def test_failing_member_is_reported(mog2: Path, out: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """The one test here whose members have a process of their own and that is not slow."""
+def test_a_process_that_saves_its_state_gets_one_signal() -> None:
+    script = (
+        "import signal, sys, time\n"
+        "def save(*_):\n"
+        "    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # as a fit does: a second signal ends it at once\n"
+        "    time.sleep(0.3)\n"
+        "    sys.exit(143)\n"
+        "signal.signal(signal.SIGTERM, save)\n"
+        "print(flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    processes = [subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) for _ in range(2)]
+    for process in processes:
+        assert process.stdout is not None
+        process.stdout.readline()
+    engine.terminate(processes)
+    for process in processes:
+        with process:
+            assert process.returncode == 143
+
+
+def test_failing_run_is_reported(mog2: Path, out: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The one test here whose runs have their own processes and that is not slow."""
     assert campaign(mog2, "--over=fold=9,1", "--out", out, "--only=fold_9") == 1
     told = capfd.readouterr()
     reason = "error: data.init_args.fold: must be between 1 and 3; got 9."
@@ -418,7 +459,7 @@ def test_failing_member_is_reported(mog2: Path, out: Path, capfd: pytest.Capture
     assert "1 failed" in told.out
     assert f"fold 9 ({out / 'fold_9'}): test: {reason}" in told.out
     assert "Not run yet: fold 1." in told.out
-    assert "0 of 2 members are done" in told.out
+    assert "0 of 2 runs are done" in told.out
 
 
 def test_default_directory_of_a_run_tells_its_scenes(
@@ -447,7 +488,7 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
 
 
 @pytest.mark.slow
-def test_a_failing_member_keeps_no_other_from_its_turn(mog2: Path, out: Path) -> None:
+def test_a_failing_run_stops_no_other(mog2: Path, out: Path) -> None:
     with start(mog2, "--over=fold=9,1,2", "--out", out) as process:
         told, _ = process.communicate(timeout=300)
     assert process.returncode == 1
@@ -459,7 +500,7 @@ def test_a_failing_member_keeps_no_other_from_its_turn(mog2: Path, out: Path) ->
 
 @pytest.mark.slow
 def test_killed_campaign_goes_on(tiny: Path, tmp_path: Path) -> None:
-    """Killed twice, it ends as one that never was: first alone, while its member lives on, then with its member."""
+    """Killed twice, it ends as one that never was: first alone, while its run lives on, then with its run."""
     options = [tiny, "--over=fold=1,2", "--trainer.max_epochs=20", "--last.every_n_train_steps=1"]
     folder = tmp_path / "killed"
     with start(*options, "--out", folder) as alone:
@@ -488,20 +529,21 @@ def test_killed_campaign_goes_on(tiny: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_the_member_as_well(tiny: Path, out: Path) -> None:
+@pytest.mark.parametrize("way", [signal.SIGINT, signal.SIGTERM])
+def test_what_ends_a_campaign_ends_its_run(tiny: Path, out: Path, way: signal.Signals) -> None:
     options = [tiny, "--over=fold=1", "--out", out, "--trainer.max_epochs=10000", "--last.every_n_train_steps=1"]
     with start(*options) as process:
         wait_for(out / "fold_1/checkpoints/last.ckpt", process)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(way)
         told, _ = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "The same command goes on from here" in told
+    assert "python -m bgsub_lightning campaign" in told
     with folder_lock(out / "fold_1") as lock:
         assert lock is not None  # nobody is left
 
 
-def test_an_option_may_hold_the_members_name(mog2: Path, out: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    options = ["--over", "scene=baseline/highway,thermal/park", f"--out={out}", "--ckpt_path=runs/x/{member}/last.ckpt"]
+def test_an_option_may_hold_the_name_of_the_run(mog2: Path, out: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    options = ["--over", "scene=baseline/highway,thermal/park", f"--out={out}", "--ckpt_path=runs/x/{run}/last.ckpt"]
     assert main(["campaign", str(mog2), *options, "--dry_run"]) == 0
     lines = [line for line in capfd.readouterr().out.splitlines() if "bgsub_lightning test" in line]
     told = [option for line in lines for option in shlex.split(line) if option.startswith("--ckpt_path=")]

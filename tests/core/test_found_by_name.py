@@ -23,7 +23,7 @@ def test_a_name_is_the_file_that_ships() -> None:
         assert find_file(Path(name), "experiments") == expected
         assert expand(["--config", name]) == expand([f"--config={expected}"])
         assert merged(Path(name)) == merged(expected)
-    assert campaign_of(Path("crossnet_ablations.yaml"))["members"]
+    assert campaign_of(Path("crossnet_ablations.yaml"))["runs"]
     assert read_sweep(Path("bmn_bsn_folds.yaml")).options == ("--config=experiments/bmn_bsn.yaml",)
 
 

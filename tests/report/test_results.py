@@ -98,8 +98,8 @@ def test_the_same_name_twice_is_told_apart_by_its_folder(tmp_path: Path) -> None
 
 
 def write_campaign(folder: Path, names: list[str], **over: list[str]) -> None:
-    content = {"version": 1, "configuration": {}, "options": [], "commands": ["fit", "test"], "over": over}
-    content["members"] = {name: [] for name in names}
+    content = {"version": 2, "configuration": {}, "options": [], "commands": ["fit", "test"], "grid": over}
+    content["runs"] = {name: [] for name in names}
     (folder / "campaign.json").write_text(json.dumps(content))
 
 
@@ -153,7 +153,7 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"campaign.json: version: "):
         load_results([tmp_path / "empty"])
     write_campaign(tmp_path / "empty", ["a"])
-    with pytest.raises(UserError, match="no member of this campaign has a result yet"):
+    with pytest.raises(UserError, match=r"empty: no .* `campaign`"):
         load_results([tmp_path / "empty"])
     made("whole").save(tmp_path / "empty" / "scores.json")
     assert [each.name for each in load_results([tmp_path / "empty"]).series] == ["whole"]

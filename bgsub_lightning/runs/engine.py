@@ -1,0 +1,448 @@
+"""The engine of all commands that run trainings: it locks the folder of each run, and starts its commands as processes.
+
+A :class:`Plan` holds the options of all runs, and knows what a run has still to do: that is how a stopped command
+continues. A :class:`Queue` decides which run comes next, and what is made of its end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+
+from bgsub_lightning.core.console import console
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.files import atomic_write, folder_lock, last_lines, lock_environment, refuse_links
+from bgsub_lightning.core.records import read_text
+from bgsub_lightning.core.text import refuse_passwords
+from bgsub_lightning.runs.arguments import PROGRAM
+from bgsub_lightning.runs.grid import Run
+
+NAME = "{run}"
+"""Stands for a run's name in an option: weights of another campaign over the same values."""
+
+_SET_BY_US = {"--config", "--run_dir", "--name"}
+
+_POLL = 0.5
+"""Time between two looks at the processes, in s."""
+
+_ABSENT = object()
+
+
+# --- what is to be run -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Runs of one experiment in one folder.
+
+    Attributes:
+        out: The folder of their directories.
+        base: The options that come first: configuration files.
+        passthrough: Options of all runs from the command line, each as ``--key=value``.
+        commands: What each run does: ``fit``, ``test``, or the one and then the other.
+    """
+
+    out: Path
+    base: tuple[str, ...]
+    passthrough: tuple[str, ...]
+    commands: tuple[str, ...]
+
+    def folder(self, run: Run) -> Path:
+        """Return the directory of a run."""
+        return self.out / run.name
+
+    def options(self, run: Run) -> tuple[str, ...]:
+        """Return the options of a run; of two with one key the later counts."""
+        return tuple(option.replace(NAME, run.name) for option in (*self.passthrough, *run.options))
+
+    def is_begun(self, run: Run) -> bool:
+        """Whether a run can be continued."""
+        return (self.folder(run) / "checkpoints" / "last.ckpt").is_file()
+
+    def call(self, run: Run, command: str) -> list[str]:
+        """Return a command of a run, without the name of the program."""
+        options = self.options(run)
+        checkpoint = _checkpoint(options)
+        of_run = checkpoint in {"last", "best"}
+        if command == "fit":  # another checkpoint is where a first start begins
+            checkpoint = "last" if checkpoint is None or of_run or self.is_begun(run) else checkpoint
+        elif "fit" in self.commands and not of_run:  # it was where training started from
+            checkpoint = None
+        ckpt_path = [f"--ckpt_path={checkpoint}"] if checkpoint else []
+        rest = [option for option in options if not option.startswith("--ckpt_path=")]
+        return [command, *self.base, f"--run_dir={self.folder(run)}", *ckpt_path, *rest]
+
+    def remaining(self, run: Run) -> list[str]:
+        """Return the commands that a run has still to do."""
+        is_trained = "fit" not in self.commands or (self.folder(run) / "finished.json").is_file()
+        is_tested = "test" not in self.commands or (is_trained and self._is_tested(run))
+        return ["fit"] * (not is_trained) + ["test"] * (not is_tested)
+
+    def _is_tested(self, run: Run) -> bool:
+        folder, checkpoint = self.folder(run), _checkpoint(self.options(run))
+        is_elsewhere = checkpoint not in {None, "last", "best"} and "fit" not in self.commands
+        weights = Path(str(checkpoint)) if is_elsewhere else folder / "checkpoints" / "last.ckpt"
+        scores = folder / "scores.json"
+        if not scores.is_file():
+            return False
+        return not weights.is_file() or scores.stat().st_mtime_ns >= weights.stat().st_mtime_ns
+
+
+def _checkpoint(options: Sequence[str]) -> str | None:
+    found = [option.partition("=")[2] for option in options if option.startswith("--ckpt_path=")]
+    return found[-1] if found else None
+
+
+def refuse_ours(passthrough: Sequence[str], what: str, config: str) -> None:
+    """Check that no option is one that each run gets from us.
+
+    Args:
+        passthrough: The options.
+        what: What a run is called.
+        config: Where the experiment is named.
+
+    Raises:
+        UserError: If one is.
+    """
+    for option in passthrough:
+        if (key := option.partition("=")[0]) in _SET_BY_US:
+            own = f"each {what} has its own directory. Name the folder of all by --out FOLDER."
+            raise UserError(f"{key}: must not be set; got {option!r}: {config if key == '--config' else own}")
+
+
+# --- records ---------------------------------------------------------------------------------------------------------
+
+
+def require_same(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Check that a folder is continued with the options that it was begun with.
+
+    Raises:
+        UserError: If they differ. It lists the keys with both values.
+    """
+    different = diff_configs(before, now)
+    if different:
+        more = [f"… and {len(different) - 8} more"] if len(different) > 8 else []
+        raise UserError(
+            f"{folder}: holds runs of another configuration:\n  "
+            + "\n  ".join(different[:8] + more)
+            + "\nName another --out FOLDER, or repeat the options of before; only runs may be added."
+        )
+
+
+def save_record(file: Path, content: Mapping[str, Any]) -> None:
+    """Write a record, unless the file holds it.
+
+    Raises:
+        UserError: If the folder cannot be written, or an address has a password.
+    """
+    text = json.dumps(content, indent=1) + "\n"
+    refuse_passwords(text, "options", file.name)
+    try:
+        if file.is_file() and read_text(file) == text:
+            return
+        with atomic_write(file) as stream:
+            stream.write(text)
+    except (OSError, UserError) as error:
+        raise UserError(f"--out: {error}") from error
+
+
+def diff_configs(before: Any, now: Any) -> list[str]:
+    """List the differences of two nested dictionaries, a line for each key.
+
+    Example:
+        >>> diff_configs({"a": {"b": 1}}, {"a": {"b": 2}, "c": 3})
+        ['a.b: 1 there, 2 here', 'c: absent there, 3 here']
+    """
+    first, second = dict(_flat(before)), dict(_flat(now))
+    return [
+        f"{key}: {first.get(key, 'absent')} there, {second.get(key, 'absent')} here"
+        for key in {**first, **second}
+        if first.get(key, _ABSENT) != second.get(key, _ABSENT)
+    ]
+
+
+def _flat(content: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    if not isinstance(content, Mapping):
+        yield key, content
+        return
+    for name, value in content.items():
+        yield from _flat(value, f"{key}.{name}" if key else str(name))
+
+
+# --- processes -------------------------------------------------------------------------------------------------------
+
+
+class Process:
+    """A command of this program in a process, which shares the lock of its run.
+
+    Args:
+        arguments: The command and its options.
+        lock: The file descriptor of the lock.
+        log: The file to which its output is added; ``None``: it goes to the terminal.
+        device: The GPU that it sees; ``None``: all.
+
+    Attributes:
+        popen: The process.
+    """
+
+    def __init__(self, arguments: Sequence[str], lock: int, log: Path | None = None, device: str | None = None) -> None:
+        self._log = log
+        self._lines: deque[str] = deque(maxlen=100)
+        with ExitStack() as files:
+            file = files.enter_context(log.open("ab")) if log else None
+            self.popen = subprocess.Popen(
+                [sys.executable, "-m", "bgsub_lightning", *arguments],
+                stdout=file,
+                stderr=file or subprocess.PIPE,
+                pass_fds=(lock,),
+                env=os.environ | lock_environment(lock) | ({} if device is None else {"CUDA_VISIBLE_DEVICES": device}),
+            )
+        self._reader = threading.Thread(target=self._pass_on, args=(self.popen.stderr,), daemon=True)
+        self._reader.start()
+
+    def poll(self) -> bool:
+        """Whether it has ended."""
+        return self.popen.poll() is not None
+
+    def failure(self) -> str | None:
+        """Return in a line why it has failed, once it has ended; ``None`` if it has not failed."""
+        status = self.popen.wait()
+        self._reader.join(timeout=5)  # what the process has left running may hold the pipe for longer
+        return failure_reason(status, last_lines(self._log, 100) if self._log else list(self._lines))
+
+    def _pass_on(self, stream: IO[bytes] | None) -> None:
+        """Write its errors to the terminal at once, and keep the last lines."""
+        if stream is None:
+            return
+        with io.TextIOWrapper(stream, "utf-8", errors="replace", newline="") as text:
+            for line in text:
+                sys.stderr.write(line)
+                sys.stderr.flush()
+                self._lines.append(line.rstrip())
+
+
+def failure_reason(status: int, lines: Sequence[str]) -> str | None:
+    """Return in a line why a process has failed; ``None`` if it has not.
+
+    Args:
+        status: Its exit status, negative for a signal.
+        lines: The last lines of its output.
+    """
+    if status == 0:
+        return None
+    if status < 0:
+        return f"killed by {signal.Signals(-status).name}"
+    if status in {128 + signal.SIGTERM, 128 + signal.SIGUSR1}:
+        return f"stopped by {signal.Signals(status - 128).name}"
+    last = [line for line in reversed(lines) if line.strip()]
+    return next((line for line in last if line.startswith("error: ")), last[0] if last else f"exit status {status}")
+
+
+def terminate(processes: Sequence[subprocess.Popen[bytes]], patience: float = 20) -> None:
+    """End processes: by SIGTERM, on which a fit saves its state, and by SIGKILL those that stay.
+
+    Each gets one SIGTERM: a second one ends a fit at once.
+
+    Args:
+        processes: The processes.
+        patience: Time until SIGKILL, in s; a second Ctrl-C cuts it short.
+    """
+    for process in processes:
+        process.terminate()
+    deadline = time.monotonic() + patience
+    with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
+        for process in processes:
+            process.wait(max(0.0, deadline - time.monotonic()))
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+# --- the loop --------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Job:
+    """A run that is worked on.
+
+    Attributes:
+        run: The run.
+        folder: Its directory, which is locked.
+        lock: The file descriptor of the lock.
+        held: What is released at its end.
+        command: The command that runs; empty before the first.
+        process: The process of that command.
+        started: When it was claimed, in s.
+    """
+
+    run: Run
+    folder: Path
+    lock: int
+    held: ExitStack
+    command: str = ""
+    process: Process | None = None
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def log(self) -> Path:
+        """Its output, where that does not go to the terminal."""
+        return self.folder / "output.log"
+
+    @property
+    def took(self) -> str:
+        """The time since it was claimed."""
+        return duration(time.monotonic() - self.started)
+
+
+class Queue(ABC):
+    """Which runs there are, and what is made of their ends.
+
+    Attributes:
+        plan: The plan.
+        is_logged: Whether output goes to ``output.log`` of each run, not to the terminal.
+    """
+
+    plan: Plan
+    is_logged = False
+
+    @abstractmethod
+    def next(self) -> Job | None:
+        """Claim the run that comes next; ``None`` if there is none now."""
+
+    @abstractmethod
+    def is_over(self) -> bool:
+        """Whether none will come; it is asked while no run is worked on."""
+
+    @abstractmethod
+    def announce(self, job: Job, command: str) -> None:
+        """Print that a command starts."""
+
+    @abstractmethod
+    def finish(self, job: Job, failure: str | None) -> None:
+        """Note the end of a run, and why it has failed."""
+
+    def look(self, job: Job) -> bool:
+        """Look at a run while it is worked on, and return whether it was ended."""
+        return False
+
+    def claim(self, run: Run) -> Job | None:
+        """Lock the directory of a run; ``None`` if another process works in it.
+
+        Raises:
+            UserError: If it cannot be made, or is a link.
+        """
+        folder, held = self.plan.folder(run), ExitStack()
+        refuse_links(folder / "output.log", self.plan.out)
+        lock = held.enter_context(folder_lock(folder))
+        if lock is None:
+            held.close()
+            return None
+        return Job(run, folder, lock, held)
+
+
+def execute(queue: Queue, workers: int = 1) -> None:
+    """Run what a queue hands out; at its end, however it comes, no process is left.
+
+    Args:
+        queue: The queue.
+        workers: How many runs are worked on at a time, each on a GPU of its own.
+    """
+    jobs: dict[int, Job] = {}
+    devices = _devices(workers)
+    try:
+        while True:
+            for place in range(workers):
+                if place not in jobs and (job := queue.next()):
+                    jobs[place] = job
+            if not jobs and queue.is_over():
+                return
+            ended = [place for place, job in jobs.items() if _advance(queue, job, devices[place])]
+            for place in ended:
+                jobs.pop(place).held.close()
+            if not ended:
+                time.sleep(_POLL)
+    finally:
+        terminate([job.process.popen for job in jobs.values() if job.process])
+        for job in jobs.values():
+            job.held.close()
+
+
+def _advance(queue: Queue, job: Job, device: str | None) -> bool:
+    """Start the next command of a run if none is at work, and return whether the run has ended."""
+    has_ended = job.process is None or job.process.poll()  # before its log is read, which is whole then
+    if queue.look(job):
+        return True
+    if not has_ended:
+        return False
+    failure = job.process.failure() if job.process else None
+    remaining = queue.plan.remaining(job.run)
+    if not failure and job.command in remaining:
+        failure = "stopped before its end"  # as by --trainer.max_time, or by SIGTERM
+    if failure or not remaining:
+        queue.finish(job, failure)
+        return True
+    job.command = remaining[0]
+    queue.announce(job, job.command)
+    job.process = Process(queue.plan.call(job.run, job.command), job.lock, job.log if queue.is_logged else None, device)
+    return False
+
+
+def _devices(workers: int) -> list[str | None]:
+    """Return the GPU of each worker, as in CUDA_VISIBLE_DEVICES; one worker has them all, and so has a CPU."""
+    variable = os.environ.get("CUDA_VISIBLE_DEVICES")
+    visible = variable.split(",") if variable else [str(index) for index in range(torch.cuda.device_count())]
+    if workers == 1 or not visible or not torch.cuda.is_available():
+        return [None] * workers
+    return [visible[place % len(visible)] for place in range(workers)]
+
+
+@contextmanager
+def resumable(words: Sequence[str]) -> Iterator[None]:
+    """Let Ctrl-C, and SIGTERM as of a scheduler, end a command with status 130 and the line that continues it.
+
+    Args:
+        words: The command and its options.
+
+    Raises:
+        SystemExit: With status 130 where one of them comes.
+    """
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        again = f"{PROGRAM} {shlex.join(words)}"
+        console.print(f"\nStopped. The same command continues from here: {again}", soft_wrap=True)
+        raise SystemExit(130) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def print_failures(failures: Mapping[str, str]) -> None:
+    """List failed runs, each with the reason."""
+    if failures:
+        console.print(f"{len(failures)} failed; the same command tries them again:")
+    for run, reason in failures.items():
+        console.print(f"  {run}: {reason}", soft_wrap=True)
+
+
+def duration(seconds: float) -> str:
+    """Write a time, such as ``0:01:30``."""
+    return str(timedelta(seconds=round(seconds)))

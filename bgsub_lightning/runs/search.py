@@ -1,0 +1,482 @@
+"""A search by Optuna: the trials of a sweep file as runs, pruned while they train, and a table of all."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from rich.table import Table
+from typing_extensions import TypedDict  # which pydantic wants before Python 3.12
+
+from bgsub_lightning.core.config import merged
+from bgsub_lightning.core.console import console, warn
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.files import atomic_write, folder_lock
+from bgsub_lightning.core.records import parse_yaml, read_json
+from bgsub_lightning.core.text import suggestion
+from bgsub_lightning.report.learning import learning_curves
+from bgsub_lightning.runs.arguments import PROGRAM, parse_trainer
+from bgsub_lightning.runs.engine import (
+    Job,
+    Plan,
+    Queue,
+    print_failures,
+    refuse_ours,
+    require_same,
+    save_record,
+    terminate,
+)
+from bgsub_lightning.runs.grid import Run
+from bgsub_lightning.runs.sweepfile import Choice, Point, Range, Sweep, choice_of, read_sweep, shown
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial, Trial
+
+_NUMBER = "number"
+"""Under this a study keeps a trial's number in the sweep; one that is tried again is another trial of the study."""
+
+_CORNERS = 8
+"""How many points of a sweep are parsed before anything is run, at most: each takes half a second."""
+
+
+@dataclass(frozen=True)
+class SweepOptions:
+    """Options of ``sweep``, as its help has them."""
+
+    file: Path
+    trials: int | None = None
+    workers: int = 1
+    out: Path | None = None
+    dry_run: bool = False
+    passthrough: tuple[str, ...] = ()
+
+
+class SweepRecord(TypedDict):
+    """``sweep.json``: what must be the same when a sweep is continued, which is all but the number of trials.
+
+    Attributes:
+        version: Of the form of the file.
+        configuration: Experiment → its content.
+        options: Options of all trials, each as ``--key=value``.
+        method: How points are chosen.
+        metric: What trials are compared by, and whether more of it is better.
+        parameters: Option → its values, in words.
+        early_terminate: When trials are pruned; ``None``: never.
+    """
+
+    version: Literal[2]
+    configuration: dict[str, Any]
+    options: list[str]
+    method: str
+    metric: list[str | bool]
+    parameters: dict[str, str]
+    early_terminate: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Search(Plan):
+    """The trials of a sweep.
+
+    Attributes:
+        sweep: The sweep.
+        trials: How many there are to be.
+    """
+
+    sweep: Sweep
+    trials: int
+
+    def options(self, run: Run) -> tuple[str, ...]:
+        """Return the options of a trial: none of the command line's is one that is searched."""
+        return (*run.options, *self.passthrough)
+
+    @property
+    def record(self) -> SweepRecord:
+        """The content of ``sweep.json``."""
+        experiments = [Path(option.partition("=")[2]) for option in self.base if _is_config(option)]
+        content: SweepRecord = {
+            "version": 2,
+            "configuration": {str(file): merged(file) for file in experiments},
+            "options": [option for option in (*self.base, *self.passthrough) if not _is_config(option)],
+            "method": self.sweep.method,
+            "metric": [self.sweep.metric, self.sweep.is_maximized],
+            "parameters": {name: str(each) for name, each in self.sweep.parameters.items()},
+            "early_terminate": self.sweep.hyperband.model_dump() if self.sweep.hyperband else None,
+        }
+        return json.loads(json.dumps(content, default=str))  # type: ignore[no-any-return]
+
+    def first(self, number: int) -> Point | None:
+        """Return the point of a trial that does not depend on others; ``None`` if it does."""
+        if self.sweep.method == "grid":
+            return self.sweep.grid[number]
+        return self.sweep.drawn(number) if self.sweep.method == "random" or number == 0 else None
+
+    def run(self, number: int, point: Point) -> Run:
+        """Return a trial as a run."""
+        sweep = self.sweep
+        return Run(sweep.folder(number, point), sweep.label(point), tuple(sweep.options_of(point)))
+
+    def best(self, values: Iterable[float]) -> float:
+        """Return the best of some values of the metric; NaN of none."""
+        return (max if self.sweep.is_maximized else min)(values, default=math.nan)
+
+
+def _is_config(option: str) -> bool:
+    return option.startswith("--config=")
+
+
+# --- planning --------------------------------------------------------------------------------------------------------
+
+
+def plan_search(options: SweepOptions) -> Search:
+    """Read a sweep, and check what can be checked before anything is run.
+
+    Raises:
+        UserError: If the file or the options do not fit.
+    """
+    sweep = read_sweep(options.file)
+    refuse_ours(options.passthrough, "trial", "name the experiment in the command of the sweep file.")
+    for option in options.passthrough:
+        if (key := option.partition("=")[0]).removeprefix("--") in sweep.searched:
+            raise UserError(
+                f"{key}: must not be a parameter that {sweep.file} searches; got {option!r}. Leave it out, or give the "
+                f"parameter one `value` in the file."
+            )
+    sweep, passthrough = _overridden(sweep, options.passthrough)
+    limits = [each for each in (options.trials or sweep.run_cap,) if each]
+    if sweep.method == "grid":
+        limits.append(len(sweep.grid))
+    if not limits:
+        raise UserError(f"{sweep.file}: sets no number of trials. Add `run_cap` to the file, or --trials N.")
+    out = options.out or Path("runs") / sweep.file.stem
+    search = Search(out, sweep.options, passthrough, ("fit",), sweep, min(limits))
+    folders = Counter(
+        sweep.folder(number, point) for number, point in enumerate(sweep.grid if sweep.method == "grid" else ())
+    )
+    if shared := [folder for folder, count in folders.items() if count > 1]:
+        raise UserError(f"{sweep.file}: parameters: two values would share the directory {shared[0]}. Change one.")
+    _require_known(search)
+    for corner in sweep.corners(_CORNERS):
+        parse_trainer("fit", search.call(search.run(0, corner), "fit")[1:])
+    return search
+
+
+def _overridden(sweep: Sweep, options: Sequence[str]) -> tuple[Sweep, tuple[str, ...]]:
+    """Put values of the command line in the place of those that a sweep fixes, so that its record has them.
+
+    Returns:
+        The sweep, and the options that are no parameters of it.
+    """
+    parameters, others = dict(sweep.parameters), []
+    for option in options:
+        key, _, text = option.partition("=")
+        name = key.removeprefix("--")
+        if name not in parameters:
+            others.append(option)
+            continue
+        console.print(f"{key}: {text} instead of {sweep.file}'s value, {parameters[name]}.", soft_wrap=True)
+        try:
+            parameters[name] = choice_of(key, [parse_yaml(text, key)])
+        except UserError:  # `fit` takes it as text, or refuses it
+            parameters[name] = Choice((text,))
+    return replace(sweep, parameters=parameters), tuple(others)
+
+
+def _require_known(search: Search) -> None:
+    """Check that `fit` has the parameters as options; its own parser gives no hint of the right names.
+
+    Raises:
+        UserError: If it has not.
+    """
+    sweep = search.sweep
+    config = parse_trainer("fit", [*search.base, *search.passthrough]).config["fit"]
+    known = list(vars(config.as_flat()))
+    for name in sweep.parameters:
+        above, of_class = name.rpartition(".")[0], f"{name.rpartition('.init_args.')[0]}.class_path"
+        is_free = of_class in sweep.parameters or any(f"{above}.".startswith(f"{key}.") for key in known)
+        if not is_free and not any(f"{key}.".startswith(f"{name}.") for key in known):
+            raise UserError(f"{sweep.file}: parameters.{name}: `fit` has no such option. {suggestion(name, known)}")
+    protocol = config.data.get("init_args.protocol.init_args", {})
+    names = {name.rpartition(".")[2] for name in sweep.parameters}
+    if protocol.get("val_scenes") == protocol.get("val_fraction") == 0 and not names & {"val_scenes", "val_fraction"}:
+        warn(
+            f"{sweep.file}: nothing is held out for validation, so that trials are compared on "
+            f"training frames. Set data.init_args.protocol.init_args.val_fraction or val_scenes."
+        )
+
+
+def show(search: Search) -> None:
+    """Print the commands that would be run, and the space of those that are not chosen yet."""
+    sweep = search.sweep
+    for number in range(search.trials):
+        if (point := search.first(number)) is not None:
+            console.print(f"{PROGRAM} {shlex.join(search.call(search.run(number, point), 'fit'))}", soft_wrap=True)
+    if sweep.method == "bayes":
+        console.print(f"# {search.trials - 1} more, each chosen by those before it, from:")
+        for name, each in sweep.searched.items():
+            console.print(f"#   {name}: {each}", soft_wrap=True)
+    if sweep.hyperband:
+        first, eta = sweep.hyperband.first, sweep.hyperband.eta
+        console.print(f"# After {first}, {first * eta}, {first * eta**2} … validations the best 1/{eta} continue.")
+
+
+# --- running ---------------------------------------------------------------------------------------------------------
+
+
+def open_study(search: Search) -> Study:
+    """Open the study of a sweep, which is made if need be.
+
+    Raises:
+        UserError: If Optuna is missing, or the folder holds another sweep.
+    """
+    try:
+        import optuna
+        import plotly  # noqa: F401 (for the page at the end)
+        from sqlalchemy.exc import SQLAlchemyError
+    except ImportError as error:
+        raise UserError(f"sweep: needs {error.name}: pip install 'bgsub_lightning[sweep]'") from error
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    sweep, record, database = search.sweep, search.out / "sweep.json", search.out / "study.db"
+    try:
+        with folder_lock(search.out, wait=True):
+            try:
+                require_same(search.out, read_json(record, SweepRecord, "Name another --out FOLDER."), search.record)
+            except FileNotFoundError:
+                save_record(record, search.record)
+            return optuna.create_study(
+                storage=f"sqlite:///{database.absolute()}",
+                study_name=sweep.file.stem,
+                direction="maximize" if sweep.is_maximized else "minimize",
+                load_if_exists=True,
+                pruner=optuna.pruners.SuccessiveHalvingPruner(sweep.hyperband.first, sweep.hyperband.eta, 0)
+                if sweep.hyperband
+                else optuna.pruners.NopPruner(),
+            )
+    except (optuna.exceptions.OptunaError, SQLAlchemyError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(
+            f"{database}: is no database of Optuna, or a damaged one ({reason}). Delete it, or name another --out."
+        ) from error
+
+
+class TrialQueue(Queue):
+    """The trials of a study.
+
+    First come those that a killed command has left behind, then those that have failed before this command, then new
+    ones. Commands that share a folder choose one after the other, so that no trial is begun twice.
+
+    Args:
+        search: The sweep.
+        study: Its study.
+    """
+
+    is_logged = True
+
+    def __init__(self, search: Search, study: Study) -> None:
+        self.plan: Search = search
+        self.study = study
+        self._trials: dict[Run, Trial] = {}
+        self._judged: dict[Run, int] = {}
+        self._again = {number: trial.number for number, trial in self.trials.items() if trial.state.name == "FAIL"}
+
+    @property
+    def trials(self) -> dict[int, FrozenTrial]:
+        """The newest trial of each number of the sweep."""
+        return {trial.user_attrs[_NUMBER]: trial for trial in self.study.get_trials(deepcopy=False)}
+
+    def next(self) -> Job | None:  # noqa: D102
+        with folder_lock(self.plan.out, wait=True):
+            trials = self.trials
+            for number, trial in trials.items():
+                if trial.state.name == "RUNNING" and (job := self._claim(number, trial)):
+                    return job
+            if not any(trial.state.name == "WAITING" for trial in trials.values()):
+                failed = [number for number, which in self._again.items() if trials[number].number == which]
+                if failed:
+                    number = failed[0]
+                    self._again.pop(number)
+                    self.study.enqueue_trial(trials[number].params, user_attrs={_NUMBER: number})
+                elif len(trials) < self.plan.trials:
+                    number = len(trials)
+                    self.study.enqueue_trial(self.plan.first(number) or {}, user_attrs={_NUMBER: number})
+                else:
+                    return None
+            self.study.sampler = _sampler(len(trials))
+            asked = self.study.ask(_distributions(self.plan.sweep))
+            trial = self.study.get_trials(deepcopy=False)[asked.number]
+            return self._claim(trial.user_attrs[_NUMBER], trial)
+
+    def _claim(self, number: int, frozen: FrozenTrial) -> Job | None:
+        from optuna.trial import Trial
+
+        run = self.plan.run(number, frozen.params)
+        if job := self.claim(run):
+            self._trials[run] = Trial(self.study, frozen._trial_id)
+            self._judged[run] = len(frozen.intermediate_values)
+        return job
+
+    def is_over(self) -> bool:
+        """Whether no trial is left, also none that another command works on and may leave behind."""
+        self._again = {}
+        return all(trial.state.is_finished() for trial in self.trials.values())
+
+    def announce(self, job: Job, command: str) -> None:  # noqa: D102
+        how = "resumed" if self.plan.is_begun(job.run) else "started"
+        console.print(f"{job.run.name} of {self.plan.trials} · {job.run.label}: {how}", soft_wrap=True)
+
+    def look(self, job: Job) -> bool:
+        """Report what a trial has logged, and prune it if it is unpromising."""
+        from optuna.trial import TrialState
+
+        trial, band = self._trials[job.run], self.plan.sweep.hyperband
+        values = values_of(job.folder, self.plan.sweep.metric)
+        is_finished = not self.plan.remaining(job.run)
+        for count in range(self._judged[job.run] + 1, len(values) + 1):
+            self._judged[job.run] = count
+            best = self.plan.best(values[:count])
+            trial.report(best if band is not None and not band.strict else values[count - 1], count)
+            if trial.should_prune() and not is_finished:
+                if job.process:
+                    terminate([job.process.popen])
+                self.study.tell(trial, state=TrialState.PRUNED)
+                text = f"{job.run.name}: pruned after {count} validations, best {best:.4f} ({job.took})"
+                console.print(text, soft_wrap=True)
+                return True
+        return False
+
+    def finish(self, job: Job, failure: str | None) -> None:  # noqa: D102
+        from optuna.trial import TrialState
+
+        trial, metric = self._trials[job.run], self.plan.sweep.metric
+        best = self.plan.best(values_of(job.folder, metric))
+        if not failure and math.isnan(best):
+            failure = f"has logged no {metric}; see trainer.val_check_interval"
+        if failure:
+            trial.set_user_attr("failure", failure)
+            self.study.tell(trial, state=TrialState.FAIL)
+            console.print(f"{job.run.name}: failed: {failure} ({job.log})", soft_wrap=True)
+        else:
+            self.study.tell(trial, best)
+            console.print(f"{job.run.name}: {metric} {best:.4f} ({job.took})", soft_wrap=True)
+
+
+def values_of(folder: Path, metric: str) -> list[float]:
+    """Read what a run has logged of a metric.
+
+    Args:
+        folder: The run directory.
+        metric: Its name.
+
+    Raises:
+        UserError: If a log cannot be read.
+    """
+    return [value for _, value in learning_curves(folder).get(metric, []) if not math.isnan(value)]
+
+
+def _sampler(seed: int) -> Any:
+    """Make what chooses a trial, seeded by its number: one seed for all would draw the same after each start."""
+    import optuna
+
+    return optuna.samplers.TPESampler(seed=seed)
+
+
+def _distributions(sweep: Sweep) -> dict[str, BaseDistribution]:
+    """Return Optuna's form of the parameters."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    def of(each: Choice | Range) -> BaseDistribution:
+        if isinstance(each, Choice):
+            return CategoricalDistribution(each.labels)
+        if each.is_whole:
+            return IntDistribution(int(each.low), int(each.high))
+        return FloatDistribution(each.low, each.high, log=each.log)
+
+    return {name: of(each) for name, each in sweep.parameters.items()}
+
+
+# --- results ---------------------------------------------------------------------------------------------------------
+
+
+def conclude(queue: TrialQueue) -> bool:
+    """Print all trials, also those of earlier starts, write the page, and return whether some have failed."""
+    search, trials = queue.plan, queue.trials
+    console.print(_table(search, trials))
+    of_state = {
+        state: {number: trial for number, trial in trials.items() if trial.state.name == state}
+        for state in ("COMPLETE", "PRUNED", "FAIL")
+    }
+    complete, failed = of_state["COMPLETE"], of_state["FAIL"]
+    if complete:
+        best = max(complete, key=lambda number: _rank(search, complete[number]))
+        folder = search.folder(search.run(best, complete[best].params))
+        if page := _page(search, queue.study):
+            console.print(f"{page} shows the trials as lines over their parameters.", soft_wrap=True)
+        test = f"{PROGRAM} test --config {folder}/config.yaml --run_dir {folder} --ckpt_path best"
+        console.print(f"Best: {folder.name}. To test it: {test}", soft_wrap=True)
+    console.print(
+        f"{len(complete)} of {search.trials} trials are complete and {len(of_state['PRUNED'])} were pruned, "
+        f"in {search.out}.",
+        soft_wrap=True,
+    )
+    print_failures(
+        {
+            str(search.folder(search.run(number, trial.params))): trial.user_attrs.get("failure", "unknown")
+            for number, trial in failed.items()
+        }
+    )
+    return bool(failed)
+
+
+def _best(search: Search, trial: FrozenTrial) -> float:
+    """Return the best value of a trial, also of one that was pruned; NaN if there is none."""
+    return trial.values[0] if trial.state.name == "COMPLETE" else search.best(trial.intermediate_values.values())
+
+
+def _rank(search: Search, trial: FrozenTrial) -> tuple[bool, float]:
+    """Return what trials are sorted by, the best largest."""
+    value = _best(search, trial)
+    is_there = not math.isnan(value)
+    return is_there, (value if is_there else 0.0) * (1 if search.sweep.is_maximized else -1)
+
+
+def _table(search: Search, trials: dict[int, FrozenTrial]) -> Table:
+    sweep = search.sweep
+    names = sweep.short_names
+    table = Table(title=f"{sweep.file.stem}: {len(trials)} trials")
+    table.add_column("trial")
+    for column in (sweep.metric, "validations", *names.values()):
+        table.add_column(column, justify="right")
+    table.add_column("")
+    states = {"COMPLETE": "", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running", "WAITING": "waiting"}
+    for number, trial in sorted(trials.items(), key=lambda item: _rank(search, item[1]), reverse=True):
+        value, values = _best(search, trial), sweep.values(trial.params)
+        table.add_row(
+            sweep.folder(number, trial.params),
+            "" if math.isnan(value) else f"{value:.4f}",
+            str(len(trial.intermediate_values)),
+            *(shown(values[name]) for name in names),
+            states[trial.state.name],
+        )
+    return table
+
+
+def _page(search: Search, study: Study) -> Path | None:
+    """Draw all complete trials as lines over their parameters, in a page that needs no network."""
+    import optuna
+
+    names = list(search.sweep.searched)
+    if not names:
+        return None
+    figure = optuna.visualization.plot_parallel_coordinate(study, params=names, target_name=search.sweep.metric)
+    figure.update_layout(title=search.sweep.file.stem)
+    page = search.out / "parallel_coordinates.html"
+    with folder_lock(search.out, wait=True), atomic_write(page) as file:  # commands that share a folder end together
+        figure.write_html(file, include_plotlyjs=True, full_html=True)
+    return page
