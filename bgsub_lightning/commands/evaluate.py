@@ -60,7 +60,7 @@ def evaluate(
         leakage: What the masks' maker had seen of these videos, for the tables.
         allow_partial: Take a partial result as it is; and pack a partial archive.
         zip: File for the archive that changedetection.net takes: results/CATEGORY/VIDEO/bin000001.png for all frames
-            of the temporal ROI of all 53 videos. What is missing is told before anything is done.
+            of the temporal ROI of all 53 videos. What is missing is listed before anything is done.
         dataset_frames: Pattern of the dataset's frames, for a copy of LIMU or SBI2015 that lies otherwise than by
             default: see `prepare --frames`.
         dataset_masks: Pattern of the dataset's own masks, likewise.

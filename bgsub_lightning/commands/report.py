@@ -7,7 +7,6 @@ from typing import Literal
 
 from bgsub_lightning.core.console import console
 from bgsub_lightning.core.errors import UserError
-from bgsub_lightning.evaluation import TestResult
 from bgsub_lightning.metrics import Averaging
 from bgsub_lightning.report import (
     ThresholdCurve,
@@ -15,14 +14,13 @@ from bgsub_lightning.report import (
     at_threshold,
     best_thresholds,
     comparison,
-    merged,
     precision_recall_figure,
     precision_recall_table,
     published_tables,
     report_page,
-    require_same_frames,
     spread,
     table,
+    tested,
     threshold_figure,
 )
 from bgsub_lightning.report.terminal import Beside
@@ -68,7 +66,7 @@ def report(
         precision_recall: File for a picture of precision against recall: .png, .pdf or .svg.
         curve_to: The largest threshold that the curve shows, and that a best one is looked for up to.
         compare: Compare this metric of the first system and of each other one, video by video: mean difference with a
-            bootstrap interval, Wilcoxon's test, and what can be told from them. Folds, scenes and seeds of a system are
+            bootstrap interval, Wilcoxon's test, and a one-line verdict. Folds, scenes and seeds of a system are
             put together, campaigns are read whole.
         by_category: With compare, take the mean over the categories' means, and draw categories before videos.
         published: List the numbers that papers have published, instead of runs.
@@ -93,30 +91,18 @@ def report(
         console.print(f"{report_page(out, runs)} shows everything about the runs.", soft_wrap=True)
     if out or compare is not None:
         return
-    results = [TestResult.load(run) for run in runs]
-    if merge:
-        results = [merged(results, _name_of_all(runs, results))]
-    require_same_frames(results)
-    shown = results
+    results = shown = tested(runs, merge)
     if threshold is not None:
         shown = [at_threshold(result, threshold, averaging, curve_to) for result in results]
     console.print(table(shown, by_video, averaging, include_empty, beside))
     if line := spread(shown, averaging):
         console.print(line, soft_wrap=True)
-    if not (curve or precision_recall):
-        return
-    curves = [ThresholdCurve.of(result, averaging, place) for place, result in enumerate(results)]
-    if curve:
-        threshold_figure(curve, curves, curve_to)
-        console.print(as_rich(best_thresholds(curves, curve_to)))
-        console.print(f"{curve} shows F-measure against threshold.", soft_wrap=True)
-    if precision_recall:
-        precision_recall_figure(precision_recall, curves, curve_to)
-        console.print(as_rich(precision_recall_table(curves, curve_to)))
-        console.print(f"{precision_recall} shows precision against recall.", soft_wrap=True)
-
-
-def _name_of_all(runs: list[Path], results: list[TestResult]) -> str:
-    """Return the name of the folder that holds all the runs, or their names if there is none."""
-    parents = {(run if run.is_dir() else run.parent).resolve().parent for run in runs}
-    return parents.pop().name if len(parents) == 1 else ", ".join(result.name for result in results)
+    for path, draw, lay_out, what in (
+        (curve, threshold_figure, best_thresholds, "F-measure against threshold"),
+        (precision_recall, precision_recall_figure, precision_recall_table, "precision against recall"),
+    ):
+        if path:
+            curves = [ThresholdCurve.of(result, averaging, place) for place, result in enumerate(results)]
+            draw(path, curves, curve_to)
+            console.print(as_rich(lay_out(curves, curve_to)))
+            console.print(f"{path} shows {what}.", soft_wrap=True)

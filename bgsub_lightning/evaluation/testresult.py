@@ -96,7 +96,7 @@ class TestResult:
         videos: ``category/name`` → its part.
         device: What it ran on.
         versions: Package → version.
-        remark: What a table must say besides.
+        remark: What a table must say as well.
         threshold: Probability above which a pixel was called foreground; ``None`` in files of earlier versions, and for
             masks that were made elsewhere.
         threshold_from: What chose it, such as ``validation on held-out frames``; empty: the configuration names it.
@@ -160,7 +160,7 @@ class TestResult:
 
     @property
     def training_frames(self) -> int:
-        """Number of frames of the training part that were scored besides; 0 where the protocol asks for none."""
+        """Number of frames of the training part that were scored as well; 0 where the protocol asks for none."""
         return sum(
             video.frames_with_training - video.frames for video in self.videos.values() if video.counts_with_training
         )

@@ -6,9 +6,9 @@ from bgsub_lightning.report.curves import (
     precision_recall_table,
     threshold_figure,
 )
-from bgsub_lightning.report.merge import merged, require_same_frames, spread
+from bgsub_lightning.report.merge import merged, require_same_frames, tested
 from bgsub_lightning.report.page import report_page
-from bgsub_lightning.report.terminal import comparison, published_tables, table
+from bgsub_lightning.report.terminal import comparison, published_tables, spread, table
 from bgsub_lightning.report.thresholds import ThresholdCurve, at_threshold
 from bgsub_lightning.report.writers import as_rich
 
@@ -26,5 +26,6 @@ __all__ = [
     "require_same_frames",
     "spread",
     "table",
+    "tested",
     "threshold_figure",
 ]

@@ -33,7 +33,7 @@ def dataset_remarks(results: Sequence[TestResult]) -> list[str]:
     name = results[0].dataset
     if origins := dict.fromkeys(each.origin for each in results if each.origin):
         made_by = sentence("; ".join(origins))
-        return [f"{made_by} Published metrics are of real videos and are not shown next to them."]
+        return [f"{made_by} Published numbers are of real videos and are not shown next to them."]
     other = departures(results)
     if not other:
         return []
@@ -41,12 +41,12 @@ def dataset_remarks(results: Sequence[TestResult]) -> list[str]:
     own = _some(sorted(_own(results))) or "none"
     return [
         f"Not {name}'s own videos: {_some(named)}. {name}'s own: {own}. "
-        f"Published metrics are shown only next to its own."
+        f"Published numbers are shown only next to its own."
     ]
 
 
 def comparable(against: Iterable[PublishedTable], results: Sequence[TestResult]) -> list[PublishedTable]:
-    """Leave out published metrics that do not belong next to these tests.
+    """Leave out published numbers that do not belong next to these tests.
 
     Figures of other datasets do not; nor those of a part, a category or the whole, of which a tested video is not the
     dataset's own.

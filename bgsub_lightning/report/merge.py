@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.evaluation.extent import protocol_name, with_folds
 from bgsub_lightning.evaluation.testresult import TestResult
-from bgsub_lightning.metrics import Averaging
 from bgsub_lightning.splits.leaks import worst
 
 
@@ -18,7 +17,7 @@ def merged(results: Sequence[TestResult], name: str) -> TestResult:
 
     The counts of a video stay what they are, the leakage is the worst, frames shown and seconds are added up, if known
     of all. ``fold`` is 0 if there were several, which the protocol names; several checkpoints or devices
-    are told with commas between; ``threshold`` is ``None`` if there were several.
+    are listed with commas between; ``threshold`` is ``None`` if there were several.
 
     Args:
         results: At least one, of the same system under the same protocol, but for the fold.
@@ -81,26 +80,23 @@ def require_same_frames(results: Sequence[TestResult]) -> None:
             )
 
 
-def spread(results: Sequence[TestResult], averaging: Averaging = "video") -> str:
-    """Tell the mean and the standard deviation over seeds, in a line; empty if the results are not of several seeds.
+def tested(paths: Sequence[Path], merge: bool) -> list[TestResult]:
+    """Read tests on the same frames.
 
     Args:
-        results: Tests on the same frames.
-        averaging: How a category's metrics come about.
+        paths: Run directories, or scores.json files.
+        merge: Whether they are parts of one result, which is named by the folder that holds all of them.
+
+    Raises:
+        UserError: If one cannot be read, they cannot be merged, or were not tested on the same frames.
     """
-    seeds = {result.seed for result in results}
-    systems = {(result.system, result.protocol) for result in results}
-    if len(results) < 2 or len(seeds) < len(results) or len(systems) > 1:
-        return ""
-    overall = [result.scores(averaging).overall for result in results]
-    metrics = [
-        f"{heading} {statistics.mean(values):.{digits}f} ± {statistics.stdev(values):.{digits}f}"
-        for key, heading, digits in (("f_measure", "F-measure", 4), ("pwc", "PWC", 3), ("mean_dice", "Mean Dice", 4))
-        for values in [[each[key] for each in overall if key in each]]
-        if len(values) == len(overall)
-    ]
-    part = "" if results[0].extent.is_whole else f", {results[0].extent.name}"
-    return f"{len(seeds)} seeds{part}: {', '.join(metrics)} (mean and standard deviation)"
+    results = [TestResult.load(path) for path in paths]
+    if merge:
+        parents = {(path if path.is_dir() else path.parent).resolve().parent for path in paths}
+        name = parents.pop().name if len(parents) == 1 else ", ".join(result.name for result in results)
+        results = [merged(results, name)]
+    require_same_frames(results)
+    return results
 
 
 def _identity(result: TestResult) -> dict[str, object]:

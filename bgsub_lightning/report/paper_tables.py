@@ -262,7 +262,7 @@ def at_thresholds(
 ) -> ResultTable:
     """Overall F-measure: a row for each system, a column for each of some thresholds, as tested, and the best.
 
-    Systems whose tests have not counted at thresholds, or that lack a part, are left out, which a remark tells.
+    Systems whose tests have not counted at thresholds, or that lack a part, are left out, with a remark.
 
     Args:
         series: Systems on one dataset.
@@ -504,7 +504,7 @@ _CONTEXT_OF_PUBLISHED = (Column("kind", "kind", None, is_context=True), *_CONTEX
 
 
 class _Notes:
-    """What cells must say besides, told by comparison with ours: names of notes, and their texts."""
+    """Footnotes of cells: their names and texts, by comparison with our first system."""
 
     def __init__(self, ours: Sequence[Series]) -> None:
         self.ours = ours
@@ -700,7 +700,7 @@ def _variants(series: Series) -> tuple[bool, ...]:
 
 
 def _by_part(series: Series, averaging: Averaging, with_training: bool) -> dict[str, dict[str, MeanSd]]:
-    """Figures by category, and by sequence's name where there is one category."""
+    """Metrics by category, and by sequence's name where there is one category."""
     categories = series.by_category(averaging, with_training)
     if len(categories) > 1 or series.dataset == "CDnet2014":
         return categories

@@ -59,8 +59,8 @@ class FinishedRun:
     Attributes:
         file: Its scores.json.
         result: What it found.
-        settings: The configuration beside it, a key for each value (``model.init_args.lr``), without what tells runs of
-            one system apart: places, scene, fold, seed, the machine; empty if there is none.
+        settings: The configuration beside it, a key for each value (``model.init_args.lr``), without what differs
+            between runs of one system: places, scene, fold, seed, the machine; empty if there is none.
     """
 
     file: Path
@@ -147,7 +147,7 @@ class Series:
 
     @property
     def settings(self) -> Mapping[str, str]:
-        """Its configuration, without what tells its tests apart."""
+        """Its configuration, without what differs between its tests."""
         return self.runs[0].settings
 
     @property
@@ -161,7 +161,7 @@ class Series:
 
     @property
     def has_training_frames(self) -> bool:
-        """Whether frames of the training part were scored besides."""
+        """Whether frames of the training part were scored as well."""
         return any(whole.training_frames for whole in self.per_seed)
 
     def scores(self, averaging: Averaging = "video", with_training: bool = False) -> list[Scores]:
@@ -247,7 +247,7 @@ class Results:
 
     Attributes:
         series: Systems, in the order in which they were named.
-        remarks: What a reader must know besides, such as members of campaigns without a result.
+        remarks: What a reader must know as well, such as members of campaigns without a result.
     """
 
     series: tuple[Series, ...]
@@ -302,7 +302,7 @@ def load_results(paths: Sequence[Path]) -> Results:
 
 
 _APART = {"root", "store", "scene", "fold", "seed", "num_workers", "allow_training_frames"}
-"""Arguments of a module or of the datamodule that tell runs of one system apart, or that change no metric."""
+"""Arguments of a module or of the datamodule that differ between runs of one system, or that change no metric."""
 _PLACE = re.compile(r".*(/|\.[A-Za-z]\w{1,3}$)")
 
 
@@ -455,7 +455,7 @@ def _name(runs: Sequence[FinishedRun]) -> str:
 
 
 def _without_part(run: FinishedRun) -> str:
-    """Take from a run's name what tells its fold, seed or scene."""
+    """Return a run's name without its fold, seed and scene."""
     scenes = [re.escape(part) for key in run.result.videos for part in (key.replace("/", "_"), key.split("/")[-1])]
     return re.sub("|".join([*scenes, r"(fold|seed)[_=]?\d+"]), "", run.result.name).strip("_-, ")
 

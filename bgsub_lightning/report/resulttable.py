@@ -92,7 +92,7 @@ class ResultTable:
         columns: Its columns; the first names the rows.
         rows: Its rows.
         notes: Name → what it says; readers see those that are used, numbered in the order of use.
-        remarks: What is to be said besides.
+        remarks: What a reader must know as well.
     """
 
     key: str
@@ -107,7 +107,7 @@ class ResultTable:
             if len(row.cells) != len(self.columns):
                 raise ValueError(f"{self.key}: a row has {len(row.cells)} cells for {len(self.columns)} columns")
         if unknown := sorted(set(self._used()) - self.notes.keys()):
-            raise ValueError(f"{self.key}: no note tells of {', '.join(unknown)}")
+            raise ValueError(f"{self.key}: there is no note named {', '.join(unknown)}")
 
     @property
     def numbers(self) -> dict[str, int]:
@@ -152,10 +152,10 @@ def context_as_footnotes(table: ResultTable) -> ResultTable:
     notes = dict(table.notes)
     rows = []
     for row in table.rows:
-        told = [_with_notes(row.cells[i], table.notes) for i in context if row.cells[i].text]
+        context_texts = [_with_notes(row.cells[i], table.notes) for i in context if row.cells[i].text]
         first, *rest = (cell for i, cell in enumerate(row.cells) if i not in context)
-        if told:
-            name = "; ".join(told)
+        if context_texts:
+            name = "; ".join(context_texts)
             notes[name] = name
             first = replace(first, footnotes=(*first.footnotes, name))
         rows.append(replace(row, cells=(first, *rest)))

@@ -45,7 +45,7 @@ class Comparison:
         p_value: Of Wilcoxon's signed-rank test, two-sided; ``None`` if no pair has a difference.
         pairs: Pairs with a difference, which the test looks at.
         exact: Whether p is exact rather than a normal approximation.
-        remarks: What must be said besides.
+        remarks: What a reader must know as well.
     """
 
     first: str
@@ -62,7 +62,7 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """Say in one sentence what can be told."""
+        """State in one sentence what the comparison establishes."""
         column = METRIC_COLUMNS[self.metric]
         digits = column.digits or 0
         over = f"over {len(self.values)} video{'s' if len(self.values) != 1 else ''}"
@@ -80,7 +80,7 @@ class Comparison:
         test = f"Wilcoxon p = {_p(self.p_value)}{' (exact)' if self.exact else ''}, {self.pairs} pairs"
         if self.pairs < FEWEST:
             return (
-                f"Too few videos to tell: {found} {over}; with {self.pairs} pair{'s' if self.pairs != 1 else ''} "
+                f"Too few videos to decide: {found} {over}; with {self.pairs} pair{'s' if self.pairs != 1 else ''} "
                 f"Wilcoxon's p cannot be below {_p(2 ** (1 - self.pairs))}, and {FEWEST} are needed for less than 0.05."
             )
         is_shown = self.interval is not None and (self.interval[0] > 0 or self.interval[1] < 0)
@@ -92,8 +92,10 @@ class Comparison:
             by = f"{abs(self.mean):.{digits}f} ({100 * LEVEL:.0f} % interval {low:.{digits}f} to {high:.{digits}f})"
             return f"{better} is better than {worse}: its {column.heading} is {column.better} by {by} {over}; {test}."
         if is_shown or is_small:
-            return f"Interval and test disagree, so that no difference can be told: {found}{interval} {over}; {test}."
-        return f"No difference can be told: {found}{interval} {over}; {test}."
+            return (
+                f"Interval and test disagree, so that no difference is established: {found}{interval} {over}; {test}."
+            )
+        return f"No difference is established: {found}{interval} {over}; {test}."
 
 
 def compare(
@@ -110,7 +112,7 @@ def compare(
         seed: Of the bootstrap.
 
     Raises:
-        UserError: If they were not tested on the same frames, as far as can be told, or lack the metric.
+        UserError: If they were not tested on the same frames, as far as is known, or lack the metric.
     """
     require_same_test(first, second)
     both = [{key: found.get(metric) for key, found in each.by_video().items()} for each in (first, second)]
@@ -153,7 +155,7 @@ def require_same_test(first: Series, second: Series) -> None:
     different protocols are the same test only if that shows it, or if they are of all labelled frames of CDnet2014.
 
     Raises:
-        UserError: If they were not, or it cannot be told.
+        UserError: If they were not, or it is not known.
     """
     names = f"{first.name} and {second.name}"
     if first.dataset != second.dataset:

@@ -97,6 +97,27 @@ def table(
     return as_rich(shown)
 
 
+def spread(results: Sequence[TestResult], averaging: Averaging = "video") -> str:
+    """Return the mean and the standard deviation over seeds, in a line; empty if the results are not of several seeds.
+
+    Args:
+        results: Tests on the same frames.
+        averaging: How a category's metrics come about.
+    """
+    seeds = {result.seed for result in results}
+    systems = {(result.system, result.protocol) for result in results}
+    if len(results) < 2 or len(seeds) < len(results) or len(systems) > 1:
+        return ""
+    found = Series("", (), tuple(results)).over_tested(averaging)
+    metrics = [
+        f"{heading} {Cell(found[key].mean, found[key].sd).shown(digits)}"
+        for key, heading, digits in (("f_measure", "F-measure", 4), ("pwc", "PWC", 3), ("mean_dice", "Mean Dice", 4))
+        if key in found
+    ]
+    part = "" if results[0].extent.is_whole else f", {results[0].extent.name}"
+    return f"{len(seeds)} seeds{part}: {', '.join(metrics)} (mean and standard deviation)"
+
+
 def published_tables(dataset: str | None, method: str | None) -> RenderableType:
     """Lay out the numbers that papers have published, and say where.
 

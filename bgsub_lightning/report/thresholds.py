@@ -14,7 +14,7 @@ from bgsub_lightning.metrics import THRESHOLDS, Averaging, average_precision
 def at_threshold(
     result: TestResult, threshold: float | Literal["best"], averaging: Averaging = "video", largest: float = 1.0
 ) -> TestResult:
-    """Return what the test would have found at another threshold; its name and its remark tell which.
+    """Return what the test would have found at another threshold; its name and its remark name it.
 
     Shadow errors, single draws and the frames of the training part are not counted at other thresholds: they are left
     out.

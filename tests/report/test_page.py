@@ -195,7 +195,7 @@ def test_names_are_escaped(write: Callable[..., Page], tmp_path: Path, name: str
         (name,),
     )
     other = make_run(tmp_path / "b", "two", system="CrossNet")
-    page = write(evil, other, parts=[Section("overall", name, [table], told=[name], intro=name)])
+    page = write(evil, other, parts=[Section("overall", name, [table], messages=[name], intro=name)])
     assert len(page.all("script")) == 1
     assert not [attributes for _, attributes in page.tags if "onerror" in attributes or attributes.get("src") == "x"]
     assert name in " ".join(page.words)

@@ -370,7 +370,7 @@ def test_tables_are_whole() -> None:
     columns = (Column("a", "a", None), Column("b", "b"))
     with pytest.raises(ValueError, match="1 cells for 2 columns"):
         ResultTable("t", "t", columns, (TableRow((Cell(),)),))
-    with pytest.raises(ValueError, match="no note tells of x"):
+    with pytest.raises(ValueError, match="no note named x"):
         ResultTable("t", "t", columns, (TableRow((Cell(), Cell(footnotes=("x",)))),))
 
 

@@ -68,7 +68,7 @@ def test_no_difference(tmp_path: Path) -> None:
     found = compare(*pair(tmp_path, made("one", KEYS), made("two", KEYS)))
     assert found.interval is not None
     assert found.interval[0] < 0 < found.interval[1]
-    assert found.verdict.startswith("No difference can be told: ")
+    assert found.verdict.startswith("No difference is established: ")
 
 
 @pytest.mark.parametrize("count", [6, 8, 10])
@@ -81,7 +81,7 @@ def test_p_is_exact(tmp_path: Path, count: int) -> None:
 def test_few_videos_say_nothing(tmp_path: Path) -> None:
     found = compare(*pair(tmp_path, made("good", KEYS[:4], skill=0.9), made("bad", KEYS[:4], skill=0.5)))
     assert found.p_value == pytest.approx(2 / 2**4)
-    assert found.verdict.startswith("Too few videos to tell: ")
+    assert found.verdict.startswith("Too few videos to decide: ")
     assert "with 4 pairs Wilcoxon's p cannot be below 0.125, and 6 are needed" in found.verdict
     alone = compare(*pair(tmp_path / "alone", made("good", KEYS[:1]), made("bad", KEYS[:1])))
     assert alone.interval is None

@@ -62,25 +62,25 @@ class Section:
         name: Its name in addresses.
         heading: Its name for readers.
         tables: What it shows.
-        folded: Tables that are shown when they are unfolded.
+        collapsed: Tables that are shown when they are opened.
         intro: A sentence before them.
-        told: What must be said before them, such as why there is no table.
+        messages: What must be said before them, such as why there is no table.
     """
 
     name: str
     heading: str
     tables: Sequence[ResultTable] = ()
-    folded: Sequence[ResultTable] = ()
+    collapsed: Sequence[ResultTable] = ()
     intro: str = ""
-    told: Sequence[str] = ()
+    messages: Sequence[str] = ()
 
 
 @dataclass
-class _Figures:
-    """Figures, what is told where one cannot be drawn, and notes below them."""
+class _Drawings:
+    """Figures, messages where one cannot be drawn, and notes below them."""
 
     figures: list[dict[str, str]] = field(default_factory=list)
-    told: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def add(self, title: str, path: Path) -> None:
@@ -121,7 +121,7 @@ def report_page(folder: Path, paths: Sequence[Path]) -> Path:
     require_ours(folder)
     results = load_results(paths)
     comparison = _comparison(results)
-    tables = [*tables_of(results), *comparison.tables, *comparison.folded]
+    tables = [*tables_of(results), *comparison.tables, *comparison.collapsed]
     files = {
         f"{table.key}{ending}": writer(table)
         for table in tables
@@ -144,7 +144,7 @@ def report_page(folder: Path, paths: Sequence[Path]) -> Path:
         Section("speed", "Speed and thresholds", of("speed"), of("at_thresholds")),
     ]
     by_video = of("by_video")
-    parts = [part for part in parts if part.tables or part.folded or part.told]
+    parts = [part for part in parts if part.tables or part.collapsed or part.messages]
     with claimed(folder):
         return write_page(folder, results, parts, by_video, files)
 
@@ -206,9 +206,9 @@ def write_page(
             {
                 "name": part.name,
                 "intro": part.intro,
-                "told": part.told,
+                "messages": part.messages,
                 "tables": [_table(each) for each in part.tables],
-                "folded": [_table(each) for each in part.folded],
+                "collapsed": [_table(each) for each in part.collapsed],
             }
             for part in parts
         ],
@@ -257,7 +257,7 @@ def _comparison(results: Results) -> Section:
                 break
         else:
             groups.append([each])
-    tables, folded = [], []
+    tables, collapsed = [], []
     for number, group in enumerate(group for group in groups if len(group) > 1):
         comparisons = [compare(group[0], other) for other in group[1:]]
         suffix = f"_{number + 1}" if number else ""
@@ -265,13 +265,13 @@ def _comparison(results: Results) -> Section:
         tables.append(replace(together, key=file_name(f"{together.key}{suffix}")))
         for one in comparisons:
             alone = comparison_table(one)
-            folded.append(replace(alone, key=file_name(f"{alone.key}_{one.first}_{one.second}")))
+            collapsed.append(replace(alone, key=file_name(f"{alone.key}_{one.first}_{one.second}")))
     if len(results.series) < 2:
         return Section("comparison", "Comparison")
     alone_ones = {group[0].name for group in groups if len(group) == 1}
-    told = [reason for name, reason in reasons.items() if name in alone_ones]
+    messages = [reason for name, reason in reasons.items() if name in alone_ones]
     intro = "The difference is taken video by video, of systems that were tested on the same frames."
-    return Section("comparison", "Comparison", tables, folded, intro, told[:_MOST_REASONS])
+    return Section("comparison", "Comparison", tables, collapsed, intro, messages[:_MOST_REASONS])
 
 
 def _resource(name: str) -> str:
@@ -458,9 +458,9 @@ def _bars(series: Sequence[Series]) -> list[dict[str, Any]]:
 # --- curves -----------------------------------------------------------------------------------------------------------
 
 
-def _curves(folder: Path, series: Sequence[Series]) -> _Figures:
+def _curves(folder: Path, series: Sequence[Series]) -> _Drawings:
     """F-measure against threshold, precision against recall, speed against F-measure; for each dataset."""
-    shown = _Figures()
+    shown = _Drawings()
     datasets = _datasets(series)
     for number, (dataset, results) in enumerate(datasets.items()):
         title = dataset_title(results)
@@ -476,7 +476,7 @@ def _curves(folder: Path, series: Sequence[Series]) -> _Figures:
             part = ""
             if not each.extent.is_whole:
                 part = f", {each.extent.name}"
-                shown.told.append(f"Curves of the tested part: {each.extent.note}.")
+                shown.messages.append(f"Curves of the tested part: {each.extent.note}.")
             for whole in each.per_seed:
                 tested.add(tuple((key, video.frames) for key, video in sorted(whole.videos.items())))
                 name = (each.name if len(each.per_seed) == 1 else f"{each.name}, seed {whole.seed}") + part
@@ -484,12 +484,12 @@ def _curves(folder: Path, series: Sequence[Series]) -> _Figures:
                     f_measure = whole.scores().overall["f_measure"]
                     speeds.append((f"{name} ({whole.device})", place, whole.frames_per_second, f_measure))
                 if not all(video.threshold_counts for video in whole.videos.values()):
-                    shown.told.append(f"{name} has no curves: its test kept no counts at thresholds.")
+                    shown.messages.append(f"{name} has no curves: its test kept no counts at thresholds.")
                     continue
                 curve = ThresholdCurve.of(whole, place=place, name=name)
                 curves.append(curve)
                 if not curve.precision:
-                    shown.told.append(f"{name} has no precision: it calls nothing foreground at any threshold.")
+                    shown.messages.append(f"{name} has no precision: it calls nothing foreground at any threshold.")
         if curves:
             path = folder / f"threshold{suffix}.svg"
             threshold_figure(path, curves, within=folder.parent)
@@ -518,16 +518,16 @@ def _curves(folder: Path, series: Sequence[Series]) -> _Figures:
 # --- learning ---------------------------------------------------------------------------------------------------------
 
 
-def _learning(folder: Path, series: Sequence[Series]) -> _Figures:
+def _learning(folder: Path, series: Sequence[Series]) -> _Drawings:
     """F-measure in validation and the loss of all systems; then the terms of each system's loss."""
-    shown = _Figures()
+    shown = _Drawings()
     logged: list[tuple[str, int, dict[str, Curve]]] = []
     for place, each in enumerate(series):
         found = [(_run_name(each, run), place, learning_curves(run.folder)) for run in each.runs]
         logged += [line for line in found if line[2]]
     without = [each.name for place, each in enumerate(series) if place not in {place for _, place, _ in logged}]
     if without:
-        shown.told.append(
+        shown.messages.append(
             f"No training was logged beside the tests of {', '.join(without)}: systems without training have none, and "
             f"`test` with another --run_dir than `fit` leaves the logs there."
         )
@@ -565,9 +565,11 @@ def _run_name(series: Series, run: FinishedRun) -> str:
 def _gallery(series: Sequence[Series]) -> dict[str, Any]:
     galleries = [joined([read_gallery(run.folder / "gallery") for run in each.runs]) for each in series]
     without = [each.name for each, gallery in zip(series, galleries, strict=True) if not gallery]
-    told = []
+    messages = []
     if without:
-        told.append(f"No frames were kept of {', '.join(without)}: run `test` (or `evaluate`) again, which keeps some.")
+        messages.append(
+            f"No frames were kept of {', '.join(without)}: run `test` (or `evaluate`) again, which keeps some."
+        )
     systems = []
     for place, (each, gallery) in enumerate(zip(series, galleries, strict=True)):
         by_frame: dict[Kept, list[str]] = {}
@@ -591,7 +593,7 @@ def _gallery(series: Sequence[Series]) -> dict[str, Any]:
         if rows:
             systems.append({"name": each.name, "colour": colour(place), "rows": rows})
     return {
-        "told": told,
+        "messages": messages,
         "beside": _beside(series, galleries),
         "systems": systems,
         "panels": [panel for each in series for panel in _panels(each)],

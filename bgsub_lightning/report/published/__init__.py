@@ -1,7 +1,7 @@
 """Numbers that papers have published, with their source: facts, as they are printed.
 
-One file for each paper; ``methods.yaml`` tells what is known of the methods that they compare, ``categories.yaml`` how
-they call the categories of CDnet2014.
+One file for each paper; ``methods.yaml`` holds what is known of the methods that they compare, ``categories.yaml``
+their names of CDnet2014's categories.
 """
 
 from __future__ import annotations
