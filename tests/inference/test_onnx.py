@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def test_an_exported_system_gives_the_same_answers(tmp_path: Path) -> None:
     assert about["trained_on"] == []
     assert "mcfcn_width: 1" in about["system"]
     assert about["inputs"] == "RGB frames in the range [0, 1], channels first"
-    assert "with H and W of the form 8k + 1" in about["about"]["segmentation.forward"]
+    assert "8k + 1" in about["about"]["segmentation.forward"]
 
 
 @pytest.mark.slow
@@ -64,7 +65,7 @@ def test_every_system_can_be_exported(name: str, tmp_path: Path) -> None:
 
 
 def test_what_has_no_networks_is_not_exported(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="MOG2: ClassicalSubtractor has no networks: there is nothing to export"):
+    with pytest.raises(UserError, match=r"MOG2: .*ClassicalSubtractor"):
         export_system(load_system("MOG2"), tmp_path / "x.onnx")
 
 
@@ -76,7 +77,7 @@ def test_networks_that_are_not_told_are_not_exported(tmp_path: Path) -> None:
 
         losses = probability = None  # type: ignore[assignment]
 
-    with pytest.raises(UserError, match=r"Mine does not tell which networks it has\. Give it the property `parts`"):
+    with pytest.raises(UserError, match=r"Mine .*`parts`"):
         export_system(System("mine", Mine()), tmp_path / "x.onnx")
 
 
@@ -104,7 +105,7 @@ def test_export_and_segment_commands(tmp_path: Path, capfd: pytest.CaptureFixtur
     assert main(["export", f"--checkpoint={checkpoint}", f"--out={exported}", f"--source={video}"]) == 0
     told = capfd.readouterr().out
     assert "segmentation.forward" in told
-    assert "On 6 frames of the source" in told
+    assert re.search(r"\b6 frames", told)
     assert "probabilities differ by" in told
     for given in (str(checkpoint), exported):
         options = [f"--checkpoint={given}", f"--source={video}", f"--out={tmp_path / Path(given).suffix}"]

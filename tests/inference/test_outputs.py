@@ -242,7 +242,7 @@ def test_an_output_that_fails_ends_it(tmp_path: Path) -> None:
 
     full = Full()
     source = open_source(str(write_video(tmp_path / "v.mkv", moving_square(60))))
-    with pytest.raises(UserError, match=r"kept: cannot be written \(no space left"):
+    with pytest.raises(UserError, match=r"kept: .*no space left"):
         segment_frames(Subtractor(tiny_system("FrameFcn"), "cpu"), source, [full])
     assert full.numbers == [1, 2]
     assert full.closed == 1
@@ -256,7 +256,7 @@ def test_an_output_that_cannot_be_closed_does_not_keep_others_open(tmp_path: Pat
 
     outputs = [Stuck(), Kept(), Stuck()]
     source = open_source(str(write_video(tmp_path / "v.mkv", moving_square(3))))
-    with pytest.raises(UserError, match=r"kept: cannot be written \(no space left"):
+    with pytest.raises(UserError, match=r"kept: .*no space left"):
         segment_frames(Subtractor(tiny_system("FrameFcn"), "cpu"), source, outputs)
     assert [output.closed for output in outputs] == [1, 1, 1]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -35,7 +36,7 @@ def test_a_video_and_a_checkpoint_are_all_it_takes(
     printed = " ".join(capfd.readouterr().out.split())
     assert "Siamese (run) on cpu, at the size of its frames" in printed
     assert "30 frames, 25 a second" in printed
-    assert "The background is made of 25 frames of the source, over its whole length." in printed
+    assert re.search(r"background .*25 frames", printed)
     assert "of the pixels foreground" in printed
     for name in ("mask_video.mp4", "overlay.mp4"):
         source = open_source(str(out / name))
