@@ -80,6 +80,7 @@ class Behind(Generic[T]):
         self._function = function
         self._waiting: queue.Queue[T | _End] = queue.Queue(steps)
         self._error: BaseException | None = None
+        self._is_raised = False  # once is enough; what is still in the queue stays undone
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name="behind", daemon=True)
 
@@ -119,6 +120,6 @@ class Behind(Generic[T]):
         self._done.set()
 
     def _raise(self) -> None:
-        if self._error is not None:
-            error, self._error = self._error, None
-            raise error
+        if self._error is not None and not self._is_raised:
+            self._is_raised = True
+            raise self._error
