@@ -1,4 +1,4 @@
-"""One experiment for each of several values: scenes, folds, seeds, any key; each run in a process of its own."""
+"""One experiment for each of several values: scenes, folds, seeds, any key; each run in its own process."""
 
 from __future__ import annotations
 

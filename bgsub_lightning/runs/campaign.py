@@ -25,9 +25,9 @@ from bgsub_lightning.report import require_same_frames, spread, table
 from bgsub_lightning.report.results import CampaignRecord, read_campaign
 from bgsub_lightning.runs.arguments import PROGRAM, parse_trainer
 from bgsub_lightning.runs.engine import (
-    Job,
-    Plan,
+    ActiveRun,
     Queue,
+    RunPlan,
     duration,
     print_failures,
     refuse_ours,
@@ -51,7 +51,7 @@ class CampaignOptions:
 
 
 @dataclass(frozen=True)
-class Campaign(Plan):
+class Campaign(RunPlan):
     """The runs of a campaign.
 
     Attributes:
@@ -192,11 +192,11 @@ class CampaignQueue(Queue):
         if done := [run.label for run in campaign.chosen if run not in self._pending]:
             console.print(f"{len(done)} of {len(campaign.chosen)} done before: {', '.join(done)}.", soft_wrap=True)
 
-    def next(self) -> Job | None:  # noqa: D102
+    def next(self) -> ActiveRun | None:  # noqa: D102
         for run in self._pending:
-            if job := self.claim(run):
+            if active := self.claim(run):
                 self._pending.remove(run)
-                return job
+                return active
         return None
 
     def is_over(self) -> bool:  # noqa: D102
@@ -207,23 +207,23 @@ class CampaignQueue(Queue):
         self._busy |= set(self._pending)
         return not self._pending
 
-    def announce(self, job: Job, command: str) -> None:  # noqa: D102
+    def announce(self, active: ActiveRun, command: str) -> None:  # noqa: D102
         runs = self.plan.chosen
-        console.rule(Text(f"{runs.index(job.run) + 1} of {len(runs)} · {job.run.label} · {command}"))
+        console.rule(Text(f"{runs.index(active.run) + 1} of {len(runs)} · {active.run.label} · {command}"))
         now = time.monotonic()
         parts = [f"{len(self._done)} done", f"{self._left} to go", f"{duration(now - self._started)} since the start"]
         if self.failures:
             parts.insert(1, f"{len(self.failures)} failed")
         if self._done:
-            left = max(0.0, self._left * mean(self._done) - (now - job.started))
+            left = max(0.0, self._left * mean(self._done) - (now - active.started))
             parts.append(f"about {duration(left)} left")
         console.print(", ".join(parts))
 
-    def finish(self, job: Job, failure: str | None) -> None:  # noqa: D102
+    def finish(self, active: ActiveRun, failure: str | None) -> None:  # noqa: D102
         if failure:
-            self.failures[job.run] = f"{job.command}: {failure}"
+            self.failures[active.run] = f"{active.command}: {failure}"
         else:
-            self._done.append(time.monotonic() - job.started)
+            self._done.append(time.monotonic() - active.started)
         self._left -= 1
 
 

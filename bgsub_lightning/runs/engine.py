@@ -1,7 +1,7 @@
 """The engine of all commands that run trainings: it locks the folder of each run, and starts its commands as processes.
 
-A :class:`Plan` holds the options of all runs, and knows what a run has still to do: that is how a stopped command
-continues. A :class:`Queue` decides which run comes next, and what is made of its end.
+A :class:`RunPlan` holds the options of all runs, and knows what a run has still to do: that is how a stopped command
+continues. A :class:`Queue` chooses the next run, and records how each has ended.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _ABSENT = object()
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunPlan:
     """Runs of one experiment in one folder.
 
     Attributes:
@@ -280,7 +280,7 @@ def terminate(processes: Sequence[subprocess.Popen[bytes]], patience: float = 20
 
 
 @dataclass
-class Job:
+class ActiveRun:
     """A run that is worked on.
 
     Attributes:
@@ -313,18 +313,18 @@ class Job:
 
 
 class Queue(ABC):
-    """Which runs there are, and what is made of their ends.
+    """Chooses runs, and records how they have ended.
 
     Attributes:
         plan: The plan.
         is_logged: Whether output goes to ``output.log`` of each run, not to the terminal.
     """
 
-    plan: Plan
+    plan: RunPlan
     is_logged = False
 
     @abstractmethod
-    def next(self) -> Job | None:
+    def next(self) -> ActiveRun | None:
         """Claim the run that comes next; ``None`` if there is none now."""
 
     @abstractmethod
@@ -332,18 +332,18 @@ class Queue(ABC):
         """Whether none will come; it is asked while no run is worked on."""
 
     @abstractmethod
-    def announce(self, job: Job, command: str) -> None:
+    def announce(self, active: ActiveRun, command: str) -> None:
         """Print that a command starts."""
 
     @abstractmethod
-    def finish(self, job: Job, failure: str | None) -> None:
+    def finish(self, active: ActiveRun, failure: str | None) -> None:
         """Note the end of a run, and why it has failed."""
 
-    def look(self, job: Job) -> bool:
+    def look(self, active: ActiveRun) -> bool:
         """Look at a run while it is worked on, and return whether it was ended."""
         return False
 
-    def claim(self, run: Run) -> Job | None:
+    def claim(self, run: Run) -> ActiveRun | None:
         """Lock the directory of a run; ``None`` if another process works in it.
 
         Raises:
@@ -355,7 +355,7 @@ class Queue(ABC):
         if lock is None:
             held.close()
             return None
-        return Job(run, folder, lock, held)
+        return ActiveRun(run, folder, lock, held)
 
 
 def execute(queue: Queue, workers: int = 1) -> None:
@@ -363,45 +363,47 @@ def execute(queue: Queue, workers: int = 1) -> None:
 
     Args:
         queue: The queue.
-        workers: How many runs are worked on at a time, each on a GPU of its own.
+        workers: How many runs are worked on at a time, each on its own GPU.
     """
-    jobs: dict[int, Job] = {}
+    at_work: dict[int, ActiveRun] = {}
     devices = _devices(workers)
     try:
         while True:
             for place in range(workers):
-                if place not in jobs and (job := queue.next()):
-                    jobs[place] = job
-            if not jobs and queue.is_over():
+                if place not in at_work and (active := queue.next()):
+                    at_work[place] = active
+            if not at_work and queue.is_over():
                 return
-            ended = [place for place, job in jobs.items() if _advance(queue, job, devices[place])]
+            ended = [place for place, active in at_work.items() if _advance(queue, active, devices[place])]
             for place in ended:
-                jobs.pop(place).held.close()
+                at_work.pop(place).held.close()
             if not ended:
                 time.sleep(_POLL)
     finally:
-        terminate([job.process.popen for job in jobs.values() if job.process])
-        for job in jobs.values():
-            job.held.close()
+        terminate([active.process.popen for active in at_work.values() if active.process])
+        for active in at_work.values():
+            active.held.close()
 
 
-def _advance(queue: Queue, job: Job, device: str | None) -> bool:
+def _advance(queue: Queue, active: ActiveRun, device: str | None) -> bool:
     """Start the next command of a run if none is at work, and return whether the run has ended."""
-    has_ended = job.process is None or job.process.poll()  # before its log is read, which is whole then
-    if queue.look(job):
+    has_ended = active.process is None or active.process.poll()  # before its log is read, which is whole then
+    if queue.look(active):
         return True
     if not has_ended:
         return False
-    failure = job.process.failure() if job.process else None
-    remaining = queue.plan.remaining(job.run)
-    if not failure and job.command in remaining:
+    failure = active.process.failure() if active.process else None
+    remaining = queue.plan.remaining(active.run)
+    if not failure and active.command in remaining:
         failure = "stopped before its end"  # as by --trainer.max_time, or by SIGTERM
     if failure or not remaining:
-        queue.finish(job, failure)
+        queue.finish(active, failure)
         return True
-    job.command = remaining[0]
-    queue.announce(job, job.command)
-    job.process = Process(queue.plan.call(job.run, job.command), job.lock, job.log if queue.is_logged else None, device)
+    active.command = remaining[0]
+    queue.announce(active, active.command)
+    active.process = Process(
+        queue.plan.call(active.run, active.command), active.lock, active.log if queue.is_logged else None, device
+    )
     return False
 
 

@@ -23,9 +23,9 @@ from bgsub_lightning.core.text import suggestion
 from bgsub_lightning.report.learning import learning_curves
 from bgsub_lightning.runs.arguments import PROGRAM, parse_trainer
 from bgsub_lightning.runs.engine import (
-    Job,
-    Plan,
+    ActiveRun,
     Queue,
+    RunPlan,
     print_failures,
     refuse_ours,
     require_same,
@@ -82,7 +82,7 @@ class SweepRecord(TypedDict):
 
 
 @dataclass(frozen=True)
-class Search(Plan):
+class Search(RunPlan):
     """The trials of a sweep.
 
     Attributes:
@@ -94,7 +94,7 @@ class Search(Plan):
     trials: int
 
     def options(self, run: Run) -> tuple[str, ...]:
-        """Return the options of a trial: none of the command line's is one that is searched."""
+        """Return the options of a trial; those of the command line are not searched."""
         return (*run.options, *self.passthrough)
 
     @property
@@ -291,12 +291,12 @@ class TrialQueue(Queue):
         """The newest trial of each number of the sweep."""
         return {trial.user_attrs[_NUMBER]: trial for trial in self.study.get_trials(deepcopy=False)}
 
-    def next(self) -> Job | None:  # noqa: D102
+    def next(self) -> ActiveRun | None:  # noqa: D102
         with folder_lock(self.plan.out, wait=True):
             trials = self.trials
             for number, trial in trials.items():
-                if trial.state.name == "RUNNING" and (job := self._claim(number, trial)):
-                    return job
+                if trial.state.name == "RUNNING" and (active := self._claim(number, trial)):
+                    return active
             if not any(trial.state.name == "WAITING" for trial in trials.values()):
                 failed = [number for number, which in self._again.items() if trials[number].number == which]
                 if failed:
@@ -313,58 +313,58 @@ class TrialQueue(Queue):
             trial = self.study.get_trials(deepcopy=False)[asked.number]
             return self._claim(trial.user_attrs[_NUMBER], trial)
 
-    def _claim(self, number: int, frozen: FrozenTrial) -> Job | None:
+    def _claim(self, number: int, frozen: FrozenTrial) -> ActiveRun | None:
         from optuna.trial import Trial
 
         run = self.plan.run(number, frozen.params)
-        if job := self.claim(run):
+        if active := self.claim(run):
             self._trials[run] = Trial(self.study, frozen._trial_id)
             self._judged[run] = len(frozen.intermediate_values)
-        return job
+        return active
 
     def is_over(self) -> bool:
         """Whether no trial is left, also none that another command works on and may leave behind."""
         self._again = {}
         return all(trial.state.is_finished() for trial in self.trials.values())
 
-    def announce(self, job: Job, command: str) -> None:  # noqa: D102
-        how = "resumed" if self.plan.is_begun(job.run) else "started"
-        console.print(f"{job.run.name} of {self.plan.trials} · {job.run.label}: {how}", soft_wrap=True)
+    def announce(self, active: ActiveRun, command: str) -> None:  # noqa: D102
+        how = "resumed" if self.plan.is_begun(active.run) else "started"
+        console.print(f"{active.run.name} of {self.plan.trials} · {active.run.label}: {how}", soft_wrap=True)
 
-    def look(self, job: Job) -> bool:
+    def look(self, active: ActiveRun) -> bool:
         """Report what a trial has logged, and prune it if it is unpromising."""
         from optuna.trial import TrialState
 
-        trial, band = self._trials[job.run], self.plan.sweep.hyperband
-        values = values_of(job.folder, self.plan.sweep.metric)
-        is_finished = not self.plan.remaining(job.run)
-        for count in range(self._judged[job.run] + 1, len(values) + 1):
-            self._judged[job.run] = count
+        trial, band = self._trials[active.run], self.plan.sweep.hyperband
+        values = values_of(active.folder, self.plan.sweep.metric)
+        is_finished = not self.plan.remaining(active.run)
+        for count in range(self._judged[active.run] + 1, len(values) + 1):
+            self._judged[active.run] = count
             best = self.plan.best(values[:count])
             trial.report(best if band is not None and not band.strict else values[count - 1], count)
             if trial.should_prune() and not is_finished:
-                if job.process:
-                    terminate([job.process.popen])
+                if active.process:
+                    terminate([active.process.popen])
                 self.study.tell(trial, state=TrialState.PRUNED)
-                text = f"{job.run.name}: pruned after {count} validations, best {best:.4f} ({job.took})"
+                text = f"{active.run.name}: pruned after {count} validations, best {best:.4f} ({active.took})"
                 console.print(text, soft_wrap=True)
                 return True
         return False
 
-    def finish(self, job: Job, failure: str | None) -> None:  # noqa: D102
+    def finish(self, active: ActiveRun, failure: str | None) -> None:  # noqa: D102
         from optuna.trial import TrialState
 
-        trial, metric = self._trials[job.run], self.plan.sweep.metric
-        best = self.plan.best(values_of(job.folder, metric))
+        trial, metric = self._trials[active.run], self.plan.sweep.metric
+        best = self.plan.best(values_of(active.folder, metric))
         if not failure and math.isnan(best):
             failure = f"has logged no {metric}; see trainer.val_check_interval"
         if failure:
             trial.set_user_attr("failure", failure)
             self.study.tell(trial, state=TrialState.FAIL)
-            console.print(f"{job.run.name}: failed: {failure} ({job.log})", soft_wrap=True)
+            console.print(f"{active.run.name}: failed: {failure} ({active.log})", soft_wrap=True)
         else:
             self.study.tell(trial, best)
-            console.print(f"{job.run.name}: {metric} {best:.4f} ({job.took})", soft_wrap=True)
+            console.print(f"{active.run.name}: {metric} {best:.4f} ({active.took})", soft_wrap=True)
 
 
 def values_of(folder: Path, metric: str) -> list[float]:

@@ -84,7 +84,7 @@ def campaign(*options: object) -> int:
 
 
 def flat(told: str) -> str:
-    """What was told, without the breaks of lines, which depend on the length of paths."""
+    """The output, without the breaks of lines, which depend on the length of paths."""
     return " ".join(told.split())
 
 
@@ -474,7 +474,7 @@ def test_default_directory_of_a_run_tells_its_scenes(
 
 
 def start(*options: object) -> subprocess.Popen[str]:
-    """A campaign in a session of its own, that can be killed as a whole."""
+    """A campaign in its own session, which can be killed as a whole."""
     command = [sys.executable, "-m", "bgsub_lightning", "campaign", *map(str, options)]
     return subprocess.Popen(
         command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, text=True, start_new_session=True

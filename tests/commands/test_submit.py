@@ -1,4 +1,4 @@
-"""Batch scripts, what fits a job and what does not, and what is told of jobs; test_slurm.py has a real one."""
+"""Batch scripts, what fits a job and what does not, and states of jobs; test_slurm.py has a real one."""
 
 from __future__ import annotations
 

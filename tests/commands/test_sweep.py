@@ -220,7 +220,7 @@ def test_values_of_a_run_that_was_resumed(tmp_path: Path) -> None:
 
 
 def start(*options: object) -> subprocess.Popen[str]:
-    """Begin a sweep in a process group of its own."""
+    """Start a sweep in its own process group."""
     command = [sys.executable, "-m", "bgsub_lightning", "sweep", *map(str, options)]
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
     return subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Jobs on a real SLURM: two nodes, preemption, an array, its report, and what is told of them."""
+"""Jobs on a real SLURM: two nodes, preemption, an array, its report, and their states."""
 
 from __future__ import annotations
 
