@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,17 +37,13 @@ class FrameScore(NamedTuple):
 
 
 class ListedFrame(NamedTuple):
-    """A line of ``frames.csv``, without its counts.
+    """What a line of ``frames.csv`` says of its frame.
 
     Attributes:
-        video: ``category/name``.
-        number: Frame number.
         is_test: Whether it is a test frame.
         trained_on: 1 if it was trained on, else 0; empty if that is not known.
     """
 
-    video: str
-    number: int
     is_test: bool
     trained_on: str
 
@@ -67,34 +63,28 @@ def write_frames(path: Path, frames: Iterable[FrameScore], trained_on: Callable[
             writer.writerow([csv_cell(each.video), each.number, *each.counts, trained_on(each), int(each.is_test)])
 
 
-def read_frames(path: Path, fix: str) -> list[ListedFrame]:
-    """Read which frames ``frames.csv`` lists. Files of others need the columns ``video`` and ``frame`` alone.
+Listed = Mapping[str, Mapping[int, ListedFrame]]
+"""``category/name`` → frame number → its line of ``frames.csv``."""
 
-    Args:
-        path: The file.
-        fix: How the user can mend it, as a sentence.
+
+def read_frames(path: Path) -> Listed:
+    """Read which frames ``frames.csv`` lists. Files of others need the columns ``video`` and ``frame`` alone.
 
     Raises:
         FileNotFoundError: If there is none.
         UserError: If it cannot be read, or an earlier version wrote it.
     """
+    fix = "Name the frames.csv of a test, or run the test again."
+    listed: dict[str, dict[int, ListedFrame]] = {}
     try:
-        rows = read_csv(path, fix)
-        if (
-            rows and "headline" in rows[0]
-        ):  # as `is_test` was called: its training frames would be taken for test frames
-            raise UserError(f"{path}: headline: is a column of an earlier version. Run the test again.")
-        return [
-            ListedFrame(
-                from_csv_cell(row["video"]),
-                int(row["frame"]),
-                row.get("is_test", "1") != "0",
-                row.get("trained_on", ""),
-            )
-            for row in rows
-        ]
+        for row in read_csv(path, fix):
+            if "headline" in row:  # as `is_test` was called: training frames would be taken for test frames
+                raise UserError(f"{path}: headline: is a column of an earlier version. Run the test again.")
+            frame = ListedFrame(row.get("is_test", "1") != "0", row.get("trained_on", ""))
+            listed.setdefault(from_csv_cell(row["video"]), {})[int(row["frame"])] = frame
     except (ValueError, KeyError) as error:
         raise UserError(f"{path}: must have the columns video and frame, with a number ({error}). {fix}") from error
+    return listed
 
 
 def dataset_of(scenes: Iterable[Scene]) -> dict[str, Any]:

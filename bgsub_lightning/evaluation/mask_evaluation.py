@@ -20,7 +20,7 @@ from bgsub_lightning.evaluation import gallery
 from bgsub_lightning.evaluation.cdnet_stats import write_statistics, write_videos
 from bgsub_lightning.evaluation.frame_scores import (
     FrameScore,
-    ListedFrame,
+    Listed,
     dataset_of,
     read_frames,
     video_of,
@@ -32,9 +32,6 @@ from bgsub_lightning.evaluation.testresult import TestResult, VideoResult
 from bgsub_lightning.frames import SceneFrames
 from bgsub_lightning.splits import Leakage
 
-Listed = Mapping[str, Mapping[int, ListedFrame]]
-"""``category/name`` → frame number → its line of ``frames.csv``."""
-
 
 def listed_frames(path: Path) -> Listed:
     """Read the ``frames.csv`` of a test, or of its run directory.
@@ -44,16 +41,13 @@ def listed_frames(path: Path) -> Listed:
     """
     file = path / "frames.csv" if path.is_dir() else path
     try:
-        frames = read_frames(file, "Name a frames.csv of `test`.")
+        listed = read_frames(file)
     except FileNotFoundError:
         raise UserError(f"--frames: {file}: there is no such file. `test` writes it in its run directory.") from None
     except UserError as error:
         raise UserError(f"--frames: {error}") from error
-    if not frames:
+    if not listed:
         raise UserError(f"--frames: {file}: names no frame.")
-    listed: dict[str, dict[int, ListedFrame]] = {}
-    for frame in frames:
-        listed.setdefault(frame.video, {})[frame.number] = frame
     return listed
 
 

@@ -14,11 +14,12 @@ from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.datasets.cdnet2014 import published_videos
 from bgsub_lightning.evaluation.extent import OVERALL
 from bgsub_lightning.evaluation.testresult import TestResult
-from bgsub_lightning.metrics import METRICS, THRESHOLDS, Averaging, best_of
+from bgsub_lightning.metrics import METRICS, THRESHOLDS, Averaging
 from bgsub_lightning.report.datasets import comparable, dataset_remarks, dataset_title, departures
 from bgsub_lightning.report.published import Printed, PublishedRow, PublishedTable, category_codes, published
 from bgsub_lightning.report.results import MeanSd, Results, Series
 from bgsub_lightning.report.resulttable import METRIC_COLUMNS, Cell, Column, Level, ResultTable, TableRow
+from bgsub_lightning.report.thresholds import ThresholdCurve
 from bgsub_lightning.splits import Leakage
 
 SHOWN_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -64,10 +65,8 @@ def by_part(
     Raises:
         UserError: If the systems are of several datasets.
     """
-    dataset, title = series[0].dataset, _title(series)
     notes = _Notes(series)
-    tables = [table for table in _published(against, series) if any(name == metric for name in table.metrics)]
-    tables = [table for table in tables if set(table.parts) - {OVERALL}]
+    tables = [table for table in _published(against, series) if metric in table.metrics and {*table.parts} - {OVERALL}]
     parts = _parts(series, tables)
 
     def ours(each: Series, averaging: Averaging, with_training: bool) -> list[Cell]:
@@ -82,48 +81,34 @@ def by_part(
         for row in table.rows
     ]
     theirs = [each for each in theirs if any(cell.value is not None for cell in each[2])]
-    rows = _like_beside_like(series, notes, averagings or _asked(theirs), ours, theirs, "other")
     column = METRIC_COLUMNS[metric]
-    codes = {part: names[0] for part, names in category_codes().items()} if dataset == "CDnet2014" else {}
-    columns = [replace(column, key=part, heading=codes.get(part, part)) for part in parts]
-    return ResultTable(
-        key=f"by_part_{metric}",
-        title=f"{column.heading} on {title}",
-        columns=(_SYSTEM, *columns, replace(column, key=OVERALL, heading="overall"), *_CONTEXT),
-        rows=tuple(rows),
-        notes=notes.texts,
-        remarks=(
-            *([", ".join(f"{codes[part]} {part}" for part in parts if part in codes) + "."] if codes else []),
-            *_remarks(series),
-            *(f"{table.source}: {note}" for table in tables for note in table.notes),
+    codes = {part: names[0] for part, names in category_codes().items()} if series[0].dataset == "CDnet2014" else {}
+    return notes.table(
+        f"by_part_{metric}",
+        f"{column.heading} on {notes.dataset}",
+        (
+            _SYSTEM,
+            *(replace(column, key=part, heading=codes.get(part, part)) for part in parts),
+            replace(column, key=OVERALL, heading="overall"),
         ),
+        _like_beside_like(notes, averagings or _asked(theirs), ours, theirs, "other"),
+        [", ".join(f"{codes[part]} {part}" for part in parts if part in codes) + "."] if codes else (),
+        _notes_of(tables),
     )
 
 
-def overall(
-    series: Sequence[Series],
-    metrics: Sequence[str] = (*METRICS, "mean_dice", "frames_per_second"),
-    averagings: Sequence[Averaging] = ("video", "pooled", "frames"),
-    against: Sequence[PublishedTable] = (),
-) -> ResultTable:
+def overall(series: Sequence[Series], against: Sequence[PublishedTable] = ()) -> ResultTable:
     """All metrics overall: a row for each system and averaging; one where some are the same.
 
     Args:
         series: Systems on one dataset.
-        metrics: Of :data:`METRIC_COLUMNS`.
-        averagings: How metrics come about.
         against: Published tables; rows that have some of these metrics overall follow ours of the same averaging.
 
     Raises:
         UserError: If the systems are of several datasets.
     """
-    title = _title(series)
     notes = _Notes(series)
-
-    def ours(each: Series, averaging: Averaging, with_training: bool) -> list[Cell]:
-        found = notes.overall(each, averaging, with_training)
-        return [found.get(metric, Cell()) for metric in metrics]
-
+    metrics = (*METRICS, "mean_dice", "frames_per_second")
     tables = [table for table in _published(against, series) if not _is_ablation(table)]
     theirs = [
         (table, row, [_printed(row.numbers.get((OVERALL, metric))) for metric in metrics])
@@ -132,16 +117,12 @@ def overall(
         if any((OVERALL, metric) in row.numbers for metric in metrics if metric != "frames_per_second")
     ]
     used = {table.source for table, _, _ in theirs}
-    return ResultTable(
-        key="overall",
-        title=f"Overall on {title}",
-        columns=(_SYSTEM, *(METRIC_COLUMNS[metric] for metric in metrics), *_CONTEXT),
-        rows=tuple(_like_beside_like(series, notes, averagings, ours, theirs, "overall")),
-        notes=notes.texts,
-        remarks=(
-            *_remarks(series),
-            *(f"{table.source}: {note}" for table in tables if table.source in used for note in table.notes),
-        ),
+    return notes.table(
+        "overall",
+        f"Overall on {notes.dataset}",
+        (_SYSTEM, *(METRIC_COLUMNS[metric] for metric in metrics)),
+        _like_beside_like(notes, ("video", "pooled", "frames"), _overall_of(notes, metrics), theirs, "overall"),
+        after=_notes_of(table for table in tables if table.source in used),
     )
 
 
@@ -203,18 +184,15 @@ def of_system(
     add_whole(f"{whole}, partial" if of_part and series.partial else whole, averaging)
     if averaging == "pooled" and len(by_category) > 1:
         add_whole("all frames", "frames")
-    return ResultTable(
-        key=f"of_{series.name}_{averaging}",
-        title=f"{series.name} ({series.system}) on {_title([series])}, {AVERAGING_TEXT[averaging]}",
-        columns=(
+    return notes.table(
+        f"of_{series.name}_{averaging}",
+        f"{series.name} ({series.system}) on {notes.dataset}, {AVERAGING_TEXT[averaging]}",
+        (
             Column("part", "category", None),
             Column("videos", "videos", 0),
             *(METRIC_COLUMNS[metric] for metric in metrics),
-            *_CONTEXT,
         ),
-        rows=tuple(rows),
-        notes=notes.texts,
-        remarks=_remarks([series]),
+        rows,
     )
 
 
@@ -228,7 +206,6 @@ def by_video(series: Sequence[Series], metric: str = "f_measure") -> ResultTable
     Raises:
         UserError: If the systems are of several datasets.
     """
-    title = _title(series)
     notes = _Notes(series)
     found = [each.by_video() for each in series]
     column = METRIC_COLUMNS[metric]
@@ -241,7 +218,7 @@ def by_video(series: Sequence[Series], metric: str = "f_measure") -> ResultTable
         rows.append(TableRow((Cell(text=key), *cells), "video", key.split("/")[0]))
     return ResultTable(
         key=f"by_video_{metric}",
-        title=f"{column.heading} by video on {title}",
+        title=f"{column.heading} by video on {notes.dataset}",
         columns=(
             Column("video", "video", None),
             *(replace(column, key=each.name, heading=each.name) for each in series),
@@ -255,11 +232,7 @@ def by_video(series: Sequence[Series], metric: str = "f_measure") -> ResultTable
     )
 
 
-def at_thresholds(
-    series: Sequence[Series],
-    averaging: Averaging = "video",
-    thresholds: Sequence[float] = SHOWN_THRESHOLDS,
-) -> ResultTable:
+def at_thresholds(series: Sequence[Series], averaging: Averaging = "video") -> ResultTable:
     """Overall F-measure: a row for each system, a column for each of some thresholds, as tested, and the best.
 
     Systems whose tests have not counted at thresholds, or that lack a part, are left out, with a remark.
@@ -267,160 +240,112 @@ def at_thresholds(
     Args:
         series: Systems on one dataset.
         averaging: How a category's metrics come about.
-        thresholds: Of :data:`bgsub_lightning.metrics.THRESHOLDS`.
 
     Raises:
         UserError: If the systems are of several datasets.
     """
-    title = _title(series)
     notes = _Notes(series)
     rows, left_out = [], []
     column = METRIC_COLUMNS["f_measure"]
     for each in series:
-        if each.missing or not all(
-            video.threshold_counts for whole in each.per_seed for video in whole.videos.values()
-        ):
+        videos = [video for whole in each.per_seed for video in whole.videos.values()]
+        if each.missing or not all(video.threshold_counts for video in videos):
             left_out.append(each.name)
             continue
-        curves = [whole.scores_at_thresholds(averaging) for whole in each.per_seed]
-        values = [[scores.overall["f_measure"] for scores in curve] for curve in curves]
-        best = [best_of(curve) for curve in curves]
-        cells = [_cell(MeanSd.of([curve[round(100 * level)] for curve in values])) for level in thresholds]
+        curves = [ThresholdCurve.of(whole, averaging) for whole in each.per_seed]
+        best = [curve.best() for curve in curves]
+        levels = [round(100 * level) for level in SHOWN_THRESHOLDS]
+        cells = [_cell(MeanSd.of([curve.f_measure[level] for curve in curves])) for level in levels]
         own = notes.overall(each, averaging, with_training=False)["f_measure"]
         chosen = (
-            _cell(MeanSd.of([curve[i] for curve, i in zip(values, best, strict=True)]), ("best_on_test",)),
+            _cell(MeanSd.of([curve.f_measure[i] for curve, i in zip(curves, best, strict=True)]), ("best_on_test",)),
             _cell(MeanSd.of([THRESHOLDS[i] for i in best])),
         )
         context = notes.context(each, AVERAGING_TEXT[averaging], with_training=False)
         rows.append(TableRow((notes.name(each), *cells, own, *chosen, *context), "overall", "ours"))
-    return ResultTable(
-        key=f"at_thresholds_{averaging}",
-        title=f"Overall F-measure on {title} at thresholds, {AVERAGING_TEXT[averaging]}",
-        columns=(
+    return notes.table(
+        f"at_thresholds_{averaging}",
+        f"Overall F-measure on {notes.dataset} at thresholds, {AVERAGING_TEXT[averaging]}",
+        (
             _SYSTEM,
-            *(replace(column, key=f"at_{level:g}", heading=f"{level:g}") for level in thresholds),
+            *(replace(column, key=f"at_{level:g}", heading=f"{level:g}") for level in SHOWN_THRESHOLDS),
             replace(column, key="as_tested", heading="as tested"),
             replace(column, key="best", heading="best"),
             Column("best_threshold", "at", 2),
-            *_CONTEXT,
         ),
-        rows=tuple(rows),
-        notes=notes.texts,
-        remarks=(
-            *([f"Left out, without counts at thresholds or incomplete: {', '.join(left_out)}."] if left_out else []),
-            *_remarks(series),
-        ),
+        rows,
+        [f"Left out, without counts at thresholds or incomplete: {', '.join(left_out)}."] if left_out else (),
     )
 
 
-def ablation(
-    series: Sequence[Series],
-    metrics: Sequence[str] = ("f_measure", "mean_dice"),
-    averagings: Sequence[Averaging] | None = None,
-    against: Sequence[PublishedTable] = (),
-) -> ResultTable:
+def ablation(series: Sequence[Series], against: Sequence[PublishedTable] = ()) -> ResultTable:
     """Overall metrics: a row for each setting of one system, a column for each key in which these differ.
 
     Args:
         series: Settings of one system on one dataset.
-        metrics: Of :data:`METRIC_COLUMNS`.
-        averagings: How metrics come about; ``None``: CDnet's way, and that of each published row.
         against: Published tables; the rows of ablations of the same system follow.
 
     Raises:
         UserError: If they are of several datasets or systems.
     """
-    title = _title(series)
-    if others := [each.name for each in series if each.system != series[0].system]:
-        raise UserError(f"An ablation is of one system, {series[0].system}; {', '.join(others)} are of another.")
     notes = _Notes(series)
+    system, metrics = series[0].system, ("f_measure", "mean_dice")
+    if others := [each.name for each in series if each.system != system]:
+        raise UserError(f"An ablation is of one system, {system}; {', '.join(others)} are of another.")
     different = dict(zip((each.name for each in series), differences(series), strict=True))
     keys = list(dict.fromkeys(key for of_one in different.values() for key in of_one))
-
-    def ours(each: Series, averaging: Averaging, with_training: bool) -> list[Cell]:
-        found = notes.overall(each, averaging, with_training)
-        settings = [Cell(text=different[each.name].get(key, "")) for key in keys]
-        return [*settings, *(found.get(metric, Cell()) for metric in metrics)]
-
     theirs = [
-        (
-            table,
-            row,
-            [*(Cell() for _ in keys), *(_printed(row.numbers.get((OVERALL, name))) for name in metrics)],
-        )
+        (table, row, [Cell()] * len(keys) + [_printed(row.numbers.get((OVERALL, name))) for name in metrics])
         for table in _published(against, series)
-        if _is_ablation(table) and table.rows[0].system == series[0].system
+        if _is_ablation(table) and table.rows[0].system == system
         for row in table.rows
     ]
-    rows = _like_beside_like(series, notes, averagings or _asked(theirs), ours, theirs, "overall", False)
-    return ResultTable(
-        key=f"ablation_{series[0].system}",
-        title=f"Settings of {series[0].system} on {title}",
-        columns=(
+    ours = _overall_of(notes, metrics, lambda each: [Cell(text=different[each.name].get(key, "")) for key in keys])
+    return notes.table(
+        f"ablation_{system}",
+        f"Settings of {system} on {notes.dataset}",
+        (
             _SYSTEM,
             *(Column(key, key.rpartition(".")[2], None) for key in keys),
             *(METRIC_COLUMNS[metric] for metric in metrics),
-            *_CONTEXT,
         ),
-        rows=tuple(rows),
-        notes=notes.texts,
-        remarks=_remarks(series),
+        _like_beside_like(notes, _asked(theirs), ours, theirs, "overall", False),
     )
 
 
-def speed(
-    series: Sequence[Series],
-    averagings: Sequence[Averaging] | None = None,
-    against: Sequence[PublishedTable] = (),
-) -> ResultTable:
-    """Frames per second with the device, beside the overall F-measure: a row for each system.
+def speed(series: Sequence[Series], against: Sequence[PublishedTable] = ()) -> ResultTable:
+    """Frames per second with the device, and the overall F-measure: a row for each system.
 
     Args:
         series: Systems on one dataset.
-        averagings: How the F-measure comes about; ``None``: CDnet's way, and that of each published row.
         against: Published tables; the rows that have a speed follow, with the mean of the F-measures by category that
             the same paper prints.
 
     Raises:
         UserError: If the systems are of several datasets.
     """
-    title = _title(series)
     notes = _Notes(series)
     metrics = ("frames_per_second", "f_measure")
-
-    def ours(each: Series, averaging: Averaging, with_training: bool) -> list[Cell]:
-        found = notes.overall(each, averaging, with_training)
-        return [Cell(text=each.device), *(found.get(metric, Cell()) for metric in metrics)]
-
     every = _published(against, series)
-    theirs = []
-    for table in every:
-        same_paper = [other for other in every if other.paper == table.paper]
-        for row in table.rows:
-            if number := row.numbers.get((OVERALL, metrics[0])):
-                cells = [Cell(text=table.setup), _printed(number), _f_measure_of(row, same_paper)]
-                theirs.append((table, row, cells))
-    return ResultTable(
-        key="speed",
-        title=f"Speed and overall F-measure on {title}",
-        columns=(
-            _SYSTEM,
-            Column("device", "device", None),
-            *(METRIC_COLUMNS[metric] for metric in metrics),
-            *_CONTEXT,
-        ),
-        rows=tuple(_like_beside_like(series, notes, averagings or _asked(theirs), ours, theirs, "overall", False)),
-        notes=notes.texts,
-        remarks=(
-            "Ours: frames shown to the system per second, scored or not, loading and counting included.",
-            *_remarks(series),
-        ),
+    theirs = [
+        (table, row, [Cell(text=table.setup), _printed(number), _f_measure_of(row, same_paper)])
+        for table in every
+        for same_paper in [[other for other in every if other.paper == table.paper]]
+        for row in table.rows
+        if (number := row.numbers.get((OVERALL, metrics[0])))
+    ]
+    ours = _overall_of(notes, metrics, lambda each: [Cell(text=each.device)])
+    return notes.table(
+        "speed",
+        f"Speed and overall F-measure on {notes.dataset}",
+        (_SYSTEM, Column("device", "device", None), *(METRIC_COLUMNS[metric] for metric in metrics)),
+        _like_beside_like(notes, _asked(theirs), ours, theirs, "overall", False),
+        ["Ours: frames shown to the system per second, scored or not, loading and counting included."],
     )
 
 
 def of_published(table: PublishedTable) -> ResultTable:
     """Lay out a published table as the paper has it, but for the order of rows and columns."""
-    notes = _Notes([])
     is_of_parts = len(table.metrics) == 1 and table.parts != (OVERALL,)
     if len(table.rows) == 1 and len(table.parts) > 1 and len(table.metrics) > 1:
         (row,) = table.rows
@@ -454,7 +379,6 @@ def of_published(table: PublishedTable) -> ResultTable:
             TableRow((*cells, *context), "other", "", published=True)
             for cells, context in zip(rows, contexts, strict=True)
         ),
-        notes=notes.texts,
         remarks=table.notes,
     )
 
@@ -507,9 +431,22 @@ class _Notes:
     """Footnotes of cells: their names and texts, by comparison with our first system."""
 
     def __init__(self, ours: Sequence[Series]) -> None:
-        self.ours = ours
+        self.ours, self.dataset = ours, _title(ours)
         self.texts = dict(_NOTES)
         self.undefined = {each.name: [scores.undefined for scores in each.scores()] for each in ours}
+
+    def table(
+        self,
+        key: str,
+        title: str,
+        columns: Sequence[Column],
+        rows: Iterable[TableRow],
+        before: Iterable[str] = (),
+        after: Iterable[str] = (),
+    ) -> ResultTable:
+        """Make a table, with the columns of context, footnotes, and remarks before and after those of the tests."""
+        remarks = (*before, *_remarks(self.ours), *after)
+        return ResultTable(key, title, (*columns, *_CONTEXT), tuple(rows), self.texts, remarks)
 
     def name(self, series: Series, with_training: bool = False) -> Cell:
         """Name a system, and mark what keeps it from being compared with the first."""
@@ -626,8 +563,23 @@ Theirs = Sequence[tuple[PublishedTable, PublishedRow, list[Cell]]]
 """Published rows, and their cells after the method."""
 
 
+def _overall_of(
+    notes: _Notes, metrics: Sequence[str], before: Callable[[Series], list[Cell]] = lambda each: []
+) -> Ours:
+    """Return what fills a row with cells of a system and its overall metrics."""
+
+    def ours(each: Series, averaging: Averaging, with_training: bool) -> list[Cell]:
+        found = notes.overall(each, averaging, with_training)
+        return [*before(each), *(found.get(metric, Cell()) for metric in metrics)]
+
+    return ours
+
+
+def _notes_of(tables: Iterable[PublishedTable]) -> list[str]:
+    return [f"{table.source}: {note}" for table in tables for note in table.notes]
+
+
 def _like_beside_like(
-    series: Sequence[Series],
     notes: _Notes,
     averagings: Sequence[Averaging],
     ours: Ours,
@@ -642,7 +594,7 @@ def _like_beside_like(
     found = {
         averaging: [
             (each, training, ours(each, averaging, training))
-            for each in series
+            for each in notes.ours
             for training in (_variants(each) if with_training else (False,))
         ]
         for averaging in averagings

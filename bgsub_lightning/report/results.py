@@ -186,17 +186,11 @@ class Series:
         """Return category → metric → mean and deviation over the seeds; see :attr:`missing`."""
         return _over([scores.categories for scores in self.scores(averaging, with_training)])
 
-    def overall(self, averaging: Averaging = "video", with_training: bool = False) -> dict[str, MeanSd]:
+    def over_tested(self, averaging: Averaging = "video", with_training: bool = False) -> dict[str, MeanSd]:
         """Return metric → mean and deviation over the seeds, of the mean over the categories.
 
-        Raises:
-            UserError: If something is missing: a part is not the whole.
+        It is the overall metric only if :attr:`extent` is whole.
         """
-        self.require_whole()
-        return self.over_tested(averaging, with_training)
-
-    def over_tested(self, averaging: Averaging = "video", with_training: bool = False) -> dict[str, MeanSd]:
-        """Return the same of what was tested, though something be missing."""
         return _mean_sd([scores.overall for scores in self.scores(averaging, with_training)])
 
     def over_folds(self, averaging: Averaging = "video") -> dict[str, MeanSd]:
@@ -230,15 +224,6 @@ class Series:
     def extent(self) -> Extent:
         """Whether there is an overall metric of it, and what is said where there is none."""
         return extent_of(self.name, self.missing)
-
-    def require_whole(self) -> None:
-        """Check that nothing is missing.
-
-        Raises:
-            UserError: If something is.
-        """
-        if not self.extent.is_whole:
-            raise UserError(f"{self.name}: {self.extent.note}. Test that as well.")
 
 
 @dataclass(frozen=True)

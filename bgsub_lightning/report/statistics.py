@@ -329,8 +329,9 @@ def _frames(series: Series) -> dict[int, set[tuple[str, int]]]:
         file = run.folder / "frames.csv"
         if not file.is_file():
             return {}
-        listed = read_frames(file, "Run the test again.")
-        found.setdefault(run.result.seed, set()).update((each.video, each.number) for each in listed if each.is_test)
+        of_seed = found.setdefault(run.result.seed, set())
+        for video, frames in read_frames(file).items():
+            of_seed.update((video, number) for number, frame in frames.items() if frame.is_test)
     return found
 
 
