@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from bgsub_lightning.core.errors import UserError
-from bgsub_lightning.training.cli import TrainingCLI, run_trainer
+
+if TYPE_CHECKING:
+    from bgsub_lightning.training.cli import TrainingCLI
 
 PROGRAM = "python -m bgsub_lightning"
 
@@ -90,26 +92,13 @@ def count(least: int = 1, most: int = 10_000) -> Callable[[str], int]:
     return read
 
 
-class _ParseOnly(TrainingCLI):
-    """Parses the options of a command, and does nothing else."""
-
-    def _set_seed(self) -> None:
-        pass
-
-    def before_instantiate_classes(self) -> None:
-        pass
-
-    def instantiate_classes(self) -> None:
-        pass
-
-    def _run_subcommand(self, subcommand: str) -> None:
-        pass
-
-
 def parse_trainer(command: str, options: Sequence[str]) -> TrainingCLI:
     """Parse the options of `fit`, `validate`, `test` or `predict`, and run nothing.
 
     Raises:
         UserError: If one of them does not fit.
     """
-    return run_trainer(command, options, _ParseOnly)
+    from bgsub_lightning.training.cli import run_trainer  # here: with PyTorch, which no help needs
+    from bgsub_lightning.training.parse_only import ParseOnly
+
+    return run_trainer(command, options, ParseOnly)

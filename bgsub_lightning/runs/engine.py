@@ -25,8 +25,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any
 
-import torch
-
 from bgsub_lightning.core.console import console
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.files import atomic_write, folder_lock, last_lines, lock_environment, refuse_links
@@ -409,6 +407,8 @@ def _advance(queue: Queue, active: ActiveRun, device: str | None) -> bool:
 
 def _devices(workers: int) -> list[str | None]:
     """Return the GPU of each worker, as in CUDA_VISIBLE_DEVICES; one worker has them all, and so has a CPU."""
+    import torch  # here, so that help is instant
+
     variable = os.environ.get("CUDA_VISIBLE_DEVICES")
     visible = variable.split(",") if variable else [str(index) for index in range(torch.cuda.device_count())]
     if workers == 1 or not visible or not torch.cuda.is_available():

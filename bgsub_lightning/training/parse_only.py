@@ -1,0 +1,21 @@
+"""The command line of Lightning without a run: whoever starts many runs checks their options first."""
+
+from __future__ import annotations
+
+from bgsub_lightning.training.cli import TrainingCLI
+
+
+class ParseOnly(TrainingCLI):
+    """Parses the options of a command, and does nothing else."""
+
+    def _set_seed(self) -> None:
+        pass
+
+    def before_instantiate_classes(self) -> None:  # noqa: D102
+        pass
+
+    def instantiate_classes(self) -> None:  # noqa: D102
+        pass
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        pass
