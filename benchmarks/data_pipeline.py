@@ -1,7 +1,7 @@
 """Samples per second from the frame store against decoding each file, in the same loader, in one run.
 
 A sample is what BMN-BSN trains on: a target frame, 16 references and a mask at 320×240. `--plain` adds PyTorch's own
-way of handing batches over, in place of the ring of shared memory.
+way of handing batches over, in place of slots of shared memory.
 
     python benchmarks/data_pipeline.py --root FOLDER --store FOLDER
 """
@@ -25,7 +25,7 @@ from bgsub_lightning.core.console import console
 from bgsub_lightning.data import Image, References
 from bgsub_lightning.data.batches import TrainingBatches
 from bgsub_lightning.data.dataset import TrainingDataset
-from bgsub_lightning.data.ring import RingLoader
+from bgsub_lightning.data.shared_memory import SharedMemoryLoader
 from bgsub_lightning.datasets import CDnet2014
 from bgsub_lightning.frames import FrameStore, SceneFrames, fill
 from bgsub_lightning.splits import FrameSet
@@ -40,7 +40,7 @@ def loader(frames: FrameSet, store: FrameStore | None, workers: int, plain: bool
     if plain:
         return DataLoader(dataset, batch_size=None, sampler=batches, num_workers=workers)
     size = BATCH * SIZE[0] * SIZE[1] * (3 * (REFERENCES + 1) + 1)
-    return RingLoader(dataset, batches, size, workers, pin_memory=False)
+    return SharedMemoryLoader(dataset, batches, size, workers, pin_memory=False)
 
 
 def rate(batches: Iterator[Any], seconds: float) -> float:

@@ -26,7 +26,7 @@ from bgsub_lightning.core.console import console
 from bgsub_lightning.data import Hop, Image
 from bgsub_lightning.data.batches import TrainingBatches
 from bgsub_lightning.data.dataset import TrainingDataset
-from bgsub_lightning.data.ring import RingLoader
+from bgsub_lightning.data.shared_memory import SharedMemoryLoader
 from bgsub_lightning.datasets import CDnet2014, Scene
 from bgsub_lightning.frames import (
     DisFlow,
@@ -81,7 +81,7 @@ def training(scene: Scene, store: FrameStore | None, workers: int, seconds: floa
     pixels = [SceneFrames(scene, SIZE, store, DisFlow())]
     dataset = TrainingDataset(pixels, (Image(), Hop(TAUS)), None, 0.5)
     bytes_of = BATCH * SIZE[0] * SIZE[1] * (3 + len(TAUS) + 1)
-    loader = RingLoader(dataset, TrainingBatches(frames, BATCH), bytes_of, workers, pin_memory=False)
+    loader = SharedMemoryLoader(dataset, TrainingBatches(frames, BATCH), bytes_of, workers, pin_memory=False)
     batches: Iterator[object] = (batch for epoch in cycle([loader]) for batch in epoch)
     for _ in islice(batches, 4):
         pass

@@ -71,7 +71,7 @@ def system_of(name: str) -> System:
         return load_system(name)
     torch.manual_seed(0)
     system = build(yaml.safe_load(describe_system(merged(Path(f"experiments/{name}.yaml")))), Path(name))
-    system.module.asks_validation = False  # there was none
+    system.module.threshold_from_validation = False  # there was none
     return system
 
 

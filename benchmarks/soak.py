@@ -47,7 +47,7 @@ def system_of(name: str) -> System:
 
 def soak(name: str, count: int, batch: int) -> list[tuple[float, float]]:
     """Memory (MiB) and frames per second at each tenth."""
-    subtractor = Subtractor(system_of(name), "cpu", every=25, refresh=500, batch_size=batch, waits=False)
+    subtractor = Subtractor(system_of(name), "cpu", stride=25, refresh_interval=500, batch_size=batch, blocking=False)
     generator = np.random.default_rng(0)
     frames = generator.integers(0, 256, (500, SIZE[1], SIZE[0], 3), np.uint8)
     found = []

@@ -25,9 +25,9 @@ def load(source: str | Path = "AnyScene", *, modules: Sequence[str] = (), **opti
             ``TemporalMedian``, which have no weights.
         modules: Modules outside of this package whose classes a checkpoint may name: import paths, or files such as
             ``own_network.py``. They are executed.
-        options: Those of :class:`bgsub_lightning.inference.Subtractor`: ``device`` (``"cuda:1"``), ``pool`` (clean
-            frames, RGB, or the path of some), ``refresh`` and ``every`` (in frames), ``batch_size``, ``threshold``,
-            ``precision``, ``range`` (of frames of 16 bits) and others.
+        options: Those of :class:`bgsub_lightning.inference.Subtractor`: ``device`` (``"cuda:1"``), ``reference_pool``
+            (clean frames, RGB, or the path of some), ``refresh_interval`` and ``stride`` (in frames), ``batch_size``,
+            ``threshold``, ``precision``, ``range`` (of frames of 16 bits) and others.
 
     Raises:
         UserError: If it is none of these, or an option makes no sense.

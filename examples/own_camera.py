@@ -8,7 +8,9 @@ from bgsub_lightning.inference import boxes, open_source
 
 checkpoint, camera = (*sys.argv[1:], *("MOG2", "0")[len(sys.argv) - 1 :])[:2]
 try:
-    subtractor = bgsub_lightning.load(checkpoint, refresh=1500, waits=False)  # a new background each 1,500, no gap
+    subtractor = bgsub_lightning.load(
+        checkpoint, refresh_interval=1500, blocking=False
+    )  # a new background each 1,500, no gap
     for frame in open_source(camera):
         (mask,) = subtractor.push([frame.image])  # RGB
         for box in boxes(mask, least=200):

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from bgsub_lightning.backgrounds import SceneContext
 from bgsub_lightning.data import EvaluationBatch, Image, References, SceneInputs, TrainingBatch
 from bgsub_lightning.losses.cross_entropy import masked_cross_entropy
-from bgsub_lightning.systems.base import BgsModule, alone
+from bgsub_lightning.systems.base import BgsModule, identity
 
 
 @dataclass
@@ -59,9 +59,9 @@ class MedianNet(BgsModule):
         return self.network(torch.cat([image, context.median.expand_as(image)], 1)).softmax(1)[None, :, 1]
 
     @property
-    def parts(self) -> dict[str, Callable[..., Any]]:
+    def export_targets(self) -> dict[str, Callable[..., Any]]:
         """What `export` writes: the network, which answers with one tensor."""
-        return {"network.forward": alone}
+        return {"network.forward": identity}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam."""

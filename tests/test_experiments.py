@@ -94,7 +94,7 @@ def system_of(name: str) -> type[BgsModule]:
 
 
 def build(name: str, folder: Path, *options: str) -> Built:
-    command = "fit" if system_of(name).trained else "test"
+    command = "fit" if system_of(name).trainable else "test"
     cli = run_trainer(command, ["--config", str(FOLDER / f"{name}.yaml"), f"--run_dir={folder}", *options], Built)
     assert isinstance(cli, Built)
     return cli
@@ -116,7 +116,11 @@ def test_experiment_builds(name: str, tmp_path: Path) -> None:
     # validation chooses where something is held out for it, as in the siamese system's paper and in no other
     early, protocol = cli.trainer.early_stopping_callback, cli.datamodule.protocol
     assert isinstance(early, EarlyStopping)
-    chooses = early.patience < math.inf, cli.config[cli.subcommand].checkpoint == "best", cli.model.asks_validation
+    chooses = (
+        early.patience < math.inf,
+        cli.config[cli.subcommand].checkpoint == "best",
+        cli.model.threshold_from_validation,
+    )
     held_out = isinstance(protocol, RandomShares) or bool(protocol.val_scenes or protocol.val_fraction)
     held_out |= name == "siamese_sbi2015"  # by the run whose weights it tests
     assert chooses == (held_out and name.startswith("siamese"),) * 3

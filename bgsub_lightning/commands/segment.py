@@ -35,7 +35,7 @@ from bgsub_lightning.inference import (
     open_source,
     segment_frames,
 )
-from bgsub_lightning.inference.segmenting import Progress as Come
+from bgsub_lightning.inference.segmenting import SegmentProgress
 from bgsub_lightning.inference.sources import Images, is_image
 
 
@@ -119,14 +119,14 @@ def segment(
     given, what = _pool(background, opened, pool, system)
     options: dict[str, Any] = {
         "device": device,
-        "pool": given,
+        "reference_pool": given,
         "pool_size": pool,
-        "every": max(1, round(every * opened.rate)),
-        "refresh": None if refresh is None else max(1, round(refresh * opened.rate)),
+        "stride": max(1, round(every * opened.rate)),
+        "refresh_interval": None if refresh is None else max(1, round(refresh * opened.rate)),
         "batch_size": 1 if latency or opened.is_live else batch_size,
         "threshold": threshold,
         "precision": precision or "32",
-        "waits": not opened.is_live,
+        "blocking": not opened.is_live,
         "compiled": compile,
     }
     subtractor: StreamSubtractor
@@ -142,7 +142,7 @@ def segment(
         soft_wrap=True,
     )
     if not subtractor.is_warm:
-        of, stride = max(pool, system.references if system else 0), options["every"]
+        of, stride = max(pool, system.references if system else 0), options["stride"]
         console.print(
             f"Warming up: the background is made of {of} frames of the stream, one in {stride}; masks of the first "
             f"{of * stride:,} are provisional."
@@ -158,12 +158,12 @@ def segment(
         total = min((count for count in (frames, opened.count) if count), default=None)
         task = bar.add_task("Segmenting", total=total, speed="")
 
-        def tell(come: Come) -> None:
-            bar.update(task, completed=come.frames, speed=f"{come.frames / come.seconds:.1f} frames/s")
+        def tell(done: SegmentProgress) -> None:
+            bar.update(task, completed=done.frames, speed=f"{done.frames / done.seconds:.1f} frames/s")
 
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what is written becomes whole
         try:
-            come = segment_frames(subtractor, opened, outputs, tell, frames)
+            done = segment_frames(subtractor, opened, outputs, tell, frames)
         except RuntimeError as error:
             if type(error).__name__ != "OutOfMemoryError":  # PyTorch's
                 raise
@@ -173,8 +173,8 @@ def segment(
             ) from error
         finally:
             signal.signal(signal.SIGTERM, before)
-    _conclude(come, opened, [output.path for output in outputs], subtractor.restarts)
-    if come.is_interrupted:
+    _conclude(done, opened, [output.path for output in outputs], subtractor.restarts)
+    if done.is_interrupted:
         raise SystemExit(130)
 
 
@@ -244,7 +244,7 @@ def _threshold(system: inference.System) -> str:
     """What chose the threshold; nothing to tell of systems that were never trained."""
     module = system.module
     by = f", chosen by {module.threshold_from}" if module.threshold_from else ""
-    return f" Threshold {module.threshold:.2f}{by}." if module.trained else ""
+    return f" Threshold {module.threshold:.2f}{by}." if module.trainable else ""
 
 
 def _require_free(out: Path, write: list[Kind]) -> None:
@@ -264,18 +264,18 @@ def _bar() -> Progress:
     return Progress(*columns, console=console)
 
 
-def _conclude(come: Come, source: Source, written: list[Path], restarts: int) -> None:
-    if come.is_interrupted:
+def _conclude(done: SegmentProgress, source: Source, written: list[Path], restarts: int) -> None:
+    if done.is_interrupted:
         console.print(
-            f"Stopped after {come.frames:,} frames, {come.time:.1f} s from the beginning; what is written is whole."
+            f"Stopped after {done.frames:,} frames, {done.time:.1f} s from the beginning; what is written is whole."
         )
-        if not come.frames:
+        if not done.frames:
             return
     if source.why_ended:
         warn(f"{source.why_ended}.")
     for count, what in (
         (source.damaged, "could not be decoded: skipped"),
-        (come.dropped, "came while others were being subtracted: left out"),
+        (done.dropped, "came while others were being subtracted: left out"),
     ):
         if count:
             warn(f"{some(count, 'frame')} {what}.")
@@ -288,18 +288,18 @@ def _conclude(come: Come, source: Source, written: list[Path], restarts: int) ->
             f"The background restarted {some(restarts, 'time')}: most of the picture had changed, "
             f"as when a camera turns or zooms."
         )
-    if come.flooded:
+    if done.flooded:
         warn(
-            f"Most of the picture is foreground in {some(come.flooded, 'frame')}, the first at {come.flooded_at:.1f} "
+            f"Most of the picture is foreground in {some(done.flooded, 'frame')}, the first at {done.flooded_at:.1f} "
             f"s: the light or the view changed, or the background shows another scene."
         )
-    if come.resized:
-        warn(f"The frames changed their size {some(come.resized, 'time')}; the background restarted.")
-    if not come.frames:
+    if done.resized:
+        warn(f"The frames changed their size {some(done.resized, 'time')}; the background restarted.")
+    if not done.frames:
         why = f" ({source.why_ended})" if source.why_ended else ""
         raise UserError(f"--source: {source.name}: has no frame that can be decoded{why}.")
     console.print(
-        f"{come.frames:,} frames in {come.seconds:.1f} s ({come.frames / come.seconds:.1f} a second), "
-        f"{100 * come.foreground:.2f} % of the pixels foreground. Written: {', '.join(map(str, written))}.",
+        f"{done.frames:,} frames in {done.seconds:.1f} s ({done.frames / done.seconds:.1f} a second), "
+        f"{100 * done.foreground:.2f} % of the pixels foreground. Written: {', '.join(map(str, written))}.",
         soft_wrap=True,
     )

@@ -23,7 +23,7 @@ from bgsub_lightning.data.crops import Crop
 from bgsub_lightning.data.dataset import EvaluationDataset, TrainingDataset, ready
 from bgsub_lightning.data.inputs import Hop, Input, Stream
 from bgsub_lightning.data.pasting import VOC_HOMEPAGE, VocObjects, has_foreground
-from bgsub_lightning.data.ring import RingLoader
+from bgsub_lightning.data.shared_memory import SharedMemoryLoader
 from bgsub_lightning.data.stages import Span, StagedLoader, StageHook, StagePlan
 from bgsub_lightning.data.transforms import SampleTransform
 from bgsub_lightning.data.workers import begin_worker
@@ -262,7 +262,7 @@ class ScenesDataModule(LightningDataModule):
         for entry in self.inputs:
             entry.require_evaluation(self._chosen_among("validate" if stage == "fit" else stage))
 
-    def train_dataloader(self) -> RingLoader | StagedLoader:
+    def train_dataloader(self) -> SharedMemoryLoader | StagedLoader:
         """Batches of the contract :class:`TrainingBatch`."""
         frames = self.frames_of("fit")
         if self.plan:
@@ -284,7 +284,7 @@ class ScenesDataModule(LightningDataModule):
         """Make of uint8 with channels last what :mod:`bgsub_lightning.data.sample` says, on the device."""
         return ready(batch, self._all_inputs, self._dtype)
 
-    def _stage(self, span: Span, done: int) -> RingLoader:
+    def _stage(self, span: Span, done: int) -> SharedMemoryLoader:
         """Make what a stage's inputs read, then the loader of what is left of it after ``done`` steps."""
         frames = span.inputs[0].drawn_from(self.split)
         if self.trainer:
@@ -302,7 +302,7 @@ class ScenesDataModule(LightningDataModule):
         batches = TrainingBatches(frames, span.draws, lambda: (done, done), seed, *process, steps, span.repeat)
         return self._training(span.inputs, batches)
 
-    def _training(self, inputs: Sequence[Input], batches: TrainingBatches) -> RingLoader:
+    def _training(self, inputs: Sequence[Input], batches: TrainingBatches) -> SharedMemoryLoader:
         size = self.size if self.crop else self.size or self._common_size(batches.frames)
         pixels = [SceneFrames(scene, size, self.store, self.flow) for scene in batches.frames.scenes]
         if self.crop and (
@@ -321,7 +321,7 @@ class ScenesDataModule(LightningDataModule):
         sample = width * height + sum(math.prod(entry.shape((width, height))) for entry in inputs)
         last = list(takewhile(lambda transform: transform.pointwise, reversed(self.transforms)))
         on_device = len(last) if self.trainer and self.trainer.strategy.root_device.type != "cpu" else 0
-        return RingLoader(
+        return SharedMemoryLoader(
             TrainingDataset(pixels, inputs, augment, self.flip, self.pasted, self.crop, self.transforms, on_device),
             batches,
             batch_bytes=batches.batch_size * sample,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bgsub_lightning.frames.opencv import OPENCV
 from bgsub_lightning.inference.outputs import Box, Codec, Kind, boxes, open_outputs
-from bgsub_lightning.inference.segmenting import Progress, segment_frames
+from bgsub_lightning.inference.segmenting import SegmentProgress, segment_frames
 from bgsub_lightning.inference.sources import Frame, Source, open_source
 from bgsub_lightning.inference.stream import POOL, OpenCvSubtractor, Precision, StreamSubtractor
 
@@ -43,7 +43,7 @@ __all__ = [
     "Kind",
     "OpenCvSubtractor",
     "Precision",
-    "Progress",
+    "SegmentProgress",
     "Source",
     "StreamSubtractor",
     "Subtractor",

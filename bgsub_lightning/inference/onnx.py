@@ -77,10 +77,10 @@ def export_system(system: System, path: Path) -> list[Written]:
         UserError: If the system has no networks, the extra is not installed, or a network cannot be written.
     """
     _require("onnxscript")
-    parts = _parts(system)
-    system.module.take_threshold(tells=False)
+    parts = _export_targets(system)
+    system.module.load_threshold(verbose=False)
     system = replace(system, module=copy.deepcopy(system.module).cpu().float())
-    unit = system.module.unit
+    unit = system.module.size_divisor
     first = _recorded(system, (2 * unit, unit), 2)
     second = _recorded(system, (3 * unit, 2 * unit), 3)
     files = {part: path if i == 0 else path.with_name(f"{path.stem}.{part}.onnx") for i, part in enumerate(parts)}
@@ -115,7 +115,7 @@ def load_onnx(path: Path, modules: Sequence[str] = ()) -> System:
     system = build(read_system(about["system"], path), path, modules)
     for parameter in system.module.parameters():
         parameter.data.fill_(float("nan"))  # none is used; if one was, nobody could miss it
-    returned = _parts(system)
+    returned = _export_targets(system)
     if different := sorted(returned.keys() ^ about["parts"].keys()):
         raise UserError(
             f"{path}: parts: must be {', '.join(sorted(returned))}, those of {about['module']}; got another set "
@@ -127,7 +127,7 @@ def load_onnx(path: Path, modules: Sequence[str] = ()) -> System:
             raise UserError(f"{file}: is missing; {path} needs it beside itself. Export the system again.")
         owner, method = _owner(system.module, part)
         setattr(owner, method, _Session(runtime, file, returned[part]))
-    system.module.threshold, system.module.asks_validation = about["threshold"], False
+    system.module.threshold, system.module.threshold_from_validation = about["threshold"], False
     return replace(system, name=path.stem)
 
 
@@ -193,17 +193,17 @@ class _Part(nn.Module):
         return found if isinstance(found, Tensor) else tuple(found)
 
 
-def _parts(system: System) -> dict[str, Callable[..., Any]]:
+def _export_targets(system: System) -> dict[str, Callable[..., Any]]:
     module = system.module
-    if not module.parts:
+    if not module.export_targets:
         kind = type(module).__name__
         why = (
-            f"{kind} does not tell which networks it has. Give it the property `parts`, as BgsModule describes it"
+            f"{kind} does not name its networks. Give it the property `export_targets`, as BgsModule describes it"
             if next(module.parameters(), None) is not None
             else f"{kind} has no networks: there is nothing to export"
         )
         raise UserError(f"{system.name}: {why}.")
-    return module.parts
+    return module.export_targets
 
 
 def _recorded(system: System, size: tuple[int, int], batch: int) -> dict[str, list[_Call]]:
@@ -211,11 +211,11 @@ def _recorded(system: System, size: tuple[int, int], batch: int) -> dict[str, li
     generator = np.random.default_rng(0)
     frames = list(generator.integers(0, 256, (batch, size[1], size[0], 3), np.uint8))
     seen: dict[str, list[_Call]] = {}
-    with _watched(system.module, list(_parts(system)), seen):
+    with _watched(system.module, list(_export_targets(system)), seen):
         subtractor = Subtractor(replace(system, size=size), "cpu", frames, batch_size=batch)
         for _ in range(_STREAM // batch if system.streams else 1):
             subtractor.push(frames)
-    if unseen := sorted(set(_parts(system)) - set(seen)):
+    if unseen := sorted(set(_export_targets(system)) - set(seen)):
         raise RuntimeError(f"{', '.join(unseen)} took no part in the answer")
     return seen
 
@@ -315,7 +315,7 @@ def _about(system: System, files: dict[str, str]) -> _About:
     return {
         "version": 1,
         "bgsub_lightning": __version__,
-        "system": system.told,
+        "system": system.model_config,
         "module": type(system.module).__name__,
         "inputs": _FRAMES,
         "threshold": system.module.threshold,

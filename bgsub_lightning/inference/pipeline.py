@@ -21,7 +21,7 @@ class _End:
         self.error = error
 
 
-def ahead(items: Iterable[T], steps: int, dropped: Callable[[T], None] | None = None) -> Iterator[T]:
+def prefetch(items: Iterable[T], steps: int, dropped: Callable[[T], None] | None = None) -> Iterator[T]:
     """Go through something in a thread of its own, some steps ahead.
 
     Args:
@@ -54,7 +54,7 @@ def ahead(items: Iterable[T], steps: int, dropped: Callable[[T], None] | None = 
         except BaseException as error:
             put(_End(error))
 
-    thread = threading.Thread(target=run, name="ahead", daemon=True)
+    thread = threading.Thread(target=run, name="prefetch", daemon=True)
     thread.start()
     try:
         while not isinstance(item := waiting.get(), _End):
@@ -66,7 +66,7 @@ def ahead(items: Iterable[T], steps: int, dropped: Callable[[T], None] | None = 
         thread.join(_FAREWELL)
 
 
-class Behind(Generic[T]):
+class WriterThread(Generic[T]):
     """Hands items to a function in a thread of its own, as a context manager.
 
     At the end of the context it waits until all are done; what the function raises is raised by :meth:`put` or there.
@@ -82,14 +82,14 @@ class Behind(Generic[T]):
         self._error: BaseException | None = None
         self._is_raised = False  # once is enough; what is still in the queue stays undone
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="behind", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
 
     def put(self, item: T) -> None:
         """Hand over an item; wait where too many are waiting."""
         self._raise()
         self._waiting.put(item)
 
-    def __enter__(self) -> Behind[T]:
+    def __enter__(self) -> WriterThread[T]:
         self._thread.start()
         return self
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.inference.outputs import Output
-from bgsub_lightning.inference.pipeline import Behind, ahead
+from bgsub_lightning.inference.pipeline import WriterThread, prefetch
 from bgsub_lightning.inference.sources import Frame, Source
 from bgsub_lightning.inference.stream import StreamSubtractor
 
@@ -31,7 +31,7 @@ same as that beyond which AnyScene's background restarts."""
 
 
 @dataclass
-class Progress:
+class SegmentProgress:
     """How far it has come.
 
     Attributes:
@@ -61,9 +61,9 @@ def segment_frames(
     subtractor: StreamSubtractor,
     source: Source,
     outputs: Sequence[Output],
-    tell: Callable[[Progress], None] = lambda _: None,
+    tell: Callable[[SegmentProgress], None] = lambda _: None,
     limit: int | None = None,
-) -> Progress:
+) -> SegmentProgress:
     """Subtract the background of a source's frames, and write what is wanted of the masks.
 
     Frames are decoded, subtracted and written at the same time, in three threads; a live source is shown to the
@@ -77,7 +77,7 @@ def segment_frames(
         tell: Is told after each batch.
         limit: End after so many frames; ``None``: at the source's end.
     """
-    progress, started = Progress(), time.perf_counter()
+    progress, started = SegmentProgress(), time.perf_counter()
 
     def drop(batch: list[Frame]) -> None:
         progress.dropped += len(batch)
@@ -93,8 +93,8 @@ def segment_frames(
         for output in outputs:
             closing.callback(_close, output)
         try:
-            with Behind(write, _WAITING) as writer:
-                for frames in ahead(
+            with WriterThread(write, _WAITING) as writer:
+                for frames in prefetch(
                     batches(itertools.islice(source, limit), subtractor.batch_size),
                     _LIVE if source.is_live else _WAITING,
                     drop if source.is_live else None,

@@ -157,7 +157,7 @@ class VideoFile(Source):
 
     def __iter__(self) -> Iterator[Frame]:
         self.damaged, self.reopened, self.why_ended = 0, 0, ""
-        number, clock = 0, _Clock(float(1 / self.rate), self.is_live)
+        number, clock = 0, _Timestamps(float(1 / self.rate), self.is_live)
         container = self._begun or self._open()
         self._begun = None
         while container is not None:
@@ -273,7 +273,7 @@ class VideoFile(Source):
         return container
 
 
-class _Clock:
+class _Timestamps:
     """Makes the times that frames tell into seconds since the first one.
 
     Those of a live stream begin anew when it is opened again, are made up where its format has none, and leap where the

@@ -40,8 +40,8 @@ class StreamSubtractor(ABC):
 
     Args:
         name: Its system's name.
-        pool: Frames of the scene, RGB ``(h, w, 3)`` or grey ``(h, w)``, uint8 or uint16, all of one size; a single one;
-            or the path of an image, or of a folder of some.
+        reference_pool: Frames of the scene, RGB ``(h, w, 3)`` or grey ``(h, w)``, uint8 or uint16, all of one size; a
+            single one; or the path of an image, or of a folder of some.
         range: Grey levels of frames of 16 bits that become 0 and 255; ``None``: by the pool (see
             :func:`bgsub_lightning.datasets.depth.range_of`) or else the first frame that is not uniform.
 
@@ -54,11 +54,11 @@ class StreamSubtractor(ABC):
 
     batch_size: int
 
-    def __init__(self, name: str, pool: Any = (), range: Range | None = None) -> None:
+    def __init__(self, name: str, reference_pool: Any = (), range: Range | None = None) -> None:
         self.name = name
         self._depth = Depth(None if range is None else checked_range(range, "range"), "range")
         self._has_told_range = False
-        self._given = self._pool_of(pool)
+        self._given = self._pool_of(reference_pool)
         self._shape: tuple[int, int] | None = None
         self._is_grey = False
         self._has_warned = False
@@ -198,7 +198,7 @@ class StreamSubtractor(ABC):
         if isinstance(pool, (str, Path)):
             path = Path(pool).expanduser()
             files = [file for file in path.iterdir() if is_image(file)] if path.is_dir() else [path]
-            refusal = UserError(f"pool: must be an image or a folder of some; got {pool}.")
+            refusal = UserError(f"reference_pool: must be an image or a folder of some; got {pool}.")
             if not files or not path.exists():
                 raise refusal
             source = Images(files, str(pool))
@@ -209,17 +209,17 @@ class StreamSubtractor(ABC):
         if isinstance(pool, np.ndarray) and (pool.ndim == 2 or (pool.ndim == 3 and pool.shape[2] in {1, 3})):
             pool = [pool]
         if not isinstance(pool, (Sequence, np.ndarray)):
-            raise UserError(f"pool: must be a sequence of frames, or the path of some; got {_got(pool)}.")
-        given = [_checked(image, f"pool[{place}]") for place, image in enumerate(pool)]
+            raise UserError(f"reference_pool: must be a sequence of frames, or the path of some; got {_got(pool)}.")
+        given = [_checked(image, f"reference_pool[{place}]") for place, image in enumerate(pool)]
         self._depth.look(given)
-        images = [self._bytes(image, f"pool[{place}]") for place, image in enumerate(given)]
+        images = [self._bytes(image, f"reference_pool[{place}]") for place, image in enumerate(given)]
         if len({image.shape[:2] for image in images}) > 1:
             sizes = " and ".join(sorted({f"{image.shape[1]}×{image.shape[0]}" for image in images}))
-            raise UserError(f"pool: must hold frames of one size; got {sizes}.")
+            raise UserError(f"reference_pool: must hold frames of one size; got {sizes}.")
         return [image if image.ndim == 3 else np.repeat(image[..., None], 3, 2) for image in images]
 
 
-_OPTIONS = frozenset({"pool_size", "every", "refresh", "precision", "waits", "compiled"})
+_OPTIONS = frozenset({"pool_size", "stride", "refresh_interval", "precision", "blocking", "compiled"})
 
 
 class OpenCvSubtractor(StreamSubtractor):
@@ -227,7 +227,7 @@ class OpenCvSubtractor(StreamSubtractor):
 
     Args:
         name: ``MOG2`` or ``KNN``.
-        pool: See :class:`StreamSubtractor`; these frames are shown ahead.
+        reference_pool: See :class:`StreamSubtractor`; these frames are shown ahead.
         range: See :class:`StreamSubtractor`.
         batch_size: The most frames that :meth:`push` is given at once.
         threshold: Has no effect but must be a probability, as those of all systems.
@@ -242,14 +242,14 @@ class OpenCvSubtractor(StreamSubtractor):
     def __init__(
         self,
         name: str,
-        pool: Any = (),
+        reference_pool: Any = (),
         range: Range | None = None,
         batch_size: int = 1,
         threshold: float | None = None,
         device: object = None,
         **others: Any,
     ) -> None:
-        super().__init__(name, pool, range)
+        super().__init__(name, reference_pool, range)
         if unknown := sorted(others.keys() - _OPTIONS):
             raise UserError(f"{unknown[0]}: there is no such option; there are {', '.join(sorted(_OPTIONS))}.")
         checked_options({"batch_size": batch_size, **others}, threshold)
@@ -313,16 +313,16 @@ def checked_options(options: dict[str, Any], threshold: float | None) -> None:
     Raises:
         UserError: If a number lies outside of its range.
     """
-    for most, names in ((100_000, ("pool_size", "batch_size")), (10**12, ("every", "refresh"))):
+    for most, names in ((100_000, ("pool_size", "batch_size")), (10**12, ("stride", "refresh_interval"))):
         for name in (name for name in names if name in options):
-            if options[name] is not None or name != "refresh":
+            if options[name] is not None or name != "refresh_interval":
                 _require_one(name, options[name])
             check_whole("", least=1, most=most, **{name: options[name]})
     if threshold is not None:
         _require_one("threshold", threshold)
     check_range("", least=0, below=1, threshold=threshold)
     check_choice("", Precision, precision=options.get("precision", "32"))
-    for name in ("waits", "compiled"):
+    for name in ("blocking", "compiled"):
         if not isinstance(options.get(name, True), bool):
             raise UserError(f"{name}: must be True or False; got {_got(options[name])}.")
 

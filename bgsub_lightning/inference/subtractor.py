@@ -41,24 +41,24 @@ class Subtractor(StreamSubtractor):
 
     Systems that compare a frame with references or with a base image take them from a *pool* of frames: those that are
     given, or frames of the stream, one in so many. While the stream has given few, what it has given is used several
-    times: the subtractor warms up. The pool goes on with the stream if there is ``refresh``, and what is made of it is
-    made anew at that interval, between two frames. Systems that carry state, such as CDN-MEDAL-net and MOG2, follow
+    times: the subtractor warms up. With a ``refresh_interval`` the pool follows the stream, and what is made of it is
+    made again at that interval, between two frames. Systems that carry state, such as CDN-MEDAL-net and MOG2, follow
     slow changes by themselves; given frames are shown to them ahead.
 
     Args:
         system: What subtracts. It serves any number of subtractors at a time: each keeps the context of its own stream.
         device: Where; ``None``: a GPU if there is one.
-        pool: Frames of the scene, best without foreground; see :class:`StreamSubtractor`. Empty: the pool is taken from
-            the stream.
+        reference_pool: Frames of the scene, best without foreground; see :class:`StreamSubtractor`. Empty: the pool is
+            taken from the stream.
         pool_size: Frames of a pool that the stream fills; as many as the system draws references, if that is more.
-        every: The stream gives the pool one of so many frames.
-        refresh: Frames after which the background is made anew of the pool; ``None``: it stays as it is, once a pool
-            that the stream fills is full.
+        stride: The stream gives the pool one of so many frames.
+        refresh_interval: Frames after which the background is made again of the pool; ``None``: it stays as it is, once
+            a pool that the stream fills is full.
         batch_size: The most frames that :meth:`push` is given at once.
         threshold: Probability above which a pixel is foreground; ``None``: the system's own.
         precision: See :data:`Precision`.
-        waits: Whether frames wait while the background is made anew. ``False``: the one before serves them until the
-            new one is made, in a thread beside; which frame is the first to see it then depends on time.
+        blocking: Whether frames wait while the background is made again. ``False``: the previous one serves them until
+            a thread has made the new one; which frame is the first to see it then depends on time.
         compiled: Whether ``torch.compile`` works on the networks, which takes a minute at the first frames.
         range: See :class:`StreamSubtractor`.
 
@@ -71,37 +71,38 @@ class Subtractor(StreamSubtractor):
         self,
         system: System,
         device: str | torch.device | None = None,
-        pool: Any = (),
+        reference_pool: Any = (),
         pool_size: int = POOL,
-        every: int = 25,
-        refresh: int | None = None,
+        stride: int = 25,
+        refresh_interval: int | None = None,
         batch_size: int = 1,
         threshold: float | None = None,
         precision: Precision = "32",
-        waits: bool = True,
+        blocking: bool = True,
         compiled: bool = False,
         range: Range | None = None,
     ) -> None:
-        frames_of = {"pool_size": pool_size, "every": every, "refresh": refresh, "batch_size": batch_size}
-        checked_options({**frames_of, "precision": precision, "waits": waits, "compiled": compiled}, threshold)
-        super().__init__(system.name, pool, range)
+        of_frames = {"pool_size": pool_size, "stride": stride, "refresh_interval": refresh_interval}
+        others = {"batch_size": batch_size, "precision": precision, "blocking": blocking, "compiled": compiled}
+        checked_options(of_frames | others, threshold)
+        super().__init__(system.name, reference_pool, range)
         if device is None:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         self.system = system
         self.device = _usable(device)
         self.module = system.module.to(self.device).eval().requires_grad_(False)
         if threshold is None:
-            self.module.take_threshold(tells=False)
+            self.module.load_threshold(verbose=False)
         self.threshold = self.module.threshold if threshold is None else threshold
         self.taus = tuple(tau for entry in self.module.inputs if isinstance(entry, Hop) for tau in entry.taus)
         if compiled:
-            compile_in_place(self.module.compilable, self.device, "compile")
+            compile_in_place(self.module.compile_targets, self.device, "compile")
         self.batch_size = batch_size
         self.pool_size = max(pool_size, system.references, len(self._given))
-        self.every = every
-        self.refresh = refresh
+        self.stride = stride
+        self.refresh_interval = refresh_interval
         self.precision = precision
-        self.waits = waits or system.streams  # what carries state cannot be made beside
+        self.blocking = blocking or system.streams  # what carries state cannot be made beside
         self._is_fixed = False
         self._beside = ThreadPoolExecutor(1, "renewal")
         self.footage: Footage | None = None
@@ -227,13 +228,13 @@ class Subtractor(StreamSubtractor):
         for number, image in zip(numbers, images, strict=True):
             grows = not self._given and len(footage.pool) < size
             # the first background is made of what was given alone
-            takes = grows or (self.refresh is not None and self.context is not None)
-            if takes and number - self._pooled >= self.every:
+            takes = grows or (self.refresh_interval is not None and self.context is not None)
+            if takes and number - self._pooled >= self.stride:
                 footage.pool.append(image)
                 self._pooled = number
                 has = len(footage.pool)
                 self._is_stale |= grows and (has & (has - 1) == 0 or has == size)  # at 1, 2, 4, … frames
-        if self.refresh is not None and numbers[-1] - self._renewed >= self.refresh:
+        if self.refresh_interval is not None and numbers[-1] - self._renewed >= self.refresh_interval:
             self._is_stale = True
 
     def _renew(self, number: int) -> None:
@@ -250,7 +251,7 @@ class Subtractor(StreamSubtractor):
             return
         self._renewed = number
         footage = cast("Footage", self.footage)
-        if self.waits or self.context is None:
+        if self.blocking or self.context is None:
             self.context = self._begun(footage)
         else:
             self._renewing = self._beside.submit(self._begun, footage.copy())

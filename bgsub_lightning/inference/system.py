@@ -33,7 +33,8 @@ class System:
         module: The system, in evaluation mode.
         size: Width and height of the network's input; ``None``: the frames' own.
         flow: What computes the optical flow that it sees.
-        told: How it is built, in YAML; see :func:`bgsub_lightning.core.run_info.describe_system`. Empty for baselines.
+        model_config: How it is built, in YAML; see :func:`bgsub_lightning.core.run_info.describe_system`. Empty for
+            baselines.
         modules: Import paths of the modules outside of this package that it may name.
     """
 
@@ -41,7 +42,7 @@ class System:
     module: BgsModule
     size: tuple[int, int] | None = None
     flow: FlowMethod = DisFlow()  # noqa: RUF009 (it cannot be changed)
-    told: str = ""
+    model_config: str = ""
     modules: tuple[str, ...] = ()
 
     @property

@@ -1,7 +1,7 @@
 """Systems, each in its folder: network, loss, training rule, state of a scene; next to them what they share."""
 
 from bgsub_lightning.systems.any_scene import AnyScene
-from bgsub_lightning.systems.base import BgsModule, alone
+from bgsub_lightning.systems.base import BgsModule, identity
 from bgsub_lightning.systems.baselines import BgsLibrarySubtractor, ClassicalSubtractor, ThresholdedDifference
 from bgsub_lightning.systems.bmn_bsn import BmnBsn
 from bgsub_lightning.systems.cdn_medal import CdnMedal
@@ -25,5 +25,5 @@ __all__ = [
     "StagedModule",
     "ThresholdedDifference",
     "UntrainedModule",
-    "alone",
+    "identity",
 ]

@@ -43,7 +43,7 @@ Threshold = float | Literal["validation"]
 after."""
 
 
-class Validated(TypedDict):
+class BestValidation(TypedDict):
     """What the newest validation of the final stage has found.
 
     Attributes:
@@ -57,7 +57,7 @@ class Validated(TypedDict):
     kind: str
 
 
-def alone(tensor: Tensor) -> Tensor:
+def identity(tensor: Tensor) -> Tensor:
     """Return the one tensor that a network answers."""
     return tensor
 
@@ -75,16 +75,16 @@ class BgsModule(LightningModule):
             the best one of the validation that their checkpoint was saved after; a fit has 0.5.
     """
 
-    trained: ClassVar[bool] = True
+    trainable: ClassVar[bool] = True
     """Whether there is something to fit, so that a test needs a checkpoint."""
 
-    essential: ClassVar[tuple[str, ...]] = ()
+    checkpoint_keys: ClassVar[tuple[str, ...]] = ()
     """Hyperparameters that weights depend on and no shape tells: a checkpoint of others is refused."""
 
     threshold_is_foreground: ClassVar[bool] = False
     """Whether what equals the threshold is foreground, as a paper that prints ≥ has it; else only what is above."""
 
-    unit: ClassVar[int] = 32
+    size_divisor: ClassVar[int] = 32
     """Frames whose height and width it divides are taken without padding."""
 
     inputs: tuple[Input, ...]
@@ -97,9 +97,9 @@ class BgsModule(LightningModule):
                 f"model.init_args.threshold: a probability in [0, 1) is needed, or 'validation', got {threshold}."
             )
         self.labels = labels
-        self.asks_validation = threshold == "validation"
+        self.threshold_from_validation = threshold == "validation"
         self.threshold = 0.5 if threshold == "validation" else threshold
-        self.validated: Validated | None = None
+        self.validated: BestValidation | None = None
         self.trained_on: TrainingRecord = {}
         self.contexts: dict[int, SceneContext] = {}
         self.register_buffer("_target_of_level", torch.from_numpy(labels.table), persistent=False)
@@ -193,7 +193,7 @@ class BgsModule(LightningModule):
         """Return what the batch of the next training step must hold."""
         return self.inputs
 
-    def remark(self, data: ScenesDataModule, all_unseen: bool) -> str:
+    def note(self, data: ScenesDataModule, all_unseen: bool) -> str:
         """Return what a table must say of a test; empty: nothing.
 
         Args:
@@ -205,15 +205,15 @@ class BgsModule(LightningModule):
     @property
     def threshold_from(self) -> str:
         """What has chosen :attr:`threshold`; empty: the configuration names it."""
-        return f"validation on {self.validated['kind']}" if self.asks_validation and self.validated else ""
+        return f"validation on {self.validated['kind']}" if self.threshold_from_validation and self.validated else ""
 
     @property
-    def is_final(self) -> bool:
+    def in_last_stage(self) -> bool:
         """Whether the weights are worth choosing the best of; a staged system's are in its last stage."""
         return True
 
     @property
-    def parts(self) -> dict[str, Callable[..., Any]]:
+    def export_targets(self) -> dict[str, Callable[..., Any]]:
         """The networks as they can be exported: path of a method → what makes its answer of the tensors it returns.
 
         Between them there is nothing that is learnt.
@@ -226,7 +226,7 @@ class BgsModule(LightningModule):
         return 1
 
     @property
-    def compilable(self) -> list[nn.Module]:
+    def compile_targets(self) -> list[nn.Module]:
         """The networks that are called as a whole, for :func:`torch.compile`."""
         return [child for child in self.children() if next(child.parameters(), None) is not None]
 
@@ -292,17 +292,17 @@ class BgsModule(LightningModule):
         """Take the threshold that validation has chosen, if it is asked for; not while a fit is looking for it."""
         self.contexts = {}
         if self.trainer.state.fn == TrainerFn.VALIDATING:
-            self.take_threshold()
+            self.load_threshold()
 
     def on_test_start(self) -> None:
         """Take the threshold that validation has chosen, if it is asked for."""
         self.contexts = {}
-        self.take_threshold()
+        self.load_threshold()
 
     def on_predict_start(self) -> None:
         """Take the threshold that validation has chosen, if it is asked for."""
         self.contexts = {}
-        self.take_threshold()
+        self.load_threshold()
 
     def on_validation_epoch_end(self) -> None:
         """Log ``val/f_measure`` and its fellows; and the best threshold with its F-measure, for a test to use."""
@@ -382,23 +382,23 @@ class BgsModule(LightningModule):
             self.log("val/best_threshold", torch.tensor(THRESHOLDS[best]))
             f_measure = at_thresholds[best].overall.get("f_measure", 0.0)
             self.log("val/best_f_measure", torch.tensor(f_measure))
-            if self.is_final and self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking:
-                self.validated = Validated(
+            if self.in_last_stage and self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking:
+                self.validated = BestValidation(
                     threshold=THRESHOLDS[best], f_measure=f_measure, kind=self.datamodule.split.validation_kind
                 )
             for metric in (self.confusion, self.dice, self.confusion_at_thresholds, self.dice_at_thresholds):
                 metric.reset()
 
-    def take_threshold(self, tells: bool = True) -> None:
+    def load_threshold(self, verbose: bool = True) -> None:
         """Take the threshold that validation has chosen, if it is asked for.
 
         Args:
-            tells: Whether the console says so.
+            verbose: Whether to print it.
 
         Raises:
             UserError: If the checkpoint knows of none.
         """
-        if not self.asks_validation:
+        if not self.threshold_from_validation:
             return
         if self.validated is None:
             raise UserError(
@@ -407,7 +407,7 @@ class BgsModule(LightningModule):
                 "probability by --model.init_args.threshold=0.5 (--threshold 0.5)."
             )
         self.threshold = self.validated["threshold"]
-        if tells and self.trainer.is_global_zero:
+        if verbose and self.trainer.is_global_zero:
             console.print(
                 f"Threshold {self.threshold:.2f}, chosen by validation on {self.validated['kind']} (F-measure "
                 f"{self.validated['f_measure']:.4f} there).",
@@ -434,7 +434,7 @@ def _require_same_network(module: BgsModule, checkpoint: dict[str, Any]) -> None
     stored = {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}
     hyperparameters = checkpoint.get("hyper_parameters", {})
     if own == stored:
-        for name in module.essential:
+        for name in module.checkpoint_keys:
             given = module.hparams[name]
             here, trained = (
                 list(value) if isinstance(value, list | tuple) else value

@@ -41,7 +41,7 @@ class StagedModule(BgsModule):
         return self.plan.at(self.global_step)
 
     @property
-    def is_final(self) -> bool:
+    def in_last_stage(self) -> bool:
         """Whether the last stage has done a step; the best weights are chosen from there on."""
         return self.global_step > self.plan.spans[-1].first
 

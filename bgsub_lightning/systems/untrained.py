@@ -14,7 +14,7 @@ from bgsub_lightning.systems.base import BgsModule
 class UntrainedModule(BgsModule):
     """A system that is used as it is: it is tested and predicts without a checkpoint, and refuses to be fitted."""
 
-    trained = False
+    trainable = False
 
     def losses(self, batch: TrainingBatch) -> dict[str, Tensor]:
         """Refuse.

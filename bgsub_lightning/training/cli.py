@@ -480,7 +480,7 @@ class TrainingCLI(LightningCLI):
     @property
     def _is_trained(self) -> bool:
         """Whether the system is one that is fitted; it is not built to tell."""
-        return bool(getattr(pydoc.locate(self._given.model.class_path), "trained", True))
+        return bool(getattr(pydoc.locate(self._given.model.class_path), "trainable", True))
 
     @property
     def _shipped(self) -> Path | None:

@@ -13,7 +13,7 @@ from bgsub_lightning.data.augment import A, ClipAugmentation
 from bgsub_lightning.data.batches import TrainingBatches
 from bgsub_lightning.data.dataset import TrainingDataset
 from bgsub_lightning.data.inputs import Image, References
-from bgsub_lightning.data.ring import RingLoader
+from bgsub_lightning.data.shared_memory import SharedMemoryLoader
 from bgsub_lightning.datasets import CDnet2014
 from bgsub_lightning.frames import SceneFrames
 from bgsub_lightning.splits import FrameSet
@@ -136,7 +136,7 @@ def test_workers_and_epochs_augment_differently_and_seeds_alike(
 
     def augmented(workers: int, seed: int) -> list[bytes]:
         reached = [0, 0]
-        loader = RingLoader(
+        loader = SharedMemoryLoader(
             TrainingDataset(pixels, inputs, ClipAugmentation(moved(), 2), flip=0),
             TrainingBatches(frames, 1, lambda: (reached[0], 0), seed),
             batch_bytes=48 * 64 * 7,

@@ -10,7 +10,7 @@ import pytest
 
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.data import Image, References, ScenesDataModule, Stream
-from bgsub_lightning.data.ring import RingLoader
+from bgsub_lightning.data.shared_memory import SharedMemoryLoader
 from bgsub_lightning.data.stages import StagedLoader
 from bgsub_lightning.splits import SceneWise, Subset
 
@@ -62,7 +62,7 @@ def test_own_size_must_be_one_for_all_in_training(tmp_path: Path, make_video: Ca
     for name, size in (("a", (64, 48)), ("b", (32, 24)), ("c", (64, 48))):
         make_video(tmp_path, "baseline", name, size=size)
 
-    def loader(train: list[str]) -> RingLoader | StagedLoader:
+    def loader(train: list[str]) -> SharedMemoryLoader | StagedLoader:
         protocol = Subset(train=train, test=["baseline/c"])
         return ScenesDataModule((Image(),), protocol, root=tmp_path, size=None, num_workers=0).train_dataloader()
 

@@ -16,7 +16,7 @@ from bgsub_lightning.data.augment import A, ClipAugmentation
 from bgsub_lightning.data.batches import Draw, TrainingBatches
 from bgsub_lightning.data.dataset import EvaluationDataset, TrainingDataset
 from bgsub_lightning.data.inputs import Image, Input, References
-from bgsub_lightning.data.ring import RingLoader
+from bgsub_lightning.data.shared_memory import SharedMemoryLoader
 from bgsub_lightning.datasets import CDnet2014
 from bgsub_lightning.frames import FrameStore, SceneFrames, fill
 from bgsub_lightning.splits import FrameSet
@@ -59,7 +59,7 @@ class Epochs:
         self.reached = reached = [0, 0]  # in all, and in this epoch
         self.sampler = TrainingBatches(frames, batch_size, lambda: (reached[0], reached[1]), seed=4)
         size = dataset.scenes[0].size
-        self.loader = RingLoader(
+        self.loader = SharedMemoryLoader(
             dataset, self.sampler, batch_size * size[0] * size[1] * 13, num_workers=workers, pin_memory=False
         )
 

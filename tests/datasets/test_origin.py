@@ -164,8 +164,8 @@ def test_any_scene_knows_its_own_renderer(marked: bool, said: str, tmp_path: Pat
     module = AnyScene(widths=(2, 2, 2, 2))
     module.trained_on = {"Rendered:baseline/x": [[1, 2]]}
     data = ScenesDataModule((), Subset([], ["*"]), tmp_path)
-    assert said in module.remark(data, all_unseen=True)
-    assert module.remark(data, all_unseen=False) == ""
+    assert said in module.note(data, all_unseen=True)
+    assert module.note(data, all_unseen=False) == ""
 
 
 @pytest.mark.real_data

@@ -56,7 +56,7 @@ def tiny_system(name: str, **settings: Any) -> System:
 def save(system: System, path: Path) -> Path:
     """Write what `fit` would write of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = {"state_dict": system.module.state_dict(), "hyper_parameters": {}, "system": system.told}
+    content = {"state_dict": system.module.state_dict(), "hyper_parameters": {}, "system": system.model_config}
     system.module.on_save_checkpoint(content)
     torch.save(content, path)
     return path

@@ -26,7 +26,7 @@ def assert_same_answers(name: str, folder: Path) -> Path:
     path = folder / "x.onnx"
     written = export_system(system, path)
     tolerance = 1e-3 if name == "CrossNet" else 1e-4  # PyTorch itself is as far from float64 there
-    assert [each.part for each in written] == list(system.module.parts)
+    assert [each.part for each in written] == list(system.module.export_targets)
     assert all(each.difference < tolerance for each in written)
     loaded = load_system(path)
     assert all(bool(parameter.isnan().all()) for parameter in loaded.module.parameters())  # nothing else is used
@@ -56,7 +56,7 @@ def test_an_exported_system_gives_the_same_answers(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [name for name in TINY if name != "FrameFcn"])
 def test_every_system_can_be_exported(name: str, tmp_path: Path) -> None:
     path = assert_same_answers(name, tmp_path)
-    parts = tiny_system(name).module.parts
+    parts = tiny_system(name).module.export_targets
     assert len(list(tmp_path.glob("x*.onnx"))) == len(parts)
     if len(parts) > 1:
         next(file for file in tmp_path.glob("x.*.onnx")).unlink()
@@ -77,7 +77,7 @@ def test_networks_that_are_not_told_are_not_exported(tmp_path: Path) -> None:
 
         losses = probability = None  # type: ignore[assignment]
 
-    with pytest.raises(UserError, match=r"Mine .*`parts`"):
+    with pytest.raises(UserError, match=r"Mine .*`export_targets`"):
         export_system(System("mine", Mine()), tmp_path / "x.onnx")
 
 

@@ -91,7 +91,7 @@ def test_the_background_does_not_learn_known_foreground() -> None:
     stands = empty.copy()
     stands[5:15, 5:15] = 250
     known = (stands != empty).any(-1)
-    masked, learning = (bgsub_lightning.load("TemporalMedian", device="cpu", every=1) for _ in range(2))
+    masked, learning = (bgsub_lightning.load("TemporalMedian", device="cpu", stride=1) for _ in range(2))
     for shown in [empty] * 4 + [stands] * 12:
         mask = masked.apply(shown, knownForegroundMask=known if shown is stands else None)
         learning.apply(shown)
@@ -209,7 +209,7 @@ def test_masks_of_another_shape_are_refused() -> None:
 )
 def test_what_is_no_pool_is_refused_at_once(name: str, pool: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        subtractor_of(name, pool=pool)
+        subtractor_of(name, reference_pool=pool)
 
 
 @pytest.mark.parametrize("name", ["MOG2", "Siamese"])
@@ -219,7 +219,7 @@ def test_a_pool_may_be_one_image_grey_or_a_path(name: str, tmp_path: Path) -> No
     images = frames(3)
 
     def masks(pool: Any) -> list[NDArray[np.uint8]]:
-        subtractor = subtractor_of(name, pool=pool)
+        subtractor = subtractor_of(name, reference_pool=pool)
         return [subtractor.apply(each) for each in images]
 
     expected = masks([image])
@@ -238,9 +238,9 @@ def test_frames_have_one_depth(name: str) -> None:
         with pytest.raises(UserError, match=rf"^frame: must have {said}"):
             subtractor.apply(then)
         with pytest.raises(UserError, match=rf"^frame: must have {said}"):
-            subtractor_of(name, pool=[first]).apply(then)
-        with pytest.raises(UserError, match=rf"^pool\[1\]: must have {said}"):
-            subtractor_of(name, pool=[first, then])
+            subtractor_of(name, reference_pool=[first]).apply(then)
+        with pytest.raises(UserError, match=rf"^reference_pool\[1\]: must have {said}"):
+            subtractor_of(name, reference_pool=[first, then])
     with pytest.raises(UserError, match=r"^range: .*8 bits.*51000"):
         subtractor_of(name, range=(51_000, 52_000)).apply(flat)
 
@@ -282,7 +282,7 @@ def test_frames_of_16_bits_are_shown_in_the_range_of_the_first(name: str) -> Non
         np.testing.assert_array_equal(given.apply(frame), plain.apply(as_bytes(frame, (51_000, 53_000))))
 
 
-NUMBERS = ("batch_size", "pool_size", "every", "refresh", "threshold")
+NUMBERS = ("batch_size", "pool_size", "stride", "refresh_interval", "threshold")
 RANGES = ("1,2", (None, 2), 5, (1,), (1, 2, 3), (0, 1e-300), (-1e308, 1e308), (True, 3))
 
 
@@ -292,9 +292,9 @@ def test_options_of_another_type_are_refused() -> None:
         *({"range": levels} for levels in RANGES),
         *({name: value} for name in NUMBERS for value in ("a", True, [1])),
         *({name: value} for name in NUMBERS[:3] for value in (1.5, None, 2.0)),
-        {"refresh": 1.5},
+        {"refresh_interval": 1.5},
         {"precision": "8"},
-        *({name: value} for name in ("waits", "compiled") for value in ("no", 1, None)),
+        *({name: value} for name in ("blocking", "compiled") for value in ("no", 1, None)),
     ]
     for options in wrong:
         for load in (partial(bgsub_lightning.load, "MOG2"), partial(Subtractor, system)):

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.inference import Frame, Subtractor, boxes, load_system, open_outputs, open_source, segment_frames
 from bgsub_lightning.inference.outputs import Kind, Output, tinted
-from bgsub_lightning.inference.pipeline import Behind, ahead
+from bgsub_lightning.inference.pipeline import WriterThread, prefetch
 from bgsub_lightning.inference.sources import Images
 
 KINDS: list[Kind] = ["mask_video", "masks", "overlay", "side_by_side", "boxes_csv", "boxes_jsonl"]
@@ -275,7 +275,7 @@ def test_an_interruption_while_the_last_are_written_waits_for_them() -> None:
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     threading.Thread(target=interrupt).start()
-    behind = Behind(write, 2)
+    behind = WriterThread(write, 2)
     with pytest.raises(KeyboardInterrupt), behind:  # noqa: PT012
         behind.put(1)
         behind.put(2)
@@ -290,9 +290,9 @@ def test_ahead_raises_what_is_raised_and_ends_its_thread() -> None:
     before = threading.active_count()
     taken = []
     with pytest.raises(ValueError, match="of the source"):
-        taken.extend(ahead(items(), 1))
+        taken.extend(prefetch(items(), 1))
     assert taken == [0, 1, 2]
-    endless = ahead(iter(int, 1), 2)
+    endless = prefetch(iter(int, 1), 2)
     next(endless)
     endless.close()  # type: ignore[attr-defined]
     assert threading.active_count() == before
@@ -300,7 +300,7 @@ def test_ahead_raises_what_is_raised_and_ends_its_thread() -> None:
 
 def test_ahead_drops_what_nobody_takes() -> None:
     dropped: list[int] = []
-    items = ahead(range(100), 2, dropped.append)
+    items = prefetch(range(100), 2, dropped.append)
     taken = [next(items)]
     while len(dropped) < 90:
         time.sleep(0.001)
@@ -312,7 +312,7 @@ def test_ahead_drops_what_nobody_takes() -> None:
 
 def test_behind_waits_for_all() -> None:
     done: list[int] = []
-    with Behind[int](lambda item: done.append(item), 2) as behind:
+    with WriterThread[int](lambda item: done.append(item), 2) as behind:
         for item in range(20):
             behind.put(item)
     assert done == list(range(20))

@@ -48,7 +48,7 @@ def test_it_is_what_is_loaded_where_nothing_is_named() -> None:
     one, other = load_system(), load_system(SHIPPED)
     assert one.name == other.name == SHIPPED == "AnyScene"
     assert isinstance(one.module, AnyScene)
-    assert one.told == other.told
+    assert one.model_config == other.model_config
     assert one.size is None
     assert one.module.threshold == other.module.threshold
     ours, theirs = one.module.state_dict(), other.module.state_dict()

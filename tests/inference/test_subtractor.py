@@ -104,11 +104,25 @@ def test_before_the_first_frame_and_without_a_background_there_is_no_image() -> 
     assert subtractor.getBackgroundImage() is None
 
 
+@pytest.mark.parametrize("name", [*TINY, "MOG2", "TemporalMedian"])
+def test_streams_of_one_system_know_nothing_of_each_other(name: str) -> None:
+    system = load_system(name) if name not in TINY else tiny_system(name)
+    size = (256, 256) if name == "CrossNet" else (32, 24)
+    streams = [moving_square(9, size, seed=seed) for seed in (1, 2)]
+    expected = []
+    for frames in streams:
+        alone = Subtractor(system, "cpu", stride=2, refresh_interval=4)
+        expected.append([alone.probability([frame]) for frame in frames])
+    both = [Subtractor(system, "cpu", stride=2, refresh_interval=4) for _ in streams]
+    found = [[both[i].probability([frame]) for i, frame in enumerate(pair)] for pair in zip(*streams, strict=True)]
+    np.testing.assert_array_equal(list(zip(*found, strict=True)), expected)
+
+
 # --- the pool --------------------------------------------------------------------------------------------------------
 
 
 def test_it_warms_up_with_frames_of_the_stream() -> None:
-    subtractor = Subtractor(tiny_system("BmnBsn"), "cpu", every=2)
+    subtractor = Subtractor(tiny_system("BmnBsn"), "cpu", stride=2)
     assert subtractor.system.needs_pool
     frames = moving_square(60)
     warm = []
@@ -123,8 +137,8 @@ def test_it_warms_up_with_frames_of_the_stream() -> None:
 
 def test_a_pool_that_was_given_stays_unless_it_is_refreshed() -> None:
     old, new = moving_square(4, seed=1), moving_square(200, seed=2)
-    still = Subtractor(tiny_system("Siamese"), "cpu", old, every=2)
-    fresh = Subtractor(tiny_system("Siamese"), "cpu", old, every=2, refresh=20)
+    still = Subtractor(tiny_system("Siamese"), "cpu", old, stride=2)
+    fresh = Subtractor(tiny_system("Siamese"), "cpu", old, stride=2, refresh_interval=20)
     assert still.is_warm
     assert fresh.is_warm
     answers = [(still.push([frame]), fresh.push([frame])) for frame in new]
@@ -166,7 +180,9 @@ def grey(level: int) -> NDArray[np.uint8]:
 
 def test_the_old_background_serves_until_the_new_one_is_made() -> None:
     module = Patient()
-    subtractor = Subtractor(System("patient", module), "cpu", [grey(0)] * 2, 2, every=1, refresh=5, waits=False)
+    subtractor = Subtractor(
+        System("patient", module), "cpu", [grey(0)] * 2, 2, stride=1, refresh_interval=5, blocking=False
+    )
     module.may_go_on.clear()
     with ThreadPoolExecutor(1) as beside:  # the first frame waits in any case: there is no background before it
         first = beside.submit(subtractor.probability, [grey(51)])
@@ -183,7 +199,9 @@ def test_the_old_background_serves_until_the_new_one_is_made() -> None:
 
 def test_what_fails_beside_is_told() -> None:
     module = Patient()
-    subtractor = Subtractor(System("patient", module), "cpu", [grey(0)] * 2, every=1, refresh=1, waits=False)
+    subtractor = Subtractor(
+        System("patient", module), "cpu", [grey(0)] * 2, stride=1, refresh_interval=1, blocking=False
+    )
     subtractor.probability([grey(51)])
     module.may_go_on = None  # type: ignore[assignment]
     subtractor.probability([grey(51)])
@@ -194,7 +212,7 @@ def test_what_fails_beside_is_told() -> None:
 
 def test_another_size_does_not_get_the_background_of_the_one_before() -> None:
     module = Patient()
-    subtractor = Subtractor(System("patient", module), "cpu", every=1, refresh=1, waits=False)
+    subtractor = Subtractor(System("patient", module), "cpu", stride=1, refresh_interval=1, blocking=False)
     subtractor.probability([grey(255)])
     module.may_go_on.clear()
     subtractor.probability([grey(255)])  # which has one made beside
@@ -209,14 +227,14 @@ def test_another_size_does_not_get_the_background_of_the_one_before() -> None:
 
 
 def test_a_clean_image_stays_until_the_refresh() -> None:
-    subtractor = Subtractor(System("patient", Patient()), "cpu", [grey(0)], 4, every=2, refresh=20)
+    subtractor = Subtractor(System("patient", Patient()), "cpu", [grey(0)], 4, stride=2, refresh_interval=20)
     levels = [float(subtractor.probability([grey(255)]).max()) for _ in range(30)]
     assert levels[:20] == [0] * 20
     assert levels[20] == 1
 
 
 def test_intervals_are_of_the_sources_frames_not_of_those_that_were_in_time() -> None:
-    subtractor = Subtractor(System("patient", Patient()), "cpu", pool_size=5, every=10)
+    subtractor = Subtractor(System("patient", Patient()), "cpu", pool_size=5, stride=10)
     for number in range(1, 100, 10):  # one in ten
         subtractor.probability([grey(0)], [number])
         assert subtractor.is_warm == (number > 40)
@@ -231,7 +249,7 @@ def test_a_wrong_frame_does_no_harm() -> None:
 
 @pytest.mark.parametrize("pool", [[], moving_square(4, seed=1)])
 def test_the_learning_rate_0_leaves_the_background_alone(pool: list[NDArray[np.uint8]]) -> None:
-    subtractor = Subtractor(tiny_system("Siamese"), "cpu", pool, every=1, refresh=1)
+    subtractor = Subtractor(tiny_system("Siamese"), "cpu", pool, stride=1, refresh_interval=1)
     subtractor.apply(moving_square(1, seed=2)[0], learningRate=0)
     before = subtractor.getBackgroundImage()
     for frame in moving_square(9, seed=2):
@@ -329,8 +347,8 @@ def test_flow_from_files_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"every": 0}, "every: .*got 0"),
-        ({"refresh": 0}, "refresh: .*got 0"),
+        ({"stride": 0}, "stride: .*got 0"),
+        ({"refresh_interval": 0}, "refresh_interval: .*got 0"),
         ({"threshold": 1.0}, r"threshold: .*got 1\.0"),
     ],
 )
@@ -368,7 +386,9 @@ def test_a_checkpoint_that_does_not_tell_its_system_takes_it_from_the_run(tmp_pa
 
 
 def test_a_class_that_is_not_there_is_told(tmp_path: Path) -> None:
-    system = replace(tiny_system("FrameFcn"), told="model: {class_path: nowhere.Mine}\nsize: null\nflow: null\n")
+    system = replace(
+        tiny_system("FrameFcn"), model_config="model: {class_path: nowhere.Mine}\nsize: null\nflow: null\n"
+    )
     with pytest.raises(UserError, match=r"x\.ckpt: .*class_path nowhere\.Mine"):
         load_system(save(system, tmp_path / "x.ckpt"))
     with pytest.raises(UserError, match=r"--modules: .*nowhere"):
@@ -395,7 +415,7 @@ def test_a_system_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     told = "model: {class_path: sixth.Bright, init_args: {level: 0.6}}\nsize: null\nflow: null\n"
     module = __import__("sixth").Bright(0.6)
     assert isinstance(module, BgsModule)
-    path = save(System("mine", module, told=told), tmp_path / "mine.ckpt")
+    path = save(System("mine", module, model_config=told), tmp_path / "mine.ckpt")
     frame = moving_square(1)[0]
     mask = bgsub_lightning.load(str(path), modules=["sixth"], device="cpu").apply(frame)
     np.testing.assert_array_equal(mask == 255, frame.mean(-1) > 0.6 * 255)

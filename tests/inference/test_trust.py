@@ -116,7 +116,7 @@ def test_a_class_of_elsewhere_is_not_imported(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "evil.yaml").write_text(f"class_path: {elsewhere}.Net\n")
-    system = replace(tiny_system("FrameFcn"), told=RECORDS[kind](elsewhere))
+    system = replace(tiny_system("FrameFcn"), model_config=RECORDS[kind](elsewhere))
     with pytest.raises(UserError):
         load_system(save(system, tmp_path / "x.ckpt"))
     assert not mark.exists()
@@ -140,7 +140,7 @@ def test_an_onnx_file_imports_nothing_of_elsewhere(elsewhere: str, mark: Path, t
 def test_a_module_that_is_named(
     as_file: bool, elsewhere: str, mark: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = save(replace(tiny_system("FrameFcn"), told=record(f"{elsewhere}.Net")), tmp_path / "x.ckpt")
+    path = save(replace(tiny_system("FrameFcn"), model_config=record(f"{elsewhere}.Net")), tmp_path / "x.ckpt")
     video = write_video(tmp_path / "v.mkv", moving_square(3))
     options = ["segment", f"--checkpoint={path}", f"--source={video}", f"--out={tmp_path / 'out'}", "--device=cpu"]
     assert main(options) == 2

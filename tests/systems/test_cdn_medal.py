@@ -132,9 +132,9 @@ def test_a_source_with_weights_that_no_stage_trains_is_refused() -> None:
 
 def test_tables_tell_what_the_density_network_has_seen() -> None:
     tested = cast("ScenesDataModule", None)  # whatever it is
-    assert "the tested ones as well, without their labels" in module().remark(tested, all_unseen=False)
-    assert module().remark(tested, all_unseen=True) == ""
-    assert CdnMedal(TemporalMedian()).remark(tested, all_unseen=False) == ""
+    assert "the tested ones as well, without their labels" in module().note(tested, all_unseen=False)
+    assert module().note(tested, all_unseen=True) == ""
+    assert CdnMedal(TemporalMedian()).note(tested, all_unseen=False) == ""
 
 
 @pytest.mark.parametrize("slope", [0.0, -1.0, 2.0])

@@ -103,8 +103,8 @@ def test_difference_in_half_precision_is_of_eight_bits() -> None:
 
 @pytest.mark.parametrize("module", [ClassicalSubtractor(), ThresholdedDifference(TemporalMedian())])
 def test_there_is_nothing_to_fit(module: UntrainedModule) -> None:
-    assert not module.trained
-    assert BmnBsn.trained
+    assert not module.trainable
+    assert BmnBsn.trainable
     for refused in (module.configure_optimizers, lambda: module.losses({})):
         with pytest.raises(UserError, match=rf"{type(module).__name__}: .*`test`"):
             refused()

@@ -27,7 +27,7 @@ from bgsub_lightning.systems.any_scene.inputs import EarlierFrame, SampleBanks
 from bgsub_lightning.systems.any_scene.network import AnySceneNetwork, normalised
 from bgsub_lightning.systems.any_scene.stream import Rules, SceneStream, Seen
 from bgsub_lightning.systems.any_scene.weights import shipped as shipped_weights
-from bgsub_lightning.systems.base import BgsModule, Threshold, alone
+from bgsub_lightning.systems.base import BgsModule, Threshold, identity
 from bgsub_lightning.systems.decay import cosine_decay, decay_groups
 from bgsub_lightning.systems.sizes import sized
 from bgsub_lightning.systems.weights import read_checkpoint
@@ -57,8 +57,8 @@ class AnyScene(BgsModule):
         UserError: If there is no plane of such a name.
     """
 
-    essential = ("hidden",)
-    unit = 16
+    checkpoint_keys = ("hidden",)
+    size_divisor = 16
 
     def __init__(
         self,
@@ -96,8 +96,8 @@ class AnyScene(BgsModule):
         return shipped_weights()
 
     @property
-    def parts(self) -> dict[str, Callable[..., Any]]:  # noqa: D102
-        return {"network.forward": alone}
+    def export_targets(self) -> dict[str, Callable[..., Any]]:  # noqa: D102
+        return {"network.forward": identity}
 
     def forward(self, found: Tensor) -> Tensor:
         """Return logits, ``(B, H, W)``, for planes, ``(B, 14, H, W)``, uint8."""
@@ -144,7 +144,7 @@ class AnyScene(BgsModule):
         shown = torch.from_numpy(np.stack([seen.planes for seen in waiting])).to(self.device)
         return list(torch.sigmoid(self(shown).float()).cpu().numpy())
 
-    def remark(self, data: ScenesDataModule, all_unseen: bool) -> str:
+    def note(self, data: ScenesDataModule, all_unseen: bool) -> str:
         """Say what the weights were trained on, where that is rendered scenes alone."""
         seen = {key.partition(":")[0] for key in self.trained_on}
         if seen != {Rendered.name} or not all_unseen:

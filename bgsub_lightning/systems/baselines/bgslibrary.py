@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.text import suggestion
 from bgsub_lightning.data import SceneInputs
-from bgsub_lightning.systems.baselines.classical import LibraryContext, StreamingSubtractor, Subtractor
+from bgsub_lightning.systems.baselines.classical import LibraryContext, LibrarySubtractor, StreamingSubtractor
 
 
 @dataclass
@@ -64,11 +64,11 @@ class BgsLibrarySubtractor(StreamingSubtractor):
                 f"model.init_args.algorithm: bgslibrary has no {algorithm!r}. {suggestion(algorithm, known, 1)}"
             )
 
-    def subtractor(self) -> Subtractor:  # noqa: D102
+    def subtractor(self) -> LibrarySubtractor:  # noqa: D102
         # its constructors read parameters from ./config/NAME.xml, and write them there
         with _silent(), tempfile.TemporaryDirectory() as empty, contextlib.chdir(empty):
             ctypes.CDLL(None).srand(0)
-            created: Subtractor = getattr(_library(), self.algorithm)()
+            created: LibrarySubtractor = getattr(_library(), self.algorithm)()
             return created
 
     def begin_scene(self, scene: SceneInputs) -> SilentContext:  # noqa: D102

@@ -22,7 +22,7 @@ from bgsub_lightning.frames.opencv import opencv_subtractor
 from bgsub_lightning.systems.untrained import UntrainedModule
 
 
-class Subtractor(Protocol):
+class LibrarySubtractor(Protocol):
     """What takes the frames of a scene one by one, from the first, and learns while it watches."""
 
     def apply(self, image: NDArray[np.uint8], /) -> NDArray[np.uint8]:
@@ -38,7 +38,7 @@ class LibraryContext(SceneContext):
     """
 
     is_copyable: ClassVar[bool] = False
-    subtractor: Subtractor
+    subtractor: LibrarySubtractor
 
     def pictures(self) -> dict[str, Tensor]:
         """Show the background that OpenCV makes of its model."""
@@ -57,7 +57,7 @@ class StreamingSubtractor(UntrainedModule):
         self.inputs = (ByteStream(),)
 
     @abstractmethod
-    def subtractor(self) -> Subtractor:
+    def subtractor(self) -> LibrarySubtractor:
         """Return one that has seen nothing, and whose random numbers do not depend on whatever ran before."""
 
     def begin_scene(self, scene: SceneInputs) -> LibraryContext:  # noqa: D102
@@ -94,8 +94,8 @@ class ClassicalSubtractor(StreamingSubtractor):
         self.save_hyperparameters()
         self.method = method
 
-    def subtractor(self) -> Subtractor:  # noqa: D102
-        created: Subtractor = opencv_subtractor(self.method)
+    def subtractor(self) -> LibrarySubtractor:  # noqa: D102
+        created: LibrarySubtractor = opencv_subtractor(self.method)
         return created
 
 

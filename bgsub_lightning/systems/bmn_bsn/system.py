@@ -21,7 +21,7 @@ from bgsub_lightning.core.ranges import check_range
 from bgsub_lightning.data import EvaluationBatch, Image, References, SceneInputs, TrainingBatch
 from bgsub_lightning.datasets.labels import LabelRule
 from bgsub_lightning.losses import masked_cross_entropy
-from bgsub_lightning.systems.base import BgsModule, Threshold, alone
+from bgsub_lightning.systems.base import BgsModule, Threshold, identity
 from bgsub_lightning.systems.bmn_bsn.network import BmnBsnNetwork
 from bgsub_lightning.systems.decay import cosine_decay
 from bgsub_lightning.systems.sizes import sized
@@ -110,15 +110,15 @@ class BmnBsn(BgsModule):
         self.class_balanced = class_balanced
 
     @property
-    def parts(self) -> dict[str, Callable[..., Any]]:  # noqa: D102
-        return {"network.bsn.core": alone, "network.bmn.core": alone}
+    def export_targets(self) -> dict[str, Callable[..., Any]]:  # noqa: D102
+        return {"network.bsn.core": identity, "network.bmn.core": identity}
 
     @property
     def draws(self) -> int:  # noqa: D102
         return self.reference_draws
 
     @property
-    def compilable(self) -> list[nn.Module]:
+    def compile_targets(self) -> list[nn.Module]:
         """The two U-Nets: an evaluation calls the first once per scene."""
         return [self.network.bmn, self.network.bsn]
 

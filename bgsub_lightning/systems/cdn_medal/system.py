@@ -33,7 +33,7 @@ from bgsub_lightning.datasets.labels import LabelRule
 from bgsub_lightning.frames import FrameStore, SceneFrames
 from bgsub_lightning.losses import SLOPE, hard_sigmoid, masked_binary_cross_entropy
 from bgsub_lightning.splits import FrameSet
-from bgsub_lightning.systems.base import Threshold, alone
+from bgsub_lightning.systems.base import Threshold, identity
 from bgsub_lightning.systems.cdn_medal.background import DensityBackground
 from bgsub_lightning.systems.cdn_medal.cdn_gm import Mixture
 from bgsub_lightning.systems.cdn_medal.loss import mixture_nll
@@ -103,7 +103,7 @@ class CdnMedal(StagedModule):
             (equation 22); or ``"validation"``, see :class:`BgsModule`.
     """
 
-    essential = ("slope",)
+    checkpoint_keys = ("slope",)
     threshold_is_foreground = True
 
     def __init__(
@@ -138,7 +138,7 @@ class CdnMedal(StagedModule):
         self.plan = StagePlan(*spans)
 
     @property
-    def compilable(self) -> list[nn.Module]:
+    def compile_targets(self) -> list[nn.Module]:
         """Both networks; an evaluation calls the parts of CDN-GM, which are not compiled."""
         networks: list[nn.Module] = [self.difference]
         if isinstance(self.background, DensityBackground):
@@ -195,14 +195,14 @@ class CdnMedal(StagedModule):
             )
 
     @property
-    def parts(self) -> dict[str, Callable[..., Any]]:  # noqa: D102
-        parts: dict[str, Callable[..., Any]] = {"difference.core": alone}
+    def export_targets(self) -> dict[str, Callable[..., Any]]:  # noqa: D102
+        parts: dict[str, Callable[..., Any]] = {"difference.core": identity}
         if isinstance(self.background, DensityBackground):
             own = "background.network"
-            parts |= {f"{own}.blocks": alone, f"{own}.groups": alone, f"{own}.mixture": Mixture}
+            parts |= {f"{own}.blocks": identity, f"{own}.groups": identity, f"{own}.mixture": Mixture}
         return parts
 
-    def remark(self, data: ScenesDataModule, all_unseen: bool) -> str:  # noqa: D102
+    def note(self, data: ScenesDataModule, all_unseen: bool) -> str:  # noqa: D102
         if all_unseen or not isinstance(self.background, DensityBackground):
             return ""
         return (

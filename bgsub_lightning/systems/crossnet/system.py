@@ -19,7 +19,7 @@ from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.ranges import check_choice, check_range
 from bgsub_lightning.data import EvaluationBatch, Hop, Image, TrainingBatch
 from bgsub_lightning.datasets.labels import LabelRule
-from bgsub_lightning.systems.base import BgsModule, Threshold, alone
+from bgsub_lightning.systems.base import BgsModule, Threshold, identity
 from bgsub_lightning.systems.crossnet.loss import LIMIT, SCALE, Share, focal_loss, l1_loss, scale_weight
 from bgsub_lightning.systems.crossnet.network import UNIT, CmDff, CrossNetNetwork, Form, Normalisation
 from bgsub_lightning.systems.decay import cosine_decay
@@ -65,8 +65,8 @@ class CrossNet(BgsModule):
         threshold: Probability above which a pixel is called foreground; or ``"validation"``, see :class:`BgsModule`.
     """
 
-    essential = ("taus",)
-    unit = UNIT
+    checkpoint_keys = ("taus",)
+    size_divisor = UNIT
 
     def __init__(
         self,
@@ -126,8 +126,8 @@ class CrossNet(BgsModule):
         self.width = width
 
     @property
-    def parts(self) -> dict[str, Callable[..., Any]]:  # noqa: D102
-        return {"network.forward": alone}
+    def export_targets(self) -> dict[str, Callable[..., Any]]:  # noqa: D102
+        return {"network.forward": identity}
 
     def require(self, data: ScenesDataModule) -> None:
         """Check the frames' size, and their number where the batch is normalised.

@@ -19,7 +19,7 @@ from bgsub_lightning.core.ranges import check_range
 from bgsub_lightning.data import EvaluationBatch, Image, Input, Span, Stage, StagePlan, TrainingBatch
 from bgsub_lightning.datasets.labels import LabelRule
 from bgsub_lightning.losses import masked_cross_entropy
-from bgsub_lightning.systems.base import Threshold, alone
+from bgsub_lightning.systems.base import Threshold, identity
 from bgsub_lightning.systems.pretrained import Range, VggModule
 from bgsub_lightning.systems.recon_mcfcn.mcfcn import STRIDE, Mcfcn
 from bgsub_lightning.systems.resizing import resize
@@ -95,8 +95,8 @@ class FcnModule(VggModule):
         self.inputs: tuple[Input, ...] = (Image(),)
 
     @property
-    def parts(self) -> dict[str, Callable[..., Any]]:  # noqa: D102
-        return {"segmentation.forward": alone}
+    def export_targets(self) -> dict[str, Callable[..., Any]]:  # noqa: D102
+        return {"segmentation.forward": identity}
 
     @property
     def vgg(self) -> Mcfcn:  # noqa: D102

@@ -29,7 +29,7 @@ from bgsub_lightning.data import (
     TruthBackground,
 )
 from bgsub_lightning.datasets.labels import LabelRule
-from bgsub_lightning.systems.base import Threshold, alone
+from bgsub_lightning.systems.base import Threshold, identity
 from bgsub_lightning.systems.pretrained import Range
 from bgsub_lightning.systems.recon_mcfcn.fcn import FcnModule, SegmentStage
 from bgsub_lightning.systems.recon_mcfcn.loss import squared_error
@@ -187,8 +187,8 @@ class ReconMcfcn(FcnModule):
         self.plan = plan.beginning(begin)
 
     @property
-    def parts(self) -> dict[str, Callable[..., Any]]:  # noqa: D102
-        return {"segmentation.forward": alone, "reconstruction.forward": alone}
+    def export_targets(self) -> dict[str, Callable[..., Any]]:  # noqa: D102
+        return {"segmentation.forward": identity, "reconstruction.forward": identity}
 
     def initialise(self) -> None:
         """Begin with the weights of an earlier run, or as :meth:`FcnModule.initialise` does.

@@ -32,7 +32,7 @@ from bgsub_lightning.data import (
 from bgsub_lightning.datasets.labels import LabelRule
 from bgsub_lightning.frames import pseudo_coloured
 from bgsub_lightning.losses import masked_binary_cross_entropy
-from bgsub_lightning.systems.base import Threshold, alone
+from bgsub_lightning.systems.base import Threshold, identity
 from bgsub_lightning.systems.pretrained import Range, VggModule
 from bgsub_lightning.systems.siamese.loss import class_constant, contrastive, pair_classes
 from bgsub_lightning.systems.siamese.network import Fusion, SiameseNetwork, distance, fuse
@@ -128,7 +128,7 @@ class Siamese(VggModule):
         threshold: Probability above which a pixel is called foreground; or ``"validation"``, see :class:`BgsModule`.
     """
 
-    essential = ("fusion",)
+    checkpoint_keys = ("fusion",)
 
     def __init__(
         self,
@@ -180,8 +180,8 @@ class Siamese(VggModule):
         )
 
     @property
-    def parts(self) -> dict[str, Callable[..., Any]]:  # noqa: D102
-        return {"segmentation.core": alone, "siamese.features": alone}
+    def export_targets(self) -> dict[str, Callable[..., Any]]:  # noqa: D102
+        return {"segmentation.core": identity, "siamese.features": identity}
 
     @property
     def vgg(self) -> SiameseNetwork:  # noqa: D102

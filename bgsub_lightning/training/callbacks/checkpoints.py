@@ -268,7 +268,7 @@ class BestCheckpoint(_RunCheckpoint):
 
     def _should_skip_saving_checkpoint(self, trainer: Trainer) -> bool:
         """Wait for the final stage."""
-        return not cast("BgsModule", trainer.lightning_module).is_final or super()._should_skip_saving_checkpoint(
+        return not cast("BgsModule", trainer.lightning_module).in_last_stage or super()._should_skip_saving_checkpoint(
             trainer
         )
 
@@ -330,7 +330,7 @@ class EarlyStopping(callbacks.EarlyStopping):
         """Wait for the final stage."""
         return (
             self.patience == math.inf
-            or not cast("BgsModule", trainer.lightning_module).is_final
+            or not cast("BgsModule", trainer.lightning_module).in_last_stage
             or super()._should_skip_check(trainer)
         )
 

@@ -46,6 +46,6 @@ class Compile(Callback):
         """
         if self.backend is None:
             return
-        networks = cast("BgsModule", pl_module).compilable
+        networks = cast("BgsModule", pl_module).compile_targets
         device = trainer.strategy.root_device
         compile_in_place(networks, device, "--compile.backend", self.backend, self.mode, self.dynamic)

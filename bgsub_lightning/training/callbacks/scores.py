@@ -96,7 +96,7 @@ class ScoreWriter(Callback):
             for scene, numbers in data.frames_of("test")
             if (count := len({*numbers} - {bases.get(scene.key)}) - scored[scene.key])
         }
-        remarks = [module.remark(data, set(self.leakage.values()) <= {"unseen scenes"})]
+        remarks = [module.note(data, set(self.leakage.values()) <= {"unseen scenes"})]
         if missing:
             remarks.append(f"trainer.limit_test_batches={trainer.limit_test_batches} ended the test early.")
         folder = Path(trainer.default_root_dir)

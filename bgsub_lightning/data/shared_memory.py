@@ -1,8 +1,8 @@
-"""How training batches leave their worker: through shared memory that is mapped once.
+"""Training batches leave their worker through shared memory that is mapped once.
 
 A DataLoader makes new shared memory for each batch, whose page faults cost several times the copy of a batch that comes
-from the store (``benchmarks/data_pipeline.py`` measures both). Here each worker has a few slots of its own, in which it
-builds its batches in turn, and the main process copies a slot as soon as it is told of it.
+from the store (``benchmarks/data_pipeline.py`` measures both). Here each worker has a few slots, in which it builds its
+batches in turn, and the main process copies a slot as soon as it receives the addresses of its tensors.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _PREFETCH = 2
 _SLOTS = _PREFETCH + 2  # batches under way, one more that is asked for while the main process still copies, one spare
 
 
-class RingLoader(DataLoader[dict[str, Any]]):
+class SharedMemoryLoader(DataLoader[dict[str, Any]]):
     """A DataLoader of training batches.
 
     Args:
@@ -38,28 +38,28 @@ class RingLoader(DataLoader[dict[str, Any]]):
     def __init__(
         self, dataset: TrainingDataset, sampler: Sampler[Any], batch_bytes: int, num_workers: int, pin_memory: bool
     ) -> None:
-        ring = _Ring(num_workers, batch_bytes, pin_memory)
+        slots = _Slots(num_workers, batch_bytes, pin_memory)
         if num_workers:
-            dataset.empty = ring.empty
+            dataset.empty = slots.empty
         super().__init__(
             dataset,
             batch_size=None,
             sampler=sampler,
             num_workers=num_workers,
-            collate_fn=ring.hand_over if num_workers else _as_it_is,  # type: ignore[arg-type]
+            collate_fn=slots.publish if num_workers else _as_it_is,  # type: ignore[arg-type]
             prefetch_factor=_PREFETCH if num_workers else None,
             persistent_workers=num_workers > 0,
             worker_init_fn=begin_worker,
         )
-        self._ring = ring
+        self._slots = slots
 
     def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]
-        return map(self._ring.take, super().__iter__())
+        return map(self._slots.copied, super().__iter__())
 
 
 @dataclass(frozen=True)
-class _Piece:
-    """Where a tensor lies in the ring."""
+class _Address:
+    """Where a tensor lies."""
 
     worker: int
     slot: int
@@ -67,7 +67,7 @@ class _Piece:
     shape: tuple[int, ...]
 
 
-class _Ring:
+class _Slots:
     def __init__(self, workers: int, slot_bytes: int, pinned: bool) -> None:
         self.pinned = pinned
         self.slots: list[Tensor] = [
@@ -75,7 +75,7 @@ class _Ring:
             for _ in range(workers)
         ]
         self.slot = 0
-        self.given: dict[int, _Piece] = {}
+        self.given: dict[int, _Address] = {}
 
     def empty(self, *shape: int) -> Tensor:
         """Return memory of this worker's slot, uint8."""
@@ -84,25 +84,25 @@ class _Ring:
             raise RuntimeError("slots are filled by the workers of a loader")
         start = sum(math.prod(piece.shape) for piece in self.given.values())
         tensor: Tensor = self.slots[info.id][self.slot][start : start + math.prod(shape)].view(shape)
-        self.given[tensor.data_ptr()] = _Piece(info.id, self.slot, start, shape)
+        self.given[tensor.data_ptr()] = _Address(info.id, self.slot, start, shape)
         return tensor
 
-    def hand_over(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Replace the tensors of the slot by what tells where they lie, and go on to the next slot."""
+    def publish(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Replace the tensors of the slot by their addresses, and go on to the next slot."""
 
-        def told(value: Any) -> Any:
+        def address_of(value: Any) -> Any:
             return self.given.get(value.data_ptr(), value) if isinstance(value, Tensor) else value
 
-        message = {key: told(value) for key, value in batch.items()}
+        message = {key: address_of(value) for key, value in batch.items()}
         self.given = {}
         self.slot = (self.slot + 1) % _SLOTS
         return message
 
-    def take(self, message: dict[str, Any]) -> dict[str, Any]:
-        """Copy what the slots hold."""
-        return {key: self._copy(value) if isinstance(value, _Piece) else value for key, value in message.items()}
+    def copied(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Replace addresses by copies of the tensors that lie there."""
+        return {key: self._copy(value) if isinstance(value, _Address) else value for key, value in message.items()}
 
-    def _copy(self, piece: _Piece) -> Tensor:
+    def _copy(self, piece: _Address) -> Tensor:
         source = self.slots[piece.worker][piece.slot][piece.start : piece.start + math.prod(piece.shape)]
         if self.pinned:
             copy = torch.empty(len(source), dtype=torch.uint8, pin_memory=True)
