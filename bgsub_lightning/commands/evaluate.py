@@ -6,14 +6,12 @@ from pathlib import Path
 
 from bgsub_lightning.commands.prepare import reader_of
 from bgsub_lightning.core.console import console, mark
-from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.ranges import check_range
 from bgsub_lightning.datasets import require_sound, with_mask_code
-from bgsub_lightning.datasets.checks import some
 from bgsub_lightning.datasets.labels import MaskCode
 from bgsub_lightning.evaluation import MaskFiles, count_masks
 from bgsub_lightning.evaluation.mask_checks import located, problems_of, unexpected_files
-from bgsub_lightning.evaluation.mask_evaluation import ScoredMasks, frames_to_score, listed_frames
+from bgsub_lightning.evaluation.mask_evaluation import ScoredMasks, frames_to_score, listed_frames, require_all
 from bgsub_lightning.evaluation.submission import missing_masks, pack, require_complete, require_whole_dataset
 from bgsub_lightning.report import table
 from bgsub_lightning.splits import Leakage
@@ -105,10 +103,5 @@ def evaluate(
     if zip:
         packed = pack(zip, files, scenes)
         console.print(f"{zip}: {packed}, {'INCOMPLETE, ' if missing else ''}for changedetection.net.", soft_wrap=True)
-    if result.partial and not allow_partial:
-        raise UserError(
-            f"The result is partial: {sum(result.missing.values())} frames of {some(len(result.missing), 'video')} "
-            f"have no mask that can be scored; they are named above and in {out / 'problems.csv'}. What is there was "
-            f"scored, and {out / 'scores.json'} says so. To take it as it is: --allow_partial=true; to leave videos "
-            f"out: --scene."
-        )
+    if not allow_partial:
+        require_all(result, out)

@@ -15,6 +15,7 @@ from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.files import claimed, refuse_links
 from bgsub_lightning.core.version import __version__
 from bgsub_lightning.datasets import Problem, Reader, Scene
+from bgsub_lightning.datasets.checks import some
 from bgsub_lightning.datasets.labels import MOVING
 from bgsub_lightning.evaluation import gallery
 from bgsub_lightning.evaluation.cdnet_stats import write_statistics, write_videos
@@ -148,3 +149,18 @@ class ScoredMasks:
 
     def _trained_on(self, frame: FrameScore) -> str:
         return "" if self.listed is None else self.listed[frame.video][frame.number].trained_on
+
+
+def require_all(result: TestResult, out: Path) -> None:
+    """Check that no frame lacks a mask.
+
+    Raises:
+        UserError: If one does; the result is in the folder all the same.
+    """
+    if result.partial:
+        raise UserError(
+            f"The result is partial: {sum(result.missing.values())} frames of {some(len(result.missing), 'video')} "
+            f"have no mask that can be scored; they are named above and in {out / 'problems.csv'}. The others were "
+            f"scored, and {out / 'scores.json'} is marked. To take it as it is: --allow_partial=true; to leave videos "
+            f"out: --scene."
+        )

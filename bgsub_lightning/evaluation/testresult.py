@@ -216,7 +216,7 @@ class TestResult:
         """
         file = path / "scores.json" if path.is_dir() else path
         try:
-            stored = read_json(file, _File, "Run the test again.")
+            stored = read_json(file, _ScoresFile, "Run the test again.")
         except FileNotFoundError:
             raise UserError(f"{file}: there is no such file. Run `test` with --run_dir {path} first.") from None
         if not stored.videos:
@@ -227,7 +227,7 @@ class TestResult:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _File(TestResult):
+class _ScoresFile(TestResult):
     """The content of the file: with its version, and what follows from the rest."""
 
     version: Literal[2]
