@@ -529,12 +529,17 @@ def test_killed_campaign_goes_on(tiny: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", [signal.SIGINT, signal.SIGTERM])
-def test_what_ends_a_campaign_ends_its_run(tiny: Path, out: Path, way: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    ("send", "way"),
+    [(os.kill, signal.SIGINT), (os.kill, signal.SIGTERM), (os.killpg, signal.SIGINT)],  # the last is Ctrl-C
+)
+def test_what_ends_a_campaign_ends_its_run(
+    tiny: Path, out: Path, send: Callable[[int, int], None], way: signal.Signals
+) -> None:
     options = [tiny, "--over=fold=1", "--out", out, "--trainer.max_epochs=10000", "--last.every_n_train_steps=1"]
     with start(*options) as process:
         wait_for(out / "fold_1/checkpoints/last.ckpt", process)
-        process.send_signal(way)
+        send(process.pid, way)
         told, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "python -m bgsub_lightning campaign" in told
