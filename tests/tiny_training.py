@@ -14,18 +14,15 @@ from typing import Any
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from torch import Tensor
 
 from bgsub_lightning.systems.staged import StagedModule
 
 quiet = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers",
-    "ignore:You're resuming from a checkpoint that ended before the epoch ended",
-    "ignore:Checkpoint directory .* exists and is not empty",
     "ignore:.*was deprecated in v4",
     "ignore:.isinstance.treespec, LeafSpec.. is deprecated",
-    "ignore:The dirpath has changed from",
 )
 """What Lightning warns of in such trainings."""
 
@@ -39,7 +36,7 @@ def trainer(folder: Path, callbacks: Sequence[Callback] = (), **settings: Any) -
             "logger": False,
             "default_root_dir": folder,
             "callbacks": list(callbacks),
-            "enable_checkpointing": any(isinstance(each, ModelCheckpoint) for each in callbacks),
+            "enable_checkpointing": any(isinstance(each, Checkpoint) for each in callbacks),
             "enable_progress_bar": False,
             "enable_model_summary": False,
             "use_distributed_sampler": False,

@@ -82,14 +82,6 @@ def in_processes(
             ) from None
 
 
-def is_starting() -> bool:
-    """Whether this process is one that another starts, and imports what the other runs.
-
-    A program without a main guard then does everything again. It must not wait for the other, which waits for it.
-    """
-    return getattr(multiprocessing.current_process(), "_inheriting", False)  # as multiprocessing itself finds it out
-
-
 def _hold_ctrl_c_back() -> None:
     """Keep Ctrl-C from this thread, and from the processes that it starts until they can do with it."""
     if hasattr(signal, "pthread_sigmask"):  # not on Windows

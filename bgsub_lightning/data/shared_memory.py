@@ -56,6 +56,13 @@ class SharedMemoryLoader(DataLoader[dict[str, Any]]):
     def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]
         return map(self._slots.copied, super().__iter__())
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return nothing: batches are drawn by their number, which the trainer keeps. Lightning asks for a state."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Resume where the trainer is."""
+
 
 @dataclass(frozen=True)
 class _Address:

@@ -11,7 +11,6 @@ import copy
 import inspect
 import json
 import logging
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -25,6 +24,7 @@ from pydantic import Field, StringConstraints
 from torch import Tensor, nn
 from typing_extensions import TypedDict
 
+from bgsub_lightning.core.compat.warnings import exporting
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.files import atomic_write
 from bgsub_lightning.core.records import parse_json
@@ -358,8 +358,7 @@ def _quiet() -> Iterator[None]:
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with exporting():
             yield
     finally:
         logger.setLevel(level)

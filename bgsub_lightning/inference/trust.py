@@ -5,18 +5,15 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import _common, set_parsing_settings
-
+from bgsub_lightning.core.compat.jsonargparse import import_only
 from bgsub_lightning.core.errors import UserError
 
 _PACKAGE = __name__.partition(".")[0]
-_lock = threading.Lock()
 
 
 def named_modules(option: str) -> list[str]:
@@ -61,20 +58,9 @@ def require_trusted(record: Any, modules: Sequence[str], source: Path) -> None:
             )
 
 
-@contextmanager
-def trusted(modules: Sequence[str]) -> Iterator[None]:
-    """Let jsonargparse import nothing but classes of this package and of some modules, also where it looks by itself.
-
-    Its settings are those of the whole process, so that one thread at a time may change them.
-    """
-    names = ("import_path_verdicts", "import_paths_enforced")
-    with _lock:
-        before = {name: _common.parsing_settings[name] for name in names}
-        try:
-            set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=[_PACKAGE, *modules])
-            yield
-        finally:
-            _common.parsing_settings.update(before)
+def trusted(modules: Sequence[str]) -> AbstractContextManager[None]:
+    """Let jsonargparse import nothing but classes of this package and of these modules, also where it looks itself."""
+    return import_only([_PACKAGE, *modules])
 
 
 def _class_paths(record: Any) -> Iterator[Any]:

@@ -40,6 +40,8 @@ class _SceneCounts(Metric):
         return self.counts
 
     def _by_scene(self) -> dict[str, Any]:
+        if not self.update_called:  # on a process without a frame, of which torchmetrics would warn
+            self.update(self.counts.new_zeros(0, *self.shape), 0)
         rows = self.compute()
         return {key: row.tolist() for key, row in zip(self.scenes, rows, strict=True) if bool(row.any())}
 

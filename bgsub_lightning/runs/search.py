@@ -314,11 +314,11 @@ class TrialQueue(Queue):
             return self._claim(trial.user_attrs[_NUMBER], trial)
 
     def _claim(self, number: int, frozen: FrozenTrial) -> ActiveRun | None:
-        from optuna.trial import Trial
+        from bgsub_lightning.core.compat.optuna import continued  # here, because Optuna is an extra
 
         run = self.plan.run(number, frozen.params)
         if active := self.claim(run):
-            self._trials[run] = Trial(self.study, frozen._trial_id)
+            self._trials[run] = continued(self.study, frozen)
             self._judged[run] = len(frozen.intermediate_values)
         return active
 

@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
+from bgsub_lightning.core.compat.processes import is_starting
 from bgsub_lightning.core.console import console, progress_bar
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.files import folder_lock
-from bgsub_lightning.core.parallel import is_starting
 from bgsub_lightning.core.ranges import check_range
 from bgsub_lightning.datasets.cdnet2014 import CDnet2014
 from bgsub_lightning.datasets.origin import mark, origin_of

@@ -12,11 +12,14 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
+from bgsub_lightning.core.compat.lightning import clear_logged, finds_unused_parameters
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.data import Input, Span, Stage, StagePlan, TrainingBatch
 from bgsub_lightning.frames import FrameStore, SceneFrames
 from bgsub_lightning.splits import FrameSet
 from bgsub_lightning.systems.base import BgsModule
+
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 torch.serialization.add_safe_globals([Stage])  # checkpoints keep stages among the hyperparameters
 
@@ -101,7 +104,7 @@ class StagedModule(BgsModule):
         if self.trainer.accumulate_grad_batches != 1:
             raise UserError("trainer.accumulate_grad_batches: a staged system counts batches; set it to 1.")
         strategy = self.trainer.strategy
-        if isinstance(strategy, DDPStrategy) and not strategy._ddp_kwargs.get("find_unused_parameters"):
+        if isinstance(strategy, DDPStrategy) and not finds_unused_parameters(strategy):
             raise UserError(
                 "trainer.strategy: on several devices a staged system has sub-networks that do not learn at a step; "
                 "set --trainer.strategy=ddp_find_unused_parameters_true."
@@ -118,7 +121,7 @@ class StagedModule(BgsModule):
         """Begin a stage with fresh moments, and leave the losses of the one before behind."""
         super().on_train_batch_start(batch, batch_idx)
         if self.global_step == self.span.first:
-            self.trainer.fit_loop.epoch_loop._results.clear()  # or Lightning would log their last values at each step
+            clear_logged(self.trainer)
             # not self.optimizers(): after a resume that wrapper holds a stale copy of the state
             # (https://github.com/Lightning-AI/pytorch-lightning/issues/18279)
             cast("torch.optim.Optimizer", self.optimizers(use_pl_optimizer=False)).state.clear()
@@ -145,7 +148,7 @@ class StagedModule(BgsModule):
             network.train(self.learns(name))
             if name in self.span.running_statistics:
                 for part in network.modules():
-                    if isinstance(part, nn.modules.batchnorm._BatchNorm):
+                    if isinstance(part, _BATCH_NORMS):
                         part.eval()
 
     def _network(self, name: str) -> nn.Module:

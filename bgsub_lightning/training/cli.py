@@ -13,19 +13,18 @@ import shlex
 import shutil
 import signal
 import uuid
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, NoReturn, cast
 
 import yaml
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.plugins.io import CheckpointIO
 from lightning.pytorch.strategies import DDPStrategy
@@ -38,6 +37,8 @@ from typing_extensions import TypedDict
 os.environ.setdefault("WANDB_SILENT", "true")  # before it is imported: its hints are not about the user's run
 
 from bgsub_lightning import backgrounds, data, datasets, splits, systems  # noqa: F401 (short names of classes in YAML)
+from bgsub_lightning.core.compat.lightning import CommandLine, find_unused_parameters, without_anonymous
+from bgsub_lightning.core.compat.warnings import quiet
 from bgsub_lightning.core.config import expand
 from bgsub_lightning.core.console import console, is_first_process
 from bgsub_lightning.core.errors import UserError, cause_of
@@ -95,9 +96,7 @@ def run_trainer(command: str, options: Sequence[str], cli: type[TrainingCLI] | N
     arguments, name = expand(["--help" if option == "--help_all" else option for option in options])
     for logger in ("lightning.pytorch", "lightning.fabric"):  # hints and the seed; warnings stay
         logging.getLogger(logger).setLevel(logging.WARNING)
-    with warnings.catch_warnings():
-        for message in _EXPECTED_WARNINGS:
-            warnings.filterwarnings("ignore", message=rf"\s*{message}")
+    with quiet():
         try:
             return (cli or TrainingCLI)(
                 BgsModule,
@@ -117,25 +116,6 @@ def run_trainer(command: str, options: Sequence[str], cli: type[TrainingCLI] | N
             raise trainer_error(error) from error
         except SIGTERMException:  # with which Lightning ends an evaluation, with status 0
             raise SystemExit(128 + signal.SIGTERM) from None
-
-
-_EXPECTED_WARNINGS = (
-    "By default only one JsonargparseDeprecationWarning",  # Lightning's own calls
-    ".*was deprecated in v4",  # Lightning's own calls of jsonargparse
-    r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning 2.6 with torch 2.13
-    "LightningCLI's args parameter is intended to run from within Python",  # it is: the dispatcher calls it
-    "You're resuming from a checkpoint that ended before the epoch ended",  # our batches are drawn by their number
-    ".*does not have many workers which may be a bottleneck",  # the number is the user's choice
-    "This DataLoader will create .* worker processes in total",  # and so it is here
-    "The number of training batches .* is smaller than the logging interval",  # which goes on over epochs
-    ".*compute.*method of metric (Scene|Threshold)Confusion was called before the.*update",  # a process without a frame
-    "`torch.jit.script_method` is deprecated",  # inductor of torch 2.13
-    "The .grad attribute of a Tensor that is not a leaf Tensor",  # dynamo looks at the inputs of networks
-    "There is a wandb run already in progress",
-    "The `srun` command is available on your system but is not used",  # `submit` writes it into its scripts
-    "Checkpoint directory .* exists and is not empty",  # a run that is continued
-    "The dirpath has changed from",  # weights of another run are used
-)
 
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -175,7 +155,7 @@ class SaveConfig(SaveConfigCallback):
         config = self.config.clone()
         config.ckpt_path = None  # where this start began from is no part of the experiment
         with atomic_write(path) as file:
-            file.write(self.parser.dump(config, skip_none=False))
+            file.write(self.parser.dump(config, skip_unset=False))
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Add how the system is built, so that the file alone is enough to use it."""
@@ -183,7 +163,7 @@ class SaveConfig(SaveConfigCallback):
 
     @cached_property
     def _system(self) -> str:
-        return describe_system(yaml.safe_load(self.parser.dump(self.config, skip_none=False)))
+        return describe_system(yaml.safe_load(self.parser.dump(self.config, skip_unset=False)))
 
 
 class RunRecord(TypedDict, total=False):
@@ -198,7 +178,7 @@ class RunRecord(TypedDict, total=False):
     starts: list[dict[str, Any]]
 
 
-class TrainingCLI(LightningCLI):
+class TrainingCLI(CommandLine):
     """Lightning's command line, with one run directory per run.
 
     Args:
@@ -215,9 +195,11 @@ class TrainingCLI(LightningCLI):
         with ExitStack() as self._held:
             try:
                 super().__init__(*arguments, **settings)
-            except BaseException:
+            except BaseException as error:
                 if not self._has_begun:
                     self._remove_run_dir()
+                if hasattr(self, "trainer") and isinstance(error, Exception):
+                    self._end(error)
                 raise
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:  # noqa: D102
@@ -271,31 +253,27 @@ class TrainingCLI(LightningCLI):
         Raises:
             UserError: If an address has a password, which the run would keep.
         """
-        super().parse_arguments(parser, args)
-        for key, value in vars(self.config[self.config.subcommand].as_flat()).items():
+        self.config = parser.parse_args(args)  # not Lightning's method, which warns of arguments that are passed to it
+        for key, value in vars(self._given.as_flat()).items():
             refuse_passwords(str(value), key, "config.yaml, run.json and the checkpoints")
         refuse_passwords(shlex.join(self.command), "command", "run.json")
 
-    def _parse_ckpt_path(self) -> None:
-        """Leave the configuration as it was given.
+    def before_seeding(self) -> None:
+        """Check the options; of the two options of seeds, the one that is given is taken for both.
 
-        Lightning 2.6 lets the hyperparameters of a checkpoint override the command line
-        (https://github.com/Lightning-AI/pytorch-lightning/pull/21455).
+        Raises:
+            UserError: If a value makes no sense.
         """
-
-    def _set_seed(self) -> None:
-        """Seed all that is random by one number: of the two options, the one that is told."""
-        check_options(self._given)  # here, before anything is seeded or made
-        told, chosen = self._given.seed_everything, self._given.data
-        if told is True:
-            self._given.seed_everything = told = chosen.get("init_args.seed") or 0
+        check_options(self._given)
+        seed, chosen = self._given.seed_everything, self._given.data
+        if seed is True:
+            self._given.seed_everything = seed = chosen.get("init_args.seed") or 0
         if "init_args.seed" in chosen and chosen.init_args.seed is None:
-            chosen.init_args.seed = int(told)
-        super()._set_seed()
+            chosen.init_args.seed = int(seed)
 
     @property
     def _given(self) -> Any:
-        return self.config[self.subcommand]
+        return self.config[self.config.subcommand]
 
     @property
     def run_dir(self) -> Path:
@@ -376,11 +354,11 @@ class TrainingCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Make the trainer, with the run directory, and the loggers of ours before those that are named."""
-        named = self._get(self.config_init, "trainer").logger
+        made = self.config_init[self.subcommand].trainer
+        named, given = made.logger, made.plugins
         if named is not False:  # which is: no log at all
             kwargs["logger"] = False if self._given.trainer.fast_dev_run else self._loggers(named)
         self.save_config_kwargs = {**self.save_config_kwargs, "on_start": self._begin}
-        given = self._get(self.config_init, "trainer").plugins
         plugins = given if isinstance(given, list) else [] if given is None else [given]
         if not any(isinstance(each, CheckpointIO) for each in plugins):
             plugins = [*plugins, AtomicCheckpointIO()]
@@ -388,28 +366,29 @@ class TrainingCLI(LightningCLI):
             synchronised = [BatchNormSync()] if self._given.trainer.sync_batchnorm else []
             plugins = [*plugins, *self._environment(), *synchronised]
         kwargs["plugins"] = plugins
+        # the bar is the first, so that it has ended when others print
+        kwargs["callbacks"] = [
+            *([ProgressBar()] if made.enable_progress_bar is not False else []),
+            *(made.callbacks if isinstance(made.callbacks, list) else [made.callbacks] if made.callbacks else []),
+            *([ConfiguredOptimisers()] if self.subcommand == "fit" else []),
+        ]
         try:
             trainer = super().instantiate_trainer(default_root_dir=str(self.run_dir), **kwargs)
         except (ValueError, TypeError, ImportError) as error:
             raise trainer_error(error) from error
         check_devices(trainer)
         if self.model.plan and self._given.trainer.strategy == "auto" and isinstance(trainer.strategy, DDPStrategy):
-            trainer.strategy._ddp_kwargs["find_unused_parameters"] = True  # what `auto` is for a system of stages
+            find_unused_parameters(trainer.strategy)  # what `auto` is for a system of stages
         return trainer
 
-    def _run_subcommand(self, subcommand: str) -> None:
-        try:
-            super()._run_subcommand(subcommand)
-        except OSError as error:
-            if error.errno not in _NO_ROOM:
-                end_all(self.trainer, error)
+    def _end(self, error: Exception) -> NoReturn:
+        """End all processes of the run for an error of this one."""
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
             file = error.filename or self.run_dir
-            end_all(
-                self.trainer, UserError(f"{file}: cannot be written ({error.strerror}). Make room, or name another.")
-            )
-        except Exception as error:  # Lightning looks at this option only when it knows the number of batches
-            is_option = isinstance(error, ValueError) and "`val_check_interval`" in str(error)
-            end_all(self.trainer, trainer_error(error) if is_option else error)
+            error = UserError(f"{file}: cannot be written ({error.strerror}). Make room, or name another.")
+        elif isinstance(error, ValueError) and "`val_check_interval`" in str(error):
+            error = trainer_error(error)  # Lightning looks at this option only when it knows the number of batches
+        end_all(self.trainer, error)
 
     def _environment(self) -> list[LightningEnvironment]:
         """Return who starts the processes, where Lightning's guess would be wrong.
@@ -427,13 +406,6 @@ class TrainingCLI(LightningCLI):
                 f"alone: put `srun` before the command, or use `submit`."
             )
         return [LightningEnvironment()]
-
-    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
-        if self.subcommand == "fit":
-            callbacks = [*callbacks, ConfiguredOptimisers()]
-        if config["enable_progress_bar"] is not False:
-            callbacks = [ProgressBar(), *callbacks]  # the first, so that it has ended when others print
-        return super()._instantiate_trainer(config, callbacks)
 
     def before_fit(self) -> None:
         """Say what is about to be trained, and note in the logs what validation looks at.
@@ -505,9 +477,16 @@ class TrainingCLI(LightningCLI):
                 resume="allow",
                 offline=self._given.wandb == "offline",
             )
-            wandb._wandb_init.pop("anonymous", None)  # which W&B warns of, whatever its value
-            loggers.append(wandb)
+            loggers.append(without_anonymous(wandb))
+            self._held.push(self._finish_wandb)
         return loggers + others
+
+    def _finish_wandb(self, error: type[BaseException] | None, *_: object) -> None:
+        """End the run at W&B with this command, or the next fit of this process would write to it."""
+        import wandb  # slow
+
+        if wandb.run is not None and wandb.run.id == self._wandb_id:
+            wandb.finish(exit_code=int(error is not None))
 
     def _claim_run_dir(self) -> None:
         """Make the run directory, and lock it until this command ends; of the processes of a run the first does."""

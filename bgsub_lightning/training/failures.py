@@ -8,8 +8,8 @@ from typing import NoReturn
 
 import torch.distributed as dist
 from lightning.pytorch import Trainer
-from torch.distributed.distributed_c10d import _get_default_store
 
+from bgsub_lightning.core.compat.torch import count_in_group
 from bgsub_lightning.core.errors import UserError
 
 _PATIENCE = 20  # seconds in which a process that has failed tells why, and ends
@@ -44,6 +44,6 @@ def _is_first() -> bool:
     if not dist.is_initialized():
         return True
     try:
-        return bool(_get_default_store().add("bgsub_lightning/failed", 1) == 1)
+        return count_in_group("bgsub_lightning/failed") == 1
     except RuntimeError:  # the first process, which keeps the store, has ended, and has told why
         return False

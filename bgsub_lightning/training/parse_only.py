@@ -8,14 +8,10 @@ from bgsub_lightning.training.cli import TrainingCLI
 class ParseOnly(TrainingCLI):
     """Parses the options of a command, and does nothing else."""
 
-    def _set_seed(self) -> None:
-        pass
+    parses_only = True
 
     def before_instantiate_classes(self) -> None:  # noqa: D102
         pass
 
     def instantiate_classes(self) -> None:  # noqa: D102
-        pass
-
-    def _run_subcommand(self, subcommand: str) -> None:
         pass

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import DefaultHelpFormatter
 from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.loggers import Logger, MLFlowLogger
 
+from bgsub_lightning.core.compat.jsonargparse import ShortHelpFormatter, arguments_of, groups_in_help
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.parser import PlainParser
 from bgsub_lightning.core.text import one_line
@@ -43,15 +43,9 @@ _MLFLOW = "sqlite:///mlflow.db"
 """MLflow's own default; Lightning's, a folder of files, is refused by MLflow 3."""
 
 
-class _ShortFormatter(DefaultHelpFormatter):
-    """Writes no types, which the texts say."""
-
+class _ShortFormatter(ShortHelpFormatter):
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **(settings | {"width": 120}))  # type: ignore[no-untyped-call]
-
-    def _get_help_string(self, action: argparse.Action) -> str:
-        has_default = action.option_strings and action.default not in (None, argparse.SUPPRESS)
-        return f"{action.help} (default: %(default)s)" if has_default else str(action.help)
 
 
 class TrainingParser(PlainParser, LightningArgumentParser):
@@ -71,30 +65,27 @@ class TrainingParser(PlainParser, LightningArgumentParser):
 
     def format_help(self, *arguments: Any) -> str:
         """Return the options of the suite, then the most used of Lightning's; all of them with ``--help_all``."""
-        if self.is_help_whole or not any(action.dest == "trainer.logger" for action in self._actions):
+        actions = arguments_of(self)
+        if self.is_help_whole or not any(action.dest == "trainer.logger" for action in actions):
             return str(super().format_help(*arguments))
         hidden = ("trainer", "weights_only")
         left_out = {
             each.dest
-            for each in self._actions
+            for each in actions
             if (each.dest.startswith(hidden) and each.dest not in _SHORT)
             or (each.metavar == "CONFIG" and each.dest != "config")
         }
-        groups, helps = self._action_groups, [each.help for each in self._actions]
-        usage, formatter = self.usage, self.formatter_class
-        last = [each for each in groups if each.title and each.title.startswith("Customize")]
+        helps, usage, formatter = [each.help for each in actions], self.usage, self.formatter_class
         try:
             self.usage = f"{self.prog.replace(' [options]', '')} --config FILE [OPTIONS]"
             self.formatter_class = _ShortFormatter
-            self._action_groups = [
-                each for each in groups if each not in last and each.title != "Linked arguments"
-            ] + last
-            for each in self._actions:
+            for each in actions:
                 each.help = argparse.SUPPRESS if each.dest in left_out else _SHORT.get(each.dest, each.help)
-            return f"{super().format_help(*arguments)}\n{_MORE}"
+            with groups_in_help(self, leave_out="Linked arguments", last="Customize"):
+                return f"{super().format_help(*arguments)}\n{_MORE}"
         finally:
-            self._action_groups, self.usage, self.formatter_class = groups, usage, formatter
-            for each, text in zip(self._actions, helps, strict=True):
+            self.usage, self.formatter_class = usage, formatter
+            for each, text in zip(actions, helps, strict=True):
                 each.help = text
 
 

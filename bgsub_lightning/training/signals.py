@@ -12,6 +12,7 @@ import torch
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import Trainer
 
+from bgsub_lightning.core.compat.lightning import cluster_environment
 from bgsub_lightning.core.console import warn
 
 
@@ -68,7 +69,7 @@ def requeue(trainer: Trainer, received: signal.Signals) -> None:
 
 
 def _requeue_signals(trainer: Trainer) -> set[signal.Signals]:
-    environment = trainer._accelerator_connector.cluster_environment
+    environment = cluster_environment(trainer)
     if not isinstance(environment, SLURMEnvironment) or not environment.auto_requeue:
         return set()
     return {environment.requeue_signal or signal.SIGUSR1}

@@ -18,7 +18,7 @@ import yaml
 from lightning.pytorch.loggers import WandbLogger
 
 from bgsub_lightning.cli import main
-from bgsub_lightning.training.cli import run_trainer
+from bgsub_lightning.training.cli import TrainingCLI, run_trainer
 
 Run = Callable[..., int]
 
@@ -199,11 +199,17 @@ def test_wandb_offline_needs_nothing(run: Run, tmp_path: Path, monkeypatch: pyte
     assert "wandb_id" in (tmp_path / "run/run.json").read_text()
 
 
+class AtTheEnd(TrainingCLI):
+    """Reads what the run at W&B has kept, before the command ends it."""
+
+    def after_fit(self) -> None:
+        wandb = next(logger for logger in self.trainer.loggers if isinstance(logger, WandbLogger))
+        self.kept = {key: wandb.experiment.summary[key] for key in ("val/f_measure", "val/loss")}
+
+
 def test_wandb_keeps_the_best_validation(tiny: Path, tmp_path: Path) -> None:
     options = ["--config", str(tiny), f"--run_dir={tmp_path / 'run'}", "--wandb=offline", "--trainer.max_epochs=3"]
-    run = next(logger for logger in run_trainer("fit", options).trainer.loggers if isinstance(logger, WandbLogger))
-    kept, last = run.experiment.summary["val/f_measure"], run.experiment.summary["val/loss"]
-    run.experiment.finish()
+    kept, last = run_trainer("fit", options, AtTheEnd).kept.values()
     with next((tmp_path / "run/csv").rglob("metrics.csv")).open() as file:
         rows = [row for row in csv.DictReader(file) if row["val/f_measure"]]
     assert len(rows) == 3

@@ -8,15 +8,18 @@ import signal
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, cast
+from typing import Annotated, Any, ClassVar, Literal, NoReturn, cast
+from weakref import proxy
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, callbacks
-from lightning.pytorch.callbacks import ModelCheckpoint, Timer
+from lightning.pytorch.callbacks import Checkpoint, Timer
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.trainer.states import TrainerFn
 from pydantic import Field
+from torch import Tensor
 
+from bgsub_lightning.core.compat.lightning import is_within_step, validates_next
 from bgsub_lightning.core.console import console, warn
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.files import atomic_write, second_name
@@ -65,13 +68,41 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             ) from error
 
 
-class _RunCheckpoint(ModelCheckpoint):
-    """A checkpoint under one name in the run directory."""
+class _RunCheckpoint(Checkpoint):
+    """A checkpoint under one name in the run directory, which the next one replaces.
+
+    Attributes:
+        path: The file.
+        saved_step: Optimiser steps of the newest one that this process has written.
+        best_model_path: The file, for loggers that upload checkpoints; they ask for the next four as well.
+    """
+
+    name: ClassVar[str]
+    save_top_k = 1
+    current_score: Tensor | None = None
+    best_model_score: Tensor | None = None
+    last_model_path = ""
+
+    def __init__(self) -> None:
+        self.path = Path()
+        self.best_model_path = ""
+        self.saved_step = 0
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if self.dirpath is None:
-            self.dirpath = str(Path(trainer.default_root_dir).absolute() / "checkpoints")
-        super().setup(trainer, pl_module, stage)
+        self.path = Path(trainer.default_root_dir).absolute() / "checkpoints" / self.name
+
+    def save(self, trainer: Trainer) -> None:
+        """Write it; every process must call this."""
+        self.best_model_path = str(self.path)
+        trainer.save_checkpoint(self.path)
+        self.saved_step = trainer.global_step
+        if trainer.is_global_zero:
+            for logger in trainer.loggers:
+                logger.after_save_checkpoint(proxy(self))
+
+
+def _is_fitting(trainer: Trainer) -> bool:
+    return trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking
 
 
 class LastCheckpoint(_RunCheckpoint):
@@ -89,15 +120,12 @@ class LastCheckpoint(_RunCheckpoint):
         every_n_train_steps: Optimiser steps between two.
     """
 
+    name = LAST
+
     def __init__(self, every_n_train_steps: int = 500) -> None:
         check_range("last.", least=1, every_n_train_steps=every_n_train_steps)
-        super().__init__(
-            filename=LAST.removesuffix(".ckpt"),
-            every_n_train_steps=every_n_train_steps,
-            save_top_k=1,
-            enable_version_counter=False,
-            auto_insert_metric_name=False,
-        )
+        super().__init__()
+        self.every_n_train_steps = every_n_train_steps
         self._signals = StopSignals()
         self._stopping: signal.Signals | None = None
 
@@ -111,7 +139,6 @@ class LastCheckpoint(_RunCheckpoint):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Listen to signals, where there was no sanity check."""
-        super().on_train_start(trainer, pl_module)
         self._signals.listen(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -125,25 +152,25 @@ class LastCheckpoint(_RunCheckpoint):
     def on_train_batch_end(  # noqa: D102
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        loop = trainer.fit_loop.epoch_loop
-        if loop._should_check_val_fx(trainer.fit_loop._data_fetcher):  # type: ignore[arg-type]
+        if validates_next(trainer):
             return  # it is saved next, and a state of now would be resumed without this validation
-        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
-        if loop._should_accumulate():
+        if trainer.global_step % self.every_n_train_steps == 0:
+            self._save_step(trainer)
+        if is_within_step(trainer):
             return
         self._stopping = self._signals.agreed(trainer)
-        if self._stopping and trainer.global_step != self._last_global_step_saved:
-            self._save(trainer)
+        if self._stopping:
+            self._save_step(trainer)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep the state before a validation, marked as within it, so that a resumed run does all of it."""
-        if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
+        if not _is_fitting(trainer):
             return
         progress = trainer.fit_loop.epoch_loop.val_loop.batch_progress
         progress.reset()
         progress.increment_ready()
         progress.increment_started()
-        self._save(trainer)
+        self.save(trainer)
         progress.reset()
         self._stopping = self._signals.agreed(trainer)
         self._stop_if_asked(trainer)
@@ -158,32 +185,31 @@ class LastCheckpoint(_RunCheckpoint):
         dataloader_idx: int = 0,
     ) -> None:
         """Stop within a validation; of several processes each has batches of its own, and they cannot agree there."""
-        if trainer.world_size == 1 and trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
+        if trainer.world_size == 1 and _is_fitting(trainer):
             self._stopping = self._signals.received
             self._stop_if_asked(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep what a validation has found, the best score above all; the one before was saved without it."""
-        super().on_validation_end(trainer, pl_module)
-        if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
-            self._save(trainer)
+        if _is_fitting(trainer):
+            self.save(trainer)
             self._stopping = self._signals.agreed(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep the end of the run, which need not be at a multiple of the interval."""
-        super().on_train_end(trainer, pl_module)
-        if trainer.global_step != self._last_global_step_saved:
-            self._save(trainer)
+        self._save_step(trainer)
 
-    def _save(self, trainer: Trainer) -> None:
-        within_step = trainer.fit_loop.epoch_loop._should_accumulate()  # gradients, which no checkpoint holds
-        if not (trainer.fast_dev_run or within_step):  # type: ignore[attr-defined]
-            self._save_none_monitor_checkpoint(trainer, self._monitor_candidates(trainer))
-
-    def _save_checkpoint(self, trainer: Trainer, filepath: str) -> None:
+    def save(self, trainer: Trainer) -> None:
+        """Write it and keep the one before, unless gradients of a step wait for more of its batches."""
+        if trainer.fast_dev_run or is_within_step(trainer):  # type: ignore[attr-defined]
+            return
         if trainer.is_global_zero:
-            _keep_previous(Path(filepath))
-        super()._save_checkpoint(trainer, filepath)
+            _keep_previous(self.path)
+        super().save(trainer)
+
+    def _save_step(self, trainer: Trainer) -> None:
+        if trainer.global_step != self.saved_step:
+            self.save(trainer)
 
     def _stop_if_asked(self, trainer: Trainer) -> None:
         if self._stopping is not None:
@@ -194,7 +220,7 @@ class LastCheckpoint(_RunCheckpoint):
             raise SystemExit(0)
         console.print(
             f"\nStopped by {received.name} after step {trainer.global_step}. The same command with --ckpt_path last "
-            f"goes on from there: {self.best_model_path}",
+            f"goes on from there: {self.path}",
             soft_wrap=True,
         )
         requeue(trainer, received)
@@ -255,22 +281,41 @@ class BestCheckpoint(_RunCheckpoint):
         mode: Whether more or less of it is better.
     """
 
-    def __init__(self, monitor: str = "val/f_measure", mode: Literal["min", "max"] = "max") -> None:
-        super().__init__(
-            filename="best",
-            monitor=monitor,
-            mode=mode,
-            save_top_k=1,
-            save_on_train_epoch_end=False,  # when there has been a validation, and at no other time
-            enable_version_counter=False,
-            auto_insert_metric_name=False,
-        )
+    name = "best.ckpt"
 
-    def _should_skip_saving_checkpoint(self, trainer: Trainer) -> bool:
-        """Wait for the final stage."""
-        return not cast("BgsModule", trainer.lightning_module).in_last_stage or super()._should_skip_saving_checkpoint(
-            trainer
-        )
+    def __init__(self, monitor: str = "val/f_measure", mode: Literal["min", "max"] = "max") -> None:
+        super().__init__()
+        self.monitor = monitor
+        self.mode = mode
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save a better state of the final stage; one that is no number is worse than all others.
+
+        Raises:
+            UserError: If the run logs no such score.
+        """
+        is_new = trainer.global_step != self.saved_step
+        if not (_is_fitting(trainer) and is_new and cast("BgsModule", pl_module).in_last_stage) or trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        if self.monitor not in trainer.callback_metrics:
+            logged = ", ".join(sorted(trainer.callback_metrics))
+            raise UserError(f"best.monitor: must be logged by the run; got {self.monitor!r}. Choose one of {logged}.")
+        score = trainer.callback_metrics[self.monitor].detach().clone()
+        best = self.best_model_score
+        is_better = best is None or bool(score > best if self.mode == "max" else score < best)
+        if trainer.strategy.reduce_boolean_decision(is_better):
+            worst = -math.inf if self.mode == "max" else math.inf
+            self.best_model_score = self.current_score = score.nan_to_num(worst, math.inf, -math.inf)
+            self.save(trainer)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the best score, and what it is of."""
+        return {"monitor": self.monitor, "mode": self.mode, "best_model_score": self.best_model_score}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on comparing; in another run directory, or by another score, the comparison begins again."""
+        if self.path.is_file() and (state_dict["monitor"], state_dict["mode"]) == (self.monitor, self.mode):
+            self.best_model_score = self.current_score = state_dict["best_model_score"]
 
 
 class EarlyStopping(callbacks.EarlyStopping):
@@ -326,13 +371,10 @@ class EarlyStopping(callbacks.EarlyStopping):
                 soft_wrap=True,
             )
 
-    def _should_skip_check(self, trainer: Trainer) -> bool:
-        """Wait for the final stage."""
-        return (
-            self.patience == math.inf
-            or not cast("BgsModule", trainer.lightning_module).in_last_stage
-            or super()._should_skip_check(trainer)
-        )
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Count, in the final stage alone."""
+        if self.patience != math.inf and cast("BgsModule", pl_module).in_last_stage:
+            super().on_validation_end(trainer, pl_module)
 
 
 class StageCheckpoints(Callback):

@@ -9,27 +9,23 @@ from typing import Any
 
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.core.saving import save_hparams_to_yaml
-from lightning.pytorch.loggers import CSVLogger
-from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
+from bgsub_lightning.core.compat.lightning import CsvLog, CsvWriter
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.files import atomic_write
 
 
-class RunLog(CSVLogger):
+class RunLog(CsvLog):
     """Lightning's, which leaves no cut file and no cut row on a full disk: ``metrics.csv`` and ``hparams.yaml``."""
 
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
         """The writer."""
-        if self._experiment is None:
-            Path(self.root_dir).mkdir(parents=True, exist_ok=True)
-            self._experiment = _Writer(self.log_dir)
-        return self._experiment
+        return self.writer or self.set_writer(_Writer(self.log_dir))
 
 
-class _Writer(ExperimentWriter):
+class _Writer(CsvWriter):
     def log_hparams(self, params: dict[str, Any]) -> None:
         self.hparams.update(params)
         with tempfile.TemporaryDirectory() as folder:  # what cannot be said in YAML is left out by Lightning
@@ -52,14 +48,14 @@ class _Writer(ExperimentWriter):
                 path.unlink(missing_ok=True)
             raise
 
-    def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
+    def rewrite(self, columns: list[str]) -> None:
         path = Path(self.metrics_file_path)
         with path.open(newline="") as file:
             reader = csv.DictReader(file)
             rows = list(reader)
         try:
             with atomic_write(path) as file:
-                writer = csv.DictWriter(file, fieldnames=fieldnames)
+                writer = csv.DictWriter(file, fieldnames=columns)
                 writer.writeheader()
                 writer.writerows(rows)
         except UserError:

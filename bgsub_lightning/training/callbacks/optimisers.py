@@ -7,6 +7,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch.optim.lr_scheduler import LambdaLR
 
+from bgsub_lightning.core.compat.torch import set_last_rates
 from bgsub_lightning.core.console import console
 
 
@@ -75,4 +76,4 @@ def _replace_base(scheduler: LambdaLR, place: int) -> None:
     scheduler.base_lrs = [group["initial_lr"] for group in groups]
     for group, factor in zip(groups, scheduler.lr_lambdas, strict=True):
         group["lr"] = group["initial_lr"] * factor(scheduler.last_epoch)
-    scheduler._last_lr = [group["lr"] for group in groups]
+    set_last_rates(scheduler, [group["lr"] for group in groups])

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import cast
 
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import RichProgressBar
 
+from bgsub_lightning.core.compat.lightning import EpochProgressBar
 from bgsub_lightning.systems.base import BgsModule
 
 
-class ProgressBar(RichProgressBar):
+class ProgressBar(EpochProgressBar):
     """Lightning's bar, with the step of the run, its stage, and short names of what is logged."""
 
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, int | str | float]:  # type: ignore[override]  # noqa: D102
@@ -25,6 +25,6 @@ class ProgressBar(RichProgressBar):
         stage = {"stage": plan.at(trainer.global_step).name} if plan else {}
         return {"step": f"{trainer.global_step}{of}", **stage, **shown}  # type: ignore[dict-item]
 
-    def _get_train_description(self, current_epoch: int) -> str:
+    def describe_epoch(self, epoch: int) -> str:  # noqa: D102
         of = f"/{self.trainer.max_epochs}" if (self.trainer.max_epochs or -1) > 0 else ""
-        return f"{f'Epoch {current_epoch + 1}{of}':{len(self.validation_description)}}"
+        return f"{f'Epoch {epoch + 1}{of}':{len(self.validation_description)}}"

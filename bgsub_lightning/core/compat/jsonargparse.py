@@ -1,0 +1,115 @@
+"""jsonargparse and argparse, on which it is built; written for jsonargparse 4.53 and Python 3.11 to 3.13."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from jsonargparse import ArgumentParser, DefaultHelpFormatter, _common, set_parsing_settings
+
+_lock = threading.Lock()
+
+
+@contextmanager
+def import_only(modules: Sequence[str]) -> Iterator[None]:
+    """Let jsonargparse import only classes of these packages and modules, also where it looks for them by itself.
+
+    Its settings are those of the whole process and can be set, but not read or reset, by its public functions. One
+    thread at a time may change them.
+    """
+    names = ("import_path_verdicts", "import_paths_enforced")
+    with _lock:
+        before = {name: _common.parsing_settings[name] for name in names}
+        try:
+            set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=list(modules))
+            yield
+        finally:
+            _common.parsing_settings.update(before)
+
+
+def options_of(parser: ArgumentParser) -> list[str]:
+    """Return the option strings that a parser knows."""
+    return list(parser._option_string_actions)
+
+
+def arguments_of(parser: ArgumentParser) -> list[argparse.Action]:
+    """Return the arguments of a parser, those of all its groups."""
+    return list(parser._actions)
+
+
+@contextmanager
+def groups_in_help(parser: ArgumentParser, leave_out: str, last: str) -> Iterator[None]:
+    """Let the help of a parser leave out the group of one title, and put those whose titles begin with another last."""
+    groups = parser._action_groups
+    shown = [group for group in groups if group.title != leave_out]
+    try:
+        parser._action_groups = sorted(shown, key=lambda group: (group.title or "").startswith(last))
+        yield
+    finally:
+        parser._action_groups = groups
+
+
+class ShortHelpFormatter(DefaultHelpFormatter):
+    """Formatter that writes the defaults of options behind their texts, and no types, which the texts name."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        has_default = action.option_strings and action.default not in (None, argparse.SUPPRESS)
+        return f"{action.help} (default: %(default)s)" if has_default else str(action.help)
+
+
+# --- the sentences of its errors -------------------------------------------------------------------------------------
+
+_NOISE = (
+    *("Does not validate against", "Subtypes:", "Errors:", "Expected a <class 'NoneType'>", "Given value type"),
+    *("Given value: NestedArg", "All options:"),  # of a parser inside this one
+)
+_KEY = re.compile(r'Parser key "(.+)":$')
+_EXPECTED = re.compile(r"Expected a (?:<class '(.+?)'>|typing\.Literal\[(.+?)\])(?:\. Got value: (.*))?$")
+_GIVEN = re.compile(r"Given value: (.*)$")
+_CLASS = re.compile(r"Expected a dot import path string: (.*)$")
+_FILE = re.compile(r"Expected a path but .* either not accessible or invalid$")  # a class may come from a file
+_UNKNOWN = "unrecognized arguments: "
+_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
+
+
+def plain(message: str) -> str:
+    """Rewrite an error of jsonargparse, which has neither codes nor fields, in words that are not Python's.
+
+    Example:
+        >>> plain('Parser key "a.b":' + chr(10) + "  Expected a <class 'int'>. Got value: x")
+        "a.b: 'x' is not a whole number."
+    """
+    lines = [line.strip().removeprefix("- ") for line in message.splitlines()]
+    return _rewritten([line for line in lines if line and not line.startswith(_NOISE)])
+
+
+def unknown_option(message: str) -> str | None:
+    """Return the first option that an error calls unknown; ``None`` if it is about something else."""
+    return message.removeprefix(_UNKNOWN).split()[0].partition("=")[0] if message.startswith(_UNKNOWN) else None
+
+
+def _rewritten(lines: list[str]) -> str:
+    key = _KEY.match(lines[0]) if lines else None
+    if key is None:
+        return "\n".join(lines)
+    rest = lines[1:]
+    if rest and _KEY.match(rest[0]):
+        return f"{key[1]}.{_rewritten(rest)}"
+    expected = [found for line in rest if (found := _EXPECTED.match(line))]
+    classes = [found[1] for line in rest if (found := _CLASS.match(line))]
+    given = [found[1] for line in rest if (found := _GIVEN.match(line))] + [found[3] for found in expected if found[3]]
+    others = [line for line in rest if not any(known.match(line) for known in (_EXPECTED, _CLASS, _FILE, _GIVEN))]
+    if classes and not others:
+        return f"{key[1]}: there is no class {classes[0]!r}, nor a file of that name."
+    if expected and given and not others:
+        kinds = [_KINDS.get(found[1], f"a {found[1]}") for found in expected if found[1]]
+        if values := ", ".join(found[2] for found in expected if found[2]):
+            kinds.append(f"one of {values}")
+        return f"{key[1]}: {given[0]!r} is not {' or '.join(kinds)}."
+    if others:
+        problems = list(dict.fromkeys(others))  # types of a union may say the same
+        return f"{key[1]}{'.' if re.match('[a-z_.]+: ', problems[0]) else ': '}" + "\n  ".join(problems)
+    return "\n  ".join(lines)
