@@ -26,6 +26,7 @@ from bgsub_lightning.data import (
     LightChange,
     PastedObjects,
     SensorNoise,
+    Stage,
 )
 from bgsub_lightning.datasets import CDnet2014
 from bgsub_lightning.datasets.labels import LabelRule
@@ -41,7 +42,7 @@ from bgsub_lightning.systems.baselines.bgslibrary import BgsLibrarySubtractor
 from bgsub_lightning.systems.baselines.classical import ClassicalSubtractor
 from bgsub_lightning.systems.baselines.thresholded import ThresholdedDifference
 from bgsub_lightning.systems.bmn_bsn.system import BmnBsn
-from bgsub_lightning.systems.cdn_medal.system import CdnMedal, DifferenceStage
+from bgsub_lightning.systems.cdn_medal.system import CdnMedal
 from bgsub_lightning.systems.crossnet.system import CrossNet
 from bgsub_lightning.systems.recon_mcfcn.background import ReconstructedBackground
 from bgsub_lightning.systems.recon_mcfcn.fcn import FrameFcn
@@ -189,7 +190,7 @@ def test_cdn_medal_authors_is_what_its_head_says(tmp_path: Path) -> None:
     network = model.background.network
     assert (network.components, network.history, network.spread) == (3, 240, "variance")
     torch.testing.assert_close(torch.tensor([network.slope, model.slope]), torch.tensor([1 / 6, 1 / 6]))
-    assert model.plan.spans[1].stage == DifferenceStage(25_000, 8, 5e-3)
+    assert model.plan.spans[1].stage == Stage(25_000, 8, 5e-3)
     assert (model.sigmoid, model.labels, model.threshold) == ("hard", LabelRule.CDN_MEDAL, 0.3)
 
 
@@ -199,14 +200,14 @@ def test_readings_of_cdn_medal_see_as_many_pixels_and_windows(tmp_path: Path) ->
     assert [span.name for span in plans.pop("median")] == ["difference"]
     stages = [density.stage for density, _ in plans.values()]
     assert {stage.steps * stage.batch_size for stage in stages} == {600 * 2048}
-    assert {stage.steps / stage.steps_per_window for stage in stages} == {75}
+    assert {stage.steps / stage.repeat for stage in stages} == {75}
 
 
 def test_cdn_medal_small_differs_where_its_head_says(tmp_path: Path) -> None:
     paper, small = (numbers(build(name, tmp_path)) for name in ("cdn_medal", "cdn_medal_small"))
     leaves = {key for key, value in (paper | small).items() if not isinstance(value, dict)}
     different = {key.rpartition("init_args.")[2] for key in leaves if paper.get(key) != small.get(key)}
-    stages = {f"density.{name}" for name in ("steps", "batch_size", "lr", "decay", "steps_per_window")}
+    stages = {f"density.{name}" for name in ("steps", "batch_size", "lr", "decay", "repeat")}
     stages |= {"difference.steps", "difference.decay"}
     assert different - {"name"} == {*stages, "drawn", "trainer.val_check_interval"}
 

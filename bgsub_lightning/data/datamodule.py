@@ -299,7 +299,7 @@ class ScenesDataModule(LightningDataModule):
                 self.trainer.strategy.barrier()
         process, steps = self._process, span.stage.steps
         seed = self.seed + span.first  # stages have orders of their own
-        batches = TrainingBatches(frames, span.draws, lambda: (done, done), seed, *process, steps, span.repeat)
+        batches = TrainingBatches(frames, span.draws, lambda: (done, done), seed, *process, steps, span.stage.repeat)
         return self._training(span.inputs, batches)
 
     def _training(self, inputs: Sequence[Input], batches: TrainingBatches) -> SharedMemoryLoader:

@@ -27,15 +27,17 @@ class Stage:
         batch_size: Samples per process and step: N processes make N times as many.
         lr: Learning rate of the sub-networks that learn.
         decay: What becomes of the rate: it stays, as in most papers, or falls to zero along a cosine.
+        repeat: Consecutive steps that share their frames.
     """
 
     steps: int
     batch_size: int
     lr: float
     decay: Literal["constant", "cosine"] = "constant"
+    repeat: int = 1
 
     def __post_init__(self) -> None:
-        check_range("model.init_args: stage.", least=1, steps=self.steps)
+        check_range("model.init_args: stage.", least=1, steps=self.steps, repeat=self.repeat)
         check_range("model.init_args: stage.", least=1, most=65_536, batch_size=self.batch_size)
         check_range("model.init_args: stage.", above=0, lr=self.lr)
 
@@ -54,7 +56,6 @@ class Span:
         stage: Its numbers.
         inputs: What its samples hold.
         draws: Draws per process and step; one may stand for a whole batch, as a window of frames does for many pixels.
-        repeat: Consecutive steps that share their frames.
         running_statistics: Sub-networks whose batch normalisation keeps to its running statistics while they learn.
         first: Steps of the run before it.
     """
@@ -64,7 +65,6 @@ class Span:
     stage: Stage
     inputs: tuple[Input, ...]
     draws: int
-    repeat: int = 1
     running_statistics: tuple[str, ...] = ()
     first: int = 0
 

@@ -21,19 +21,19 @@ from torch import Tensor
 from bgsub_lightning.backgrounds import BackgroundSource
 from bgsub_lightning.backgrounds.classical import Mog2Background, TemporalMedian
 from bgsub_lightning.core.errors import UserError
-from bgsub_lightning.data import Background, Histories, ScenesDataModule, Stream
+from bgsub_lightning.data import Background, Histories, ScenesDataModule, Stage, Stream
 from bgsub_lightning.datasets import CDnet2014
 from bgsub_lightning.datasets.labels import LabelRule
 from bgsub_lightning.losses.cross_entropy import masked_binary_cross_entropy
 from bgsub_lightning.splits import LabelBudget, Protocol, Subset
 from bgsub_lightning.systems.cdn_medal.background import DensityBackground
 from bgsub_lightning.systems.cdn_medal.cdn_gm import hard_sigmoid
-from bgsub_lightning.systems.cdn_medal.system import CdnMedal, DensityStage, DifferenceStage
+from bgsub_lightning.systems.cdn_medal.system import CdnMedal
 from bgsub_lightning.systems.recon_mcfcn.background import ReconstructedBackground
 from bgsub_lightning.training.callbacks import BestCheckpoint, LastCheckpoint, Pictures, StageCheckpoints
 
-DENSITY = DensityStage(steps=5, batch_size=16, lr=1e-2, decay="cosine", steps_per_window=2)
-DIFFERENCE = DifferenceStage(steps=6, batch_size=2, lr=1e-2)
+DENSITY = Stage(steps=5, batch_size=16, lr=1e-2, decay="cosine", repeat=2)
+DIFFERENCE = Stage(steps=6, batch_size=2, lr=1e-2)
 STEPS = 11
 NETWORKS = ("background", "difference")
 
@@ -101,11 +101,11 @@ def test_the_papers_numbers_are_the_defaults() -> None:
     density, difference = system.plan
     assert (density.name, difference.name) == ("density", "difference")
     assert (density.learns, difference.learns) == (("background",), ("difference",))
-    assert density.stage == DensityStage(96_000, 128, 1e-4, "constant", 1_200)
-    assert (density.draws, density.repeat) == (1, 1_200)
-    assert density.stage.steps / density.repeat == 80  # windows
-    assert difference.stage == DifferenceStage(200_000, 1, 5e-3, "constant")
-    assert (difference.draws, difference.repeat) == (1, 1)
+    assert density.stage == Stage(96_000, 128, 1e-4, "constant", 1_200)
+    assert density.draws == 1
+    assert density.stage.steps / density.stage.repeat == 80  # windows
+    assert difference.stage == Stage(200_000, 1, 5e-3, "constant")
+    assert difference.draws == 1
     assert system.threshold == 0.3
     assert system.inputs == (Stream(),)
     assert density.inputs == (Histories(245, 128),)
@@ -572,8 +572,8 @@ def test_backgrounds_do_not_depend_on_autocast(run: Path, root: Path, tmp_path: 
 
 @pytest.mark.slow
 def test_it_learns_to_subtract(root: Path, tmp_path: Path) -> None:
-    density = DensityStage(400, 64, 3e-3, "cosine", 8)
-    system = module(density=density, difference=DifferenceStage(400, 2, 5e-3, "cosine"))
+    density = Stage(400, 64, 3e-3, "cosine", 8)
+    system = module(density=density, difference=Stage(400, 2, 5e-3, "cosine"))
     fitted = trainer(tmp_path / "run")
     fitted.fit(system, datamodule(root, system))
     found = fitted.test(system, datamodule(root, system), verbose=False)[0]

@@ -24,7 +24,7 @@ from bgsub_lightning.systems.any_scene.stream import Rules
 from bgsub_lightning.systems.bmn_bsn.network import BmnBsnNetwork
 from bgsub_lightning.systems.bmn_bsn.system import BmnBsn
 from bgsub_lightning.systems.cdn_medal.background import DensityBackground
-from bgsub_lightning.systems.cdn_medal.system import CdnMedal, DensityStage
+from bgsub_lightning.systems.cdn_medal.system import CdnMedal
 from bgsub_lightning.systems.crossnet.raft import RaftFlow
 from bgsub_lightning.systems.crossnet.system import CrossNet
 from bgsub_lightning.systems.recon_mcfcn.background import ReconstructedBackground
@@ -57,7 +57,7 @@ WRONG: list[tuple[Build, str, tuple[Any, ...]]] = [
     (BmnBsn, "decay_steps", (-1,)),
     (BmnBsn, "threshold", (-0.1, 1.0, math.nan, math.inf)),
     (CdnMedal, "threshold", SHARE),
-    (DensityStage, "steps_per_window", COUNT),
+    (Stage, "repeat", COUNT),
     (Stage, "steps", COUNT),
     (Stage, "batch_size", (*COUNT, HUGE)),
     (Stage, "lr", RATE),

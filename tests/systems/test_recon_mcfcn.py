@@ -18,19 +18,19 @@ from tiny_training import assert_alike, content, each_step, moved, quiet, traine
 from torch import Tensor, nn
 
 from bgsub_lightning.core.errors import UserError
-from bgsub_lightning.data import Image, ScenesDataModule, TruthBackground
+from bgsub_lightning.data import Image, ScenesDataModule, Stage, TruthBackground
 from bgsub_lightning.datasets.labels import LabelRule
 from bgsub_lightning.report.learning import learning_curves
 from bgsub_lightning.splits import FirstHalf, Protocol, SceneWise, Subset
 from bgsub_lightning.systems.recon_mcfcn.background import ReconstructedBackground
-from bgsub_lightning.systems.recon_mcfcn.fcn import FcnModule, FrameFcn, SegmentStage
-from bgsub_lightning.systems.recon_mcfcn.system import JointStage, ReconMcfcn, ReconstructStage
+from bgsub_lightning.systems.recon_mcfcn.fcn import FcnModule, FrameFcn
+from bgsub_lightning.systems.recon_mcfcn.system import ReconMcfcn
 from bgsub_lightning.systems.vgg import VGG_LAYERS
 from bgsub_lightning.training.callbacks import BestCheckpoint, LastCheckpoint, StageCheckpoints
 
-RECONSTRUCT = ReconstructStage(steps=4, batch_size=2, lr=1e-4)
-SEGMENT = SegmentStage(steps=3, batch_size=2, lr=1e-2, decay="cosine")
-JOINT = JointStage(steps=3, batch_size=1, lr=1e-4)
+RECONSTRUCT = Stage(steps=4, batch_size=2, lr=1e-4)
+SEGMENT = Stage(steps=3, batch_size=2, lr=1e-2, decay="cosine")
+JOINT = Stage(steps=3, batch_size=1, lr=1e-4)
 STEPS, FIRST_OF_SEGMENT, FIRST_OF_JOINT = 10, 4, 7
 NETWORKS = ("reconstruction", "segmentation")
 SIZE, GRID = 49, 7
@@ -362,9 +362,9 @@ def test_the_papers_numbers_are_the_defaults() -> None:
     assert (system.weights, system.weights_range, system.first_layer) == (None, "caffe", "normal")
     assert system.inputs == (Image(),)
     reconstruct, segment, joint = system.plan
-    assert reconstruct.stage == ReconstructStage(20_000, 4, 1e-4, "constant")
-    assert segment.stage == SegmentStage(6_000, 2, 1e-3, "constant")
-    assert joint.stage == JointStage(3_000, 1, 1e-5, "constant")
+    assert reconstruct.stage == Stage(20_000, 4, 1e-4, "constant")
+    assert segment.stage == Stage(6_000, 2, 1e-3, "constant")
+    assert joint.stage == Stage(3_000, 1, 1e-5, "constant")
     assert [span.name for span in system.plan] == ["reconstruct", "segment", "joint"]
     assert [span.learns for span in system.plan] == [NETWORKS[:1], NETWORKS[1:], NETWORKS]
     assert [span.draws for span in system.plan] == [4, 2, 1]
@@ -380,7 +380,7 @@ def test_frame_alone_has_the_numbers_of_the_second_step() -> None:
     with torch.device("meta"):
         system = FrameFcn()
     (segment,) = system.plan
-    assert segment.stage == SegmentStage(6_000, 2, 1e-3, "constant")
+    assert segment.stage == Stage(6_000, 2, 1e-3, "constant")
     assert (system.size, system.loss_size, system.momentum, system.weight_decay) == (961, "grid", 0.9, 5e-4)
     assert system.first_layer == "frame"
     assert sum(p.numel() for p in system.parameters()) == 20_487_682 - 3 * 64 * 9
@@ -808,9 +808,9 @@ def test_protocols(make: Callable[..., FcnModule], protocol: Protocol, root: Pat
 def test_it_learns_to_subtract(root: Path, tmp_path: Path) -> None:
     """The frame alone as well: the foreground of these videos is the brightest thing in them."""
     stages = {
-        "reconstruct": ReconstructStage(200, 4, 1e-4, "cosine"),
-        "segment": SegmentStage(500, 4, 1e-2, "cosine"),
-        "joint": JointStage(100, 2, 1e-4, "cosine"),
+        "reconstruct": Stage(200, 4, 1e-4, "cosine"),
+        "segment": Stage(500, 4, 1e-2, "cosine"),
+        "joint": Stage(100, 2, 1e-4, "cosine"),
     }
     both = module(width=8, bottleneck=32, mcfcn_width=8, size=97, loss_size="full", **stages)
     alone = frame_fcn(mcfcn_width=8, size=97, loss_size="full", segment=stages["segment"])

@@ -15,16 +15,16 @@ from tiny_training import Watcher, assert_alike, content, each_step, moved, quie
 from torch import Tensor
 
 from bgsub_lightning.core.errors import UserError
-from bgsub_lightning.data import BaseImage, BaseMask, EvaluationBatch, Image, ScenesDataModule
+from bgsub_lightning.data import BaseImage, BaseMask, EvaluationBatch, Image, ScenesDataModule, Stage
 from bgsub_lightning.datasets.labels import LabelRule
 from bgsub_lightning.frames import SceneFrames, pseudo_coloured
 from bgsub_lightning.metrics import confusion_counts
 from bgsub_lightning.splits import LabelBudget, Protocol
-from bgsub_lightning.systems.siamese.system import BaseFeatures, MetricStage, SegmentStage, Siamese
+from bgsub_lightning.systems.siamese.system import BaseFeatures, Siamese
 from bgsub_lightning.training.callbacks import BestCheckpoint, LastCheckpoint, Pictures, StageCheckpoints
 
-METRIC = MetricStage(steps=4, batch_size=2, lr=1e-3)
-SEGMENT = SegmentStage(steps=4, batch_size=4, lr=1e-2, decay="cosine")
+METRIC = Stage(steps=4, batch_size=2, lr=1e-3)
+SEGMENT = Stage(steps=4, batch_size=4, lr=1e-2, decay="cosine")
 STEPS, FIRST_OF_SEGMENT = 8, 4
 NETWORKS = ("siamese", "segmentation")
 LEVELS = (0, 50, 85, 170, 255)
@@ -331,8 +331,8 @@ def test_the_papers_numbers_are_the_defaults() -> None:
     assert (system.tolerance, system.tau, system.weights, system.weights_range) == (0.0, None, None, "caffe")
     assert system.inputs == (Image(), BaseImage())
     metric, segment = system.plan
-    assert metric.stage == MetricStage(20_000, 4, 1e-5, "constant")
-    assert segment.stage == SegmentStage(20_000, 4, 1e-2, "constant")
+    assert metric.stage == Stage(20_000, 4, 1e-5, "constant")
+    assert segment.stage == Stage(20_000, 4, 1e-2, "constant")
     assert [(span.name, span.learns, span.draws) for span in system.plan] == [
         ("metric", ("siamese",), 4),
         ("segment", ("segmentation",), 4),
@@ -414,7 +414,7 @@ class Numbers(Callback):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_pairs_are_of_training_frames_alone(root: Path, tmp_path: Path, workers: int) -> None:
     protocol = LabelBudget(0.4, "random", val_fraction=0.25)
-    system = module(metric=MetricStage(12, 4, 1e-3), segment=SegmentStage(12, 4, 1e-2))
+    system = module(metric=Stage(12, 4, 1e-3), segment=Stage(12, 4, 1e-2))
     data = datamodule(root, system, protocol, flip=0.0, num_workers=workers)
     trained = {scene.key: set(numbers) for scene, numbers in data.split.train}
     assert {len(numbers) for numbers in trained.values()} == {3}

@@ -12,10 +12,10 @@ from lightning.pytorch import Trainer, seed_everything
 from tiny_training import assert_alike, content, quiet, trainer
 
 from bgsub_lightning.core.errors import UserError
-from bgsub_lightning.data import ScenesDataModule
+from bgsub_lightning.data import ScenesDataModule, Stage
 from bgsub_lightning.evaluation import TestResult
 from bgsub_lightning.splits import LabelBudget
-from bgsub_lightning.systems.siamese.system import MetricStage, SegmentStage, Siamese
+from bgsub_lightning.systems.siamese.system import Siamese
 from bgsub_lightning.training.callbacks import BestCheckpoint, EarlyStopping, LastCheckpoint
 
 Run = Callable[..., int]
@@ -82,7 +82,7 @@ def fit(tmp_path: Path, make_video: Callable[..., Path]) -> Callable[..., Traine
     make_video(tmp_path / "data", "baseline", "highway", size=(32, 24), unlabelled=2, labelled=10)
 
     def call(folder: Path, max_steps: int = -1, ckpt_path: Path | None = None, patience: int | None = 3) -> Trainer:
-        stages = MetricStage(3, 2, 1e-3), SegmentStage(6, 2, 1e-2)
+        stages = Stage(3, 2, 1e-3), Stage(6, 2, 1e-2)
         seed_everything(0 if ckpt_path is None else 7, verbose=False)  # what a resumed run begins with does not matter
         system = Siamese(2, 2, 2, metric=stages[0], segment=stages[1], threshold="validation")
         callbacks: Sequence[Any] = (EarlyStopping(patience, min_delta=2), BestCheckpoint(), LastCheckpoint(1))

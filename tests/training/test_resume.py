@@ -53,7 +53,7 @@ trainer: {{accelerator: cpu, max_epochs: 1, val_check_interval: 5, num_sanity_va
 model:
   class_path: bgsub_lightning.systems.CdnMedal
   init_args:
-    density: {{steps: 6, batch_size: 64, lr: 1.0e-2, decay: cosine, steps_per_window: 2}}
+    density: {{steps: 6, batch_size: 64, lr: 1.0e-2, decay: cosine, repeat: 2}}
     difference: {{steps: 14, batch_size: 2, lr: 1.0e-2, decay: cosine}}
 data:
   class_path: bgsub_lightning.data.ScenesDataModule

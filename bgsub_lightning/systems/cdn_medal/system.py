@@ -7,10 +7,8 @@ framework for motion analysis", arXiv:2106.03776.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-import torch
 from torch import Tensor, nn
 
 from bgsub_lightning.backgrounds import BackgroundContext, BackgroundSource, SourceBackgrounds
@@ -41,47 +39,6 @@ from bgsub_lightning.systems.cdn_medal.medal_net import MedalNet
 from bgsub_lightning.systems.staged import StagedModule
 
 
-@dataclass(frozen=True)
-class DensityStage(Stage):
-    """Numbers of the stage that trains CDN-GM; the defaults are the paper's rate and the published code's amount.
-
-    Args:
-        steps: Optimiser steps.
-        batch_size: Pixels per process and step, all of one window of frames; each process has a window of its own.
-        lr: Learning rate.
-        decay: See :class:`Stage`.
-        steps_per_window: Consecutive steps whose pixels are drawn from the same window.
-    """
-
-    steps: int = 96_000
-    batch_size: int = 128
-    lr: float = 1e-4
-    steps_per_window: int = 1_200
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_range("model.init_args.density.", least=1, steps_per_window=self.steps_per_window)
-
-
-@dataclass(frozen=True)
-class DifferenceStage(Stage):
-    """Numbers of the stage that trains MEDAL-net; the defaults are the paper's: 1,000 epochs of 200 frames, one a step.
-
-    Args:
-        steps: Optimiser steps.
-        batch_size: Frames per process and step.
-        lr: Learning rate.
-        decay: See :class:`Stage`.
-    """
-
-    steps: int = 200_000
-    batch_size: int = 1
-    lr: float = 5e-3
-
-
-torch.serialization.add_safe_globals([DensityStage, DifferenceStage])
-
-
 class CdnMedal(StagedModule):
     """A background by a mixture density network, then a small auto-encoder that compares each frame with it.
 
@@ -92,8 +49,9 @@ class CdnMedal(StagedModule):
     Args:
         background: What gives the backgrounds; ``None``: CDN-GM with the paper's numbers. A source without weights has
             no stage ``density``.
-        density: Numbers of the first stage.
-        difference: Numbers of the second.
+        density: Numbers of the first stage: the paper's rate and the published code's amount, of pixels that are all of
+            one window of frames for ``repeat`` steps; each process has a window of its own.
+        difference: Numbers of the second, the paper's: 1,000 epochs of 200 frames, one a step.
         sigmoid: What makes probabilities of MEDAL-net's logits in training; the paper's hard sigmoid gives no gradient
             to pixels that are saturated and wrong. Predictions are those of the hard sigmoid in either case.
         slope: Slope of that hard sigmoid, in (0, 1]; see :data:`bgsub_lightning.losses.SLOPE`. CDN-GM has its
@@ -109,8 +67,8 @@ class CdnMedal(StagedModule):
     def __init__(
         self,
         background: BackgroundSource | None = None,
-        density: DensityStage = DensityStage(),
-        difference: DifferenceStage = DifferenceStage(),
+        density: Stage = Stage(96_000, 128, 1e-4, repeat=1_200),
+        difference: Stage = Stage(200_000, 1, 5e-3),
         sigmoid: Literal["logistic", "hard"] = "logistic",
         slope: float = SLOPE,
         labels: LabelRule = LabelRule.TRAINING,
@@ -132,7 +90,7 @@ class CdnMedal(StagedModule):
         spans = []
         if isinstance(self.background, DensityBackground):
             histories = Histories(self.background.network.history, density.batch_size)
-            spans.append(Span("density", ("background",), density, (histories,), 1, density.steps_per_window))
+            spans.append(Span("density", ("background",), density, (histories,), 1))
         pairs = (Image(), Background())
         spans.append(Span("difference", ("difference",), difference, pairs, difference.batch_size))
         self.plan = StagePlan(*spans)

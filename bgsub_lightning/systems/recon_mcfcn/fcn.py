@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -25,24 +24,8 @@ from bgsub_lightning.systems.recon_mcfcn.mcfcn import STRIDE, Mcfcn
 from bgsub_lightning.systems.resizing import resize
 from bgsub_lightning.systems.sizes import sized
 
-
-@dataclass(frozen=True)
-class SegmentStage(Stage):
-    """Numbers of the stage that trains the segmentation; the defaults are the paper's (section 3.3).
-
-    Args:
-        steps: Optimiser steps.
-        batch_size: Frames per process and step.
-        lr: Learning rate.
-        decay: See :class:`Stage`.
-    """
-
-    steps: int = 6_000
-    batch_size: int = 2
-    lr: float = 1e-3
-
-
-torch.serialization.add_safe_globals([SegmentStage])
+SEGMENT = Stage(6_000, 2, 1e-3)
+"""Numbers of the stage that trains the segmentation (section 3.3)."""
 
 
 class FcnModule(VggModule):
@@ -142,7 +125,7 @@ class FrameFcn(FcnModule):
     Args:
         mcfcn_width: Channels of VGG's first layers; the others scale with it.
         size: Height and width of the network's input, 8k + 1.
-        segment: Numbers of its one stage.
+        segment: Numbers of its one stage; the defaults are the paper's (section 3.3).
         loss_size: See :class:`FcnModule`.
         momentum: Of SGD; DeepLab's.
         weight_decay: Of SGD; DeepLab's.
@@ -158,7 +141,7 @@ class FrameFcn(FcnModule):
         self,
         mcfcn_width: int = 64,
         size: int = 961,
-        segment: SegmentStage = SegmentStage(),
+        segment: Stage = SEGMENT,
         loss_size: Literal["grid", "full"] = "grid",
         momentum: float = 0.9,
         weight_decay: float = 5e-4,

@@ -31,47 +31,12 @@ from bgsub_lightning.data import (
 from bgsub_lightning.datasets.labels import LabelRule
 from bgsub_lightning.systems.base import Threshold, identity
 from bgsub_lightning.systems.pretrained import Range
-from bgsub_lightning.systems.recon_mcfcn.fcn import FcnModule, SegmentStage
+from bgsub_lightning.systems.recon_mcfcn.fcn import SEGMENT, FcnModule
 from bgsub_lightning.systems.recon_mcfcn.loss import squared_error
 from bgsub_lightning.systems.recon_mcfcn.reconstruction import BackgroundReconstruction
 from bgsub_lightning.systems.resizing import resize
 from bgsub_lightning.systems.sizes import sized
 from bgsub_lightning.systems.weights import load_state_dict, read_checkpoint
-
-
-@dataclass(frozen=True)
-class ReconstructStage(Stage):
-    """Numbers of step 1, which trains the reconstruction; the defaults are the paper's (section 3.3).
-
-    Args:
-        steps: Optimiser steps.
-        batch_size: Frames per process and step.
-        lr: Learning rate.
-        decay: See :class:`Stage`.
-    """
-
-    steps: int = 20_000
-    batch_size: int = 4
-    lr: float = 1e-4
-
-
-@dataclass(frozen=True)
-class JointStage(Stage):
-    """Numbers of step 3, which trains both; the defaults are the paper's.
-
-    Args:
-        steps: Optimiser steps.
-        batch_size: Frames per process and step.
-        lr: Learning rate.
-        decay: See :class:`Stage`.
-    """
-
-    steps: int = 3_000
-    batch_size: int = 1
-    lr: float = 1e-5
-
-
-torch.serialization.add_safe_globals([ReconstructStage, JointStage])
 
 
 @dataclass
@@ -102,7 +67,7 @@ class ReconMcfcn(FcnModule):
         width: Channels of the encoder's first layers; the others scale with it.
         mcfcn_width: Channels of VGG's first layers; the others scale with it.
         size: Height and width of the second network's input, 8k + 1.
-        reconstruct: Numbers of step 1.
+        reconstruct: Numbers of step 1; the defaults of all three are the paper's (section 3.3).
         segment: Numbers of step 2.
         joint: Numbers of step 3.
         segmentation_weight: λ of equation 3: what L_seg is multiplied by in step 3, next to L_rec. Equation 2 prints a
@@ -132,9 +97,9 @@ class ReconMcfcn(FcnModule):
         width: int = 64,
         mcfcn_width: int = 64,
         size: int = 961,
-        reconstruct: ReconstructStage = ReconstructStage(),
-        segment: SegmentStage = SegmentStage(),  # noqa: B008 (it is frozen)
-        joint: JointStage = JointStage(),
+        reconstruct: Stage = Stage(20_000, 4, 1e-4),
+        segment: Stage = SEGMENT,
+        joint: Stage = Stage(3_000, 1, 1e-5),
         segmentation_weight: float = 1.0,
         loss_size: Literal["grid", "full"] = "grid",
         momentum: float = 0.9,

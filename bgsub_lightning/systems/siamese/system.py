@@ -43,41 +43,6 @@ _PRIOR = 0.03  # share of foreground that the encoder-decoder begins with
 
 
 @dataclass(frozen=True)
-class MetricStage(Stage):
-    """Numbers of the stage that trains the siamese network; batch and rate are the paper's (section 2.1).
-
-    Args:
-        steps: Optimiser steps; not stated in the paper.
-        batch_size: Pairs of frames per process and step.
-        lr: Learning rate.
-        decay: See :class:`Stage`.
-    """
-
-    steps: int = 20_000
-    batch_size: int = 4
-    lr: float = 1e-5
-
-
-@dataclass(frozen=True)
-class SegmentStage(Stage):
-    """Numbers of the stage that trains the encoder-decoder, of which the paper states none.
-
-    Args:
-        steps: Optimiser steps.
-        batch_size: Frames per process and step.
-        lr: Learning rate.
-        decay: See :class:`Stage`.
-    """
-
-    steps: int = 20_000
-    batch_size: int = 4
-    lr: float = 1e-2
-
-
-torch.serialization.add_safe_globals([MetricStage, SegmentStage])
-
-
-@dataclass(frozen=True)
 class BaseFeatures(SceneContext):
     """What the frames of a scene are compared with.
 
@@ -106,8 +71,8 @@ class Siamese(VggModule):
         depth: Number of times that the encoder halves the resolution.
         normalise: Batch normalisation in the encoder-decoder. The paper does not tell; without it SGD from scratch was
             seen to stay with the share of the foreground as its answer everywhere.
-        metric: Numbers of the first stage.
-        segment: Numbers of the second.
+        metric: Numbers of the first stage; batch and rate are the paper's (section 2.1), which states no steps.
+        segment: Numbers of the second, of which the paper states none.
         tolerance: Distance in [0, 2) up to which similar pixels are left alone: what C(Y) of equation 2 is meant to do
             where a camera moves, and cannot, as it has no gradient. Below 0.5 the map rounds it away.
         margin: m of equation 2, in (0, 2]: from which distance on changed pixels are left alone. Below 2 the best
@@ -136,8 +101,8 @@ class Siamese(VggModule):
         channels: int = 64,
         depth: int = 4,
         normalise: bool = True,
-        metric: MetricStage = MetricStage(),
-        segment: SegmentStage = SegmentStage(),
+        metric: Stage = Stage(20_000, 4, 1e-5),
+        segment: Stage = Stage(20_000, 4, 1e-2),
         tolerance: float = 0.0,
         margin: float = 2.0,
         tau: float | None = None,
