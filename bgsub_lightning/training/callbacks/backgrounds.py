@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 
 from bgsub_lightning.core.console import console
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.data import EvaluationBatch
 from bgsub_lightning.frames import write_png
 from bgsub_lightning.systems.base import BgsModule
+from bgsub_lightning.training.callbacks.frames import FrameCallback
 from bgsub_lightning.training.callbacks.pictures import as_image
 
 
-class BackgroundWriter(Callback):
+class BackgroundWriter(FrameCallback):
     """Writes what a system's background model looks like, and what it made of a frame on its way.
 
     The files are ``backgrounds/<category>/<video>/<frame>_<what>.png``.
@@ -26,6 +27,8 @@ class BackgroundWriter(Callback):
         folder: Where; ``None``: ``backgrounds`` in the run directory.
     """
 
+    stages = ("predict",)
+
     def __init__(self, every: int = 0, folder: Path | None = None) -> None:
         if every < 0:
             raise UserError(f"backgrounds.every: a number of frames cannot be negative, got {every}.")
@@ -34,16 +37,7 @@ class BackgroundWriter(Callback):
         self._since: dict[int, int] = {}
         self._written = 0
 
-    def on_predict_batch_end(  # noqa: D102
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        module, batch = cast("BgsModule", pl_module), cast("EvaluationBatch", batch)
+    def on_frames(self, module: BgsModule, outputs: Any, batch: EvaluationBatch, stage: str) -> None:  # noqa: D102
         predicted = int(batch["is_scored"].sum())
         if not self.every or not predicted:
             return
@@ -55,7 +49,7 @@ class BackgroundWriter(Callback):
         context = module.context_of(batch)
         for title, picture in {**context.pictures(), **module.frame_pictures(context, batch, -1)}.items():
             name = f"{int(batch['number'][-1]):06d}_{title.replace(' ', '_')}.png"
-            folder = self._folder(trainer)
+            folder = self._folder(module.trainer)
             within = self.folder or folder.parent
             write_png(folder / scene.category / scene.name / name, as_image(picture), within)
             self._written += 1

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 import numpy as np
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from numpy.typing import NDArray
 
 from bgsub_lightning.core.console import console
@@ -16,10 +16,11 @@ from bgsub_lightning.data import EvaluationBatch
 from bgsub_lightning.evaluation.gallery import GalleryFrame, chosen, clear_gallery, write_index, write_pictures
 from bgsub_lightning.frames import SceneFrames
 from bgsub_lightning.systems.base import BgsModule
+from bgsub_lightning.training.callbacks.frames import FrameCallback
 from bgsub_lightning.training.processes import gathered
 
 
-class Gallery(Callback):
+class Gallery(FrameCallback):
     """Keeps the best, the median and the worst frame of each category, and the one with the most foreground.
 
     Which these are is known at the end alone. Until then the masks of all tested frames lie compressed in a temporary
@@ -29,6 +30,8 @@ class Gallery(Callback):
     Args:
         keep: Whether to.
     """
+
+    stages = ("test",)
 
     def __init__(self, keep: bool = True) -> None:
         self.keep = keep
@@ -41,16 +44,7 @@ class Gallery(Callback):
         if self.keep:
             self.masks = tempfile.TemporaryFile(dir=trainer.default_root_dir)  # noqa: SIM115 (closed at the end)
 
-    def on_test_batch_end(  # noqa: D102
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        module, batch = cast("BgsModule", pl_module), cast("EvaluationBatch", batch)
+    def on_frames(self, module: BgsModule, outputs: Any, batch: EvaluationBatch, stage: str) -> None:  # noqa: D102
         if self.masks is None:
             return
         key = module.datamodule.frames_of("test").scenes[batch["scene"]].key

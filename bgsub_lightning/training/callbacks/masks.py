@@ -7,39 +7,33 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
 from bgsub_lightning.core.console import console
 from bgsub_lightning.data import EvaluationBatch
 from bgsub_lightning.frames import write_png
 from bgsub_lightning.systems.base import BgsModule
+from bgsub_lightning.training.callbacks.frames import FrameCallback
 
 
-class MaskWriter(Callback):
+class MaskWriter(FrameCallback):
     """Writes ``results/<category>/<video>/bin%06d.png``, 0 and 255: CDnet's layout for submissions.
 
     Args:
         folder: Where; ``None``: ``results`` in the run directory.
     """
 
+    stages = ("predict",)
+
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder
         self.written = 0
 
-    def on_predict_batch_end(  # noqa: D102
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        module, batch = cast("BgsModule", pl_module), cast("EvaluationBatch", batch)
+    def on_frames(self, module: BgsModule, outputs: Any, batch: EvaluationBatch, stage: str) -> None:  # noqa: D102
         scene = module.datamodule.frames_of("predict").scenes[batch["scene"]]
         foreground = module.is_foreground(cast("Tensor", outputs)).cpu().numpy()
-        folder = self._folder(trainer)
+        folder = self._folder(module.trainer)
         within = self.folder or folder.parent
         for mask, number, wanted in zip(foreground, batch["number"].tolist(), batch["is_scored"].tolist(), strict=True):
             if wanted:

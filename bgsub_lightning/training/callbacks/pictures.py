@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import MLFlowLogger, TensorBoardLogger, WandbLogger
 from numpy.typing import NDArray
 from torch import Tensor
@@ -20,6 +20,7 @@ from bgsub_lightning.evaluation.drawing import comparison_panel, confusion_image
 from bgsub_lightning.frames import write_png
 from bgsub_lightning.metrics import metrics
 from bgsub_lightning.systems.base import BgsModule
+from bgsub_lightning.training.callbacks.frames import FrameCallback
 from bgsub_lightning.training.processes import gathered
 
 
@@ -45,12 +46,14 @@ class _Shown:
     panels: dict[str, dict[str, NDArray[np.uint8]]]
 
 
-class Pictures(Callback):
+class Pictures(FrameCallback):
     """Draws frame, truth, prediction and coloured confusion of some scenes, the background models, and inner pictures.
 
     Args:
         scenes: Number of scenes that are shown, the first of each category before the second of any; 0: no pictures.
     """
+
+    stages = ("validate", "test")
 
     def __init__(self, scenes: int = 4) -> None:
         check_range("pictures.", least=0, scenes=scenes)
@@ -63,28 +66,6 @@ class Pictures(Callback):
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
         self.shown = {}
 
-    def on_validation_batch_end(  # noqa: D102
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        self._look(cast("BgsModule", pl_module), outputs, batch, "validate")
-
-    def on_test_batch_end(  # noqa: D102
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        self._look(cast("BgsModule", pl_module), outputs, batch, "test")
-
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
         if not trainer.sanity_checking:
             self._draw(trainer, "validation")
@@ -93,7 +74,7 @@ class Pictures(Callback):
         if path := self._draw(trainer, "test"):
             console.print(f"{path} shows frame, truth, prediction and confusion.")
 
-    def _look(self, module: BgsModule, outputs: Any, batch: EvaluationBatch, stage: str) -> None:
+    def on_frames(self, module: BgsModule, outputs: Any, batch: EvaluationBatch, stage: str) -> None:  # noqa: D102
         scene = module.datamodule.frames_of(stage).scenes[batch["scene"]]
         if scene.key not in self._chosen(module, stage):
             return

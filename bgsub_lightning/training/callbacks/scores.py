@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, cast
 
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 
 from bgsub_lightning.core.console import console
 from bgsub_lightning.core.errors import UserError
@@ -19,15 +19,18 @@ from bgsub_lightning.metrics import SceneConfusion
 from bgsub_lightning.report import table
 from bgsub_lightning.splits.leaks import leakage, trained_frames, worst
 from bgsub_lightning.systems.base import BgsModule
+from bgsub_lightning.training.callbacks.frames import FrameCallback
 from bgsub_lightning.training.processes import gathered
 
 
-class ScoreWriter(Callback):
+class ScoreWriter(FrameCallback):
     """Refuses a test on frames that were trained on, and writes what a test has found.
 
     Args:
         show: Print the table.
     """
+
+    stages = ("test",)
 
     def __init__(self, show: bool = True) -> None:
         self.show = show
@@ -55,16 +58,7 @@ class ScoreWriter(Callback):
         self.rows, self.shown = [], 0
         self.started = time.perf_counter()
 
-    def on_test_batch_end(  # noqa: D102
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        module, batch = cast("BgsModule", pl_module), cast("EvaluationBatch", batch)
+    def on_frames(self, module: BgsModule, outputs: Any, batch: EvaluationBatch, stage: str) -> None:  # noqa: D102
         self.shown += len(batch["number"])  # a system that carries state sees frames that are not scored
         key = module.datamodule.frames_of("test").scenes[batch["scene"]].key
         scored = batch["is_scored"]
