@@ -103,7 +103,7 @@ data:
     flip: 0.5
     protocol:
       class_path: bgsub_lightning.splits.SceneWise
-      init_args: {{val_frames: 4}}
+      init_args: {{validation: {{frames: 4}}}}
 wandb: disabled
 """
 

@@ -122,7 +122,7 @@ def test_experiment_builds(name: str, tmp_path: Path) -> None:
         cli.config[cli.subcommand].checkpoint == "best",
         cli.model.threshold_from_validation,
     )
-    held_out = isinstance(protocol, RandomShares) or bool(protocol.val_scenes or protocol.val_fraction)
+    held_out = isinstance(protocol, RandomShares) or bool(protocol.validation.scenes or protocol.validation.fraction)
     held_out |= name == "siamese_sbi2015"  # by the run whose weights it tests
     assert chooses == (held_out and name.startswith("siamese"),) * 3
 
@@ -283,7 +283,7 @@ def test_siamese_scene_wise_differs_in_the_protocol_alone(tmp_path: Path) -> Non
     paper, honest = (build(name, tmp_path) for name in ("siamese", "siamese_scene_wise"))
     assert isinstance(honest.datamodule.protocol, SceneWise)
     assert honest.datamodule.protocol.exclude == paper.datamodule.protocol.exclude
-    assert honest.datamodule.protocol.val_scenes == 4
+    assert honest.datamodule.protocol.validation.scenes == 4
     assert honest.model.hparams == paper.model.hparams
     assert honest.datamodule.size == paper.datamodule.size
 
@@ -319,7 +319,7 @@ def test_any_scene_is_what_its_head_says(tmp_path: Path) -> None:
     assert (data.size, data.crop.size) == (None, 128)
     assert isinstance(data.protocol, Subset)
     keys = [plan.key for plan in data.reader.plans]
-    parts = [select(keys, patterns, "") for patterns in (data.protocol.train, data.protocol.validate)]
+    parts = [select(keys, patterns, "") for patterns in (data.protocol.train, data.protocol.validation.named)]
     assert sorted([*parts[0], *parts[1]]) == sorted(keys)
     assert not {*parts[0]} & {*parts[1]}
     assert all(key.endswith("_s90") for key in parts[1])

@@ -32,7 +32,7 @@ def test_bmn_bsn_trains_tests_and_predicts(real_data: Path, tmp_path: Path) -> N
     options = ["--config", str(EXPERIMENTS / "bmn_bsn_real_subset.yaml"), f"--run_dir={tmp_path / 'run'}"]
     options += [f"--data.init_args.root={real_data / 'CDnet2014'}", f"--data.init_args.store={tmp_path / 'store'}"]
     options += ["--data.init_args.scene=[baseline,cameraJitter,dynamicBackground]", "--wandb=disabled"]
-    options += ["--data.init_args.protocol.init_args.val_frames=6"]
+    options += ["--data.init_args.protocol.init_args.validation.frames=6"]
     assert main(["fit", *options, "--trainer.max_steps=6", "--trainer.val_check_interval=6"]) == 0
     assert main(["test", *options, "--trainer.limit_test_batches=4"]) == 0
     result = json.loads((tmp_path / "run/scores.json").read_text())

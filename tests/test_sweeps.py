@@ -110,9 +110,8 @@ def test_validation_holds_frames_out(file: Path, tmp_path: Path) -> None:
     sweep = read_sweep(file)
     config = of_agent(file, sweep, sweep.corners(1)[0], tmp_path)
     protocol = config["data"]["init_args"]["protocol"]
-    arguments = protocol["init_args"]
-    by_name = protocol["class_path"].endswith(".RandomShares") or arguments.get("validate")
-    assert by_name or arguments["val_scenes"] or arguments["val_fraction"]
+    held_out = protocol["init_args"].get("validation")
+    assert protocol["class_path"].endswith(".RandomShares") or held_out["scenes"] or held_out["fraction"]
 
 
 @pytest.mark.parametrize("name", ["cdn_medal_scenes", "recon_mcfcn_scenes"])

@@ -203,12 +203,12 @@ def _require_known(search: Search) -> None:
         is_free = of_class in sweep.parameters or any(f"{above}.".startswith(f"{key}.") for key in known)
         if not is_free and not any(f"{key}.".startswith(f"{name}.") for key in known):
             raise UserError(f"{sweep.file}: parameters.{name}: `fit` has no such option. {suggestion(name, known)}")
-    protocol = config.data.get("init_args.protocol.init_args", {})
-    names = {name.rpartition(".")[2] for name in sweep.parameters}
-    if protocol.get("val_scenes") == protocol.get("val_fraction") == 0 and not names & {"val_scenes", "val_fraction"}:
+    held_out = config.data.get("init_args.protocol.init_args.validation", {})
+    is_searched = any(".validation." in name for name in sweep.parameters)
+    if held_out.get("scenes") == held_out.get("fraction") == 0 and not is_searched:
         warn(
             f"{sweep.file}: nothing is held out for validation, so that trials are compared on "
-            f"training frames. Set data.init_args.protocol.init_args.val_fraction or val_scenes."
+            f"training frames. Set data.init_args.protocol.init_args.validation.fraction or .scenes."
         )
 
 

@@ -3,13 +3,14 @@
 from bgsub_lightning.splits.budget import LabelBudget
 from bgsub_lightning.splits.frameset import FrameSet, Split
 from bgsub_lightning.splits.leaks import Leakage, TrainingRecord, leakage, training_record
-from bgsub_lightning.splits.protocols import FirstHalf, Protocol, SceneWise, Subset
+from bgsub_lightning.splits.protocols import FirstHalf, HoldOut, Protocol, SceneWise, Subset
 from bgsub_lightning.splits.random_frames import CategoryBudget, RandomShares
 
 __all__ = [
     "CategoryBudget",
     "FirstHalf",
     "FrameSet",
+    "HoldOut",
     "LabelBudget",
     "Leakage",
     "Protocol",

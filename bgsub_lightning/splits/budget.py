@@ -16,7 +16,7 @@ from bgsub_lightning.datasets.labels import MOVING
 from bgsub_lightning.datasets.scene import Scene
 from bgsub_lightning.frames import SceneFrames
 from bgsub_lightning.splits.frameset import FrameSet
-from bgsub_lightning.splits.protocols import OPTION, Protocol, generator_of, left_after
+from bgsub_lightning.splits.protocols import OPTION, HoldOut, Protocol, generator_of, left_after
 
 
 @cache
@@ -49,9 +49,7 @@ class LabelBudget(Protocol):
         among: Which frames take part at all, to be trained on or tested: all that are labelled, or those of the
             published list alone.
         exclude: Categories, or patterns of ``category/video``, that take no part.
-        val_scenes: See :class:`Protocol`.
-        val_frames: See :class:`Protocol`.
-        val_fraction: See :class:`Protocol`.
+        validation: See :class:`Protocol`.
     """
 
     scores_training_frames = True
@@ -62,11 +60,9 @@ class LabelBudget(Protocol):
         drawn: Literal["fgsegnet", "balanced", "random"] = "fgsegnet",
         among: Literal["labelled", "fgsegnet"] = "labelled",
         exclude: Sequence[str] = (),
-        val_scenes: int = 0,
-        val_frames: int = 96,
-        val_fraction: float = 0.0,
+        validation: HoldOut = HoldOut(),
     ) -> None:
-        super().__init__(val_scenes, val_frames, val_fraction)
+        super().__init__(validation)
         if not (frames >= 1 if isinstance(frames, int) else 0 < frames < 1):
             raise UserError(f"{OPTION}.frames: a whole number from 1 or a fraction in (0, 1) is needed, got {frames}.")
         self.frames = frames

@@ -5,30 +5,86 @@ from __future__ import annotations
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.ranges import check_range
 from bgsub_lightning.datasets.cdnet2014 import CDnet2014
 from bgsub_lightning.datasets.scene import Scene, require_sound, select
 from bgsub_lightning.splits.folds import scene_folds
 from bgsub_lightning.splits.frameset import FrameSet, Split, ValidationKind
 
 OPTION = "data.init_args.protocol.init_args"
+VALIDATION = f"{OPTION}.validation"
+
+
+@dataclass(frozen=True)
+class HoldOut:
+    """What of the training part validation looks at.
+
+    Args:
+        scenes: Training scenes to hold out: a number of them, chosen by seed, or categories or patterns of
+            ``category/video``. 0, as in the papers: a fixed sample of training frames is looked at instead.
+        fraction: Fraction in [0, 1) of each scene's training frames to hold out by seed, instead of whole scenes.
+        frames: Number of validation frames, spread evenly over the scenes; 0: all that are held out.
+    """
+
+    scenes: int | Sequence[str] = 0
+    fraction: float = 0.0
+    frames: int = 96
+
+    def __post_init__(self) -> None:
+        check_range(f"{VALIDATION}.", least=0, frames=self.frames)
+        check_range(f"{VALIDATION}.", least=0, below=1, fraction=self.fraction)
+        if isinstance(self.scenes, int):
+            check_range(f"{VALIDATION}.", least=0, scenes=self.scenes)
+        if self.scenes and self.fraction:
+            raise UserError(
+                f"{VALIDATION}: either whole scenes or frames of each can be held out; got scenes={self.scenes} and "
+                f"fraction={self.fraction}. Set one of them to 0."
+            )
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The categories and patterns of the scenes that are held out by name."""
+        return () if isinstance(self.scenes, int) else tuple(self.scenes)
+
+    def of(self, train: FrameSet, seed: int) -> tuple[FrameSet, ValidationKind]:
+        """Return the frames of the training part that are held out, and what they are.
+
+        Args:
+            train: The training part.
+            seed: Seed of the choice.
+
+        Raises:
+            UserError: If no scene would be left to train on, or a pattern of ``scenes`` matches no training scene.
+        """
+        if self.fraction:
+            parts = ((scene, _part(scene, numbers, self.fraction, seed)) for scene, numbers in train)
+            return FrameSet.of(parts), "held-out frames"
+        if not self.scenes:
+            return FrameSet(), "training frames"
+        if isinstance(self.scenes, int):
+            if self.scenes >= len(train.scenes):
+                raise UserError(
+                    f"{VALIDATION}.scenes: must be below {len(train.scenes)}, the number of training scenes; got "
+                    f"{self.scenes}. Hold out fewer, or 0 for a sample of training frames."
+                )
+            order = np.random.default_rng((seed, 1)).permutation(len(train.scenes))
+            chosen = {train.scenes[i].key for i in order[: self.scenes]}
+        else:
+            chosen = {*select([scene.key for scene in train.scenes], self.named, f"{VALIDATION}.scenes")}
+        return FrameSet.of((scene, numbers) for scene, numbers in train if scene.key in chosen), "held-out scenes"
 
 
 class Protocol(ABC):
     """Splits scenes into training, validation and test frames.
 
     Args:
-        val_scenes: Number of training scenes to hold out for validation, chosen by seed. 0, as in the papers: a fixed
-            sample of training frames is looked at instead.
-        val_frames: Number of validation frames, spread evenly over the scenes; 0 takes all that are held out.
-        val_fraction: Fraction in [0, 1) of each scene's training frames to hold out for validation, by seed, instead
-            of whole scenes.
-        validate: Categories, or patterns of ``category/video``, of training scenes to hold out for validation, by name;
-            neither ``val_scenes`` nor ``val_fraction`` then.
+        validation: What of the training part validation looks at.
     """
 
     scores_training_frames: ClassVar[bool] = False
@@ -36,27 +92,8 @@ class Protocol(ABC):
     pastes_objects: ClassVar[bool] = False
     """Whether objects are pasted into the training frames of scenes whose training part has no foreground."""
 
-    def __init__(
-        self, val_scenes: int = 0, val_frames: int = 96, val_fraction: float = 0.0, validate: Sequence[str] = ()
-    ) -> None:
-        if val_scenes < 0 or val_frames < 0:
-            raise UserError(f"{OPTION}: val_scenes and val_frames cannot be negative ({val_scenes}, {val_frames}).")
-        if not 0 <= val_fraction < 1:
-            raise UserError(f"{OPTION}.val_fraction: a fraction in [0, 1) is needed, got {val_fraction}.")
-        if val_scenes and val_fraction:
-            raise UserError(
-                f"{OPTION}: val_scenes ({val_scenes}) holds out whole scenes, val_fraction ({val_fraction}) frames of "
-                f"each. Set one of them to 0."
-            )
-        if validate and (val_scenes or val_fraction):
-            raise UserError(
-                f"{OPTION}.validate: names the scenes of validation; got val_scenes={val_scenes} and "
-                f"val_fraction={val_fraction} as well. Set both to 0, or validate to []."
-            )
-        self.validate = tuple(validate)
-        self.val_scenes = val_scenes
-        self.val_frames = val_frames
-        self.val_fraction = val_fraction
+    def __init__(self, validation: HoldOut = HoldOut()) -> None:
+        self.validation = validation
 
     @abstractmethod
     def assign(self, scenes: Sequence[Scene], fold: int, seed: int) -> tuple[FrameSet, FrameSet, tuple[Scene, ...]]:
@@ -83,35 +120,12 @@ class Protocol(ABC):
             raise ValueError(f"{type(self).__name__} would test frames that it trains on")
         train_frames_scored = train if self.scores_training_frames else FrameSet()
         held_out, kind = self.hold_out(train, seed)
-        validation = _spread(train if kind == "training frames" else held_out, self.val_frames)
+        validation = _spread(train if kind == "training frames" else held_out, self.validation.frames)
         return Split(train.without(held_out), validation, kind, test, test_scenes, train_frames_scored)
 
     def hold_out(self, train: FrameSet, seed: int) -> tuple[FrameSet, ValidationKind]:
-        """Return the frames of the training part that are held out for validation, and what they are.
-
-        Args:
-            train: The training part.
-            seed: Seed of the choice.
-
-        Raises:
-            UserError: If no scene would be left to train on, or a pattern of ``validate`` matches no training scene.
-        """
-        if self.validate:
-            held_out = {*select([scene.key for scene in train.scenes], self.validate, f"{OPTION}.validate")}
-            return FrameSet.of((scene, numbers) for scene, numbers in train if scene.key in held_out), "held-out scenes"
-        if self.val_fraction:
-            parts = ((scene, _part(scene, numbers, self.val_fraction, seed)) for scene, numbers in train)
-            return FrameSet.of(parts), "held-out frames"
-        if self.val_scenes == 0:
-            return FrameSet(), "training frames"
-        if self.val_scenes >= len(train.scenes):
-            raise UserError(
-                f"{OPTION}.val_scenes: {self.val_scenes} scenes were to be held out for validation, "
-                f"of {len(train.scenes)} in training. Hold out fewer, or 0 for a sample of training frames."
-            )
-        order = np.random.default_rng((seed, 1)).permutation(len(train.scenes))
-        chosen = {train.scenes[i].key for i in order[: self.val_scenes]}
-        return FrameSet.of((scene, numbers) for scene, numbers in train if scene.key in chosen), "held-out scenes"
+        """Return what validation holds out; see :meth:`HoldOut.of`."""
+        return self.validation.of(train, seed)
 
 
 class SceneWise(Protocol):
@@ -125,10 +139,7 @@ class SceneWise(Protocol):
         folds: Number of folds, or the scenes of each: categories, or patterns of ``category/video``.
         exclude: Categories or patterns that take no part.
         train: Those that every fold trains on and none tests, as rendered scenes beside real ones.
-        val_scenes: See :class:`Protocol`.
-        val_frames: See :class:`Protocol`.
-        val_fraction: See :class:`Protocol`.
-        validate: See :class:`Protocol`; these are tested by no fold either.
+        validation: See :class:`Protocol`; scenes that it names are tested by no fold either.
     """
 
     def __init__(
@@ -136,12 +147,9 @@ class SceneWise(Protocol):
         folds: int | Sequence[Sequence[str]] = 3,
         exclude: Sequence[str] = ("PTZ",),
         train: Sequence[str] = (),
-        val_scenes: int = 0,
-        val_frames: int = 96,
-        val_fraction: float = 0.0,
-        validate: Sequence[str] = (),
+        validation: HoldOut = HoldOut(),
     ) -> None:
-        super().__init__(val_scenes, val_frames, val_fraction, validate)
+        super().__init__(validation)
         self.lists = None if isinstance(folds, int) else [tuple(patterns) for patterns in folds]
         self.folds = folds if isinstance(folds, int) else len(folds)
         if self.folds < 2:
@@ -160,7 +168,10 @@ class SceneWise(Protocol):
             raise UserError(f"data.init_args.fold: must be between 1 and {self.folds}; got {fold}.")
         left = left_after(self.exclude, scenes)
         keys = [scene.key for scene in left]
-        always = {*select(keys, self.train, f"{OPTION}.train"), *select(keys, self.validate, f"{OPTION}.validate")}
+        always = {
+            *select(keys, self.train, f"{OPTION}.train"),
+            *select(keys, self.validation.named, f"{VALIDATION}.scenes"),
+        }
         folds = self._folds([scene for scene in left if scene.key not in always])
         taking_part = [scene for scene in left if scene.key in folds or scene.key in always]
         return _by_scene(taking_part, {key for key, of_scene in folds.items() if of_scene == fold})
@@ -185,22 +196,16 @@ class Subset(Protocol):
         train: Categories, or patterns of ``category/video``, whose labelled frames are trained on; none are needed to
             test or predict with a checkpoint.
         test: Those whose labelled frames are tested, and that are predicted.
-        validate: Those whose labelled frames validate; see :class:`Protocol`.
-        val_scenes: See :class:`Protocol`.
-        val_frames: See :class:`Protocol`.
-        val_fraction: See :class:`Protocol`.
+        validation: See :class:`Protocol`; scenes that it names need not be among those of ``train``.
     """
 
     def __init__(
         self,
         train: Sequence[str] = (),
         test: Sequence[str] = (),
-        validate: Sequence[str] = (),
-        val_scenes: int = 0,
-        val_frames: int = 96,
-        val_fraction: float = 0.0,
+        validation: HoldOut = HoldOut(),
     ) -> None:
-        super().__init__(val_scenes, val_frames, val_fraction, validate)
+        super().__init__(validation)
         self.train = tuple(train)
         self.test = tuple(test)
 
@@ -214,8 +219,8 @@ class Subset(Protocol):
         keys = [scene.key for scene in scenes]
         train = select(keys, self.train, f"{OPTION}.train")
         test = select(keys, self.test, f"{OPTION}.test")
-        held_out = select(keys, self.validate, f"{OPTION}.validate")
-        for what, others in (("validate", held_out), ("test", test)):
+        held_out = select(keys, self.validation.named, f"{VALIDATION}.scenes")
+        for what, others in (("validation.scenes", held_out), ("test", test)):
             if both := sorted({*train, *(held_out if what == "test" else ())} & {*others}):
                 raise UserError(
                     f"{OPTION}.{what}: {', '.join(both)} is among the training or validation scenes, too. Take it out "
@@ -236,17 +241,13 @@ class FirstHalf(Protocol):
 
     Args:
         exclude: Categories, or patterns of ``category/video``, that take no part.
-        val_scenes: See :class:`Protocol`.
-        val_frames: See :class:`Protocol`.
-        val_fraction: See :class:`Protocol`.
+        validation: See :class:`Protocol`.
     """
 
     pastes_objects = True
 
-    def __init__(
-        self, exclude: Sequence[str] = (), val_scenes: int = 0, val_frames: int = 96, val_fraction: float = 0.0
-    ) -> None:
-        super().__init__(val_scenes, val_frames, val_fraction)
+    def __init__(self, exclude: Sequence[str] = (), validation: HoldOut = HoldOut()) -> None:
+        super().__init__(validation)
         self.exclude = tuple(exclude)
 
     def describe(self, fold: int) -> str:  # noqa: D102

@@ -9,7 +9,7 @@ from bgsub_lightning.datasets.labels import MOVING
 from bgsub_lightning.datasets.scene import Scene
 from bgsub_lightning.frames import SceneFrames
 from bgsub_lightning.splits.frameset import FrameSet, ValidationKind
-from bgsub_lightning.splits.protocols import OPTION, Protocol, generator_named, generator_of, left_after
+from bgsub_lightning.splits.protocols import OPTION, HoldOut, Protocol, generator_named, generator_of, left_after
 
 
 class CategoryBudget(Protocol):
@@ -22,20 +22,16 @@ class CategoryBudget(Protocol):
     Args:
         fraction: Fraction of each category's labelled frames in (0, 1) to train on, at least one frame.
         exclude: Categories, or patterns of ``category/video``, that take no part.
-        val_scenes: See :class:`Protocol`.
-        val_frames: See :class:`Protocol`.
-        val_fraction: See :class:`Protocol`.
+        validation: See :class:`Protocol`.
     """
 
     def __init__(
         self,
         fraction: float = 0.05,
         exclude: Sequence[str] = (),
-        val_scenes: int = 0,
-        val_frames: int = 96,
-        val_fraction: float = 0.0,
+        validation: HoldOut = HoldOut(),
     ) -> None:
-        super().__init__(val_scenes, val_frames, val_fraction)
+        super().__init__(validation)
         if not 0 < fraction < 1:
             raise UserError(f"{OPTION}.fraction: a fraction in (0, 1) is needed, got {fraction}.")
         self.fraction = fraction
@@ -90,7 +86,7 @@ class RandomShares(Protocol):
     """
 
     def __init__(self, train: float = 0.3, val: float = 0.1, exclude: Sequence[str] = (), val_frames: int = 0) -> None:
-        super().__init__(val_frames=val_frames)
+        super().__init__(HoldOut(frames=val_frames))
         if not (train > 0 and val > 0 and train + val < 1):
             raise UserError(
                 f"{OPTION}: train and val must be fractions above 0 whose sum is below 1, got {train} and {val}."

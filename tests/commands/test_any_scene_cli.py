@@ -130,7 +130,7 @@ def test_scenes_of_training_are_not_tested_by_mistake(
 ) -> None:
     """The weights know what they were trained on, and what has chosen among them."""
     protocol = f"{DATA}.protocol.init_args"
-    swapped = f"--{protocol}.train=[{OTHER}]", f"--{protocol}.test=[{key}]", f"--{protocol}.validate=[]"
+    swapped = f"--{protocol}.train=[{OTHER}]", f"--{protocol}.test=[{key}]", f"--{protocol}.validation.scenes=0"
     told = fails(run("test", tmp_path, *swapped, f"--ckpt_path={fitted / 'checkpoints/weights.ckpt'}"))
     assert key in told
     assert "allow_training_frames" in told
@@ -140,7 +140,7 @@ def test_a_fit_begins_with_weights_that_are_named(run: Run, fitted: Path, tmp_pa
     """The rate moves nothing; what the weights have seen before, they have still."""
     path, tuned = fitted / "checkpoints/weights.ckpt", tmp_path / "tuned"
     options = [f"--model.init_args.weights={path}", "--model.init_args.lr=1e-30", "--trainer.max_steps=2"]
-    options += [f"--{DATA}.protocol.init_args.{key}" for key in (f"train=[{OTHER}]", "validate=[]")]
+    options += [f"--{DATA}.protocol.init_args.{key}" for key in (f"train=[{OTHER}]", "validation.scenes=0")]
     assert run("fit", tuned, *options) == 0
     before, after = weights(path), weights(tuned / "checkpoints/weights.ckpt")
     assert not {name for name, _ in AnyScene((3, 4, 5, 6)).named_parameters()} & moved(before, after, "")

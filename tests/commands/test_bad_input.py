@@ -38,7 +38,7 @@ def test_dataset_by_environment(
         ("--data.init_args.scene=[baseline/higway]", ["data.init_args.scene", "'baseline/higway'", "baseline/highway"]),
         ("--data.init_args.protocol.init_args.exclude=[PTX]", ["protocol.init_args.exclude", "'PTX'", "PTZ"]),
         ("--data.init_args.fold=4", ["data.init_args.fold", "4", "1 and 3"]),
-        ("--data.init_args.protocol.init_args.val_scenes=9", ["val_scenes", "9 scenes"]),
+        ("--data.init_args.protocol.init_args.validation.scenes=9", ["validation.scenes", "got 9"]),
         ("--data.init_args.flip=2", ["data.init_args.flip", "2"]),
         ("--data.init_args.batch_size=0", ["data.init_args.batch_size", "0"]),
         ("--model.init_args.chanels=8", ["chanels"]),

@@ -25,7 +25,7 @@ from bgsub_lightning.runs.sweepfile import read_sweep
 Fails = Callable[[int], str]
 Write = Callable[..., Path]
 
-HELD_OUT = {"parameters": {"val_scenes": {"value": 1}}}
+HELD_OUT = {"parameters": {"validation": {"parameters": {"scenes": {"value": 1}}}}}
 
 
 def init_args(**parameters: Any) -> dict[str, Any]:
@@ -89,7 +89,11 @@ def test_dry_run_of_a_grid_tells_all_and_leaves_nothing(
     assert lines[1] == [
         *("python", "-m", "bgsub_lightning", "fit", f"--config={tiny}", f"--run_dir={out / names[1]}"),
         *("--ckpt_path=last", "--data.init_args.fold=1"),
-        *("--data.init_args.protocol.init_args.val_scenes=1", "--model.init_args.lr=0.001", "--trainer.max_epochs=1"),
+        *(
+            "--data.init_args.protocol.init_args.validation.scenes=1",
+            "--model.init_args.lr=0.001",
+            "--trainer.max_epochs=1",
+        ),
     ]
     assert not out.exists()
 
@@ -145,7 +149,7 @@ def test_what_fit_does_not_know_is_told_before_anything_runs(write: Write, out: 
     assert not out.exists()
 
 
-VAL_SCENES = "data.init_args.protocol.init_args.val_scenes"
+VAL_SCENES = "data.init_args.protocol.init_args.validation.scenes"
 
 
 def test_an_option_beats_what_the_file_fixes(write: Write, capfd: pytest.CaptureFixture[str], fails: Fails) -> None:
@@ -160,7 +164,7 @@ def test_an_option_beats_what_the_file_fixes(write: Write, capfd: pytest.Capture
     assert str(file) in said
     for text in ("2024-01-31", "2024-99-99"):  # which YAML takes for dates, and `fit` for text
         message = fails(sweep(file, "--dry_run", "--trials=1", f"--{VAL_SCENES}={text}"))
-        assert f"val_scenes: '{text}'" in message
+        assert f"validation.scenes: '{text}'" in message
     told = fails(sweep(file, "--dry_run", "--model.init_args.lr=0.01"))
     for part in ("--model.init_args.lr: ", "--model.init_args.lr=0.01", str(file)):
         assert part in told

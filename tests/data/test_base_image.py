@@ -21,7 +21,7 @@ from bgsub_lightning.data.batches import Draw, TrainingBatches
 from bgsub_lightning.data.dataset import TrainingDataset
 from bgsub_lightning.datasets import CDnet2014, Scene
 from bgsub_lightning.frames import FrameStore, SceneFrames, read_image
-from bgsub_lightning.splits import FrameSet, LabelBudget, Protocol, Subset
+from bgsub_lightning.splits import FrameSet, HoldOut, LabelBudget, Protocol, Subset
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def prepared(frames: FrameSet, tmp_path: Path) -> BaseImage:
 
 def datamodule(root: Path, protocol: Protocol | None = None, base: BaseImage | None = None, **more: Any) -> Any:
     settings = {"size": None, "num_workers": 0, "eval_batch_size": 3, **more}
-    chosen = protocol or LabelBudget(0.4, "random", val_fraction=0.4, val_frames=0)
+    chosen = protocol or LabelBudget(0.4, "random", validation=HoldOut(fraction=0.4, frames=0))
     return ScenesDataModule((Image(), base or BaseImage()), chosen, root, **settings)
 
 

@@ -376,7 +376,7 @@ def test_prepare_refuses_another_dataset(root: Path, fails: Fails) -> None:
 @pytest.mark.parametrize("name", ["Wallflower", "bgsub_lightning.datasets.Wallflower"])
 def test_reader_of_a_run(run: Callable[..., int], tiny: Path, root: Path, tmp_path: Path, name: str) -> None:
     reader = f"reader: {{class_path: {name}}}\n    root: {root}"
-    protocol = "class_path: Subset\n      init_args: {train: [MyYard], test: [WavingTrees], val_frames: 1}"
+    protocol = "class_path: Subset\n      init_args: {train: [MyYard], test: [WavingTrees], validation: {frames: 1}}"
     text = re.sub(r"root: .*", reader, tiny.read_text())
     tiny.write_text(re.sub(r"class_path: \S*SceneWise\n.*", protocol, text))
     assert run("fit", "--trainer.max_steps=1") == 0

@@ -15,7 +15,7 @@ import pytest
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.datasets import Scene
 from bgsub_lightning.datasets.cdnet2014 import published_videos
-from bgsub_lightning.splits import FrameSet, LabelBudget
+from bgsub_lightning.splits import FrameSet, HoldOut, LabelBudget
 from bgsub_lightning.splits.budget import published_frames
 
 HIGHWAY, CANOE = "baseline/highway", "dynamicBackground/canoe"
@@ -82,7 +82,9 @@ def test_by_default_the_list_is_trained_on_and_the_others_are_tested(scenes: lis
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("among", ["labelled", "fgsegnet"])
 @pytest.mark.parametrize("drawn", ["fgsegnet", "balanced", "random"])
-@pytest.mark.parametrize("settings", [{"frames": 100}, {"frames": 0.1}, {"frames": 7, "val_fraction": 0.3}], ids=str)
+@pytest.mark.parametrize(
+    "settings", [{"frames": 100}, {"frames": 0.1}, {"frames": 7, "validation": HoldOut(fraction=0.3)}], ids=str
+)
 def test_parts_are_disjoint_and_cover_the_pool(
     scenes: list[Scene], drawn: str, among: str, settings: dict[str, float], seed: int
 ) -> None:
@@ -102,7 +104,7 @@ def test_parts_are_disjoint_and_cover_the_pool(
         assert drawn != "fgsegnet" or also_scored <= set(published_frames()[scene.key])
         validation = set(numbers(split.validation)[scene.key])
         assert validation <= also_scored
-        if "val_fraction" in settings:
+        if "validation" in settings:
             assert (len(train), len(validation)) == (5, 2)
             assert train | validation == also_scored
         else:
@@ -111,7 +113,7 @@ def test_parts_are_disjoint_and_cover_the_pool(
 
 @pytest.mark.parametrize("drawn", ["fgsegnet", "balanced", "random"])
 def test_draws_depend_on_the_seed_and_the_scene_alone(scenes: list[Scene], drawn: str) -> None:
-    budget = LabelBudget(50, drawn, val_fraction=0.2)  # type: ignore[arg-type]
+    budget = LabelBudget(50, drawn, validation=HoldOut(fraction=0.2))  # type: ignore[arg-type]
     first = budget.split(scenes, 1, 5)
     for others in (scenes[::-1], random.Random(0).sample(scenes, 2)):
         split = budget.split(others, 2, 5)
@@ -161,7 +163,7 @@ def test_random_frames_are_equally_likely(make_masked: MakeMasked) -> None:
 
 def test_held_out_scenes_and_exclusion(scenes: list[Scene], make_masked: MakeMasked) -> None:
     more = [*scenes, make_masked("PTZ/zoomInZoomOut", dict.fromkeys(range(500, 815), 9))]
-    split = LabelBudget(exclude=["PTZ"], val_scenes=1, val_frames=0).split(more, 1, 0)
+    split = LabelBudget(exclude=["PTZ"], validation=HoldOut(scenes=1, frames=0)).split(more, 1, 0)
     assert split.validation_kind == "held-out scenes"
     assert split.train.isdisjoint(split.validation)
     assert numbers(split.train) | numbers(split.validation) == numbers(split.train_frames_scored)

@@ -8,7 +8,7 @@ import pytest
 
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.datasets import Scene
-from bgsub_lightning.splits import FirstHalf, FrameSet, LabelBudget, Protocol, SceneWise, Subset
+from bgsub_lightning.splits import FirstHalf, FrameSet, HoldOut, LabelBudget, Protocol, SceneWise, Subset
 
 MakeScene = Callable[..., Scene]
 
@@ -46,7 +46,7 @@ def test_each_scene_is_halved_whatever_fold_and_seed(make_scene: MakeScene) -> N
 @pytest.mark.parametrize("seed", range(3))
 def test_held_out_frames_come_out_of_the_first_half(make_scene: MakeScene, seed: int) -> None:
     scenes = [make_scene("a/x", 40), make_scene("b/y", 21)]
-    plain, split = (FirstHalf(val_fraction=part, val_frames=0).split(scenes, 1, seed) for part in (0, 0.2))
+    plain, split = (FirstHalf(validation=HoldOut(fraction=part, frames=0)).split(scenes, 1, seed) for part in (0, 0.2))
     assert split.validation_kind == "held-out frames"
     assert numbers(split.test) == numbers(plain.test)
     for key, before in numbers(plain.train).items():
@@ -56,7 +56,9 @@ def test_held_out_frames_come_out_of_the_first_half(make_scene: MakeScene, seed:
 
 
 def test_held_out_scenes(make_scene: MakeScene) -> None:
-    split = FirstHalf(val_scenes=1, val_frames=3).split([make_scene("a/x", 40), make_scene("b/y", 21)], 1, 0)
+    split = FirstHalf(validation=HoldOut(scenes=1, frames=3)).split(
+        [make_scene("a/x", 40), make_scene("b/y", 21)], 1, 0
+    )
     assert (len(split.train.scenes), len(split.validation.scenes), len(split.test.scenes)) == (1, 1, 2)
     assert split.train.isdisjoint(split.validation)
     assert len(split.validation) == 3

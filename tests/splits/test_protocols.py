@@ -8,7 +8,7 @@ import pytest
 
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.datasets import Scene
-from bgsub_lightning.splits import FrameSet, Protocol, SceneWise, Split, Subset
+from bgsub_lightning.splits import FrameSet, HoldOut, Protocol, SceneWise, Split, Subset
 
 LABELLED = {
     "PTZ/zoomInZoomOut": 31,
@@ -58,7 +58,7 @@ def contents(split: Split) -> list[object]:
 def test_no_part_sees_what_it_must_not(
     scenes: list[Scene], make: Callable[..., Protocol], val_scenes: int, seed: int, fold: int
 ) -> None:
-    split = make(val_scenes=val_scenes, val_frames=9).split(scenes, fold, seed)
+    split = make(validation=HoldOut(scenes=val_scenes, frames=9)).split(scenes, fold, seed)
     assert not set(keys(split.train)) & set(keys(split.test))
     assert not set(keys(split.validation)) & set(keys(split.test))
     assert len(split.validation) == 9
@@ -77,7 +77,7 @@ def test_no_part_sees_what_it_must_not(
 def test_a_split_depends_on_the_seed_not_on_the_order_of_scenes(
     scenes: list[Scene], make: Callable[..., Protocol]
 ) -> None:
-    protocol = make(val_scenes=1)
+    protocol = make(validation=HoldOut(scenes=1))
     expected = contents(protocol.split(scenes, 1, 5))
     for seed in range(3):
         shuffled = random.Random(seed).sample(scenes, len(scenes))
@@ -87,7 +87,7 @@ def test_a_split_depends_on_the_seed_not_on_the_order_of_scenes(
 
 @PROTOCOLS
 def test_held_out_scenes_come_out_of_training_alone(scenes: list[Scene], make: Callable[..., Protocol]) -> None:
-    without, split = (make(val_scenes=count, val_frames=0).split(scenes, 1, 0) for count in (0, 2))
+    without, split = (make(validation=HoldOut(scenes=count, frames=0)).split(scenes, 1, 0) for count in (0, 2))
     assert numbers(split.train) | numbers(split.validation) == numbers(without.train)
     assert numbers(split.test) == numbers(without.test)
 
@@ -97,7 +97,7 @@ def test_held_out_scenes_come_out_of_training_alone(scenes: list[Scene], make: C
 def test_held_out_frames_come_out_of_each_training_scene(
     scenes: list[Scene], make: Callable[..., Protocol], seed: int
 ) -> None:
-    without, split = (make(val_fraction=part, val_frames=0).split(scenes, 1, seed) for part in (0, 0.2))
+    without, split = (make(validation=HoldOut(fraction=part, frames=0)).split(scenes, 1, seed) for part in (0, 0.2))
     assert split.validation_kind == "held-out frames"
     assert not len(split.train_frames_scored)
     assert numbers(split.test) == numbers(without.test)
@@ -105,8 +105,8 @@ def test_held_out_frames_come_out_of_each_training_scene(
         train, validation = numbers(split.train)[key], numbers(split.validation)[key]
         assert sorted(train + validation) == list(before)
         assert len(validation) == round(0.2 * len(before))
-    assert len(make(val_fraction=0.2, val_frames=9).split(scenes, 1, seed).validation) == 9
-    assert numbers(make(val_fraction=0.2).split(scenes, 1, seed + 9).train) != numbers(split.train)
+    assert len(make(validation=HoldOut(fraction=0.2, frames=9)).split(scenes, 1, seed).validation) == 9
+    assert numbers(make(validation=HoldOut(fraction=0.2)).split(scenes, 1, seed + 9).train) != numbers(split.train)
 
 
 @pytest.mark.parametrize(("frames", "fraction", "expected"), [(1, 0.5, 0), (2, 0.1, 1), (4, 0.99, 3)])
@@ -114,7 +114,7 @@ def test_held_out_frames_leave_one_to_train_on(
     make_scene: Callable[..., Scene], frames: int, fraction: float, expected: int
 ) -> None:
     scenes = [make_scene("a/x", frames), make_scene("b/test")]
-    split = Subset(["a"], ["b"], val_fraction=fraction).split(scenes, 1, 0)
+    split = Subset(["a"], ["b"], validation=HoldOut(fraction=fraction)).split(scenes, 1, 0)
     assert (len(split.validation), len(split.train)) == (expected, frames - expected)
 
 
@@ -137,7 +137,7 @@ def test_four_folds_are_bsuv_nets(scenes: list[Scene]) -> None:
 @pytest.mark.parametrize("fold", [1, 2, 3])
 def test_folds_by_name_leave_each_of_them_out_in_turn(scenes: list[Scene], fold: int) -> None:
     folds = [["mine/a"], ["mine/b", "thermal"], ["baseline/office"]]
-    protocol = SceneWise(folds, train=["shadow"], validate=["PTZ"], exclude=["mine/c"], val_frames=0)
+    protocol = SceneWise(folds, train=["shadow"], exclude=["mine/c"], validation=HoldOut(["PTZ"], frames=0))
     split = protocol.split(scenes, fold, 0)
     tested = [["mine/a"], ["mine/b", "thermal/park"], ["baseline/office"]]
     assert keys(split.test) == tested[fold - 1]
@@ -151,7 +151,7 @@ def test_scenes_that_every_fold_trains_on_change_no_fold(scenes: list[Scene]) ->
     mine = ["mine/a", "mine/b", "mine/c"]
     for fold in (1, 2, 3):
         alone = SceneWise(exclude=["PTZ", "mine"]).split(scenes, fold, 0)
-        beside = SceneWise(train=mine[:2], validate=mine[2:], val_frames=0).split(scenes, fold, 0)
+        beside = SceneWise(train=mine[:2], validation=HoldOut(mine[2:], frames=0)).split(scenes, fold, 0)
         assert beside.test == alone.test
         assert sorted(keys(beside.train)) == sorted([*keys(alone.train), *mine[:2]])
         assert keys(beside.validation) == mine[2:]
@@ -170,7 +170,7 @@ def test_scenes_without_a_labelled_frame_take_no_part(make_scene: Callable[..., 
 
 @pytest.mark.parametrize("val_scenes", [0, 3])
 def test_zero_validation_frames_take_all(scenes: list[Scene], val_scenes: int) -> None:
-    split = SceneWise(val_scenes=val_scenes, val_frames=0).split(scenes, 1, 0)
+    split = SceneWise(validation=HoldOut(scenes=val_scenes, frames=0)).split(scenes, 1, 0)
     source = split.train if val_scenes == 0 else split.validation
     assert len(split.validation) == sum(LABELLED[key] for key in keys(source))
 
@@ -180,7 +180,7 @@ def test_validation_frames_are_spread_over_scenes_and_within_them(
     make_scene: Callable[..., Scene], val_frames: int
 ) -> None:
     scenes = [make_scene(f"a/{i}", 40) for i in range(4)] + [make_scene("b/test", 5)]
-    split = Subset(["a"], ["b"], val_frames=val_frames).split(scenes, 1, 0)
+    split = Subset(["a"], ["b"], validation=HoldOut(frames=val_frames)).split(scenes, 1, 0)
     assert len(split.validation) == val_frames
     shares = [len(numbers(split.validation).get(f"a/{i}", ())) for i in range(4)]
     assert max(shares) - min(shares) <= 1
@@ -194,7 +194,7 @@ def test_validation_frames_are_spread_over_scenes_and_within_them(
 
 def test_validation_frames_are_as_many_as_told_beside_a_short_scene(make_scene: Callable[..., Scene]) -> None:
     scenes = [make_scene("a/long", 100), make_scene("a/short", 3), make_scene("b/test", 5)]
-    assert len(Subset(["a"], ["b"], val_frames=50).split(scenes, 1, 0).validation) == 50
+    assert len(Subset(["a"], ["b"], validation=HoldOut(frames=50)).split(scenes, 1, 0).validation) == 50
 
 
 def test_subset_takes_patterns(scenes: list[Scene]) -> None:
@@ -204,15 +204,17 @@ def test_subset_takes_patterns(scenes: list[Scene]) -> None:
 
 
 def test_subset_holds_out_scenes_by_name(scenes: list[Scene]) -> None:
-    split = Subset(["baseline"], ["PTZ"], ["mine/[ab]"], val_frames=0).split(scenes, 1, 0)
+    split = Subset(["baseline"], ["PTZ"], validation=HoldOut(["mine/[ab]"], frames=0)).split(scenes, 1, 0)
     assert keys(split.train) == ["baseline/PETS2006", "baseline/highway", "baseline/office"]
     assert keys(split.validation) == ["mine/a", "mine/b"]
     assert keys(split.test) == ["PTZ/zoomInZoomOut"]
     assert [scene.key for scene in split.test_scenes] == keys(split.test)
     assert split.validation_kind == "held-out scenes"
     assert split.validation == FrameSet.labelled(scene for scene in scenes if scene.key in {"mine/a", "mine/b"})
-    assert len(Subset(["baseline"], [], ["mine"], val_frames=4).split(scenes, 1, 0).validation) == 4
-    assert split == Subset(["baseline"], ["PTZ"], ["mine/[ab]"], val_frames=0).split(scenes, 1, 9)  # no seed in it
+    assert len(Subset(["baseline"], [], validation=HoldOut(["mine"], frames=4)).split(scenes, 1, 0).validation) == 4
+    assert split == Subset(["baseline"], ["PTZ"], validation=HoldOut(["mine/[ab]"], frames=0)).split(
+        scenes, 1, 9
+    )  # no seed in it
 
 
 @pytest.mark.parametrize(
@@ -220,14 +222,12 @@ def test_subset_holds_out_scenes_by_name(scenes: list[Scene]) -> None:
     [
         (lambda: SceneWise(folds=1), r"protocol\.init_args\.folds: .* got 1"),
         (lambda: SceneWise(folds=[["mine"]]), r"protocol\.init_args\.folds: .* got \[\['mine'\]\]"),
-        (lambda: SceneWise(validate=["mine"], val_scenes=1), r"protocol\.init_args\.validate: .*val_scenes=1"),
-        (lambda: SceneWise(val_scenes=-1), r"protocol\.init_args: val_scenes and val_frames .* \(-1, 96\)"),
-        (lambda: Subset([], [], val_frames=-3), r"protocol\.init_args: val_scenes and val_frames .* \(0, -3\)"),
-        (lambda: SceneWise(val_fraction=1), r"protocol\.init_args\.val_fraction: a fraction in \[0, 1\) .* got 1"),
-        (lambda: SceneWise(val_fraction=-0.1), r"protocol\.init_args\.val_fraction: .* got -0\.1"),
-        (lambda: Subset([], [], ["a"], val_scenes=1), r"protocol\.init_args\.validate: .*val_scenes=1"),
-        (lambda: Subset([], [], ["a"], val_fraction=0.5), r"protocol\.init_args\.validate: .*val_fraction=0\.5"),
-        (lambda: SceneWise(val_scenes=2, val_fraction=0.1), r"init_args: val_scenes \(2\) .*val_fraction \(0\.1\)"),
+        (lambda: HoldOut(scenes=-1), r"protocol\.init_args\.validation\.scenes: .*got -1\b"),
+        (lambda: HoldOut(frames=-3), r"protocol\.init_args\.validation\.frames: .*got -3\b"),
+        (lambda: HoldOut(fraction=1), r"protocol\.init_args\.validation\.fraction: .*got 1\b"),
+        (lambda: HoldOut(fraction=-0.1), r"protocol\.init_args\.validation\.fraction: .*got -0\.1"),
+        (lambda: HoldOut(["a"], 0.5), r"protocol\.init_args\.validation: .*scenes=\['a'\] .*fraction=0\.5"),
+        (lambda: HoldOut(2, 0.1), r"protocol\.init_args\.validation: .*scenes=2 .*fraction=0\.1"),
     ],
 )
 def test_impossible_settings_are_refused(make: Callable[[], Protocol], message: str) -> None:
@@ -244,15 +244,15 @@ def test_impossible_settings_are_refused(make: Callable[[], Protocol], message: 
         (SceneWise(folds=[["mine"], ["mnie/c"]]), 1, r"protocol\.init_args\.folds: 'mnie/c'"),
         (SceneWise(folds=[["mine"], ["mine/c"]]), 1, r"protocol\.init_args\.folds: mine/c .*fold 1 .*fold 2"),
         (SceneWise(train=["shadw"]), 1, r"protocol\.init_args\.train: 'shadw'"),
-        (SceneWise(validate=["shadw"]), 1, r"protocol\.init_args\.validate: 'shadw'"),
-        (SceneWise(val_scenes=5), 1, r"protocol\.init_args\.val_scenes: 5 scenes .* of 5 in training"),
+        (SceneWise(validation=HoldOut(["shadw"])), 1, r"protocol\.init_args\.validation\.scenes: 'shadw'"),
+        (SceneWise(validation=HoldOut(scenes=5)), 1, r"validation\.scenes: .* below 5\b.*got 5\b"),
         (Subset(["basline"], ["mine"]), 1, r"protocol\.init_args\.train: 'basline' .*Did you mean baseline"),
         (Subset(["baseline"], ["mine/z*"]), 1, r"protocol\.init_args\.test: 'mine/z\*' is no video"),
         (Subset(["baseline"], ["*/highway"]), 1, r"protocol\.init_args\.test: baseline/highway\b"),
-        (Subset(["mine", "baseline"], [], ["mine/a"]), 1, r"protocol\.init_args\.validate: mine/a\b"),
-        (Subset(["baseline"], ["mine/a"], ["mine/[ab]"]), 1, r"protocol\.init_args\.test: mine/a\b"),
-        (Subset(["baseline"], [], ["mnie"]), 1, r"protocol\.init_args\.validate: 'mnie'.*\bmine\b"),
-        (Subset(["mine"], ["baseline"], val_scenes=3), 1, r"val_scenes: 3 scenes .* of 3 in training"),
+        (Subset(["mine", "baseline"], [], HoldOut(["mine/a"])), 1, r"init_args\.validation\.scenes: mine/a\b"),
+        (Subset(["baseline"], ["mine/a"], HoldOut(["mine/[ab]"])), 1, r"protocol\.init_args\.test: mine/a\b"),
+        (Subset(["baseline"], [], HoldOut(["mnie"])), 1, r"init_args\.validation\.scenes: 'mnie'.*\bmine\b"),
+        (Subset(["mine"], ["baseline"], validation=HoldOut(scenes=3)), 1, r"validation\.scenes: .* below 3\b.*got 3\b"),
     ],
 )
 def test_what_cannot_be_split_says_why(scenes: list[Scene], protocol: Protocol, fold: int, message: str) -> None:

@@ -17,6 +17,7 @@ from bgsub_lightning.datasets import Scene
 from bgsub_lightning.splits import (
     CategoryBudget,
     FrameSet,
+    HoldOut,
     Protocol,
     RandomShares,
     leakage,
@@ -55,7 +56,7 @@ def of_category(frames: FrameSet, category: str) -> dict[str, set[int]]:
 
 PROTOCOLS = pytest.mark.parametrize(
     "protocol",
-    [CategoryBudget(0.1), CategoryBudget(0.3, val_fraction=0.25), RandomShares()],
+    [CategoryBudget(0.1), CategoryBudget(0.3, validation=HoldOut(fraction=0.25)), RandomShares()],
     ids=["5%", "val", "shares"],
 )
 

@@ -25,7 +25,7 @@ from bgsub_lightning.data import Background, Histories, ScenesDataModule, Stage,
 from bgsub_lightning.datasets import CDnet2014
 from bgsub_lightning.datasets.labels import LabelRule
 from bgsub_lightning.losses.cross_entropy import masked_binary_cross_entropy
-from bgsub_lightning.splits import LabelBudget, Protocol, Subset
+from bgsub_lightning.splits import HoldOut, LabelBudget, Protocol, Subset
 from bgsub_lightning.systems.cdn_medal.background import DensityBackground
 from bgsub_lightning.systems.cdn_medal.cdn_gm import hard_sigmoid
 from bgsub_lightning.systems.cdn_medal.system import CdnMedal
@@ -55,7 +55,7 @@ def root(tmp_path: Path, make_video: Callable[..., Path]) -> Path:
 
 def datamodule(root: Path, system: CdnMedal, protocol: Protocol | None = None, **settings: Any) -> ScenesDataModule:
     settings = {"size": None, "num_workers": 0, "flip": 0.5, "eval_batch_size": 5, **settings}
-    chosen = protocol or LabelBudget(3, "random", val_frames=3)
+    chosen = protocol or LabelBudget(3, "random", validation=HoldOut(frames=3))
     return ScenesDataModule(system.inputs, chosen, root, plan=system.plan, **settings)
 
 
@@ -530,7 +530,7 @@ def test_grey_frames(root: Path, tmp_path: Path, suffix: str) -> None:
 def test_short_and_long_scenes(tmp_path: Path, make_video: Callable[..., Path], unlabelled: int, labelled: int) -> None:
     make_video(tmp_path / "data", "baseline", "x", size=(32, 24), unlabelled=unlabelled, labelled=labelled)
     system = module(difference=replace(DIFFERENCE, batch_size=1))
-    protocol = LabelBudget(2, "random", val_frames=2)
+    protocol = LabelBudget(2, "random", validation=HoldOut(frames=2))
     fitted = trainer(tmp_path / "run")
     fitted.fit(system, datamodule(tmp_path / "data", system, protocol))
     assert fitted.global_step == STEPS
@@ -544,7 +544,7 @@ def test_padded_windows(root: Path, tmp_path: Path) -> None:
 
 
 def test_scenes_that_were_not_trained_on(root: Path, tmp_path: Path) -> None:
-    system, protocol = module(), Subset(["baseline/highway"], ["baseline/office"], val_frames=2)
+    system, protocol = module(), Subset(["baseline/highway"], ["baseline/office"], validation=HoldOut(frames=2))
     fitted = trainer(tmp_path / "run")
     fitted.fit(system, datamodule(root, system, protocol))
     fitted.test(system, datamodule(root, system, protocol), verbose=False)

@@ -17,7 +17,7 @@ from bgsub_lightning.data import Crop, Hop, ScenesDataModule, Stage
 from bgsub_lightning.data.transforms import Colours, IgnoreIndistinct, PastedObjects, SensorNoise, Sway
 from bgsub_lightning.datasets import LASIESTA
 from bgsub_lightning.frames import DisFlow, FarnebackFlow, LucasKanadeFlow
-from bgsub_lightning.splits import LabelBudget, SceneWise, Subset
+from bgsub_lightning.splits import HoldOut, LabelBudget, SceneWise
 from bgsub_lightning.synthetic.rendered import Rendered
 from bgsub_lightning.systems import AnyScene
 from bgsub_lightning.systems.any_scene.stream import Rules
@@ -125,8 +125,8 @@ WRONG: list[tuple[Build, str, tuple[Any, ...]]] = [
     (LucasKanadeFlow, "spacing", (*COUNT, HUGE)),
     (RaftFlow, "updates", (*COUNT, HUGE)),
     (SceneWise, "folds", (1, *COUNT)),
-    (Subset, "val_scenes", (-1,)),
-    (Subset, "val_fraction", (-0.1, 1.0, math.nan)),
+    (HoldOut, "scenes", (-1,)),
+    (HoldOut, "fraction", (-0.1, 1.0, math.nan)),
     (LabelBudget, "frames", (*COUNT, math.nan, math.inf)),
     (LASIESTA, "opening", (-1,)),
     (Rendered, "frames", (*COUNT, HUGE)),

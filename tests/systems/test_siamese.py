@@ -19,7 +19,7 @@ from bgsub_lightning.data import BaseImage, BaseMask, EvaluationBatch, Image, Sc
 from bgsub_lightning.datasets.labels import LabelRule
 from bgsub_lightning.frames import SceneFrames, pseudo_coloured
 from bgsub_lightning.metrics import confusion_counts
-from bgsub_lightning.splits import LabelBudget, Protocol
+from bgsub_lightning.splits import HoldOut, LabelBudget, Protocol
 from bgsub_lightning.systems.siamese.system import BaseFeatures, Siamese
 from bgsub_lightning.training.callbacks import BestCheckpoint, LastCheckpoint, Pictures, StageCheckpoints
 
@@ -47,7 +47,7 @@ def root(tmp_path: Path, make_video: Callable[..., Path]) -> Path:
 
 def datamodule(root: Path, system: Siamese, protocol: Protocol | None = None, **settings: Any) -> ScenesDataModule:
     settings = {"size": None, "num_workers": 0, "flip": 0.5, "eval_batch_size": 2, **settings}
-    chosen = protocol or LabelBudget(0.4, "random", val_frames=4)
+    chosen = protocol or LabelBudget(0.4, "random", validation=HoldOut(frames=4))
     return ScenesDataModule(system.inputs, chosen, root, plan=system.plan, **settings)
 
 
@@ -254,7 +254,7 @@ def test_a_test_computes_the_base_once_per_scene_and_does_not_score_it(run: Path
     with torch.no_grad():  # what so short a training calls foreground
         system.threshold = float(system.eval()(batch()["image"], batch()["base_image"]).sigmoid().quantile(0.6))
     tester = trainer(tmp_path, [counts, each_step(tmp_path)])
-    data = datamodule(root, system, LabelBudget(0.4, "random", val_frames=4), eval_batch_size=2)
+    data = datamodule(root, system, LabelBudget(0.4, "random", validation=HoldOut(frames=4)), eval_batch_size=2)
     tester.test(system, data, run / f"step={STEPS}.ckpt", verbose=False, weights_only=True)
     assert (counts.bases, counts.batches) == (2, 2 * 5)  # 10 labelled frames of two scenes, two a batch
     pixels = sum(int(SceneFrames(scene, None).roi.sum()) for scene in data.frames_of("test").scenes)
@@ -413,7 +413,7 @@ class Numbers(Callback):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_pairs_are_of_training_frames_alone(root: Path, tmp_path: Path, workers: int) -> None:
-    protocol = LabelBudget(0.4, "random", val_fraction=0.25)
+    protocol = LabelBudget(0.4, "random", validation=HoldOut(fraction=0.25))
     system = module(metric=Stage(12, 4, 1e-3), segment=Stage(12, 4, 1e-2))
     data = datamodule(root, system, protocol, flip=0.0, num_workers=workers)
     trained = {scene.key: set(numbers) for scene, numbers in data.split.train}

@@ -14,7 +14,7 @@ from tiny_training import assert_alike, content, quiet, trainer
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.data import ScenesDataModule, Stage
 from bgsub_lightning.evaluation import TestResult
-from bgsub_lightning.splits import LabelBudget
+from bgsub_lightning.splits import HoldOut, LabelBudget
 from bgsub_lightning.systems.siamese.system import Siamese
 from bgsub_lightning.training.callbacks import BestCheckpoint, EarlyStopping, LastCheckpoint
 
@@ -87,7 +87,7 @@ def fit(tmp_path: Path, make_video: Callable[..., Path]) -> Callable[..., Traine
         system = Siamese(2, 2, 2, metric=stages[0], segment=stages[1], threshold="validation")
         callbacks: Sequence[Any] = (EarlyStopping(patience, min_delta=2), BestCheckpoint(), LastCheckpoint(1))
         fitted = trainer(folder, callbacks, max_steps=max_steps, limit_val_batches=1.0, val_check_interval=1)
-        protocol = LabelBudget(0.4, "random", val_frames=4, val_fraction=0.3)
+        protocol = LabelBudget(0.4, "random", validation=HoldOut(frames=4, fraction=0.3))
         data = ScenesDataModule(
             system.inputs, protocol, tmp_path / "data", plan=system.plan, size=None, num_workers=0, eval_batch_size=2
         )

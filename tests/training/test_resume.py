@@ -43,7 +43,7 @@ data:
         init_args: {{p: 0.5, frames: all}}
     protocol:
       class_path: bgsub_lightning.splits.Subset
-      init_args: {{train: [baseline], test: [shadow], val_frames: 4}}
+      init_args: {{train: [baseline], test: [shadow], validation: {{frames: 4}}}}
 last: {{every_n_train_steps: 1}}
 """
 
@@ -65,7 +65,7 @@ data:
     flip: 0.5
     protocol:
       class_path: bgsub_lightning.splits.LabelBudget
-      init_args: {{frames: 3, drawn: random, val_frames: 4}}
+      init_args: {{frames: 3, drawn: random, validation: {{frames: 4}}}}
 last: {{every_n_train_steps: 1}}
 """
 

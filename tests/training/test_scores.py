@@ -36,7 +36,7 @@ def tiny(tiny: Path, tmp_path: Path) -> Path:
         "scene": list(KEYS),
         "protocol": {
             "class_path": "bgsub_lightning.splits.LabelBudget",
-            "init_args": {"frames": 2, "drawn": "balanced", "val_frames": 2},
+            "init_args": {"frames": 2, "drawn": "balanced", "validation": {"frames": 2}},
         },
     }
     path = tmp_path / "budget.yaml"
