@@ -23,6 +23,8 @@ quiet = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers",
     "ignore:.*was deprecated in v4",
     "ignore:.isinstance.treespec, LeafSpec.. is deprecated",
+    "ignore:Checkpoint directory .* exists and is not empty",  # of Lightning's ModelCheckpoint, see each_step
+    "ignore:The dirpath has changed from",
 )
 """What Lightning warns of in such trainings."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -25,16 +26,49 @@ _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _CAFFE_MEAN = (104.00699, 116.66877, 122.67892)
 
 
+@dataclass(frozen=True)
+class Sgd:
+    """How SGD learns; the defaults are DeepLab's.
+
+    Args:
+        momentum: Its momentum.
+        weight_decay: Its weight decay.
+        decay_all: Whether that acts on biases and normalisation as well.
+    """
+
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    decay_all: bool = False
+
+    def __post_init__(self) -> None:
+        check_range("model.init_args.sgd.", least=0, below=1, momentum=self.momentum)
+        check_range("model.init_args.sgd.", least=0, weight_decay=self.weight_decay)
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """The weights that VGG-16 begins with.
+
+    Args:
+        weights: File or URL of a VGG-16 or of DeepLab-LargeFOV; ``None``: from scratch.
+        sha256: Its SHA-256 digest, to be checked.
+        range: What range the weights were made for: DeepLab's ``caffe``, torchvision's ``imagenet``.
+    """
+
+    weights: str | None = None
+    sha256: str | None = None
+    range: Range = "caffe"
+
+
+torch.serialization.add_safe_globals([Sgd, Pretrained])  # checkpoints keep them among the hyperparameters
+
+
 class VggModule(StagedModule):
     """A system trained by SGD, one of whose networks begins with pretrained weights or from scratch.
 
     Args:
-        momentum: Of SGD.
-        weight_decay: Of SGD.
-        decay_all: Whether it acts on biases and normalisation as well.
-        weights: File or URL of weights to begin with; ``None``: from scratch.
-        weights_sha256: Its SHA-256 digest.
-        weights_range: What range the weights were made for.
+        sgd: How it learns.
+        pretrained: What it begins with.
         labels: What the grey levels of a mask mean in training.
         threshold: Probability above which a pixel is called foreground; or ``"validation"``, see :class:`BgsModule`.
     """
@@ -44,24 +78,14 @@ class VggModule(StagedModule):
 
     def __init__(
         self,
-        momentum: float,
-        weight_decay: float,
-        decay_all: bool,
-        weights: str | None,
-        weights_sha256: str | None,
-        weights_range: Range,
+        sgd: Sgd,
+        pretrained: Pretrained,
         labels: LabelRule,
         threshold: Threshold,
     ) -> None:
         super().__init__(labels, threshold)
-        check_range("model.init_args.", least=0, below=1, momentum=momentum)
-        check_range("model.init_args.", least=0, weight_decay=weight_decay)
-        self.momentum = momentum
-        self.weight_decay = weight_decay
-        self.decay_all = decay_all
-        self.weights = weights
-        self.weights_sha256 = weights_sha256
-        self.weights_range = weights_range
+        self.sgd = sgd
+        self.pretrained = pretrained
 
     @property
     @abstractmethod
@@ -71,7 +95,7 @@ class VggModule(StagedModule):
     @property
     def input_range(self) -> Range:
         """What range that network's input has."""
-        return self.weights_range if self.weights else "unit"
+        return self.pretrained.range if self.pretrained.weights else "unit"
 
     def on_fit_start(self) -> None:
         """Begin with the weights that the configuration names, if no run is continued."""
@@ -83,10 +107,10 @@ class VggModule(StagedModule):
 
     def initialise(self) -> None:
         """Load the given weights, or say that training starts from scratch."""
-        if self.weights is None:
+        if self.pretrained.weights is None:
             console.print("No pretrained weights are given: VGG's layers start from He's initialisation.")
             return
-        report = load_vgg(self.vgg, self.weights, self.weights_sha256, self.first_layer)
+        report = load_vgg(self.vgg, self.pretrained.weights, self.pretrained.sha256, self.first_layer)
         console.print(str(report), soft_wrap=True)
 
     def ranged(self, image: Tensor) -> Tensor:
@@ -100,5 +124,5 @@ class VggModule(StagedModule):
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         """SGD with the papers' momentum and weight decay."""
-        decayed = decay_groups(groups, self.weight_decay, self.decay_all)
-        return torch.optim.SGD(decayed, lr=1.0, momentum=self.momentum)
+        decayed = decay_groups(groups, self.sgd.weight_decay, self.sgd.decay_all)
+        return torch.optim.SGD(decayed, lr=1.0, momentum=self.sgd.momentum)

@@ -20,10 +20,16 @@ def told(tmp_path: Path, name: str = SECRET) -> list[Path]:
 
 def test_a_fit_refuses_an_address_with_a_password(run: Any, fails: Any, tmp_path: Path) -> None:
     given = tmp_path / "given.yaml"
-    given.write_text(f"model: {{class_path: bgsub_lightning.systems.ReconMcfcn, init_args: {{weights: '{URL}'}}}}\n")
+    given.write_text(
+        f"model: {{class_path: bgsub_lightning.systems.ReconMcfcn, init_args: {{pretrained: {{weights: '{URL}'}}}}}}\n"
+    )
     for options in (
-        ["--model=ReconMcfcn", f"--model.init_args.weights={URL}"],
-        ["--model=ReconMcfcn", f"--model.init_args.weights={URL}", "--model.init_args.weights=null"],
+        ["--model=ReconMcfcn", f"--model.init_args.pretrained.weights={URL}"],
+        [
+            "--model=ReconMcfcn",
+            f"--model.init_args.pretrained.weights={URL}",
+            "--model.init_args.pretrained.weights=null",
+        ],
         ["--config", str(given)],
     ):
         message = fails(run("fit", *options))
@@ -42,11 +48,14 @@ def test_so_do_campaigns_and_sweeps(
     if command == "sweep":
         given.write_text(
             f"method: grid\nmetric: {{name: val/f_measure, goal: maximize}}\nprogram: x\n"
-            f"parameters: {{model.init_args.weights: {{values: ['{URL}']}}}}\n"
+            f"parameters: {{model.init_args.pretrained.weights: {{values: ['{URL}']}}}}\n"
         )
         assert main(["sweep", str(given), "--out", "out"]) == 2
     else:
-        assert main(["campaign", str(tiny), "--over", f"model.init_args.weights={URL},null", "--out", "out"]) == 2
+        assert (
+            main(["campaign", str(tiny), "--over", f"model.init_args.pretrained.weights={URL},null", "--out", "out"])
+            == 2
+        )
     assert SECRET not in "".join(capsys.readouterr())
     assert not told(tmp_path)
 

@@ -119,7 +119,7 @@ def test_a_later_stage_of_another_run(recon: Recon, fails: Fails, tmp_path: Path
     [
         ("--model.init_args.size=240", ["model.init_args.size", "8k + 1", "240"]),
         ("--model.init_args.reconstruct.batch_size=1", ["reconstruct.batch_size", "2 frames", "got 1"]),
-        ("--model.init_args.weights=none.pth", ["none.pth", "no such file"]),
+        ("--model.init_args.pretrained.weights=none.pth", ["none.pth", "no such file"]),
         ("--model.init_args.begin=middle", ["begin", "middle"]),
         ("--trainer.max_epochs=3", ["trainer.max_epochs", "10 steps", "--model.init_args.joint.steps"]),
     ],

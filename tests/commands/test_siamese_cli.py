@@ -245,7 +245,7 @@ def test_validation_ends_the_training_and_chooses_weights_and_threshold(
 @pytest.mark.parametrize(
     ("mistake", "parts"),
     [
-        ({"model.init_args.weights": "none.pth"}, ["none.pth", "no such file"]),
+        ({"model.init_args.pretrained.weights": "none.pth"}, ["none.pth", "no such file"]),
         ({"model.init_args.tau": 2}, ["model.init_args.tau", "between 1 and 2"]),
         ({"model.init_args.base": 99}, ["model.init_args.base", "no frame 99"]),
         ({"model.init_args.base": "{shadow/bungalows: 99}"}, ["shadow/bungalows has no frame 99"]),
@@ -269,7 +269,7 @@ def test_mistakes(run: Run, fails: Fails, tmp_path: Path, mistake: dict[str, Any
 
 def test_weights_of_another_architecture(run: Run, fails: Fails, tmp_path: Path) -> None:
     torch.save({"layer1.0.conv1.weight": torch.zeros(1)}, tmp_path / "resnet.pth")
-    message = fails(run("fit", f"--model.init_args.weights={tmp_path / 'resnet.pth'}"))
+    message = fails(run("fit", f"--model.init_args.pretrained.weights={tmp_path / 'resnet.pth'}"))
     assert "resnet.pth: holds no layer of a VGG-16" in message
     assert run("fit", "--trainer.max_steps=6") == 0
     message = " ".join(fails(run("test", "--model.init_args.width=4")).split())

@@ -27,6 +27,7 @@ from bgsub_lightning.systems.cdn_medal.background import DensityBackground
 from bgsub_lightning.systems.cdn_medal.system import CdnMedal
 from bgsub_lightning.systems.crossnet.raft import RaftFlow
 from bgsub_lightning.systems.crossnet.system import CrossNet
+from bgsub_lightning.systems.pretrained import Sgd
 from bgsub_lightning.systems.recon_mcfcn.background import ReconstructedBackground
 from bgsub_lightning.systems.recon_mcfcn.fcn import FrameFcn
 from bgsub_lightning.systems.recon_mcfcn.system import ReconMcfcn
@@ -72,8 +73,8 @@ WRONG: list[tuple[Build, str, tuple[Any, ...]]] = [
     (CrossNet, "l1_weight", LEAST_0),
     (FrameFcn, "mcfcn_width", (*COUNT, HUGE)),
     (FrameFcn, "size", (*COUNT, 8 * HUGE + 1)),
-    (FrameFcn, "momentum", (-1.0, 1.0, math.nan)),
-    (FrameFcn, "weight_decay", LEAST_0),
+    (Sgd, "momentum", (-1.0, 1.0, math.nan)),
+    (Sgd, "weight_decay", LEAST_0),
     (ReconMcfcn, "bottleneck", (*COUNT, HUGE)),
     (ReconMcfcn, "width", (*COUNT, HUGE)),
     (ReconMcfcn, "segmentation_weight", RATE),

@@ -22,6 +22,7 @@ from bgsub_lightning.data import Image, ScenesDataModule, Stage, TruthBackground
 from bgsub_lightning.datasets.labels import LabelRule
 from bgsub_lightning.report.learning import learning_curves
 from bgsub_lightning.splits import FirstHalf, Protocol, SceneWise, Subset
+from bgsub_lightning.systems.pretrained import Pretrained, Sgd
 from bgsub_lightning.systems.recon_mcfcn.background import ReconstructedBackground
 from bgsub_lightning.systems.recon_mcfcn.fcn import FcnModule, FrameFcn
 from bgsub_lightning.systems.recon_mcfcn.system import ReconMcfcn
@@ -250,7 +251,7 @@ def test_frame_alone() -> None:
 
 @pytest.mark.parametrize("wanted", ["unit", "imagenet", "caffe"])
 def test_range_of_the_input(wanted: str) -> None:
-    settings = {} if wanted == "unit" else {"weights": "file.pth", "weights_range": wanted}
+    settings = {} if wanted == "unit" else {"pretrained": Pretrained("file.pth", range=wanted)}
     system, seen = lively(module(**settings)), []
     system.segmentation.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     image = torch.rand(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
@@ -358,8 +359,8 @@ def test_the_papers_numbers_are_the_defaults() -> None:
     assert [sum(p.numel() for p in getattr(system, name).parameters()) for name in NETWORKS] == [14_038_403, 20_487_682]
     assert (system.size, system.loss_size, system.segmentation_weight, system.threshold) == (961, "grid", 1.0, 0.5)
     assert (system.reconstruction.size, system.segmentation.fc6.dilation) == (128, (6, 6))
-    assert (system.momentum, system.weight_decay) == (0.9, 5e-4)
-    assert (system.weights, system.weights_range, system.first_layer) == (None, "caffe", "normal")
+    assert system.sgd == Sgd(0.9, 5e-4, False)
+    assert (system.pretrained, system.first_layer) == (Pretrained(None, None, "caffe"), "normal")
     assert system.inputs == (Image(),)
     reconstruct, segment, joint = system.plan
     assert reconstruct.stage == Stage(20_000, 4, 1e-4, "constant")
@@ -381,7 +382,7 @@ def test_frame_alone_has_the_numbers_of_the_second_step() -> None:
         system = FrameFcn()
     (segment,) = system.plan
     assert segment.stage == Stage(6_000, 2, 1e-3, "constant")
-    assert (system.size, system.loss_size, system.momentum, system.weight_decay) == (961, "grid", 0.9, 5e-4)
+    assert (system.size, system.loss_size, system.sgd) == (961, "grid", Sgd(0.9, 5e-4, False))
     assert system.first_layer == "frame"
     assert sum(p.numel() for p in system.parameters()) == 20_487_682 - 3 * 64 * 9
 
@@ -395,9 +396,9 @@ def test_optimizer() -> None:
         assert group["weight_decay"] == (5e-4 if group["name"] in NETWORKS else 0)
         assert {parameter.ndim > 1 for parameter in group["params"]} == {group["name"] in NETWORKS}
     assert not any(group["nesterov"] or group["dampening"] for group in optimizer.param_groups)
-    other = module(momentum=0.5, weight_decay=0.0).configure_optimizers()["optimizer"]  # type: ignore[index, call-overload]
+    other = module(sgd=Sgd(0.5, 0.0)).configure_optimizers()["optimizer"]  # type: ignore[index, call-overload]
     assert all((group["momentum"], group["weight_decay"]) == (0.5, 0.0) for group in other.param_groups)
-    whole = module(decay_all=True).configure_optimizers()["optimizer"]  # type: ignore[index, call-overload]
+    whole = module(sgd=Sgd(decay_all=True)).configure_optimizers()["optimizer"]  # type: ignore[index, call-overload]
     assert [(group["name"], group["weight_decay"]) for group in whole.param_groups] == [(n, 5e-4) for n in NETWORKS]
 
 
@@ -614,7 +615,7 @@ def test_initial_weights_that_cannot_be_used(run: Path, root: Path, tmp_path: Pa
     torch.save(module().state_dict(), tmp_path / "bare.pth")
     fails(r"bare\.pth: does not tell what it was trained on", tmp_path / "bare.pth")
     message = r"step=9\.ckpt: .* inputs of the range unit, and this configuration gives it imagenet\. Set --model"
-    fails(message, sound, weights="vgg16.pth", weights_range="imagenet")
+    fails(message, sound, pretrained=Pretrained("vgg16.pth", range="imagenet"))
 
 
 # --- pretrained weights ----------------------------------------------------------------------------------------------
@@ -651,7 +652,7 @@ def test_given_weights_are_loaded_when_a_fit_begins_and_then_only(
     vgg: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def make(seed: int = 0) -> ReconMcfcn:
-        return module(seed, weights=str(vgg), weights_range="imagenet")
+        return module(seed, pretrained=Pretrained(str(vgg), range="imagenet"))
 
     begins = Begins()
     fit(root, tmp_path / "a", make(), [begins, each_step(tmp_path / "a")])
@@ -675,11 +676,15 @@ def test_given_weights_are_loaded_when_a_fit_begins_and_then_only(
 
     vgg.write_bytes(file)  # the second step anew, with given weights and the reconstruction of the run
     kept.write_bytes(file)
-    again = module(3, weights=str(kept), weights_range="imagenet", begin="segment", initial=tmp_path / "a/step=7.ckpt")
+    again = module(
+        3, pretrained=Pretrained(str(kept), range="imagenet"), begin="segment", initial=tmp_path / "a/step=7.ckpt"
+    )
     fit(root, tmp_path / "c", again, [begins])
     assert vgg_layers(kept, begins.weights) == list(VGG_LAYERS[1:13])
     assert not moved(weights(tmp_path / "a/step=7.ckpt"), begins.weights, "reconstruction")
-    onward = module(3, weights=str(kept), weights_range="imagenet", begin="joint", initial=tmp_path / "a/step=7.ckpt")
+    onward = module(
+        3, pretrained=Pretrained(str(kept), range="imagenet"), begin="joint", initial=tmp_path / "a/step=7.ckpt"
+    )
     fit(root, tmp_path / "d", onward, [begins])
     assert not moved(weights(tmp_path / "a/step=7.ckpt"), begins.weights, "")
 
@@ -695,7 +700,7 @@ def test_without_weights_it_is_said_that_training_starts_from_scratch(
 
 @pytest.mark.parametrize(("first_layer", "drawn"), [("normal", True), ("frame", False)])
 def test_first_layer(vgg: Path, root: Path, tmp_path: Path, first_layer: str, drawn: bool) -> None:
-    system, begins = module(weights=str(vgg), first_layer=first_layer), Begins()
+    system, begins = module(pretrained=Pretrained(str(vgg)), first_layer=first_layer), Begins()
     trainer(tmp_path, [begins], max_steps=1).fit(system, datamodule(root, system))
     layer = begins.weights["segmentation.conv1_1.weight"]
     given = torch.load(vgg, weights_only=True)["features.0.weight"]
@@ -704,17 +709,17 @@ def test_first_layer(vgg: Path, root: Path, tmp_path: Path, first_layer: str, dr
 
 
 def test_the_frame_alone_takes_all_of_a_vgg(vgg: Path, root: Path, tmp_path: Path) -> None:
-    system, begins = frame_fcn(weights=str(vgg)), Begins()
+    system, begins = frame_fcn(pretrained=Pretrained(str(vgg))), Begins()
     fit(root, tmp_path, system, [begins])
     assert vgg_layers(vgg, begins.weights) == list(VGG_LAYERS[:13])
 
 
 def test_weights_are_checked(vgg: Path, root: Path, tmp_path: Path) -> None:
     for settings, message in (
-        ({"weights_sha256": "0" * 64}, "expected the sha256"),
+        ({"pretrained": Pretrained(str(vgg), "0" * 64)}, "expected the sha256"),
         ({"mcfcn_width": 2}, "features.0.weight has the shape"),
     ):
-        system = module(weights=str(vgg), **settings)
+        system = module(**{"pretrained": Pretrained(str(vgg)), **settings})
         with pytest.raises(UserError, match=message):
             trainer(tmp_path).fit(system, datamodule(root, system))
 

@@ -20,6 +20,7 @@ from bgsub_lightning.datasets.labels import LabelRule
 from bgsub_lightning.frames import SceneFrames, pseudo_coloured
 from bgsub_lightning.metrics import confusion_counts
 from bgsub_lightning.splits import HoldOut, LabelBudget, Protocol
+from bgsub_lightning.systems.pretrained import Pretrained, Sgd
 from bgsub_lightning.systems.siamese.system import BaseFeatures, Siamese
 from bgsub_lightning.training.callbacks import BestCheckpoint, LastCheckpoint, Pictures, StageCheckpoints
 
@@ -182,7 +183,7 @@ def test_weights_of_the_other_fusion_are_refused() -> None:
 @pytest.mark.parametrize("wanted", ["unit", "imagenet", "caffe"])
 @torch.no_grad()
 def test_range_of_the_siamese_input(wanted: str) -> None:
-    system = module(**({} if wanted == "unit" else {"weights": "file.pth", "weights_range": wanted}))
+    system = module(**({} if wanted == "unit" else {"pretrained": Pretrained("file.pth", range=wanted)}))
     data, seen = batch(), []
     system.siamese.conv1_1.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     system(data["image"], data["base_image"])
@@ -327,8 +328,8 @@ def test_the_papers_numbers_are_the_defaults() -> None:
         system = Siamese()
     counts = [sum(p.numel() for p in getattr(system, name).parameters()) for name in NETWORKS]
     assert counts == [7_635_264 + 524_800, 31_037_633]
-    assert (system.momentum, system.weight_decay, system.threshold) == (0.9, 5e-4, 0.5)
-    assert (system.tolerance, system.tau, system.weights, system.weights_range) == (0.0, None, None, "caffe")
+    assert (system.sgd, system.threshold) == (Sgd(0.9, 5e-4, False), 0.5)
+    assert (system.tolerance, system.tau, system.pretrained) == (0.0, None, Pretrained(None, None, "caffe"))
     assert system.inputs == (Image(), BaseImage())
     metric, segment = system.plan
     assert metric.stage == Stage(20_000, 4, 1e-5, "constant")
@@ -489,7 +490,7 @@ def test_pretrained_weights_are_what_training_begins_with(
     vgg: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     begins = Begins()
-    system = module(weights=str(vgg), weights_range="imagenet")
+    system = module(pretrained=Pretrained(str(vgg), range="imagenet"))
     fit(root, tmp_path / "run", system, [begins, each_step(tmp_path / "run")])
     told = " ".join(capsys.readouterr().out.split())
     assert f"Weights of {vgg} loaded: conv1_1, conv1_2, conv2_1" in told
@@ -500,7 +501,7 @@ def test_pretrained_weights_are_what_training_begins_with(
 
     vgg.unlink()  # it is not needed to go on, nor to test
     resumed = trainer(tmp_path / "resumed", [each_step(tmp_path / "resumed")])
-    again = module(7, weights=str(vgg), weights_range="imagenet")
+    again = module(7, pretrained=Pretrained(str(vgg), range="imagenet"))
     resumed.fit(again, datamodule(root, again), ckpt_path=tmp_path / "run/step=2.ckpt", weights_only=True)
     assert_alike(tmp_path / f"run/step={STEPS}.ckpt", tmp_path / f"resumed/step={STEPS}.ckpt")
 
@@ -513,9 +514,9 @@ def test_weights_of_another_width_or_network(vgg: Path, root: Path, tmp_path: Pa
     message = (
         r"vgg16\.pth: features\.0\.weight has the shape \(2, 3, 3, 3\), but the network's .* \(4, 3, 3, 3\).* width"
     )
-    fails(message, module(width=4, weights=str(vgg)))
+    fails(message, module(width=4, pretrained=Pretrained(str(vgg))))
     torch.save({"layer1.0.conv1.weight": torch.zeros(1)}, tmp_path / "resnet.pth")
-    fails(r"resnet\.pth: holds no layer of a VGG-16", module(weights=str(tmp_path / "resnet.pth")))
+    fails(r"resnet\.pth: holds no layer of a VGG-16", module(pretrained=Pretrained(str(tmp_path / "resnet.pth"))))
 
 
 def test_from_scratch_says_so(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

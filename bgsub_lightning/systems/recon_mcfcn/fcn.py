@@ -19,7 +19,7 @@ from bgsub_lightning.data import EvaluationBatch, Image, Input, Span, Stage, Sta
 from bgsub_lightning.datasets.labels import LabelRule
 from bgsub_lightning.losses import masked_cross_entropy
 from bgsub_lightning.systems.base import Threshold, identity
-from bgsub_lightning.systems.pretrained import Range, VggModule
+from bgsub_lightning.systems.pretrained import Pretrained, Sgd, VggModule
 from bgsub_lightning.systems.recon_mcfcn.mcfcn import STRIDE, Mcfcn
 from bgsub_lightning.systems.resizing import resize
 from bgsub_lightning.systems.sizes import sized
@@ -37,13 +37,8 @@ class FcnModule(VggModule):
         size: Height and width of the network's input, 8k + 1.
         loss_size: Where the loss is taken: on the network's output grid with nearest labels, as DeepLab does, or at
             ``size`` with logits resized.
-        momentum: Of SGD.
-        weight_decay: Of SGD.
-        decay_all: Whether it acts on biases and normalisation as well.
-        weights: File or URL of weights to begin with; ``None``: from scratch.
-        weights_sha256: Its SHA-256 digest.
-        weights_range: What range the weights were made for.
-        first_layer: What a first layer of more than 3 channels begins with.
+        sgd: How it learns.
+        pretrained: What it begins with.
         labels: What the grey levels of a mask mean in training.
         threshold: Probability above which a pixel is called foreground; or ``"validation"``, see :class:`BgsModule`.
     """
@@ -54,17 +49,12 @@ class FcnModule(VggModule):
         mcfcn_width: int,
         size: int,
         loss_size: Literal["grid", "full"],
-        momentum: float,
-        weight_decay: float,
-        decay_all: bool,
-        weights: str | None,
-        weights_sha256: str | None,
-        weights_range: Range,
-        first_layer: Literal["normal", "frame"],
+        sgd: Sgd,
+        pretrained: Pretrained,
         labels: LabelRule,
         threshold: Threshold,
     ) -> None:
-        super().__init__(momentum, weight_decay, decay_all, weights, weights_sha256, weights_range, labels, threshold)
+        super().__init__(sgd, pretrained, labels, threshold)
         check_range("model.init_args.", least=1, mcfcn_width=mcfcn_width)
         check_range("model.init_args.", most=4097, size=size)
         if size % STRIDE != 1 or size <= STRIDE:
@@ -74,7 +64,6 @@ class FcnModule(VggModule):
         self.segmentation: Mcfcn = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.size = size
         self.loss_size = loss_size
-        self.first_layer = first_layer
         self.inputs: tuple[Input, ...] = (Image(),)
 
     @property
@@ -127,12 +116,8 @@ class FrameFcn(FcnModule):
         size: Height and width of the network's input, 8k + 1.
         segment: Numbers of its one stage; the defaults are the paper's (section 3.3).
         loss_size: See :class:`FcnModule`.
-        momentum: Of SGD; DeepLab's.
-        weight_decay: Of SGD; DeepLab's.
-        decay_all: Whether it acts on biases as well.
-        weights: File or URL of a VGG-16 or of DeepLab-LargeFOV to begin with; ``None``: from scratch.
-        weights_sha256: Its SHA-256 digest, to be checked.
-        weights_range: What range the weights were made for: DeepLab's ``caffe``, torchvision's ``imagenet``.
+        sgd: How it learns.
+        pretrained: What it begins with.
         labels: What the grey levels of a mask mean in training.
         threshold: Probability above which a pixel is called foreground; or ``"validation"``, see :class:`BgsModule`.
     """
@@ -143,19 +128,12 @@ class FrameFcn(FcnModule):
         size: int = 961,
         segment: Stage = SEGMENT,
         loss_size: Literal["grid", "full"] = "grid",
-        momentum: float = 0.9,
-        weight_decay: float = 5e-4,
-        decay_all: bool = False,
-        weights: str | None = None,
-        weights_sha256: str | None = None,
-        weights_range: Range = "caffe",
+        sgd: Sgd = Sgd(),
+        pretrained: Pretrained = Pretrained(),
         labels: LabelRule = LabelRule.TRAINING,
         threshold: Threshold = 0.5,
     ) -> None:
-        super().__init__(
-            *(3, mcfcn_width, size, loss_size, momentum, weight_decay, decay_all),
-            *(weights, weights_sha256, weights_range, "frame", labels, threshold),
-        )
+        super().__init__(3, mcfcn_width, size, loss_size, sgd, pretrained, labels, threshold)
         self.save_hyperparameters(ignore=["labels"])
         self.plan = StagePlan(Span("segment", ("segmentation",), segment, (Image(),), segment.batch_size))
 

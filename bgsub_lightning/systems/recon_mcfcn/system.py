@@ -30,7 +30,7 @@ from bgsub_lightning.data import (
 )
 from bgsub_lightning.datasets.labels import LabelRule
 from bgsub_lightning.systems.base import Threshold, identity
-from bgsub_lightning.systems.pretrained import Range
+from bgsub_lightning.systems.pretrained import Pretrained, Sgd
 from bgsub_lightning.systems.recon_mcfcn.fcn import SEGMENT, FcnModule
 from bgsub_lightning.systems.recon_mcfcn.loss import squared_error
 from bgsub_lightning.systems.recon_mcfcn.reconstruction import BackgroundReconstruction
@@ -75,17 +75,13 @@ class ReconMcfcn(FcnModule):
             the number of outputs as λ: 14,641 at the paper's size of 961, 961 at 241.
         loss_size: Where L_seg is taken: on the output grid of the network with nearest labels, as DeepLab does, or at
             ``size``, with logits resized.
-        momentum: Of SGD; DeepLab's.
-        weight_decay: Of SGD; DeepLab's.
-        decay_all: Whether it acts on biases and batch normalisation as well.
-        weights: File or URL of a VGG-16 or of DeepLab-LargeFOV for the second network to begin with; ``None``: none.
-        weights_sha256: Its SHA-256 digest, to be checked.
-        weights_range: What range the weights were made for: DeepLab's ``caffe``, torchvision's ``imagenet``.
+        sgd: How both networks learn.
+        pretrained: What the second network begins with.
         first_layer: What the first layer of 6 channels begins with: drawn anew, as in the paper, or the pretrained
             layer for the frame and zeros for the background.
         begin: Begin with this stage, without those before it; needs ``initial``.
         initial: Checkpoint of an earlier run, such as its ``after_reconstruct.ckpt``, whose weights a fit begins with;
-            those of ``weights`` come after it where ``begin`` is ``segment``, and else only tell the range.
+            those of ``pretrained`` come after it where ``begin`` is ``segment``, and else only tell the range.
         labels: What the grey levels of a mask mean in training.
         threshold: Probability above which a pixel is called foreground; 0.5 is the argmax; or ``"validation"``, see
             :class:`BgsModule`.
@@ -102,22 +98,15 @@ class ReconMcfcn(FcnModule):
         joint: Stage = Stage(3_000, 1, 1e-5),
         segmentation_weight: float = 1.0,
         loss_size: Literal["grid", "full"] = "grid",
-        momentum: float = 0.9,
-        weight_decay: float = 5e-4,
-        decay_all: bool = False,
-        weights: str | None = None,
-        weights_sha256: str | None = None,
-        weights_range: Range = "caffe",
+        sgd: Sgd = Sgd(),
+        pretrained: Pretrained = Pretrained(),
         first_layer: Literal["normal", "frame"] = "normal",
         begin: Literal["reconstruct", "segment", "joint"] = "reconstruct",
         initial: Path | None = None,
         labels: LabelRule = LabelRule.TRAINING,
         threshold: Threshold = 0.5,
     ) -> None:
-        super().__init__(
-            *(6, mcfcn_width, size, loss_size, momentum, weight_decay, decay_all),
-            *(weights, weights_sha256, weights_range, first_layer, labels, threshold),
-        )
+        super().__init__(6, mcfcn_width, size, loss_size, sgd, pretrained, labels, threshold)
         self.save_hyperparameters(ignore=["labels", "initial", "begin"])  # not the origin of a run
         if begin != "reconstruct" and initial is None:
             raise UserError(
@@ -135,6 +124,7 @@ class ReconMcfcn(FcnModule):
         self.segmentation_weight = segmentation_weight
         self.begin = begin
         self.initial = initial
+        self.first_layer = first_layer
         self._trained_truth: Tensor | None = None
         both = (Image(), TruthBackground())
         plan = StagePlan(
@@ -178,15 +168,15 @@ class ReconMcfcn(FcnModule):
             raise UserError(f"{self.initial}: holds other networks than this configuration builds: {reason}") from error
         self.trained_on = checkpoint["trained_on"]
         console.print(f"The networks begin with those of {self.initial}.", soft_wrap=True)
-        if self.begin == "segment" and self.weights is not None:
+        if self.begin == "segment" and self.pretrained.weights is not None:
             super().initialise()
             return
-        of_run = checkpoint.get("hyper_parameters", {})
-        there = of_run.get("weights_range", "caffe") if of_run.get("weights") else "unit"
+        of_run = checkpoint.get("hyper_parameters", {}).get("pretrained", Pretrained())
+        there = of_run.range if of_run.weights else "unit"
         if there != self.input_range:
             raise UserError(
                 f"{self.initial}: its segmentation has learnt from inputs of the range {there}, and this configuration "
-                f"gives it {self.input_range}. Set --model.init_args.weights and weights_range as in that run."
+                f"gives it {self.input_range}. Set --model.init_args.pretrained.weights and range as in that run."
             )
 
     def background(self, image: Tensor) -> Tensor:

@@ -33,7 +33,7 @@ from bgsub_lightning.datasets.labels import LabelRule
 from bgsub_lightning.frames import pseudo_coloured
 from bgsub_lightning.losses import masked_binary_cross_entropy
 from bgsub_lightning.systems.base import Threshold, identity
-from bgsub_lightning.systems.pretrained import Range, VggModule
+from bgsub_lightning.systems.pretrained import Pretrained, Sgd, VggModule
 from bgsub_lightning.systems.siamese.loss import class_constant, contrastive, pair_classes
 from bgsub_lightning.systems.siamese.network import Fusion, SiameseNetwork, distance, fuse
 from bgsub_lightning.systems.sizes import sized
@@ -83,12 +83,8 @@ class Siamese(VggModule):
         base: What an evaluation compares with: the number of a frame, or an image file; or a scene's key → one of
             these; or the ``scores.json`` of a test, or its run directory, for the bases of that test. ``None``, and for
             scenes that are not named: a frame with many foreground pixels (see :class:`BaseImage`).
-        momentum: Of SGD; not stated in the paper.
-        weight_decay: Of SGD.
-        decay_all: Whether it acts on biases and batch normalisation as well.
-        weights: File or URL of a VGG-16 or of DeepLab's features for the siamese network to begin with; ``None``: none.
-        weights_sha256: Its SHA-256 digest, to be checked.
-        weights_range: What range the weights were made for: DeepLab's ``caffe``, torchvision's ``imagenet``.
+        sgd: How both networks learn; the paper states the weight decay alone.
+        pretrained: What the siamese network begins with.
         labels: What the grey levels of a mask mean in training.
         threshold: Probability above which a pixel is called foreground; or ``"validation"``, see :class:`BgsModule`.
     """
@@ -108,16 +104,12 @@ class Siamese(VggModule):
         tau: float | None = None,
         fusion: Fusion = "stretch",
         base: int | Path | dict[str, int | Path] | None = None,
-        momentum: float = 0.9,
-        weight_decay: float = 5e-4,
-        decay_all: bool = False,
-        weights: str | None = None,
-        weights_sha256: str | None = None,
-        weights_range: Range = "caffe",
+        sgd: Sgd = Sgd(),
+        pretrained: Pretrained = Pretrained(),
         labels: LabelRule = LabelRule.TRAINING,
         threshold: Threshold = 0.5,
     ) -> None:
-        super().__init__(momentum, weight_decay, decay_all, weights, weights_sha256, weights_range, labels, threshold)
+        super().__init__(sgd, pretrained, labels, threshold)
         self.save_hyperparameters(ignore=["labels", "base"])
         if not 0 <= tolerance < 2:
             raise UserError(f"model.init_args.tolerance: distances lie in [0, 2], got {tolerance}.")
