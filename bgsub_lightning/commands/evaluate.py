@@ -7,7 +7,7 @@ from pathlib import Path
 from bgsub_lightning.commands.prepare import reader_of
 from bgsub_lightning.core.console import console, mark
 from bgsub_lightning.core.ranges import check_range
-from bgsub_lightning.datasets import require_sound, with_mask_code
+from bgsub_lightning.datasets import raise_for_errors, with_mask_code
 from bgsub_lightning.datasets.labels import MaskCode
 from bgsub_lightning.evaluation import MaskFiles, count_masks
 from bgsub_lightning.evaluation.mask_checks import located, problems_of, unexpected_files
@@ -80,7 +80,7 @@ def evaluate(
     folder = reader.locate(root)
     listed = listed_frames(frames) if frames else None
     scenes = reader.scenes(folder, scene if scene is not None or listed is None else list(listed))
-    require_sound(scenes)
+    raise_for_errors(scenes)
     scenes = with_mask_code(scenes, mask_code)
     chosen = frames_to_score(scenes, listed, reader)
     files = located(files, chosen, reader)

@@ -12,7 +12,7 @@ from bgsub_lightning.commands.prepare import reader_of
 from bgsub_lightning.core.console import console
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.ranges import check_range
-from bgsub_lightning.datasets import require_sound
+from bgsub_lightning.datasets import raise_for_errors
 from bgsub_lightning.datasets.depth import parsed_range, with_range
 from bgsub_lightning.evaluation.drawing import comparison_panel
 from bgsub_lightning.frames import (
@@ -82,7 +82,7 @@ def flow(
     chosen = settings or _method(method, files, pattern)
     reader = reader_of(dataset)
     scenes = with_range(reader.scenes(reader.locate(root), scene), parsed_range(range))
-    require_sound(scenes)
+    raise_for_errors(scenes)
     for each in scenes:
         require_motion(each, taus)
 

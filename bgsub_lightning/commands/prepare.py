@@ -102,7 +102,7 @@ def _grouped(problems: Sequence[Problem]) -> list[Problem]:
     """Put those of one folder and one cause into one, with the first file and a count."""
     groups: dict[tuple[str, ...], list[Problem]] = {}
     for problem in problems:
-        cause = re.sub(r"\(.*?\)|\d+", "", f"{problem.what} {problem.cure}")
+        cause = re.sub(r"\(.*?\)|\d+", "", f"{problem.what} {problem.fix}")
         groups.setdefault((problem.severity, str(problem.file.parent), cause), []).append(problem)
     return [
         replace(group[0], what=f"{group[0].what} (and {some(len(group) - 1, 'file')} more)")
@@ -148,8 +148,8 @@ def _spoiled_masks(scenes: list[Scene]) -> list[Problem]:
             try:
                 read_mask(path, scene.size, code=scene.mask_code)
             except UserError as error:
-                what, _, cure = str(error).removeprefix(f"{path}: ").partition(". ")
-                return Problem("error", path, what, cure)
+                what, _, fix = str(error).removeprefix(f"{path}: ").partition(". ")
+                return Problem("error", path, what, fix)
             return None
 
         return [problem for problem in pool.map(check, files) if problem]

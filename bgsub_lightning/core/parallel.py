@@ -39,7 +39,7 @@ _interrupted = False
 
 
 def in_processes(
-    work: Callable[[Shared, Task], Found], shared: Shared, tasks: Iterable[Task], workers: int, cure: str
+    work: Callable[[Shared, Task], Found], shared: Shared, tasks: Iterable[Task], workers: int, fix: str
 ) -> Generator[Found, None, None]:
     """Do tasks side by side, and yield what they give in their order; no more is under way than can be kept.
 
@@ -50,7 +50,7 @@ def in_processes(
         shared: Its first argument, the same for all tasks.
         tasks: Its second.
         workers: Processes; 1 works in this one.
-        cure: What a user can do if a process is killed.
+        fix: What a user can do if a process is killed.
 
     Raises:
         UserError: If a process was killed, or the work raises it.
@@ -78,7 +78,7 @@ def in_processes(
         except BrokenProcessPool:
             raise UserError(
                 f"A process ended before its time: it was killed, perhaps because the memory ran out, or it could not "
-                f"start, as in a program without `if __name__ == '__main__':`. {cure}"
+                f"start, as in a program without `if __name__ == '__main__':`. {fix}"
             ) from None
 
 

@@ -11,7 +11,7 @@ from jsonargparse import ArgumentParser, get_loader, set_loader
 from bgsub_lightning.core.compat.jsonargparse import options_of, plain, unknown_option
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.records import check_yaml
-from bgsub_lightning.core.text import suggestion
+from bgsub_lightning.core.text import closest
 
 
 def _load(text: str) -> Any:
@@ -44,8 +44,7 @@ class PlainParser(ArgumentParser):
         """
         text = plain(message)
         if unknown := unknown_option(message):
-            hint = suggestion(unknown, options_of(self), 1)
-            text += f"\n{hint}" if hint.startswith("Did") else ""
+            text += "".join(f"\nDid you mean {option}?" for option in closest(unknown, options_of(self)))
         raise UserError(f"{text}\nAll options: {self.prog.replace(' [options]', '')} --help") from ex
 
 

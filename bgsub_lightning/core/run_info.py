@@ -75,7 +75,7 @@ def source_tree(folder: Path = Path(__file__).parent) -> dict[str, Any] | None:
 
 
 def read_system(text: str, source: Path) -> SystemRecord:
-    """Read what :func:`describe_system` has written.
+    """Read what :func:`model_config` has written.
 
     Raises:
         UserError: If it is no YAML, or does not fit. It names the key and the value.
@@ -85,17 +85,17 @@ def read_system(text: str, source: Path) -> SystemRecord:
 
 
 def system_of_run(config: Path) -> str:
-    """Return :func:`describe_system` of the ``config.yaml`` of a run.
+    """Return :func:`model_config` of the ``config.yaml`` of a run.
 
     Raises:
         UserError: If it is not that of a run.
     """
     content = read_yaml(config)
     fit_record(content, _RunConfiguration, str(config), "Put the config.yaml of the run there.")
-    return describe_system(content)
+    return model_config(content)
 
 
-def describe_system(config: dict[str, Any]) -> str:
+def model_config(config: dict[str, Any]) -> str:
     """Tell in YAML how a system is built: what a checkpoint keeps, so that the file alone is enough to use it.
 
     Args:

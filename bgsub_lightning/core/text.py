@@ -55,6 +55,19 @@ def refuse_passwords(text: str, key: str, where: str) -> None:
         )
 
 
+def closest(name: str, known: Iterable[str], most: int = 1, cutoff: float = 0.5) -> list[str]:
+    """Return which known names a wrong one may be meant for, the best first; upper and lower case are the same.
+
+    Args:
+        name: The wrong name.
+        known: The names that there are.
+        most: How many to return.
+        cutoff: Likeness in [0, 1] that they have at least.
+    """
+    names = {each.lower(): each for each in known}
+    return [names[each] for each in get_close_matches(name.lower(), names, n=most, cutoff=cutoff)]
+
+
 def suggestion(name: str, known: Iterable[str], most: int = 3, listed: Iterable[str] | None = None) -> str:
     """Say which known names a wrong one may be meant for, or else which there are.
 
@@ -68,10 +81,10 @@ def suggestion(name: str, known: Iterable[str], most: int = 3, listed: Iterable[
         >>> suggestion("hihgway", ["baseline", "highway"]), suggestion("x", ["baseline", "highway"])
         ('Did you mean highway?', 'There are: baseline, highway.')
     """
-    names = {each.lower(): each for each in known}
-    if close := get_close_matches(name.lower(), names, n=most, cutoff=0.5):
-        return f"Did you mean {' or '.join(names[each] for each in close)}?"
-    return f"There are: {', '.join(names.values() if listed is None else listed)}."
+    known = list(known)
+    if close := closest(name, known, most):
+        return f"Did you mean {' or '.join(close)}?"
+    return f"There are: {', '.join(known if listed is None else listed)}."
 
 
 def has_control_characters(text: str) -> bool:

@@ -227,7 +227,7 @@ class ScenesDataModule(LightningDataModule):
         scenes = list({scene.key: scene for part in parts for scene in part.scenes}.values())
         for scene in scenes:
             for entry in self._all_inputs:
-                entry.require(scene)
+                entry.validate(scene)
         self._require_frames(stage)
         if warnings := [problem for scene in scenes for problem in scene.problems]:
             more = f" ({len(warnings) - 1} more such; `prepare` lists them)" if len(warnings) > 1 else ""

@@ -62,7 +62,7 @@ class Input:
     is_past: ClassVar[bool] = False
     as_bytes: ClassVar[bool] = False
 
-    def require(self, scene: Scene) -> None:
+    def validate(self, scene: Scene) -> None:
         """Check that a scene can serve this input.
 
         Raises:
@@ -204,7 +204,7 @@ class Hop(Input):
             )
         check_range("model.init_args.", least=1, most=10_000, taus=self.taus)
 
-    def require(self, scene: Scene) -> None:  # noqa: D102
+    def validate(self, scene: Scene) -> None:  # noqa: D102
         require_motion(scene, self.taus)
 
     def shape(self, size: tuple[int, int]) -> tuple[int, ...]:  # noqa: D102
@@ -230,7 +230,7 @@ class References(Input):
     count: int
     draws: int = 1
 
-    def require(self, scene: Scene) -> None:  # noqa: D102
+    def validate(self, scene: Scene) -> None:  # noqa: D102
         if len(scene.references) < self.count:
             raise UserError(
                 f"{scene.dataset} {scene.key}: {self.count} reference frames were to be drawn before the labelled "

@@ -10,7 +10,7 @@ from bgsub_lightning.datasets.lasiesta import LASIESTA
 from bgsub_lightning.datasets.limu import LIMU
 from bgsub_lightning.datasets.patterns import SequenceReader
 from bgsub_lightning.datasets.sbi2015 import SBI2015
-from bgsub_lightning.datasets.scene import Problem, Reader, Scene, require_sound, with_mask_code
+from bgsub_lightning.datasets.scene import Problem, Reader, Scene, raise_for_errors, with_mask_code
 from bgsub_lightning.datasets.wallflower import Wallflower
 
 __all__ = [
@@ -24,6 +24,6 @@ __all__ = [
     "Scene",
     "SequenceReader",
     "Wallflower",
-    "require_sound",
+    "raise_for_errors",
     "with_mask_code",
 ]

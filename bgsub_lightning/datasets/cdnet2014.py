@@ -94,8 +94,8 @@ class CDnet2014(Reader):
                 empty.append(category)
         if not videos and not empty:
             right = _meant(root)
-            cure = f"Did you mean {right}?" if right else f"It must look like {self.layout}."
-            raise UserError(f"{root}: holds no video of {self.name} (no CATEGORY/VIDEO/input folder). {cure}")
+            fix = f"Did you mean {right}?" if right else f"It must look like {self.layout}."
+            raise UserError(f"{root}: holds no video of {self.name} (no CATEGORY/VIDEO/input folder). {fix}")
         if patterns is None and empty:
             raise UserError(
                 f"{empty[0]}: the category holds no video (no VIDEO/input folder). "

@@ -47,9 +47,9 @@ class Draft:
     problems: list[Problem] = field(default_factory=list)
     range: Range | None = None
 
-    def note(self, severity: Literal["error", "warning"], file: Path, what: str, cure: str) -> None:
+    def note(self, severity: Literal["error", "warning"], file: Path, what: str, fix: str) -> None:
         """Add a problem (see :class:`Problem`)."""
-        self.problems.append(Problem(severity, file, what, cure))
+        self.problems.append(Problem(severity, file, what, fix))
 
     def sound_frames(self, frames: Mapping[int, Path], start: int, pool: ThreadPoolExecutor) -> dict[int, Path]:
         """Leave out what was cut off in a download, and count the gaps from the number ``start`` on."""
@@ -78,8 +78,8 @@ class Draft:
             try:
                 self.range = range_of(chain([image], (each for each in decoded if each is not None)))
             except UserError as error:
-                what, _, cure = str(error).removeprefix("frames: ").partition(". ")
-                self.note("error", path, what, cure)
+                what, _, fix = str(error).removeprefix("frames: ").partition(". ")
+                self.note("error", path, what, fix)
             if (turned := _orientation(path)) != 1:
                 what = f"is turned as its EXIF orientation {turned} says, to {image.shape[1]}×{image.shape[0]}"
                 self.note("warning", path, what, "Masks must be turned alike; or save the frames upright.")
@@ -99,7 +99,7 @@ class Draft:
             start: The smallest number that a frame may have.
         """
         path = self.folder / "temporalROI.txt"
-        cure = "It must hold the first and the last frame number of the evaluated part, such as '470 1700'."
+        fix = "It must hold the first and the last frame number of the evaluated part, such as '470 1700'."
         words: list[str] = []
         try:
             if not path.is_file():
@@ -108,13 +108,13 @@ class Draft:
                 words = file.read(_LONGEST).split()
             first, last = (int(word) for word in words)
         except OSError:
-            self.note("error", path, "is missing", cure)
+            self.note("error", path, "is missing", fix)
             return 1, 0
         except ValueError:
-            self.note("error", path, f"does not parse ({' '.join(words)[:60]!r})", cure)
+            self.note("error", path, f"does not parse ({' '.join(words)[:60]!r})", fix)
             return 1, 0
         if not start <= first <= last <= _LAST:
-            self.note("error", path, f"is no range of frame numbers ({first} {last})", cure)
+            self.note("error", path, f"is no range of frame numbers ({first} {last})", fix)
             return 1, 0
         return first, last
 

@@ -207,8 +207,8 @@ class SequenceReader(Reader):
                 evaluated = max(first, evaluated[0]), min(last, evaluated[1])  # some say one more than there is
                 masks = {number: path for number, path in masks.items() if first <= number <= last}
         if frames and not masks:
-            cure = f"It can be predicted, not scored. Its masks must be named {self.masks}."
-            draft.note("warning", files.folder, "no mask", cure)
+            fix = f"It can be predicted, not scored. Its masks must be named {self.masks}."
+            draft.note("warning", files.folder, "no mask", fix)
         background = files.background
         if background:
             image = read_pixels(background, cv2.IMREAD_GRAYSCALE) if is_whole(background) else None

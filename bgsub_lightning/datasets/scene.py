@@ -27,16 +27,16 @@ class Problem:
         severity: An ``"error"`` keeps the scene from being used; a ``"warning"`` says what was done about it.
         file: The file or folder.
         what: What is wrong with it.
-        cure: What to do, or what was done.
+        fix: What to do, or what was done.
     """
 
     severity: Literal["error", "warning"]
     file: Path
     what: str
-    cure: str
+    fix: str
 
     def __str__(self) -> str:
-        return f"{self.file}: {self.what}. {self.cure}"
+        return f"{self.file}: {self.what}. {self.fix}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +101,7 @@ def with_mask_code(scenes: Iterable[Scene], code: MaskCode | None) -> list[Scene
     return [scene if code is None else replace(scene, mask_code=code) for scene in scenes]
 
 
-def require_sound(scenes: Iterable[Scene]) -> None:
+def raise_for_errors(scenes: Iterable[Scene]) -> None:
     """Check that scenes can be used.
 
     Raises:

@@ -134,15 +134,15 @@ def write_pictures(
         prediction: Gives what was called foreground in a frame, shape ``(H, W)``.
     """
     for frame in dict.fromkeys(frames):
-        scene, said = pixels[frame.video], prediction(frame)
+        scene, predicted = pixels[frame.video], prediction(frame)
         truth = scene.truth(frame.number)
         kept = Kept(frame.video, frame.number, frame.counts, "best", folder)
         _, jpeg = cv2.imencode(".jpg", scene.image(frame.number)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
         with atomic_write(kept.picture("frame"), "wb", folder.parent, sync=False) as file:
             file.write(jpeg.tobytes())
         write_png(kept.picture("truth"), truth, folder.parent)
-        write_png(kept.picture("prediction"), np.where(said, np.uint8(MOVING), np.uint8(0)), folder.parent)
-        write_png(kept.picture("confusion"), confusion_image(said, truth, scene.roi), folder.parent)
+        write_png(kept.picture("prediction"), np.where(predicted, np.uint8(MOVING), np.uint8(0)), folder.parent)
+        write_png(kept.picture("confusion"), confusion_image(predicted, truth, scene.roi), folder.parent)
 
 
 def write_index(folder: Path, frames: Iterable[tuple[Rule, GalleryFrame]]) -> None:

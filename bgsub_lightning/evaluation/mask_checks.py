@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 from bgsub_lightning.core.console import console
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.files import atomic_write
-from bgsub_lightning.core.text import csv_cell
+from bgsub_lightning.core.text import closest, csv_cell
 from bgsub_lightning.datasets import CDnet2014, Problem, Reader, Scene
 from bgsub_lightning.datasets.cdnet2014 import published_videos
 from bgsub_lightning.datasets.checks import folders, some
@@ -77,7 +76,7 @@ def problems_of(files: MaskFiles, chosen: Chosen, counted: Mapping[str, MaskCoun
     lying = [f"{one.name}/{other.name}" for one in folders(files.folder) for other in folders(one)]
     known = {scene.key for scene, _ in chosen}
     for scene, numbers in chosen:
-        for fault, cure in _FIXES.items():
+        for fault, fix in _FIXES.items():
             invalid = [mask for mask in counted[scene.key].invalid if mask.fault == fault]
             if not invalid:
                 continue
@@ -87,9 +86,9 @@ def problems_of(files: MaskFiles, chosen: Chosen, counted: Mapping[str, MaskCoun
             if fault == "missing" and len(invalid) == len(numbers):
                 what = f"is missing, as are all {len(numbers)} masks of {scene.key}"
                 others = [key for key in lying if key not in known]
-                if close := difflib.get_close_matches(scene.key, others, n=1, cutoff=0.8):
-                    cure = f"There is {files.folder / close[0]}: is it misspelt?"
-            yield Problem("warning" if fault == "not binary" else "error", first.path, f"{what}, in {scene.key}", cure)
+                if close := closest(scene.key, others, cutoff=0.8):
+                    fix = f"There is {files.folder / close[0]}: is it misspelt?"
+            yield Problem("warning" if fault == "not binary" else "error", first.path, f"{what}, in {scene.key}", fix)
         tp, fp, fn, tn, _ = (sum(row.counts[place] for row in counted[scene.key].frames) for place in range(5))
         inverse, given = (metrics(counts)["f_measure"] for counts in ((fn, tn, tp, fp), (tp, fp, fn, tn)))
         if tp + fp > fn + tn and fn and inverse > given:
@@ -146,10 +145,9 @@ def _misspelt(files: MaskFiles, scenes: Sequence[Scene], reader: Reader) -> list
 
 
 def _unknown(folder: Path, known: set[str], kind: str, reader: Reader) -> Problem:
-    lower = {each.lower(): each for each in known}
-    close = difflib.get_close_matches(folder.name.lower(), lower, n=1)
-    cure = f"Did you mean {lower[close[0]]}?" if close else "Not looked at."
-    return Problem("warning", folder, f"is no {kind} of {reader.name}", cure)
+    close = closest(folder.name, known, cutoff=0.6)
+    fix = f"Did you mean {close[0]}?" if close else "Not looked at."
+    return Problem("warning", folder, f"is no {kind} of {reader.name}", fix)
 
 
 def write_problems(path: Path, counted: Mapping[str, MaskCounts], unexpected: Sequence[Problem]) -> None:
@@ -163,5 +161,5 @@ def write_problems(path: Path, counted: Mapping[str, MaskCounts], unexpected: Se
                 for mask in counts.invalid
             )
         writer.writerows(
-            ["", "", *map(csv_cell, map(str, (problem.file, problem.what, problem.cure)))] for problem in unexpected
+            ["", "", *map(csv_cell, map(str, (problem.file, problem.what, problem.fix)))] for problem in unexpected
         )

@@ -251,8 +251,8 @@ def count_masks(
         for start in range(0, len(numbers), _CHUNK)
     )
     counted = {scene.key: MaskCounts([], []) for scene in scenes}
-    cure = "Count with fewer: `python -m bgsub_lightning evaluate --workers N`."
-    with progress_bar() as bar, closing(in_processes(_count, (files, scenes), tasks, workers, cure)) as parts:
+    fix = "Count with fewer: `python -m bgsub_lightning evaluate --workers N`."
+    with progress_bar() as bar, closing(in_processes(_count, (files, scenes), tasks, workers, fix)) as parts:
         task = bar.add_task("Counting", total=total)
         for position, part in parts:
             whole = counted[scenes[position].key]

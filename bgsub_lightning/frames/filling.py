@@ -52,8 +52,8 @@ def fill_flow(scenes: Sequence[SceneFrames], taus: Sequence[int], workers: int |
         for numbers in [list(scenes[position].scene.frames)]
         for start in range(0, len(numbers), _CHUNK)
     )
-    cure = "What is written stays. Go on with fewer: `python -m bgsub_lightning flow --workers N`."
-    found = in_processes(_rows, scenes, tasks, workers, cure)
+    fix = "What is written stays. Go on with fewer: `python -m bgsub_lightning flow --workers N`."
+    found = in_processes(_rows, scenes, tasks, workers, fix)
     rows = chain.from_iterable(found)
     with progress_bar() as bar:
         task = bar.add_task("Computing optical flow", total=sum(frames))

@@ -33,7 +33,7 @@ class System:
         module: The system, in evaluation mode.
         size: Width and height of the network's input; ``None``: the frames' own.
         flow: What computes the optical flow that it sees.
-        model_config: How it is built, in YAML; see :func:`bgsub_lightning.core.run_info.describe_system`. Empty for
+        model_config: How it is built, in YAML; see :func:`bgsub_lightning.core.run_info.model_config`. Empty for
             baselines.
         modules: Import paths of the modules outside of this package that it may name.
     """
@@ -103,7 +103,7 @@ def _of_checkpoint(path: Path, modules: Sequence[str] = ()) -> System:
 
 
 def build(record: SystemRecord, source: Path, modules: Sequence[str] = ()) -> System:
-    """Build a system, untrained, from a record of :func:`bgsub_lightning.core.run_info.describe_system`.
+    """Build a system, untrained, from a record of :func:`bgsub_lightning.core.run_info.model_config`.
 
     Args:
         record: How it is built.

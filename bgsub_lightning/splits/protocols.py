@@ -13,7 +13,7 @@ import numpy as np
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.ranges import check_range
 from bgsub_lightning.datasets.cdnet2014 import CDnet2014
-from bgsub_lightning.datasets.scene import Scene, require_sound, select
+from bgsub_lightning.datasets.scene import Scene, raise_for_errors, select
 from bgsub_lightning.splits.folds import scene_folds
 from bgsub_lightning.splits.frameset import FrameSet, Split, ValidationKind
 
@@ -228,7 +228,7 @@ class Subset(Protocol):
                 )
         train += held_out
         taking_part = [scene for scene in scenes if scene.key in {*train, *test}]
-        require_sound(taking_part)
+        raise_for_errors(taking_part)
         return _by_scene(taking_part, set(test))
 
 
@@ -279,7 +279,7 @@ def left_after(exclude: Sequence[str], scenes: Sequence[Scene]) -> list[Scene]:
     keys = [scene.key for scene in scenes]
     excluded = select(keys, exclude, f"{OPTION}.exclude", known=CDnet2014.categories)
     left = [scene for scene in scenes if scene.key not in excluded]
-    require_sound(left)
+    raise_for_errors(left)
     return left
 
 

@@ -140,10 +140,10 @@ def _without(exclude: Sequence[str]) -> str:
     return f", without {', '.join(exclude)}" if exclude else ""
 
 
-def _require_foreground(frames: FrameSet, cure: str) -> None:
+def _require_foreground(frames: FrameSet, fix: str) -> None:
     """Check that there is something to learn; masks are read until one has foreground."""
     if not any((SceneFrames(scene, None).mask(n) == MOVING).any() for scene, numbers in frames for n in numbers):
         raise UserError(
-            f"There is nothing to learn, as none of the {len(frames)} frames to train on has foreground: {cure}, or "
+            f"There is nothing to learn, as none of the {len(frames)} frames to train on has foreground: {fix}, or "
             f"set another data.init_args.seed."
         )

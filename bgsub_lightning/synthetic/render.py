@@ -336,8 +336,8 @@ def render_all(
         raise UserError(f"--out: {root} is a file; give a folder that holds the twin, or is to be created.")
     if videos:
         mark(root, videos[0].dataset, (video.seed for video in videos), many=videos[0].has_own_name)
-    cure = "Videos that are complete stay. Go on with fewer: --workers N."
-    return in_processes(_render_below, (root, size, unlabelled, labelled), videos, workers, cure)
+    fix = "Videos that are complete stay. Go on with fewer: --workers N."
+    return in_processes(_render_below, (root, size, unlabelled, labelled), videos, workers, fix)
 
 
 def _check(size: tuple[int, int], unlabelled: int, labelled: int) -> None:

@@ -182,7 +182,7 @@ class BgsModule(LightningModule):
             self.confusion_at_thresholds = ThresholdConfusion(keys)
             self.dice_at_thresholds = ThresholdDice(keys)
 
-    def require(self, data: ScenesDataModule) -> None:
+    def validate(self, data: ScenesDataModule) -> None:
         """Check that the data can serve this system, before anything takes time.
 
         Raises:

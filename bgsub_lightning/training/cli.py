@@ -45,7 +45,7 @@ from bgsub_lightning.core.errors import UserError, cause_of
 from bgsub_lightning.core.files import atomic_write, claimed, refuse_links, remove_partials
 from bgsub_lightning.core.memory import keep_freed_memory
 from bgsub_lightning.core.records import read_json
-from bgsub_lightning.core.run_info import describe_system, device_name, source_tree, versions
+from bgsub_lightning.core.run_info import device_name, model_config, source_tree, versions
 from bgsub_lightning.core.text import one_line, refuse_passwords, safe_name
 from bgsub_lightning.data import ScenesDataModule
 from bgsub_lightning.systems.base import BgsModule
@@ -163,7 +163,7 @@ class SaveConfig(SaveConfigCallback):
 
     @cached_property
     def _system(self) -> str:
-        return describe_system(yaml.safe_load(self.parser.dump(self.config, skip_unset=False)))
+        return model_config(yaml.safe_load(self.parser.dump(self.config, skip_unset=False)))
 
 
 class RunRecord(TypedDict, total=False):
@@ -343,7 +343,7 @@ class TrainingCLI(CommandLine):
         self.parser.add_instantiator(logger_maker(self.run_dir), Logger)
         try:
             super().instantiate_classes()
-            self.model.require(self.datamodule)
+            self.model.validate(self.datamodule)
         except ValueError as error:  # jsonargparse wraps what a class has raised
             cause = cause_of(error, UserError, ValidationError)
             if cause is None:

@@ -41,9 +41,9 @@ def test_intervals_are_a_set_of_positive_numbers(make_scene: Callable[..., Scene
     for taus in ((), (0, 1), (1, 1)):
         with pytest.raises(UserError, match=r"model\.init_args\.taus: .*got \["):
             Hop(taus)
-    Hop().require(make_scene("a/x"))
+    Hop().validate(make_scene("a/x"))
     with pytest.raises(UserError, match=r"CDnet2014 a/one: .*flow"):
-        Hop().require(make_scene("a/one", labelled=1, references=0))
+        Hop().validate(make_scene("a/one", labelled=1, references=0))
 
 
 @pytest.mark.parametrize("taus", [(1,), (1, 5), (1, 5, 10), (1, 2, 3, 4, 5)])

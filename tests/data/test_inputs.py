@@ -86,16 +86,16 @@ def test_evaluation_draws_do_not_depend_on_the_size(pixels: list[SceneFrames]) -
 def test_too_few_references_name_the_option(make_scene: Callable[..., Scene], count: int, enough: bool) -> None:
     scene = make_scene("baseline/office", references=20)
     if enough:
-        References(count).require(scene)
+        References(count).validate(scene)
         return
     with pytest.raises(UserError, match=r"CDnet2014 baseline/office: 21 reference .* are 20\. .*init_args\.references"):
-        References(count).require(scene)
+        References(count).validate(scene)
 
 
 @pytest.mark.parametrize("entry", [Image(), Stream()])
 def test_the_target_frame(make_scene: Callable[..., Scene], pixels: list[SceneFrames], entry: Input) -> None:
     scene = make_scene("a/x", references=0)
-    entry.require(scene)
+    entry.validate(scene)
     assert entry.key == "image"
     number = max(pixels[0].scene.frames)
     loaded = np.zeros((*pixels[0].size[::-1], 3), np.uint8)

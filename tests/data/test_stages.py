@@ -470,7 +470,7 @@ def batches_of(
 ) -> list[dict[str, Any]]:
     pairs = (Image(), Background())
     stages = StagePlan(
-        Span("windows", ("a",), Stage(5, 6, 1.0), (Histories(14, 6),), 1, 2),
+        Span("windows", ("a",), Stage(5, 6, 1.0, repeat=2), (Histories(14, 6),), 1),
         Span("pairs", ("b",), Stage(6, 2, 1.0), pairs, 2),
     )
     data = ScenesDataModule(

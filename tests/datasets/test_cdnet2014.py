@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from bgsub_lightning.core.errors import UserError
-from bgsub_lightning.datasets import CDnet2014, Problem, Scene, require_sound
+from bgsub_lightning.datasets import CDnet2014, Problem, Scene, raise_for_errors
 
 MakeVideo = Callable[..., Path]
 
@@ -127,7 +127,7 @@ def test_temporal_roi_that_cannot_be_used(video: Path, text: str | None, what: s
     assert problem.file == path
     assert not scene.masks
     with pytest.raises(UserError, match=rf"{path}: {what}.* '470 1700'"):
-        require_sound([scene])
+        raise_for_errors([scene])
 
 
 def test_temporal_roi_that_is_no_utf_8(video: Path) -> None:
@@ -150,13 +150,13 @@ def test_roi_of_another_size_is_an_error(video: Path) -> None:
     (problem,) = scene.errors
     assert problem.file == video / "ROI.bmp"
     with pytest.raises(UserError, match=r"highway/ROI\.bmp: .*40×30.*64×48"):
-        require_sound([scene])
+        raise_for_errors([scene])
 
 
 def test_black_roi_is_an_error(video: Path) -> None:
     picture(video / "ROI.bmp", np.zeros((48, 64)))
     with pytest.raises(UserError, match=r"highway/ROI\.bmp: .*black"):
-        require_sound([read(video)])
+        raise_for_errors([read(video)])
 
 
 def test_no_frames_are_an_error(video: Path) -> None:
@@ -165,21 +165,21 @@ def test_no_frames_are_an_error(video: Path) -> None:
     scene = read(video)
     assert [problem.file for problem in scene.errors] == [video / "input"]
     with pytest.raises(UserError, match=r"highway/input: holds no frame\. .* in%06d\.jpg"):
-        require_sound([scene])
+        raise_for_errors([scene])
 
 
 def test_first_frame_that_is_no_image_is_an_error(video: Path) -> None:
     frame(video, 1).write_bytes(b"no image \xff\xd9")
     with pytest.raises(UserError, match=r"in000001\.jpg: .*decoded"):
-        require_sound([read(video)])
+        raise_for_errors([read(video)])
 
 
 def test_five_errors_are_shown(video: Path) -> None:
     problems = [Problem("error", Path(f"file{i}"), "is bad", "Mend it.") for i in range(7)]
     scene = Scene("d", "c", "n", (1, 1), {}, {}, (1, 1), (), problems=tuple(problems))
     with pytest.raises(UserError, match=r"^file0: is bad\. Mend it\.\n(.*\n){3}file4: .*\n… and 2 more$"):
-        require_sound([scene])
-    require_sound([read(video)])
+        raise_for_errors([scene])
+    raise_for_errors([read(video)])
 
 
 # --- what can be lived with ------------------------------------------------------------------------------------------
@@ -430,7 +430,7 @@ def test_a_pattern_that_matches_nothing(cdnet: Path, pattern: str, message: str)
 )
 def test_real_sequences(real_data: Path, key: str, first: int, last: int, labelled: int, told: list[str]) -> None:
     (scene,) = CDnet2014().scenes(real_data / "CDnet2014", [key])
-    require_sound([scene])
+    raise_for_errors([scene])
     assert list(scene.masks) == list(range(first, last + 1))
     assert len(scene.masks) == labelled
     assert scene.references == tuple(range(1, first))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bgsub_lightning.cli import main
 from bgsub_lightning.core.errors import UserError
-from bgsub_lightning.datasets import LASIESTA, Scene, require_sound
+from bgsub_lightning.datasets import LASIESTA, Scene, raise_for_errors
 from bgsub_lightning.datasets.labels import LASIESTA_COLOURS, MOVING, STATIC, UNKNOWN, LabelRule, MaskCode
 from bgsub_lightning.frames import FrameStore, SceneFrames, read_mask
 from bgsub_lightning.synthetic import lasiesta, render_all
@@ -153,7 +153,7 @@ def test_a_sequence_that_is_there_twice_is_an_error(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "copy"):
         make_sequence(folder / "I_SI_01", folder / "I_SI_01-GT", "I_SI_01")
     with pytest.raises(UserError, match=r"number .*I_SI_01, .*copy"):
-        require_sound(LASIESTA().scenes(tmp_path))
+        raise_for_errors(LASIESTA().scenes(tmp_path))
 
 
 def test_an_empty_folder_of_a_published_sequence_is_an_error(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_an_empty_folder_of_a_published_sequence_is_an_error(tmp_path: Path) -> 
     (tmp_path / "O_SU_02").mkdir()
     (tmp_path / "papers").mkdir()
     with pytest.raises(UserError, match=rf"{tmp_path}/O_SU_02: .*no frame"):
-        require_sound(LASIESTA().scenes(tmp_path))
+        raise_for_errors(LASIESTA().scenes(tmp_path))
     with pytest.raises(UserError, match=r"no sequence of LASIESTA"):
         LASIESTA().scenes(tmp_path / "papers")
 

@@ -11,7 +11,7 @@ import pytest
 
 from bgsub_lightning.cli import main
 from bgsub_lightning.core.errors import UserError
-from bgsub_lightning.datasets import LIMU, SBI2015, Scene, require_sound
+from bgsub_lightning.datasets import LIMU, SBI2015, Scene, raise_for_errors
 from bgsub_lightning.datasets.labels import MaskCode
 from bgsub_lightning.frames import SceneFrames, read_image, read_mask
 from bgsub_lightning.synthetic import limu, render_all, sbi2015
@@ -96,7 +96,7 @@ def test_a_region_and_a_part_of_sbi_are_followed(sbi: Path) -> None:
     assert scene.problems == ()
     (folder / "temporalROI.txt").write_text("two six")
     with pytest.raises(UserError, match=r"temporalROI\.txt.*two six"):
-        require_sound(SBI2015().scenes(sbi, ["HighwayI"]))
+        raise_for_errors(SBI2015().scenes(sbi, ["HighwayI"]))
 
 
 @pytest.mark.real_data
@@ -127,7 +127,7 @@ def test_spoilt_backgrounds(sbi: Path) -> None:
     assert (problem.severity, problem.file, scene.background) == ("warning", path, None)
     cv2.imwrite(str(path), np.zeros((9, 10), np.uint8))
     with pytest.raises(UserError, match=rf"{path}: .*10×9.*64×48.*background"):
-        require_sound(SBI2015().scenes(sbi, ["HighwayI"]))
+        raise_for_errors(SBI2015().scenes(sbi, ["HighwayI"]))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bgsub_lightning.core.errors import UserError
-from bgsub_lightning.datasets import LIMU, SBI2015, require_sound
+from bgsub_lightning.datasets import LIMU, SBI2015, raise_for_errors
 from bgsub_lightning.datasets.checks import is_whole
 from bgsub_lightning.datasets.patterns import path_pattern
 
@@ -93,7 +93,7 @@ def test_another_layout_is_told_by_patterns(road: Path) -> None:
     (road / "input").rename(road / "in")
     (road / "groundtruth").rename(road / "in/truth")
     with pytest.raises(UserError, match=rf"{road}/?: .*no frame.*\{{sequence\}}/input/"):
-        require_sound(LIMU().scenes(road.parent))
+        raise_for_errors(LIMU().scenes(road.parent))
     (scene,) = LIMU("{sequence}/in/image{number}.jpg", "{sequence}/in/truth/*{number}.png").scenes(road.parent)
     assert (len(scene.frames), list(scene.masks), scene.problems) == (12, [5, 10], ())
 
@@ -109,7 +109,7 @@ def test_what_the_masks_pattern_matches_is_no_frame(tmp_path: Path) -> None:
 def test_two_files_of_one_number_are_an_error(road: Path) -> None:
     other = picture(road / "input/image5.png")
     with pytest.raises(UserError, match=rf"number .*Intersection, .*{road}.*pattern"):
-        require_sound(LIMU().scenes(road.parent))
+        raise_for_errors(LIMU().scenes(road.parent))
     (scene,) = LIMU(frames="{sequence}/input/*{number}.jpg").scenes(road.parent)
     assert scene.problems == ()
     assert other not in scene.frames.values()
@@ -129,13 +129,13 @@ def test_truncated_masks_are_errors(road: Path, number: int) -> None:
     path = road / f"groundtruth/gt{number}.png"
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(UserError, match=rf"{path}: .*truncated.*mask"):
-        require_sound(LIMU().scenes(road.parent))
+        raise_for_errors(LIMU().scenes(road.parent))
 
 
 def test_a_mask_of_another_size_is_an_error(road: Path) -> None:
     path = picture(road / "groundtruth/gt5.png", size=(30, 10))
     with pytest.raises(UserError, match=rf"{path}: .*30×10.*20×14"):
-        require_sound(LIMU().scenes(road.parent))
+        raise_for_errors(LIMU().scenes(road.parent))
 
 
 def test_a_truncated_frame_is_left_out(road: Path) -> None:
@@ -158,7 +158,7 @@ def test_masks_that_no_pattern_finds_are_told(road: Path) -> None:
     (scene,) = LIMU(masks="{sequence}/truth/{number}.png").scenes(road.parent)
     (problem,) = scene.problems
     assert (problem.severity, problem.what, scene.masks) == ("warning", "no mask", {})
-    assert "{sequence}/truth/{number}.png" in problem.cure
+    assert "{sequence}/truth/{number}.png" in problem.fix
     assert scene.references == tuple(range(1, 13))
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bgsub_lightning.cli import main
 from bgsub_lightning.core.errors import UserError
-from bgsub_lightning.datasets import Problem, Scene, Wallflower, require_sound
+from bgsub_lightning.datasets import Problem, Scene, Wallflower, raise_for_errors
 from bgsub_lightning.datasets.labels import MaskCode
 from bgsub_lightning.datasets.scene import select
 from bgsub_lightning.frames import FrameStore, SceneFrames, read_image, read_mask
@@ -89,7 +89,7 @@ def test_a_sound_sequence(trees: Path) -> None:
     assert scene.roi is None
     assert scene.mask_code is MaskCode.BINARY
     assert scene.problems == ()
-    require_sound([scene])
+    raise_for_errors([scene])
 
 
 def test_frames_after_the_mask_are_evaluated_but_no_references(tmp_path: Path) -> None:
@@ -170,20 +170,20 @@ def cut(path: Path) -> Path:
 def test_first_frame_that_is_no_image_is_an_error(trees: Path) -> None:
     path = spoilt(trees / "b00000.bmp")
     with pytest.raises(UserError, match=rf"{path}: .*decoded"):
-        require_sound([read(trees)])
+        raise_for_errors([read(trees)])
 
 
 @pytest.mark.parametrize("spoil", [spoilt, cut])
 def test_mask_that_cannot_be_read_is_an_error(trees: Path, spoil: Callable[[Path], Path]) -> None:
     path = spoil(trees / "hand_segmented_00005.BMP")
     with pytest.raises(UserError, match=rf"{path}: .*truncated.*mask"):
-        require_sound([read(trees)])
+        raise_for_errors([read(trees)])
 
 
 def test_mask_of_another_size_is_an_error(trees: Path) -> None:
     path = picture(trees / "hand_segmented_00005.BMP", np.zeros((10, 30)))
     with pytest.raises(UserError, match=rf"{path}: .*30×10.*20×14"):
-        require_sound([read(trees)])
+        raise_for_errors([read(trees)])
 
 
 def test_published_sequence_without_frames_is_an_error(root: Path) -> None:
@@ -193,8 +193,8 @@ def test_published_sequence_without_frames_is_an_error(root: Path) -> None:
     assert the_problem(scene).what == "holds no frame"
     message = rf"{root}/Camouflage: holds no frame\. Its files must be named {{sequence}}/b{{number}}\.bmp"
     with pytest.raises(UserError, match=message):
-        require_sound([scene])
-    require_sound(Wallflower().scenes(root, ["WavingTrees"]))
+        raise_for_errors([scene])
+    raise_for_errors(Wallflower().scenes(root, ["WavingTrees"]))
 
 
 # --- what can be lived with ------------------------------------------------------------------------------------------
@@ -541,7 +541,7 @@ def test_nonsense_is_refused_before_anything_is_written(
 @pytest.mark.real_data
 def test_real_sequence(real_data: Path) -> None:
     (scene,) = Wallflower().scenes(real_data / "Wallflower", ["WavingTrees"])
-    require_sound([scene])
+    raise_for_errors([scene])
     assert scene.problems == ()
     assert (scene.size, list(scene.frames), list(scene.masks)) == ((160, 120), list(range(287)), [247])
     assert scene.references == tuple(range(247))

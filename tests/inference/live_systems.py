@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tiny_training import trainer
 
 from bgsub_lightning import systems
-from bgsub_lightning.core.run_info import describe_system
+from bgsub_lightning.core.run_info import model_config
 from bgsub_lightning.data import References, ScenesDataModule
 from bgsub_lightning.frames import SceneFrames
 from bgsub_lightning.inference import System
@@ -39,7 +39,7 @@ def described(name: str, **settings: Any) -> dict[str, Any]:
         "model": {"class_path": f"bgsub_lightning.systems.{name}", "init_args": TINY[name] | settings},
         "data": {"init_args": {"size": list(SIZES[name]) if name in SIZES else None}},
     }
-    return dict(yaml.safe_load(describe_system(config)))
+    return dict(yaml.safe_load(model_config(config)))
 
 
 def tiny_system(name: str, **settings: Any) -> System:

@@ -173,10 +173,10 @@ def test_a_category_that_would_leave_no_test_says_so(
 
 
 @pytest.mark.parametrize(
-    ("protocol", "cure"), [(CategoryBudget(), r"init_args\.fraction"), (RandomShares(), r"init_args\.train")]
+    ("protocol", "fix"), [(CategoryBudget(), r"init_args\.fraction"), (RandomShares(), r"init_args\.train")]
 )
-def test_nothing_to_learn_says_so(make_masked: Callable[..., Scene], protocol: Protocol, cure: str) -> None:
-    with pytest.raises(UserError, match=rf"\d+ frames .*foreground: .*{cure}"):
+def test_nothing_to_learn_says_so(make_masked: Callable[..., Scene], protocol: Protocol, fix: str) -> None:
+    with pytest.raises(UserError, match=rf"\d+ frames .*foreground: .*{fix}"):
         protocol.split([make_masked("a/x", 40, foreground=False)], 1, 0)
 
 

@@ -383,7 +383,6 @@ def test_frame_alone_has_the_numbers_of_the_second_step() -> None:
     (segment,) = system.plan
     assert segment.stage == Stage(6_000, 2, 1e-3, "constant")
     assert (system.size, system.loss_size, system.sgd) == (961, "grid", Sgd(0.9, 5e-4, False))
-    assert system.first_layer == "frame"
     assert sum(p.numel() for p in system.parameters()) == 20_487_682 - 3 * 64 * 9
 
 

@@ -129,7 +129,7 @@ class CrossNet(BgsModule):
     def export_targets(self) -> dict[str, Callable[..., Any]]:  # noqa: D102
         return {"network.forward": identity}
 
-    def require(self, data: ScenesDataModule) -> None:
+    def validate(self, data: ScenesDataModule) -> None:
         """Check the frames' size, and their number where the batch is normalised.
 
         Raises:
