@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import errno
-import json
 import logging
 import os
 import platform
 import pydoc
-import re
 import shlex
-import shutil
 import signal
-import uuid
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, cast
+from typing import Any, Literal, NoReturn, cast
 
 import yaml
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
@@ -29,10 +25,8 @@ from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.plugins.io import CheckpointIO
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.trainer.states import TrainerFn
-from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
-from pydantic import StringConstraints, ValidationError
-from typing_extensions import TypedDict
+from pydantic import ValidationError
 
 os.environ.setdefault("WANDB_SILENT", "true")  # before it is imported: its hints are not about the user's run
 
@@ -42,14 +36,13 @@ from bgsub_lightning.core.compat.warnings import quiet
 from bgsub_lightning.core.config import expand
 from bgsub_lightning.core.console import console, is_first_process
 from bgsub_lightning.core.errors import UserError, cause_of
-from bgsub_lightning.core.files import atomic_write, claimed, refuse_links, remove_partials
+from bgsub_lightning.core.files import atomic_write
 from bgsub_lightning.core.memory import keep_freed_memory
-from bgsub_lightning.core.records import read_json
 from bgsub_lightning.core.run_info import device_name, model_config, source_tree, versions
-from bgsub_lightning.core.text import one_line, refuse_passwords, safe_name
+from bgsub_lightning.core.text import one_line, refuse_passwords
 from bgsub_lightning.data import ScenesDataModule
 from bgsub_lightning.systems.base import BgsModule
-from bgsub_lightning.systems.weights import damage, read_checkpoint
+from bgsub_lightning.systems.weights import read_checkpoint
 from bgsub_lightning.training.callbacks import (
     AtomicCheckpointIO,
     BackgroundWriter,
@@ -68,12 +61,11 @@ from bgsub_lightning.training.callbacks import (
     RunLog,
     ScoreWriter,
     StageCheckpoints,
-    checkpoints_of,
-    newest_checkpoint,
 )
 from bgsub_lightning.training.failures import end_all
 from bgsub_lightning.training.options import check_devices, check_options, trainer_error
 from bgsub_lightning.training.parser import TrainingParser, logger_maker
+from bgsub_lightning.training.run_directory import RunDirectory, run_folder
 
 
 def run_trainer(command: str, options: Sequence[str], cli: type[TrainingCLI] | None = None) -> TrainingCLI:
@@ -166,18 +158,6 @@ class SaveConfig(SaveConfigCallback):
         return model_config(yaml.safe_load(self.parser.dump(self.config, skip_unset=False)))
 
 
-class RunRecord(TypedDict, total=False):
-    """``run.json``: what a run was made with.
-
-    Attributes:
-        wandb_id: Its id at W&B.
-        starts: Of each start the command, the machine, the versions.
-    """
-
-    wandb_id: Annotated[str, StringConstraints(pattern=r"^[\w-]+$")]
-    starts: list[dict[str, Any]]
-
-
 class TrainingCLI(CommandLine):
     """Lightning's command line, with one run directory per run.
 
@@ -189,15 +169,10 @@ class TrainingCLI(CommandLine):
 
     def __init__(self, *arguments: Any, command: Sequence[str], **settings: Any) -> None:
         self.command = command
-        self._made: list[Path] = []
-        self._has_begun = False
-        self._wandb_id = ""
         with ExitStack() as self._held:
             try:
                 super().__init__(*arguments, **settings)
             except BaseException as error:
-                if not self._has_begun:
-                    self._remove_run_dir()
                 if hasattr(self, "trainer") and isinstance(error, Exception):
                     self._end(error)
                 raise
@@ -277,15 +252,8 @@ class TrainingCLI(CommandLine):
 
     @property
     def run_dir(self) -> Path:
-        """The directory of the run; an agent's runs share their configuration's name, and each has an id of its own."""
-        sweep, run = os.environ.get("WANDB_SWEEP_ID"), os.environ.get("WANDB_RUN_ID")
-        if self._given.run_dir is None and sweep and run:
-            for name, value in (("WANDB_SWEEP_ID", sweep), ("WANDB_RUN_ID", run)):
-                if not re.fullmatch(r"[\w-]+", value):
-                    raise UserError(f"{name}: must be letters, digits, - and _; got {value!r}. Unset it.")
-            return Path("runs") / sweep / run
-        scene = self._given.data.get("init_args.scene")
-        return Path(self._given.run_dir or Path("runs") / self._given.name / scene_folder(scene))
+        """The directory of the run."""
+        return run_folder(self._given.run_dir, self._given.name, self._given.data.get("init_args.scene"))
 
     def before_instantiate_classes(self) -> None:
         """Find the checkpoint, before anything takes time.
@@ -293,46 +261,22 @@ class TrainingCLI(CommandLine):
         Raises:
             UserError: If it is not there, or a run would be overwritten.
         """
-        self._claim_run_dir()
-        if self.subcommand == "fit":
-            self._require_free_or_resumed()
-        path = self._checkpoint(self._given.ckpt_path)
+        self.directory = RunDirectory(self.run_dir)
+        if is_first_process():  # of those of a run
+            self.directory.lock(self._held)
+        is_fit, given = self.subcommand == "fit", self._given.ckpt_path
+        if is_fit:
+            self.directory.require_free_or_resumed(given, self._goes_beyond)
+        elif given is None and self._is_trained:
+            given = self._given.checkpoint
+        is_named = self._given.ckpt_path is not None
+        path = given and self.directory.checkpoint(given, is_fit, lambda: None if is_named else self._shipped)
         self._given.ckpt_path = path and str(path)
-        self._recorded()  # a damaged one is refused now
+        self.directory.record()  # a damaged one is refused now
         if self.subcommand == "test":
             self._given.verbose = False  # the table is ours
         if self.subcommand == "predict":
             self._given.return_predictions = False  # they are written as they come, and do not fit into memory
-
-    def _checkpoint(self, given: str | None) -> Path | None:
-        """Find what to begin from; a damaged one gives way to the one before only where a run is continued."""
-        if given is None and self.subcommand != "fit" and self._is_trained:
-            given = self._given.checkpoint
-        if given is None:
-            return None
-        path = Path(given)
-        if given in {"last", "best"}:
-            path = self.run_dir / "checkpoints" / f"{given}.ckpt"
-            newest = newest_checkpoint(self.run_dir) if (self.subcommand, given) == ("fit", "last") else None
-            if newest is not None:
-                return newest
-            if not path.is_file() and self.subcommand == "fit":
-                console.print(f"There is no {path} yet: this is the first start.")
-                return None
-            is_begun = (self.run_dir / "config.yaml").is_file()  # by a fit, which has ended before its first checkpoint
-            if not path.is_file() and not is_begun and self._given.ckpt_path is None and (shipped := self._shipped):
-                console.print(f"No checkpoint in {self.run_dir}: the weights that ship with the package are used.")
-                return shipped
-            if not path.is_file():
-                raise UserError(
-                    f"{path}: there is no such checkpoint. {self._how_to_get(path)}, or name a checkpoint by "
-                    f"--ckpt_path FILE."
-                )
-        if not path.is_file():
-            raise UserError(f"--ckpt_path: {path}: no such file. Name a file, or `last` or `best` of the run.")
-        if what := damage(path):
-            raise UserError(f"{path}: is no checkpoint, or a damaged one ({what}). Name another by --ckpt_path FILE.")
-        return path
 
     def instantiate_classes(self) -> None:
         """Make the module and the datamodule.
@@ -431,13 +375,6 @@ class TrainingCLI(CommandLine):
                 soft_wrap=True,
             )
 
-    @staticmethod
-    def _how_to_get(path: Path) -> str:
-        last = path.with_name("last.ckpt")
-        if last.is_file():
-            return f"No validation has been made in the final stage yet: train on, or take {last} by --ckpt_path last"
-        return "Train first (`fit` with the same --config and --run_dir)"
-
     @property
     def _samples(self) -> str:
         """What a step sees, of all processes; a batch size of the configuration is one process's."""
@@ -473,7 +410,7 @@ class TrainingCLI(CommandLine):
                 name=self.run_dir.name,
                 project="bgsub_lightning",
                 save_dir=self.run_dir,
-                id=self._run_id(),
+                id=self.directory.id_at_wandb(),
                 resume="allow",
                 offline=self._given.wandb == "offline",
             )
@@ -485,63 +422,14 @@ class TrainingCLI(CommandLine):
         """End the run at W&B with this command, or the next fit of this process would write to it."""
         import wandb  # slow
 
-        if wandb.run is not None and wandb.run.id == self._wandb_id:
+        if wandb.run is not None and wandb.run.id == self.directory.wandb_id:
             wandb.finish(exit_code=int(error is not None))
-
-    def _claim_run_dir(self) -> None:
-        """Make the run directory, and lock it until this command ends; of the processes of a run the first does."""
-        if not is_first_process():
-            return
-        made = [folder for folder in (self.run_dir, *self.run_dir.parents) if not folder.exists()]  # it first
-        try:
-            self._held.enter_context(claimed(self.run_dir))
-        except UserError as error:
-            raise UserError(f"--run_dir: {error}") from error
-        self._made = made
-        if not os.access(self.run_dir, os.W_OK | os.X_OK):
-            raise UserError(f"--run_dir: {self.run_dir}: cannot be written to. Name another folder.")
-        for entry in self.run_dir.iterdir():
-            if entry.is_dir():
-                refuse_links(entry, self.run_dir)
-        remove_partials(self.run_dir)
-
-    def _remove_run_dir(self) -> None:
-        """Remove what a start that came to nothing has made, unless W&B is at work in there."""
-        if self._made and not (self._made[0] / "wandb").exists():
-            shutil.rmtree(self._made[0], ignore_errors=True)
-        with suppress(OSError):  # another run is in it
-            for folder in self._made[1:]:
-                folder.rmdir()
-
-    @property
-    def _record(self) -> Path:
-        return self.run_dir / "run.json"
-
-    def _recorded(self) -> dict[str, Any]:
-        try:
-            return dict(read_json(self._record, RunRecord, "Delete it: the run then continues under a new id at W&B."))
-        except FileNotFoundError:
-            return {}
-
-    def _write_record(self, content: dict[str, Any]) -> None:
-        with atomic_write(self._record) as file:
-            file.write(json.dumps(content, indent=1) + "\n")
-
-    def _run_id(self) -> str:
-        """Return the run's id at W&B, the same each time the run is continued; an agent tells its runs' ids."""
-        if getattr(rank_zero_only, "rank", 0):
-            return ""  # of a logger that writes nothing
-        self._wandb_id = self._recorded().get("wandb_id") or os.environ.get("WANDB_RUN_ID") or uuid.uuid4().hex[:8]
-        return str(self._wandb_id)
 
     def _begin(self) -> None:
         """Add to ``run.json`` what this start of the run was made with, when it has come to its first batch."""
-        self._has_begun = True
+        self.directory.has_begun = True
         if not self.trainer.is_global_zero:
             return
-        if self.subcommand == "fit":
-            (self.run_dir / "finished.json").unlink(missing_ok=True)
-        recorded = ({"wandb_id": self._wandb_id} if self._wandb_id else {}) | self._recorded()
         start = {
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
             "command": shlex.join(["python", "-m", "bgsub_lightning", *self.command]),
@@ -554,25 +442,7 @@ class TrainingCLI(CommandLine):
             "versions": versions(),
             "source": source_tree(),
         }
-        self._write_record({**recorded, "starts": [*recorded.get("starts", []), start]})
-
-    def _require_free_or_resumed(self) -> None:
-        """Never train over a run that is there, and do nothing for one that is finished."""
-        finished, folder = self.run_dir / "finished.json", self.run_dir / "checkpoints"
-        if not finished.is_file() and not checkpoints_of(self.run_dir):
-            return
-        given = self._given.ckpt_path
-        if given in {"last", "best"} or (given and Path(given).resolve().parent == folder.resolve()):
-            if not finished.is_file():
-                return
-            if self._goes_beyond(Finished.load(finished)):
-                return
-            console.print(f"{self.run_dir}: this run is finished; there is nothing to do.")
-            raise SystemExit(0)
-        what = "a finished run" if finished.is_file() else "a run that was begun; continue it with --ckpt_path last"
-        raise UserError(
-            f"{self.run_dir}: holds {what}. For another run name another directory by --run_dir, or delete this one."
-        )
+        self.directory.begin(start, is_fit=self.subcommand == "fit")
 
     def _goes_beyond(self, done: Finished) -> bool:
         """Whether the configuration asks for a longer run than one that has ended."""
@@ -583,13 +453,3 @@ class TrainingCLI(CommandLine):
         if trainer.max_steps > 0:
             return bool(trainer.max_steps > done.steps)
         return bool(trainer.max_epochs is not None and trainer.max_epochs > done.epochs)
-
-
-def scene_folder(scene: str | Sequence[str] | None) -> str:
-    """Return the part of a run's default directory that names its scenes; empty if it has all.
-
-    Example:
-        >>> scene_folder("baseline/highway"), scene_folder(["baseline/*", "shadow"]), scene_folder(None)
-        ('baseline_highway', 'baseline_shadow', '')
-    """
-    return safe_name(scene if isinstance(scene, str) else "_".join(scene or ()))

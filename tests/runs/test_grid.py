@@ -19,7 +19,7 @@ from bgsub_lightning.runs.grid import (
     runs_of_grid,
     split_values,
 )
-from bgsub_lightning.training.cli import scene_folder
+from bgsub_lightning.training.run_directory import scene_folder
 
 KEYS = ["PTZ/zoom", "baseline/highway", "baseline/office", "shadow/bungalows"]
 
