@@ -313,6 +313,23 @@ def test_rates_of_a_schedule() -> None:
     assert schedule.get_last_lr() == [0.3]
 
 
+# --- Optuna ----------------------------------------------------------------------------------------------------------
+
+
+def test_trial_that_another_process_began() -> None:
+    optuna = pytest.importorskip("optuna")
+    from bgsub_lightning.core.compat.optuna import continued
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study()
+    study.ask()
+    trial = continued(study, study.get_trials()[0])
+    trial.report(0.25, 3)
+    study.tell(trial, 0.5)
+    (found,) = study.get_trials()
+    assert (found.value, found.intermediate_values) == (0.5, {3: 0.25})
+
+
 # --- jsonargparse and argparse ---------------------------------------------------------------------------------------
 
 

@@ -46,7 +46,7 @@ def test_scenes_of_two_datasets_are_not_averaged(
             "init_args": {"videos": {3: 1}, "categories": ["baseline"], "frames": 12, "size": [64, 48], "workers": 1},
         },
     ]
-    protocol = {"class_path": "Subset", "init_args": {"train": [], "validate": [], "test": ["*"]}}
+    protocol = {"class_path": "Subset", "init_args": {"train": [], "test": ["*"]}}
     data = {"root": str(cdnet), "num_workers": 0, "size": None, "protocol": protocol}
     data["reader"] = {"class_path": "Joined", "init_args": {"readers": readers}}
     content = {

@@ -7,5 +7,5 @@ from optuna.trial import FrozenTrial, Trial
 
 
 def continued(study: Study, trial: FrozenTrial) -> Trial:
-    """Return a trial that another process began, as one to report to; Optuna opens trials by `ask` alone, as new ones."""
+    """Return a trial that another process began, as one to report to; what Optuna opens by `ask` is always new."""
     return Trial(study, trial._trial_id)
