@@ -17,7 +17,6 @@ from bgsub_lightning.report import (
     precision_recall_figure,
     precision_recall_table,
     published_tables,
-    report_page,
     spread,
     table,
     tested,
@@ -88,6 +87,8 @@ def report(
     if compare is not None:
         console.print(comparison(runs, compare, by_category))
     if out:
+        from bgsub_lightning.report.page import report_page  # here, because Jinja and Pillow take their time
+
         console.print(f"{report_page(out, runs)} shows everything about the runs.", soft_wrap=True)
     if out or compare is not None:
         return

@@ -7,7 +7,6 @@ from bgsub_lightning.report.curves import (
     threshold_figure,
 )
 from bgsub_lightning.report.merge import merged, require_same_frames, tested
-from bgsub_lightning.report.page import report_page
 from bgsub_lightning.report.terminal import comparison, published_tables, spread, table
 from bgsub_lightning.report.thresholds import ThresholdCurve, at_threshold
 from bgsub_lightning.report.writers import as_rich
@@ -22,7 +21,6 @@ __all__ = [
     "precision_recall_figure",
     "precision_recall_table",
     "published_tables",
-    "report_page",
     "require_same_frames",
     "spread",
     "table",

@@ -63,7 +63,7 @@ import sys
 from bgsub_lightning.cli import main
 heavy = lambda *names: sorted({{*names}} & set(sys.modules))
 assert main(["report", *{runs!r}]) == 0
-print(heavy("torch", "lightning", "torchmetrics", "scipy", "matplotlib", "albumentations", "av"))
+print(heavy("torch", "lightning", "torchmetrics", "scipy", "matplotlib", "albumentations", "av", "jinja2"))
 assert main(["report", *{runs!r}, "--compare=f_measure"]) == 0
 assert main(["report", *{runs!r}, "--out={tmp_path / "page"}"]) == 0
 print(heavy("torch", "lightning", "torchmetrics", "albumentations", "av"))
