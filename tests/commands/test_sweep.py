@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -259,7 +260,7 @@ def test_killed_sweep_of_six_goes_on(write: Write, out: Path) -> None:
         told = [process.communicate(timeout=600)[0] for process in (one, other)]
     assert (one.returncode, other.returncode) == (0, 0), told
     assert "fold_2_lr_0.01 of 6 · fold 2, lr 0.01: resumed" in "".join(told)
-    assert all("6 of 6 trials are complete and 0 were pruned" in each for each in told)
+    assert all(re.search(r"6 of 6 trials .*0 were pruned", each) for each in told)
     trials = trials_of(out)
     assert sorted(trial.user_attrs["number"] for trial in trials) == [0, 1, 2, 3, 4, 5]
     named = {name: read_sweep(write()).folder(trial.number, trial.params) for name, trial in enumerate(trials)}
@@ -301,7 +302,7 @@ def test_what_is_not_worth_going_on_is_ended(write: Write, out: Path) -> None:
     assert bad.state == optuna.trial.TrialState.PRUNED
     assert list(bad.intermediate_values) == [1, 2]
     assert "lr_1e-12: pruned after 2 validations" in told
-    assert "1 of 2 trials are complete and 1 were pruned" in told
+    assert re.search(r"1 of 2 trials .*1 were pruned", told)
     assert (out / "lr_1e-12/checkpoints/last.ckpt").is_file()
 
 

@@ -72,5 +72,5 @@ def test_no_gallery_is_none_and_a_broken_one_is_told(tmp_path: Path) -> None:
     assert read_gallery(tmp_path) == []
     for text in ("rule,video\nbest,a/x\n", "rule,video,frame,TP,FP,FN,TN,SE\nnicest,a/x,1,1,1,1,1,1\n"):
         (tmp_path / "gallery.csv").write_text(text)
-        with pytest.raises(UserError, match=r"gallery\.csv: is no list of a gallery .* Run the test again"):
+        with pytest.raises(UserError, match=r"gallery\.csv: "):
             read_gallery(tmp_path)

@@ -95,18 +95,18 @@ def test_what_must_agree(changes: dict[str, Any], message: str) -> None:
 
 
 def test_videos_that_were_tested_twice() -> None:
-    with pytest.raises(UserError, match=r"fold_2 cannot be merged with the others, because a/x was tested twice"):
+    with pytest.raises(UserError, match=r"fold_2 .*a/x .*twice"):
         merged([result(1, "a/x"), result(2, "b/x", "a/x")], "x")
-    with pytest.raises(UserError, match=r"because a/x, b/x were tested twice\. .* `report` without --merge"):
+    with pytest.raises(UserError, match=r"a/x, b/x .*twice.*--merge"):
         merged([result(1, "a/x", "b/x"), result(1, "a/x", "b/x")], "x")
 
 
 def test_only_the_same_frames_are_compared() -> None:
     first = result(1, "a/x", "b/x")
     require_same_frames([first, replace(first, seed=1), replace(first, system="CdnMedal")])
-    with pytest.raises(UserError, match=r"fold_1 and fold_2 were not tested on the same frames \(a/x, c/x\)"):
+    with pytest.raises(UserError, match=r"fold_1 .*fold_2 .*\(a/x, c/x\)"):
         require_same_frames([first, result(2, "b/x", "c/x")])
-    with pytest.raises(UserError, match=r"were not tested on the same frames"):
+    with pytest.raises(UserError, match=r"not .*the same frames"):
         require_same_frames([first, replace(first, dataset="LASIESTA")])
 
 

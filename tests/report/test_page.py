@@ -292,9 +292,9 @@ def test_what_is_missing_is_told(write: Callable[..., Page], tmp_path: Path) -> 
         run / "scores.json"
     )
     page = write(run)
-    assert "No frames were kept of bare: run test (or evaluate ) again" in page.text
-    assert "No training was logged beside the tests of bare" in page.text
-    assert "bare has no curves: its test kept no counts at thresholds." in page.text
+    assert re.search(r"No frames .*\bbare: .*test", page.text)
+    assert re.search(r"No training .*\bbare\b", page.text)
+    assert re.search(r"\bbare .*no curves", page.text)
 
 
 def test_a_lost_picture_is_told_and_not_shown_broken(write: Callable[..., Page], tmp_path: Path) -> None:
@@ -337,7 +337,7 @@ def test_earlier_reports_are_replaced_and_other_folders_refused(write: Callable[
     assert [path.name for path in (tmp_path / "out/tables").iterdir()] == ["new.csv"]
     assert (tmp_path / "out/notes.txt").read_text() == "mine"
     results = load_results([run])
-    with pytest.raises(UserError, match=r"--out: .*one holds other files than those of a report"):
+    with pytest.raises(UserError, match=r"--out: .*other files"):
         write_page(run, results, [])
     with pytest.raises(UserError, match=r"--out: .*scores\.json is a file"):
         write_page(run / "scores.json", results, [])

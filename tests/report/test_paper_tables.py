@@ -315,7 +315,7 @@ def test_ablations_have_a_column_for_what_differs(tmp_path: Path) -> None:
     assert cell(table, "row_2", "f_measure").value == pytest.approx(results[1].scores().overall["f_measure"])
     assert cell(table, "10: CmDFF, CS-Focal, L1", "mean_dice").text == "0.8705"
     assert cell(table, "KPA", "f_measure").text == "0.9839"
-    with pytest.raises(UserError, match="An ablation is of one system, CrossNet; bmn are of another"):
+    with pytest.raises(UserError, match=r"CrossNet.*\bbmn\b"):
         ablation([*ours, *series(tmp_path, made("bmn"))])
 
 
@@ -331,7 +331,7 @@ def test_speed_beside_the_mean_of_what_is_printed(tmp_path: Path) -> None:
 
 def test_one_dataset_at_a_time(tmp_path: Path) -> None:
     both = series(tmp_path, made("one"), made("two", dataset="LIMU"))
-    with pytest.raises(UserError, match="A table is of one dataset, and these tests are of CDnet2014, LIMU"):
+    with pytest.raises(UserError, match="CDnet2014, LIMU"):
         overall(both)
     tables = tables_of(Results(both))
     assert {table.key for table in tables} >= {"overall_CDnet2014", "overall_LIMU", "by_part_f_measure_LIMU"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -82,7 +83,7 @@ def test_few_videos_say_nothing(tmp_path: Path) -> None:
     found = compare(*pair(tmp_path, made("good", KEYS[:4], skill=0.9), made("bad", KEYS[:4], skill=0.5)))
     assert found.p_value == pytest.approx(2 / 2**4)
     assert found.verdict.startswith("Too few videos to decide: ")
-    assert "with 4 pairs Wilcoxon's p cannot be below 0.125, and 6 are needed" in found.verdict
+    assert re.search(r"4 pairs .*0\.125.*\b6\b", found.verdict)
     alone = compare(*pair(tmp_path / "alone", made("good", KEYS[:1]), made("bad", KEYS[:1])))
     assert alone.interval is None
     assert "over 1 video; with 1 pair " in alone.verdict
@@ -162,22 +163,22 @@ def frames_csv(folder: Path, rows: list[tuple[str, int, int]]) -> None:
 
 def test_only_the_same_frames_are_compared(tmp_path: Path) -> None:
     first, other = pair(tmp_path, made("first", ["a/x"]), made("other", ["a/x", "a/y"]))
-    with pytest.raises(UserError, match=r"first and other were not tested on the same frames \(a/y\)"):
+    with pytest.raises(UserError, match=r"first .*other .*\(a/y\)"):
         compare(first, other)
     (limu,) = pair(tmp_path, made("limu", ["a/x"], dataset="LIMU"))
     with pytest.raises(UserError, match="on different datasets"):
         compare(first, limu)
     (halves,) = pair(tmp_path, made("halves", ["a/x"], protocol="the first half"))
-    with pytest.raises(UserError, match=r"tested under different protocols .* no frames\.csv beside both"):
+    with pytest.raises(UserError, match=r"different protocols .*frames\.csv"):
         compare(first, halves)
     frames_csv(tmp_path / "first", [("a/x", 1, 1), ("a/x", 2, 0)])
     frames_csv(tmp_path / "halves", [("a/x", 1, 1)])
     assert compare(first, halves).remarks[0].startswith("Protocols differ, on the same frames: first: all but one")
     frames_csv(tmp_path / "halves", [("a/x", 2, 1)])
-    with pytest.raises(UserError, match=r"on as many frames, but not on the same .*frames\.csv"):
+    with pytest.raises(UserError, match=r"as many frames.*frames\.csv"):
         compare(first, halves)
     (tmp_path / "halves" / "frames.csv").write_text("nothing\n1\n")
-    with pytest.raises(UserError, match=r"frames\.csv: must have the columns video and frame"):
+    with pytest.raises(UserError, match=r"frames\.csv: .*video.*frame"):
         compare(first, halves)
     (tmp_path / "halves" / "frames.csv").write_text("video,frame,headline\na/x,1,0\n")  # as it was before
     with pytest.raises(UserError, match=r"frames\.csv: headline: "):
@@ -197,7 +198,7 @@ def test_all_labelled_frames_are_the_same_frames(tmp_path: Path) -> None:
 def test_what_lacks_a_figure(tmp_path: Path) -> None:
     older = made("older", ["a/x"])
     videos = {key: replace(video, dice=[]) for key, video in older.videos.items()}
-    with pytest.raises(UserError, match=r"older: its scores\.json has no Mean Dice"):
+    with pytest.raises(UserError, match=r"older: .*scores\.json.*Mean Dice"):
         compare(*pair(tmp_path, made("new", ["a/x"]), replace(older, videos=videos)), "mean_dice")
 
 

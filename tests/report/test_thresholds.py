@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -102,7 +103,7 @@ def test_the_best_is_chosen_on_the_test_frames_and_says_so(averaging: Any, large
     assert there.name == f"x at best {THRESHOLDS[best]:.2f}"
     told = shown(table([there, at_threshold(two("y"), "best", averaging, largest)], averaging=averaging))
     assert "Pasted." in told
-    assert f"Threshold {best / 100:.2f}, chosen on the test frames: optimistic, no measure of generalisation" in told
+    assert re.search(rf"Threshold {best / 100:.2f}, .*test frames", told)
     assert f"F of y at best {THRESHOLDS[best]:.2f}" in told
 
 
@@ -187,7 +188,7 @@ def test_files_of_earlier_versions_have_no_mean_dice(tmp_path: Path) -> None:
     assert "Dice" not in shown(table([older, two()]))
     assert "Dice" in shown(table([two(), older]))
     for options in ({"include_empty": True}, {"beside": "mean_dice"}):
-        with pytest.raises(UserError, match=r"x: its scores.json has no Mean Dice, .* Run the test again"):
+        with pytest.raises(UserError, match=r"x: .*scores.json.*Mean Dice"):
             table([two(), older], **options)  # type: ignore[arg-type]
 
 
