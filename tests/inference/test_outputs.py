@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import shutil
 import signal
@@ -316,6 +317,22 @@ def test_behind_waits_for_all() -> None:
         for item in range(20):
             behind.put(item)
     assert done == list(range(20))
+
+
+def test_nothing_is_written_after_a_failure() -> None:
+    done: list[int] = []
+
+    def write(item: int) -> None:
+        if item == 0:
+            raise ValueError("no space")
+        done.append(item)
+
+    with WriterThread(write, 2) as behind:
+        with pytest.raises(ValueError, match="no space"):  # noqa: PT012
+            for item in itertools.repeat(0):
+                behind.put(item)
+        behind.put(1)
+    assert done == []
 
 
 def test_a_video_that_ffmpeg_does_not_take_is_told_in_a_line(tmp_path: Path) -> None:
