@@ -14,7 +14,7 @@ from rich.text import Text
 
 from bgsub_lightning.core.text import printable
 
-_RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")  # by which launchers tell a process which it is
+_RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")  # set by launchers
 
 
 class _Console(Console):

@@ -13,7 +13,7 @@ _MOST = 32 << 20  # what glibc before 2.35 takes as the threshold, at most
 def keep_freed_memory() -> None:
     """Keep memory that is freed for what is allocated next, instead of returning it to the system at once.
 
-    glibc maps each large block anew, so that a network on a CPU spends much of its time in page faults: the features of
+    glibc maps each large block again, and a network on a CPU spends much of its time in page faults: the features of
     every layer are such blocks (``benchmarks/cdn_medal.py`` measures it). Other systems are left as they are.
     """
     if sys.platform != "linux":

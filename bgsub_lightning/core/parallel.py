@@ -66,7 +66,7 @@ def in_processes(
         # not forked: this process may hold threads, and a graphics card
         pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_begin, initargs=(file,))
         stack.callback(pool.shutdown, cancel_futures=True)
-        # a thread of its own starts them: Ctrl-C interrupts the first thread, which must not leave one half begun
+        # a separate thread starts them: Ctrl-C interrupts the first thread, which must not leave one half begun
         starter = stack.enter_context(ThreadPoolExecutor(1, initializer=_hold_ctrl_c_back))
         try:
             for task in tasks:

@@ -102,8 +102,8 @@ def model_config(config: dict[str, Any]) -> str:
         config: Configuration of ``fit``, with ``model`` and ``data``.
     """
     data = config["data"].get("init_args", config["data"])
-    told = {"model": config["model"], "size": data.get("size"), "flow": data.get("flow")}
-    return yaml.safe_dump(told, sort_keys=False)
+    built = {"model": config["model"], "size": data.get("size"), "flow": data.get("flow")}
+    return yaml.safe_dump(built, sort_keys=False)
 
 
 def device_name(device: torch.device) -> str:

@@ -1,6 +1,6 @@
 """Training in stages: what learns when, on what, for how long and at which rate.
 
-A stage is told by the number of optimiser steps already done and by nothing else, so there is no state to save: a run
+The number of optimiser steps already done decides the stage, and nothing else does, so there is no state to save: a run
 resumed at any step is in the stage that it was in.
 """
 

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 from bgsub_lightning.splits.frameset import FrameSet
 
 Leakage = Literal["unseen scenes", "seen scenes, unseen frames", "unknown", "includes training frames"]
-"""How honest a test is, from the best to the worst. Unknown is it of masks whose maker does not tell: they may be of
+"""How honest a test is, from the best to the worst. Unknown: masks whose maker does not say; they may be of
 any kind, so that it is worse than all but the certainty of the worst."""
 
 TrainingRecord = dict[str, list[list[int]]]

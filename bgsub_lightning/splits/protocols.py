@@ -190,7 +190,7 @@ class SceneWise(Protocol):
 
 
 class Subset(Protocol):
-    """Train on some scenes, test on others, both told by name.
+    """Train on some scenes, test on others, both given by name.
 
     Args:
         train: Categories, or patterns of ``category/video``, whose labelled frames are trained on; none are needed to

@@ -53,7 +53,7 @@ class Vgg(nn.Module):
         self.conv4_3 = conv3x3(8 * width, 8 * width, dilation)
 
     def initialise(self, from_scratch: bool) -> None:
-        """Draw all weights anew; biases are 0.
+        """Draw all weights; biases are 0.
 
         Args:
             from_scratch: Whether nothing pretrained follows. Then layers are drawn as He et al. do, because

@@ -54,7 +54,7 @@ class LoadReport:
     loaded: tuple[str, ...]
     """The network's layers that have the file's weights."""
     drawn: tuple[str, ...]
-    """The network's layers that were drawn anew."""
+    """The network's layers that were newly drawn."""
     unused: tuple[str, ...]
     """The file's keys that were not used."""
     zeros: bool = False
@@ -65,7 +65,7 @@ class LoadReport:
         return (
             f"Weights of {self.source}\n"
             f"  loaded: {_list(self.loaded)}{zeros}\n"
-            f"  drawn anew: {_list(self.drawn)}\n"
+            f"  newly drawn: {_list(self.drawn)}\n"
             f"  not used: {_list(self.unused)}"
         )
 
@@ -73,7 +73,7 @@ class LoadReport:
 def load_vgg(
     network: Vgg, source: str | Path, sha256: str | None = None, first_layer: FirstLayer = "normal"
 ) -> LoadReport:
-    """Load the weights of a VGG-16, plain or DeepLab's, into a network; its other layers are drawn anew.
+    """Load the weights of a VGG-16, plain or DeepLab's, into a network; its other layers are newly drawn.
 
     Files have the names of torchvision or of DeepLab, with any prefix. They must hold all convolutions that the network
     has, the first ten or thirteen; fc6 and fc7 may be absent. What the network has not, as torchvision's fully
@@ -129,7 +129,7 @@ def load_state_dict(source: str | Path, sha256: str | None = None) -> dict[str, 
 
     Args:
         source: File of ``torch.save``, or its URL (``https://``, ``http://``, ``file://``). What is downloaded is kept
-            in ``checkpoints`` of ``torch.hub.get_dir()`` (``TORCH_HOME`` moves it) under a name of its own per URL.
+            in ``checkpoints`` of ``torch.hub.get_dir()`` (``TORCH_HOME`` moves it) under a separate name per URL.
         sha256: Expected digest of the file, 64 hexadecimal digits; without it the file is not checked. A download of
             another digest is repeated.
 

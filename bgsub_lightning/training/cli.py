@@ -97,7 +97,7 @@ def run_trainer(command: str, options: Sequence[str], cli: type[TrainingCLI] | N
                 subclass_mode_model=True,
                 subclass_mode_data=True,
                 auto_configure_optimizers=False,
-                seed_everything_default=True,  # which tells that none was told
+                seed_everything_default=True,  # which marks that none was given
                 save_config_callback=SaveConfig,
                 save_config_kwargs={"save_to_log_dir": False},
                 parser_class=TrainingParser,
@@ -388,7 +388,7 @@ class TrainingCLI(CommandLine):
 
     @property
     def _is_trained(self) -> bool:
-        """Whether the system is one that is fitted; it is not built to tell."""
+        """Whether the system is one that is fitted; it is not built for that."""
         return bool(getattr(pydoc.locate(self._given.model.class_path), "trainable", True))
 
     @property

@@ -12,11 +12,11 @@ from lightning.pytorch import Trainer
 from bgsub_lightning.core.compat.torch import count_in_group
 from bgsub_lightning.core.errors import UserError
 
-_PATIENCE = 20  # seconds in which a process that has failed tells why, and ends
+_PATIENCE = 20  # seconds in which a process that has failed reports why, and ends
 
 
 def end_all(trainer: Trainer, error: Exception) -> NoReturn:
-    """End the processes of a run of which this one has failed; the first to fail tells why, the others nothing.
+    """End the processes of a run of which this one has failed; the first to fail reports why, the others nothing.
 
     What the others see is that a connection was closed, which explains nothing; or the same mistake.
 
@@ -45,5 +45,5 @@ def _is_first() -> bool:
         return True
     try:
         return count_in_group("bgsub_lightning/failed") == 1
-    except RuntimeError:  # the first process, which keeps the store, has ended, and has told why
+    except RuntimeError:  # the first process, which keeps the store, has ended, and has reported why
         return False

@@ -489,7 +489,7 @@ def test_pretrained_weights_are_what_training_begins_with(
     fit(root, tmp_path / "run", system, [begins, each_step(tmp_path / "run")])
     told = " ".join(capsys.readouterr().out.split())
     assert f"Weights of {vgg} loaded: conv1_1, conv1_2, conv2_1" in told
-    assert "drawn anew: pyramid not used: features.24.bias, features.24.weight" in told
+    assert "newly drawn: pyramid not used: features.24.bias, features.24.weight" in told
     file = torch.load(vgg, weights_only=True)
     assert torch.equal(begins.weights["siamese.conv1_1.weight"], file["features.0.weight"])
     assert torch.equal(begins.weights["siamese.conv4_3.bias"], file["features.21.bias"])

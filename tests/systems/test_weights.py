@@ -180,7 +180,7 @@ def test_the_report_can_be_read(tmp_path: Path) -> None:
     assert str(load_vgg(network(), path)).splitlines() == [
         f"Weights of {path}",
         f"  loaded: {', '.join(VGG_LAYERS[1:13])}",
-        "  drawn anew: conv1_1, fc6, fc7, fc8",
+        "  newly drawn: conv1_1, fc6, fc7, fc8",
         "  not used: conv1_1.bias, conv1_1.weight",
     ]
     assert str(load_vgg(network(3), path)).splitlines()[-1] == "  not used: nothing"

@@ -77,11 +77,11 @@ class ReconMcfcn(FcnModule):
             ``size``, with logits resized.
         sgd: How both networks learn.
         pretrained: What the second network begins with.
-        first_layer: What the first layer of 6 channels begins with: drawn anew, as in the paper, or the pretrained
+        first_layer: What the first layer of 6 channels begins with: newly drawn, as in the paper, or the pretrained
             layer for the frame and zeros for the background.
         begin: Begin with this stage, without those before it; needs ``initial``.
         initial: Checkpoint of an earlier run, such as its ``after_reconstruct.ckpt``, whose weights a fit begins with;
-            those of ``pretrained`` come after it where ``begin`` is ``segment``, and else only tell the range.
+            those of ``pretrained`` come after it where ``begin`` is ``segment``, and else only set the range.
         labels: What the grey levels of a mask mean in training.
         threshold: Probability above which a pixel is called foreground; 0.5 is the argmax; or ``"validation"``, see
             :class:`BgsModule`.
@@ -149,7 +149,7 @@ class ReconMcfcn(FcnModule):
         """Begin with the weights of an earlier run, or as :meth:`FcnModule.initialise` does.
 
         Raises:
-            UserError: If the checkpoint holds other networks, or does not tell what they were trained on.
+            UserError: If the checkpoint holds other networks, or does not record what they were trained on.
         """
         if self.initial is None:
             super().initialise()
@@ -158,7 +158,7 @@ class ReconMcfcn(FcnModule):
         checkpoint = read_checkpoint(self.initial.expanduser())
         if "trained_on" not in checkpoint:
             raise UserError(
-                f"{self.initial}: does not tell what it was trained on, so that no test of what follows could be "
+                f"{self.initial}: does not record what it was trained on, so that no test of what follows could be "
                 f"trusted. Name by --model.init_args.initial a checkpoint that `fit` of bgsub_lightning has written."
             )
         try:

@@ -109,7 +109,7 @@ class LastCheckpoint(_RunCheckpoint):
     """The newest state, from which a run is continued exactly by ``--ckpt_path last``.
 
     The one before is kept as ``previous.ckpt``, for a newest one that is damaged. Before each validation the state is
-    saved as well, so that a run that is ended within one begins anew with it.
+    saved as well, so that a run that is ended within one repeats it.
 
     SIGTERM and SIGUSR1 end the run with the batch, of training or validation, that they come in; several processes
     finish their validation. The state is saved, and the exit status is 128 + the signal's number, as in shells: 143 or
@@ -184,7 +184,7 @@ class LastCheckpoint(_RunCheckpoint):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Stop within a validation; of several processes each has batches of its own, and they cannot agree there."""
+        """Stop within a validation; several processes have different batches, and they cannot agree there."""
         if trainer.world_size == 1 and _is_fitting(trainer):
             self._stopping = self._signals.received
             self._stop_if_asked(trainer)
@@ -228,7 +228,7 @@ class LastCheckpoint(_RunCheckpoint):
 
 
 def _keep_previous(path: Path) -> None:
-    """Give a checkpoint a second name, before another takes its first; it takes no room of its own."""
+    """Give a checkpoint a second name, before another takes its first; it takes no room."""
     if path.is_file():
         second_name(path, path.with_name(PREVIOUS))
 

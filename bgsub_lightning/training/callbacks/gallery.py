@@ -39,7 +39,7 @@ class Gallery(FrameCallback):
         self.masks: IO[bytes] | None = None
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin anew."""
+        """Forget the frames of an earlier test."""
         self.places = {}
         if self.keep:
             self.masks = tempfile.TemporaryFile(dir=trainer.default_root_dir)  # noqa: SIM115 (closed at the end)
