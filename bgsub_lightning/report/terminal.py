@@ -145,12 +145,9 @@ def comparison(paths: Sequence[Path], metric: str, by_category: bool) -> Rendera
 
 def _of_result(result: TestResult, averaging: Averaging, by_video: bool, metrics: Sequence[str]) -> ResultTable:
     found = of_system(Series.of(result), averaging, by_video, metrics=metrics, of_part=True)
-    context = [i for i, column in enumerate(found.columns) if column.is_context]
-    return replace(
-        found,
-        columns=found.columns[: context[0]],
-        rows=tuple(replace(row, cells=row.cells[: context[0]]) for row in found.rows),
-    )
+    count = sum(not column.is_context for column in found.columns)
+    rows = tuple(replace(row, cells=row.cells[:count]) for row in found.rows)
+    return replace(found, columns=found.columns[:count], rows=rows)
 
 
 def _key(row: TableRow) -> tuple[str, str]:

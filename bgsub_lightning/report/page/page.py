@@ -127,13 +127,9 @@ def report_page(folder: Path, paths: Sequence[Path]) -> Path:
         for table in tables
         for ending, writer in ((".csv", as_csv), (".md", as_markdown), (".tex", as_latex))
     }
-    beginnings = tuple(f"{file_name(dataset)}_" for dataset in results.datasets)
 
     def of(*begins: str) -> list[ResultTable]:
-        keys = {table.key: table.key for table in tables}
-        for begin in beginnings:
-            keys = {key: short.removeprefix(begin) for key, short in keys.items()}
-        return [table for table in tables if keys[table.key].startswith(begins)]
+        return [table for table in tables if table.key.startswith(begins)]
 
     main = of("by_part_f_measure")
     parts = [
