@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from bgsub_lightning.core.console import console
 from bgsub_lightning.core.memory import keep_freed_memory
-from bgsub_lightning.systems.cdn_medal.background import BlockWindow, DensityBackground, FrameWindow, Window
+from bgsub_lightning.systems.cdn_medal.background import BlockWindow, DensityBackground, FrameWindow, MixtureWindow
 from bgsub_lightning.systems.cdn_medal.cdn_gm import CdnGm, hard_sigmoid
 from bgsub_lightning.systems.cdn_medal.medal_net import MedalNet
 
@@ -81,7 +81,9 @@ def training_rate(form: str, seconds: float) -> float:
     return rate(step, seconds)
 
 
-def stream_rate(window: Window, network: CdnGm, frames: Tensor, chunk: int, seconds: float, device: str) -> float:
+def stream_rate(
+    window: MixtureWindow, network: CdnGm, frames: Tensor, chunk: int, seconds: float, device: str
+) -> float:
     """Frames per second, of a window that is full."""
     for i in range(252):
         window.push(network, frames[i % len(frames)].flatten(1))

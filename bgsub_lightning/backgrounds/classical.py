@@ -69,7 +69,7 @@ class TemporalMedian(BackgroundSource):
 
     Args:
         history: How far back it looks, in frames: 245, as CDN-GM does.
-        every: It takes one of so many frames, and is computed anew when it has taken one.
+        every: It takes one of so many frames, and is computed again when it has taken one.
     """
 
     def __init__(self, history: int = 245, every: int = 7) -> None:

@@ -82,7 +82,7 @@ class BackgroundSource(nn.Module, ABC):
 
     @abstractmethod
     def settings(self) -> str:
-        """Return in a few words what tells this source from another, its weights aside."""
+        """Return the settings in a few words, without the weights: sources that differ have different ones."""
 
     def fingerprint(self) -> str:
         """Return a digest of its settings and its weights: sources that share it give the same backgrounds."""

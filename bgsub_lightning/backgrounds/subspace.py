@@ -38,13 +38,13 @@ class Components(BackgroundContext):
 
 
 class Eigenbackground(BackgroundSource):
-    """Mean and principal components of a scene's first frames; the background is what they can tell of a frame.
+    """Mean and principal components of a scene's first frames; the background is a frame's projection onto them.
 
     It learns from ``frames`` frames, the scene's first and then one of ``every``, and no more after that: all lie among
     the first ``frames * every`` of the scene. With the defaults these are the first 200, which come before the
     labelled part of every video of CDnet2014 but streetLight, which is labelled from frame 175. Where the first N
     frames of a scene are its training part choose ``frames * every <= N``. While it has taken fewer, it is computed
-    anew at the 1st, 2nd, 4th, 8th and so on.
+    again at the 1st, 2nd, 4th, 8th and so on.
 
     It keeps the frames in 8 bits while it learns (200 of 320×240: 46 MB), afterwards mean and components as floats
     (11 of that size: 10 MB).

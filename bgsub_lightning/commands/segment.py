@@ -158,12 +158,12 @@ def segment(
         total = min((count for count in (frames, opened.count) if count), default=None)
         task = bar.add_task("Segmenting", total=total, speed="")
 
-        def tell(done: SegmentProgress) -> None:
+        def report(done: SegmentProgress) -> None:
             bar.update(task, completed=done.frames, speed=f"{done.frames / done.seconds:.1f} frames/s")
 
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what is written becomes whole
         try:
-            done = segment_frames(subtractor, opened, outputs, tell, frames)
+            done = segment_frames(subtractor, opened, outputs, report, frames)
         except RuntimeError as error:
             if type(error).__name__ != "OutOfMemoryError":  # PyTorch's
                 raise

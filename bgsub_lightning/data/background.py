@@ -19,7 +19,7 @@ class Backgrounds(Protocol):
     """Computes the backgrounds of a scene's frames."""
 
     def fingerprint(self, pixels: SceneFrames, numbers: Sequence[int]) -> str:
-        """Return what tells a scene's backgrounds of these frames from others: they are found again by it."""
+        """Return a digest that differs where a scene's backgrounds of these frames do."""
 
     def backgrounds(self, pixels: SceneFrames, numbers: Sequence[int]) -> Generator[NDArray[np.uint8], None, None]:
         """Compute a scene's backgrounds.

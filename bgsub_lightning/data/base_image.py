@@ -93,7 +93,7 @@ class BaseImage(Input):
 
     def frames(self, scene: Scene, number: int, seed: int) -> list[int]:  # noqa: D102
         if scene.key not in self.partners:
-            raise RuntimeError(f"the training frames of {scene.key} have not been told")
+            raise RuntimeError(f"the training frames of {scene.key} are not known: prepare() notes them")
         others = [other for other in self.partners[scene.key] if other != number]
         return [others[np.random.default_rng((seed, 3)).integers(len(others))]]
 
@@ -232,7 +232,9 @@ def _recorded(path: Path) -> dict[str, int | Path]:
         if video.base is not None
     }
     if not bases:
-        raise UserError(f"{_OPTION}: {file}: tells no base image: the system that was tested compares with none.")
+        raise UserError(
+            f"{_OPTION}: {file}: has no base image: the tested system compares with none. Name another file."
+        )
     return bases
 
 

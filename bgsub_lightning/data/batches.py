@@ -45,7 +45,7 @@ class TrainingBatches(Sampler[list[Draw]]):
         rank: This process.
         world_size: All processes. A last batch that would leave one of them without a sample is left out.
         steps: Batches in all, over as many epochs as they take; ``None``: a pass is one epoch.
-        repeat: Consecutive batches of the same frames; each has seeds of its own.
+        repeat: Consecutive batches of the same frames; each has its own seeds.
 
     Raises:
         UserError: If there are fewer frames than processes.

@@ -50,7 +50,7 @@ class ScenesDataModule(LightningDataModule):
         scene: Use only this or these categories or patterns of ``category/video``; ``None``: all.
         fold: Which fold is tested, from 1, where the protocol has folds.
         seed: Seed of the order of frames, of what is random in samples, and of the protocol. ``None``: 0; the command
-            line takes it from ``--seed_everything``, and that from this one, whichever is told.
+            line takes it from ``--seed_everything``, and that from this one, whichever is set.
         size: Width and height of the networks' input in pixels; ``None``: each scene's own, which must be one for all
             that are trained on.
         batch_size: Training samples per process and step.

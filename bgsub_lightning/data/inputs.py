@@ -107,7 +107,7 @@ class Input:
             pixels: The scene's pixels.
             number: The target frame.
             seed: Seed of what is random in the sample.
-            out: Where it goes, of the shape that :meth:`shape` tells.
+            out: Where it goes, of :meth:`shape`.
         """
         places = out.reshape(-1, *out.shape[-3:])
         for chosen, place in zip(self.frames(pixels.scene, number, seed), places, strict=True):

@@ -39,7 +39,7 @@ class TrainingBatch(TypedDict, total=False):
     """Histories of P pixels of one window of frames, oldest first: shape ``(B, T, 3, P)``, float32, range [0, 1]; a
     batch of them has neither mask nor flip."""
     mask: Tensor
-    """Grey levels of the masks, shape ``(B, H, W)``, uint8; a label rule tells what they mean."""
+    """Grey levels of the masks, shape ``(B, H, W)``, uint8; a label rule says what they mean."""
     scene: Tensor
     """Positions of the scenes, shape ``(B,)``, int64."""
     number: Tensor

@@ -1,4 +1,4 @@
-"""Live: any system at work on footage without labels, from a source of frames to masks, videos and boxes.
+"""Inference: any system on footage without labels, from a source of frames to masks, videos and boxes.
 
 What needs PyTorch is imported when it is first used: sources, outputs, MOG2 and KNN work without.
 """

@@ -1,7 +1,7 @@
 """Networks as ONNX files, and systems whose networks run in ONNX Runtime.
 
 A system is more than its networks: it keeps backgrounds, draws references, fuses maps with frames. So each network is a
-file, the first of which tells of the system and of the others, and what is between the networks stays as it is: a
+file, the first of which describes the system and lists the others, and what is between the networks stays as it is: a
 system of ONNX files is that of the checkpoint whose networks run in ONNX Runtime.
 """
 
@@ -124,7 +124,7 @@ def load_onnx(path: Path, modules: Sequence[str] = ()) -> System:
     for part, name in about["parts"].items():
         file = path.with_name(name)
         if not file.is_file():
-            raise UserError(f"{file}: is missing; {path} needs it beside itself. Export the system again.")
+            raise UserError(f"{file}: is missing; {path} needs it in its folder. Export the system again.")
         owner, method = _owner(system.module, part)
         setattr(owner, method, _Session(runtime, file, returned[part]))
     system.module.threshold, system.module.threshold_from_validation = about["threshold"], False
@@ -176,12 +176,12 @@ class _Session:
 def _begin(runtime: Any, file: Path, providers: Sequence[Any], options: Any = None) -> Any:
     try:
         return runtime.InferenceSession(str(file), options, providers=list(providers))
-    except Exception as error:  # the runtime has exceptions of its own for each kind of damage
+    except Exception as error:  # the runtime raises another exception for each kind of damage
         raise UserError(f"{file}: is no ONNX file, or one that was cut off. Export the system again.") from error
 
 
 class _Part(nn.Module):
-    """A method of a sub-network as a module of its own."""
+    """A method of a sub-network as a module."""
 
     def __init__(self, owner: nn.Module, method: str) -> None:
         super().__init__()
@@ -267,7 +267,7 @@ def _write(
             raise UserError(f"{part} cannot be written as ONNX ({reason}).") from error
     proto = cast("Any", program).model_proto
     onnx.helper.set_model_props(proto, {_KEY: about})
-    del proto.graph.value_info[:]  # here and there the exporter tells sizes that it should not
+    del proto.graph.value_info[:]  # some sizes that the exporter notes are wrong
     for given in proto.graph.input:
         axes = given.type.tensor_type.shape.dim
         for axis, name in zip(axes, _AXES.get(len(axes), ()), strict=False):
@@ -331,7 +331,9 @@ def _read_about(runtime: Any, path: Path) -> _About:
     session = _begin(runtime, path, ["CPUExecutionProvider"])
     record = session.get_modelmeta().custom_metadata_map.get(_KEY)
     if record is None:
-        raise UserError(f"{path}: was not written by `export` of bgsub_lightning, and does not tell of its system.")
+        raise UserError(
+            f"{path}: has no record of its system. Name a file that `export` of bgsub_lightning has written."
+        )
     return parse_json(record, _About, str(path), "Export the system again.")
 
 

@@ -90,7 +90,7 @@ class Output(ABC):
         """Bring the file to its end; nothing is left of one that no frame was written to."""
 
 
-class _File(Output):
+class _FileOutput(Output):
     """A file that gets its name when it is closed.
 
     Once it could not be written, as on a full disk, it never does: what fits stays under its temporary name.
@@ -135,7 +135,7 @@ class _File(Output):
         """Write what comes last."""
 
 
-class Video(_File):
+class Video(_FileOutput):
     """A video, each frame at its own time; all have the size of the first.
 
     Args:
@@ -225,7 +225,7 @@ class Masks(Output):
         pass
 
 
-class Boxes(_File):
+class Boxes(_FileOutput):
     """The boxes of the blobs, with the number and the time (s) of their frame.
 
     Args:

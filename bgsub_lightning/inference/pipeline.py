@@ -22,13 +22,13 @@ class _End:
 
 
 def prefetch(items: Iterable[T], steps: int, dropped: Callable[[T], None] | None = None) -> Iterator[T]:
-    """Go through something in a thread of its own, some steps ahead.
+    """Iterate in a thread, some steps ahead.
 
     Args:
         items: What is gone through. What it raises is raised where the items are taken.
         steps: How far ahead at most.
-        dropped: Is told of items that were dropped, the oldest first, because nobody took them in time; ``None``: none
-            is dropped, and the thread waits.
+        dropped: Called with each item that was dropped, the oldest first, because nobody took it in time; ``None``: no
+            item is dropped, and the thread waits.
     """
     waiting: queue.Queue[T | _End] = queue.Queue(steps)
     stopped = threading.Event()
@@ -67,7 +67,7 @@ def prefetch(items: Iterable[T], steps: int, dropped: Callable[[T], None] | None
 
 
 class WriterThread(Generic[T]):
-    """Hands items to a function in a thread of its own, as a context manager.
+    """Hands items to a function in a thread, as a context manager.
 
     At the end of the context it waits until all are done; what the function raises is raised by :meth:`put` or there.
 

@@ -61,7 +61,7 @@ def segment_frames(
     subtractor: StreamSubtractor,
     source: Source,
     outputs: Sequence[Output],
-    tell: Callable[[SegmentProgress], None] = lambda _: None,
+    report: Callable[[SegmentProgress], None] = lambda _: None,
     limit: int | None = None,
 ) -> SegmentProgress:
     """Subtract the background of a source's frames, and write what is wanted of the masks.
@@ -74,7 +74,7 @@ def segment_frames(
         subtractor: What subtracts.
         source: Where the frames come from.
         outputs: What is written.
-        tell: Is told after each batch.
+        report: Called after each batch.
         limit: End after so many frames; ``None``: at the source's end.
     """
     progress, started = SegmentProgress(), time.perf_counter()
@@ -115,7 +115,7 @@ def segment_frames(
                             progress.flooded += 1
                     progress.foreground = foreground / progress.frames
                     progress.seconds = time.perf_counter() - started
-                    tell(progress)
+                    report(progress)
         except KeyboardInterrupt:
             progress.is_interrupted = True
     progress.seconds = time.perf_counter() - started

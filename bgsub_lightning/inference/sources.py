@@ -173,7 +173,7 @@ class VideoFile(Source):
             container = self._again() if self.is_live else None
         if clock.at < 0.9 * self.length - 2 / self.rate and not self.why_ended:  # the last may be shown for long
             self.why_ended = (
-                f"{self.name} tells of {self.length:.1f} s and holds {clock.at:.1f} s: it seems to be cut off"
+                f"{self.name} declares {self.length:.1f} s and holds {clock.at:.1f} s: it seems to be cut off"
             )
 
     def _decoded(self, container: Any) -> Iterator[Any]:
@@ -274,10 +274,10 @@ class VideoFile(Source):
 
 
 class _Timestamps:
-    """Makes the times that frames tell into seconds since the first one.
+    """Turns the timestamps of frames into seconds since the first one.
 
-    Those of a live stream begin anew when it is opened again, are made up where its format has none, and leap where the
-    sender's clock is set. They are held against the time that passes, but may run ahead: a server sends as it likes.
+    Those of a live stream restart when it is opened again, are made up where its format has none, and leap where the
+    sender's clock is set. They are compared with the time that passes, but may run ahead: a server sends as it likes.
 
     Attributes:
         at: The last time.
@@ -289,37 +289,37 @@ class _Timestamps:
         self._is_live = is_live
         self._began: float | None = None  # when the first frame came
         self._origin = 0.0
-        self._told: float | None = None  # the last time that was told, and when
+        self._stamp: float | None = None  # the last timestamp, and when it came
         self._seen = 0.0
         self._are_made_up = False
 
     def begin(self, are_made_up: bool) -> None:
         """Expect the times of a container that has just been opened, and whether its format knows none."""
-        self._told = None
+        self._stamp = None
         self._are_made_up = self._is_live and are_made_up
 
-    def read(self, told: float) -> float:
-        """Return the time of the next frame, which tells this one."""
+    def read(self, stamp: float) -> float:
+        """Return the time of the next frame, whose timestamp this is."""
         now = time.monotonic()
         if self._began is None:
-            self._began, self._origin = now, told
+            self._began, self._origin = now, stamp
         elif self._are_made_up:
-            self._origin = told - (now - self._began)
-        elif self._told is None or (self._is_live and self._leaps(told - self._told, now - self._seen)):
-            self._origin = told - max(now - self._began, self.at + self._period)
-        self.at, self._told, self._seen = max(self.at, told - self._origin), told, now
+            self._origin = stamp - (now - self._began)
+        elif self._stamp is None or (self._is_live and self._leaps(stamp - self._stamp, now - self._seen)):
+            self._origin = stamp - max(now - self._began, self.at + self._period)
+        self.at, self._stamp, self._seen = max(self.at, stamp - self._origin), stamp, now
         return self.at
 
     @staticmethod
-    def _leaps(told: float, passed: float) -> bool:
-        return not -_STEP <= told <= passed + _LEAP
+    def _leaps(stamp: float, passed: float) -> bool:
+        return not -_STEP <= stamp <= passed + _LEAP
 
 
 class Images(Source):
     """Image files, in the order of the numbers in their names.
 
     Where all names end with different numbers these are the frames' numbers, otherwise, or where they are so large that
-    they tell of something else, such as the time, their places are.
+    they mean something else, such as the time, their places are.
 
     Args:
         files: The files.
@@ -517,7 +517,7 @@ def _without_secrets(address: str) -> str:
 
 @contextmanager
 def _silent_opencv() -> Iterator[None]:
-    """OpenCV writes several lines of its own about each way of opening a camera that fails."""
+    """OpenCV writes several lines about each way of opening a camera that fails."""
     place: Any = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging  # since 4.13
     before = place.getLogLevel()
     place.setLogLevel(0)

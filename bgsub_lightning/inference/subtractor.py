@@ -102,7 +102,7 @@ class Subtractor(StreamSubtractor):
         self.stride = stride
         self.refresh_interval = refresh_interval
         self.precision = precision
-        self.blocking = blocking or system.streams  # what carries state cannot be made beside
+        self.blocking = blocking or system.streams  # what carries state cannot be made in a thread
         self._is_fixed = False
         self._beside = ThreadPoolExecutor(1, "renewal")
         self.footage: Footage | None = None
@@ -220,7 +220,7 @@ class Subtractor(StreamSubtractor):
                 self._run([number], is_scored=False)
 
     def _gather(self, numbers: Sequence[int], images: Sequence[NDArray[np.uint8]]) -> None:
-        """Give the pool what it takes of new frames, and note whether the background is to be made anew of it."""
+        """Give the pool what it takes of new frames, and note whether the background is to be made again of it."""
         footage = cast("Footage", self.footage)
         if not self.system.needs_pool:
             return
@@ -238,7 +238,7 @@ class Subtractor(StreamSubtractor):
             self._is_stale = True
 
     def _renew(self, number: int) -> None:
-        """Make the background of the pool, if that is due: now, or beside.
+        """Make the background of the pool, if that is due: now, or in a thread.
 
         Args:
             number: The newest frame.

@@ -90,13 +90,13 @@ def load_system(source: str | Path = SHIPPED, modules: Sequence[str] = ()) -> Sy
 
 def _of_checkpoint(path: Path, modules: Sequence[str] = ()) -> System:
     checkpoint = read_checkpoint(path)
-    told = checkpoint.get("system") or _of_run(path)
-    if not told:
+    described = checkpoint.get("system") or _of_run(path)
+    if not described:
         raise UserError(
-            f"{path}: does not tell how its system is built, as an earlier version of bgsub_lightning wrote it, and "
-            f"there is no config.yaml beside its folder. Put it back into checkpoints/ of its run directory."
+            f"{path}: has no record of its system, as earlier versions of bgsub_lightning wrote it, and no config.yaml "
+            f"in its run directory. Put it back into checkpoints/ of its run directory."
         )
-    system = build(read_system(told, path), path, modules)
+    system = build(read_system(described, path), path, modules)
     system.module.on_load_checkpoint(checkpoint)
     system.module.load_state_dict(checkpoint["state_dict"])
     return system
@@ -142,7 +142,7 @@ def build(record: SystemRecord, source: Path, modules: Sequence[str] = ()) -> Sy
 
 
 def _of_run(path: Path) -> str | None:
-    """What a checkpoint tells that that has none, from the configuration of its run."""
+    """The record of a checkpoint that has none, from the configuration of its run."""
     config = path.resolve().parent.parent / "config.yaml"
     return system_of_run(config) if config.is_file() else None
 

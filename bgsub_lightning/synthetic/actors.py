@@ -10,7 +10,7 @@ import numpy as np
 from bgsub_lightning.synthetic.drawing import Place
 from bgsub_lightning.synthetic.geometry import FloatArray
 from bgsub_lightning.synthetic.models import KINDS, Model
-from bgsub_lightning.synthetic.themes import Bay, Lane, Route, Scene
+from bgsub_lightning.synthetic.themes import Bay, Lane, Route, Scenery
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def visits(bay: Bay, rng: np.random.Generator, last: int, parked: bool) -> Itera
 
 
 def company(
-    scene: Scene, rng: np.random.Generator, unlabelled: int, labelled: int, pace: float, gap: float, stops: bool
+    scene: Scenery, rng: np.random.Generator, unlabelled: int, labelled: int, pace: float, gap: float, stops: bool
 ) -> list[Actor]:
     """Return all who appear in a video."""
     actors: list[Actor] = []

@@ -15,7 +15,7 @@ from bgsub_lightning.synthetic.actors import Actor
 from bgsub_lightning.synthetic.drawing import Light, Place, draw, stamp
 from bgsub_lightning.synthetic.geometry import ByteArray, FloatArray, Format
 from bgsub_lightning.synthetic.models import Model, limb
-from bgsub_lightning.synthetic.themes import Scene
+from bgsub_lightning.synthetic.themes import Scenery
 
 
 @dataclass
@@ -45,7 +45,7 @@ class Shot:
 class Stage:
     """What an effect is made for: the scene on its canvas, the number of frames, and random numbers of its own."""
 
-    scene: Scene
+    scene: Scenery
     format: Format
     unlabelled: int
     labelled: int

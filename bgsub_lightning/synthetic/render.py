@@ -27,13 +27,13 @@ from bgsub_lightning.synthetic.actors import Actor, company
 from bgsub_lightning.synthetic.drawing import Light, Patch, Place, cast, draw, mirror
 from bgsub_lightning.synthetic.effects import CameraFactory, Effect, EffectFactory, Shot, Stage
 from bgsub_lightning.synthetic.geometry import ByteArray, FloatArray, Format
-from bgsub_lightning.synthetic.themes import THEMES, Scene, Set
+from bgsub_lightning.synthetic.themes import THEMES, Scenery, Set
 
 _DAY = Light()
 SUN = Light((0.62, 0.6, 0.5), (-1.0, -0.45), shadow=0.52, softness=0.03, hard=True)
 
 
-Casting = Callable[[Scene, np.random.Generator, int, int], list[Actor]]
+Casting = Callable[[Scenery, np.random.Generator, int, int], list[Actor]]
 """Chooses who appears in a scene, with random numbers of its own, frames before the labelled part, and in it."""
 
 
@@ -148,7 +148,7 @@ class Plan(ABC):
         digest = hashlib.sha256(f"{self.seed}/{self.lot}".encode()).digest()
         return np.random.default_rng(int.from_bytes(digest[:16], "big"))
 
-    def actors(self, scene: Scene, rng: np.random.Generator, unlabelled: int, labelled: int) -> list[Actor]:
+    def actors(self, scene: Scenery, rng: np.random.Generator, unlabelled: int, labelled: int) -> list[Actor]:
         """Choose who appears in it."""
         recipe = self.recipe
         if recipe.casting:
@@ -550,7 +550,7 @@ def _varied(light: Light, rng: np.random.Generator) -> Light:
     )
 
 
-def _backdrop(scene: Scene, recipe: Recipe) -> ByteArray:
+def _backdrop(scene: Scenery, recipe: Recipe) -> ByteArray:
     """Return the background as the camera sees it, in haze, or by its heat."""
     depth = scene.painting.depth
     # The sky has its own haze, unless the weather is bad.

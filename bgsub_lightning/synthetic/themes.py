@@ -62,7 +62,7 @@ class Bay:
 
 
 @dataclass(frozen=True)
-class Scene:
+class Scenery:
     """A place, ready for its actors."""
 
     view: View
@@ -191,7 +191,7 @@ _WHITE: Colour = (226, 230, 232)
 _YELLOW: Colour = (96, 186, 222)
 
 
-def highway(s: Set) -> Scene:
+def highway(s: Set) -> Scenery:
     """A road seen from an overpass, running away from the camera."""
     rng = s.rng
     side = float(rng.choice([-1, 1]))
@@ -236,10 +236,10 @@ def highway(s: Set) -> Scene:
         for z in (near + 9, near + 20)
     )
     lamps = tuple((sign * 7.0 + shift, float(z), 6.0) for z in np.arange(near + 6, 120, 24) for sign in (-1, 1))
-    return Scene(view, painting, tuple(lanes), bays, s.noise, lamps=lamps)
+    return Scenery(view, painting, tuple(lanes), bays, s.noise, lamps=lamps)
 
 
-def street(s: Set) -> Scene:
+def street(s: Set) -> Scenery:
     """A road along a row of houses."""
     rng = s.rng
     view = s.view(Lens(rng.uniform(1.05, 1.2), rng.uniform(0.3, 0.36), rng.uniform(3.2, 3.8), rng.uniform(0.4, 0.6)))
@@ -301,7 +301,7 @@ def street(s: Set) -> Scene:
         for x in (-2.6, 3.4)
     )
     lamps = tuple((float(x), 14.0, 5.5) for x in np.arange(left * 0.8 + 4, right, 13.0))
-    return Scene(view, painting, lanes, bays, s.noise, lamps=lamps)
+    return Scenery(view, painting, lanes, bays, s.noise, lamps=lamps)
 
 
 def _from(material: Material, edge: float) -> Material:
@@ -309,7 +309,7 @@ def _from(material: Material, edge: float) -> Material:
     return lambda t: material(replace(t, u=t.u - edge))
 
 
-def plaza(s: Set) -> Scene:
+def plaza(s: Set) -> Scenery:
     """A paved square in front of a large building."""
     rng = s.rng
     view = s.view(Lens(rng.uniform(1.15, 1.3), rng.uniform(0.22, 0.3), rng.uniform(3.6, 4.1), rng.uniform(0.35, 0.65)))
@@ -367,10 +367,10 @@ def plaza(s: Set) -> Scene:
         Bay("person", (*_across(view, 8.0, 1)[1:], (1.9, 7.6), *_across(view, 8.6, 1)[:1]), 1, 0.1),
     )
     lamps = tuple((float(x), 18.5, 4.5) for x in np.arange(left + 2, right, 11.0))
-    return Scene(view, painting, lanes, bays, s.noise, fountain=(rng.uniform(-1, 1), 15.5), lamps=lamps)
+    return Scenery(view, painting, lanes, bays, s.noise, fountain=(rng.uniform(-1, 1), 15.5), lamps=lamps)
 
 
-def park(s: Set) -> Scene:
+def park(s: Set) -> Scenery:
     """A path through a lawn with trees."""
     rng = s.rng
     view = s.view(Lens(rng.uniform(1.15, 1.3), rng.uniform(0.3, 0.36), rng.uniform(2.5, 2.8), rng.uniform(0.4, 0.6)))
@@ -409,12 +409,12 @@ def park(s: Set) -> Scene:
         Bay("person", (*_across(view, 8.2, 1)[:1], (-1.2, 8.3), *_across(view, 8.0, 1)[1:]), 1, 0.1),
         Bay("person", (*_across(view, 7.2, 1)[1:], (1.6, 7.0), *_across(view, 7.4, 1)[:1]), 1, 0.1),
     )
-    return Scene(
+    return Scenery(
         view, painting, lanes, bays, s.noise, lamps=tuple((float(x), 9.6, 4.0) for x in np.arange(left, right, 7.0))
     )
 
 
-def avenue(s: Set) -> Scene:
+def avenue(s: Set) -> Scenery:
     """A road among large trees, seen from under the boughs of another."""
     rng = s.rng
     view = s.view(Lens(rng.uniform(1.05, 1.3), rng.uniform(0.38, 0.54), rng.uniform(2.0, 3.4), rng.uniform(0.35, 0.65)))
@@ -467,10 +467,10 @@ def avenue(s: Set) -> Scene:
         Bay("person", (*_across(view, 8.4, 1)[:1], (-1.4, 8.2), *_across(view, 8.0, 1)[1:]), 1, 0.1),
         Bay("person", (*_across(view, 7.6, 1)[1:], (1.4, 7.4), *_across(view, 7.6, 1)[:1]), 1, 0.1),
     )
-    return Scene(view, painting, lanes, bays, s.noise)
+    return Scenery(view, painting, lanes, bays, s.noise)
 
 
-def office(s: Set) -> Scene:
+def office(s: Set) -> Scenery:
     """A room with a desk, shelves, a door and a window."""
     rng = s.rng
     view = s.view(Lens(rng.uniform(0.9, 1.0), rng.uniform(0.26, 0.32), rng.uniform(2.3, 2.5), rng.uniform(0.38, 0.62)))
@@ -537,10 +537,10 @@ def office(s: Set) -> Scene:
         Bay("person", (*_across(view, 3.9, 0.5)[:1], (-0.4, 4.0), *_across(view, 4.0, 0.5)[1:]), 1, 0.08),
         Bay("bag", (*_across(view, 5.3, 0.5)[1:], (1.0, 5.4), *_across(view, 5.5, 0.5)[1:]), 1, 0.08),
     )
-    return Scene(view, painting, lanes, bays, s.noise, indoor=True)
+    return Scenery(view, painting, lanes, bays, s.noise, indoor=True)
 
 
-def corridor(s: Set) -> Scene:
+def corridor(s: Set) -> Scenery:
     """A long corridor with doors, along which people walk."""
     rng = s.rng
     view = s.view(Lens(rng.uniform(1.05, 1.25), rng.uniform(0.2, 0.26), rng.uniform(2.5, 2.7), rng.uniform(0.38, 0.62)))
@@ -588,10 +588,10 @@ def corridor(s: Set) -> Scene:
             0.13,
         ),
     )
-    return Scene(view, painting, lanes, bays, s.noise, indoor=True)
+    return Scenery(view, painting, lanes, bays, s.noise, indoor=True)
 
 
-def lake(s: Set) -> Scene:
+def lake(s: Set) -> Scenery:
     """Open water with boats in front of a wooded bank."""
     rng = s.rng
     view = s.view(Lens(rng.uniform(1.25, 1.4), rng.uniform(0.28, 0.36), rng.uniform(2.8, 3.2), rng.uniform(0.4, 0.6)))
@@ -619,10 +619,10 @@ def lake(s: Set) -> Scene:
         ),
     )
     bays = (Bay("boat", (*_across(view, 13.0, 3)[:1], (-1.0, 13.2), *_across(view, 12.6, 3)[1:]), 1, 0.15),)
-    return Scene(view, painting, lanes, bays, s.noise, water=42.0)
+    return Scenery(view, painting, lanes, bays, s.noise, water=42.0)
 
 
-def parking(s: Set) -> Scene:
+def parking(s: Set) -> Scenery:
     """A car park seen from above, with bays along its far side."""
     rng = s.rng
     view = s.view(Lens(rng.uniform(1.0, 1.1), rng.uniform(0.14, 0.2), rng.uniform(5.6, 6.2), rng.uniform(0.4, 0.6)))
@@ -689,7 +689,7 @@ def parking(s: Set) -> Scene:
             0.25,
         )
 
-    return Scene(
+    return Scenery(
         view,
         painting,
         lanes,
@@ -699,7 +699,7 @@ def parking(s: Set) -> Scene:
     )
 
 
-def airfield(s: Set) -> Scene:
+def airfield(s: Set) -> Scenery:
     """A road across a dry plain, far away, through a telephoto lens."""
     rng = s.rng
     view = s.view(Lens(rng.uniform(6.5, 8.0), rng.uniform(0.3, 0.4), rng.uniform(5.5, 6.5), rng.uniform(0.4, 0.6)))
@@ -741,10 +741,10 @@ def airfield(s: Set) -> Scene:
         ),
     )
     bays = (Bay("vehicle", (*_across(view, 106.0, 4)[:1], (0.0, 106.0), *_across(view, 106.0, 4)[1:]), 1, 0.3),)
-    return Scene(view, painting, lanes, bays, s.noise)
+    return Scenery(view, painting, lanes, bays, s.noise)
 
 
-THEMES: dict[str, Callable[[Set], Scene]] = {
+THEMES: dict[str, Callable[[Set], Scenery]] = {
     "highway": highway,
     "street": street,
     "plaza": plaza,

@@ -11,7 +11,7 @@ from bgsub_lightning.synthetic.actors import Actor, Track, left_behind, passers,
 from bgsub_lightning.synthetic.geometry import View
 from bgsub_lightning.synthetic.models import KINDS
 from bgsub_lightning.synthetic.render import RECIPES, SUN, Recipe, VideoPlan, listed
-from bgsub_lightning.synthetic.themes import Lane, Route, Scene
+from bgsub_lightning.synthetic.themes import Lane, Route, Scenery
 
 _TALL = 1.75
 """Height of a person in metres."""
@@ -19,7 +19,7 @@ _WIDE = 2.2
 """How far apart vehicles pass each other, in metres."""
 
 
-def _lanes(scene: Scene) -> Iterator[Lane]:
+def _lanes(scene: Scenery) -> Iterator[Lane]:
     """Yield the lanes whose ends are out of sight, lest somebody vanish close to the camera."""
     for lane in scene.lanes:
         ends = (lane.route[0], lane.route[-1])
@@ -28,7 +28,7 @@ def _lanes(scene: Scene) -> Iterator[Lane]:
 
 
 def _passers(
-    scene: Scene, rng: np.random.Generator, last: int, pace: float, gap: float, blocked: Sequence[float] = ()
+    scene: Scenery, rng: np.random.Generator, last: int, pace: float, gap: float, blocked: Sequence[float] = ()
 ) -> list[Actor]:
     """Return those who pass through a whole video, but not at the depths that are blocked."""
     actors: list[Actor] = []
@@ -75,7 +75,7 @@ def _depth(view: View, share: float) -> float:
     return _TALL * view.focal / (share * view.canvas[1])
 
 
-def startled(scene: Scene, rng: np.random.Generator, unlabelled: int, labelled: int) -> list[Actor]:
+def startled(scene: Scenery, rng: np.random.Generator, unlabelled: int, labelled: int) -> list[Actor]:
     """From the first frame on some stand in the way, many of them close by, or a crowd passes; they go one by one."""
     total, view = unlabelled + labelled, scene.view
     drive = any("vehicle" in lane.kinds for lane in scene.lanes)
@@ -122,7 +122,7 @@ def _standing(view: View, rng: np.random.Generator, z: float, leave: float, tota
 
 
 def _strangers(
-    scene: Scene,
+    scene: Scenery,
     rng: np.random.Generator,
     last: int,
     shares: tuple[float, float],
@@ -150,7 +150,7 @@ def _strangers(
         start += gap * rng.uniform(0.4, 1.6)
 
 
-def closing(scene: Scene, rng: np.random.Generator, unlabelled: int, labelled: int) -> list[Actor]:
+def closing(scene: Scenery, rng: np.random.Generator, unlabelled: int, labelled: int) -> list[Actor]:
     """People pass close to the camera and stop there, others pass behind them."""
     last = unlabelled + labelled
     actors = _passers(scene, rng, last, 1.0, rng.uniform(1.5, 4.0))
@@ -187,7 +187,7 @@ class TrainingPlan(VideoPlan):
         """The whole frame is its region of interest."""
         return 0
 
-    def actors(self, scene: Scene, rng: np.random.Generator, unlabelled: int, labelled: int) -> list[Actor]:
+    def actors(self, scene: Scenery, rng: np.random.Generator, unlabelled: int, labelled: int) -> list[Actor]:
         """Choose who appears: something happens from the first frame to the last."""
         recipe = self.recipe
         if recipe.casting:

@@ -12,7 +12,7 @@ from bgsub_lightning.synthetic import effects
 from bgsub_lightning.synthetic.actors import Actor, Track, company, left_behind
 from bgsub_lightning.synthetic.models import Model, box, person
 from bgsub_lightning.synthetic.render import Casting, Recipe, Renderer, SequencePlan, save
-from bgsub_lightning.synthetic.themes import Scene
+from bgsub_lightning.synthetic.themes import Scenery
 
 
 def closely(model: Callable[[np.random.Generator], Model], speed: float = 0.2) -> Casting:
@@ -23,7 +23,7 @@ def closely(model: Callable[[np.random.Generator], Model], speed: float = 0.2) -
         speed: Metres per frame: those who are fast enter shortly before that frame, as in the original.
     """
 
-    def casting(scene: Scene, rng: np.random.Generator, unlabelled: int, labelled: int) -> list[Actor]:
+    def casting(scene: Scenery, rng: np.random.Generator, unlabelled: int, labelled: int) -> list[Actor]:
         z = 0.9 * scene.view.nearest()
         left, right = scene.view.span(z, 1.0)
         track = Track.of(((left, z), (right, z))[:: int(rng.choice([-1, 1]))])
@@ -34,12 +34,12 @@ def closely(model: Callable[[np.random.Generator], Model], speed: float = 0.2) -
     return casting
 
 
-def _crowd(scene: Scene, rng: np.random.Generator, unlabelled: int, labelled: int) -> list[Actor]:
+def _crowd(scene: Scenery, rng: np.random.Generator, unlabelled: int, labelled: int) -> list[Actor]:
     """People pass from the first frame to the last."""
     return company(scene, rng, unlabelled, 1, 1.0, 0.35, False) + closely(person)(scene, rng, unlabelled, labelled)
 
 
-def _left(scene: Scene, rng: np.random.Generator, unlabelled: int, labelled: int) -> list[Actor]:
+def _left(scene: Scenery, rng: np.random.Generator, unlabelled: int, labelled: int) -> list[Actor]:
     """A person leaves a suitcase and is gone before the mask; there the suitcase counts as background."""
     bay = next(bay for bay in scene.bays if bay.kind == "bag")
     track = Track.of(bay.route)

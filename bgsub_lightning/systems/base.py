@@ -49,7 +49,7 @@ class BestValidation(TypedDict):
     Attributes:
         threshold: The threshold of the largest F-measure.
         f_measure: That F-measure.
-        kind: What frames it looked at: held out ones, or such that were trained on.
+        kind: Which frames it used: held out, or trained on.
     """
 
     threshold: float
@@ -58,7 +58,7 @@ class BestValidation(TypedDict):
 
 
 def identity(tensor: Tensor) -> Tensor:
-    """Return the one tensor that a network answers."""
+    """Return the one output of a network as it is."""
     return tensor
 
 
@@ -79,7 +79,7 @@ class BgsModule(LightningModule):
     """Whether there is something to fit, so that a test needs a checkpoint."""
 
     checkpoint_keys: ClassVar[tuple[str, ...]] = ()
-    """Hyperparameters that weights depend on and no shape tells: a checkpoint of others is refused."""
+    """Hyperparameters that weights depend on though their shapes do not: a checkpoint of other values is refused."""
 
     threshold_is_foreground: ClassVar[bool] = False
     """Whether what equals the threshold is foreground, as a paper that prints ≥ has it; else only what is above."""
@@ -327,12 +327,12 @@ class BgsModule(LightningModule):
         """Read that record.
 
         Raises:
-            UserError: If the checkpoint is of another network, or does not tell what it was trained on.
+            UserError: If the checkpoint is of another network, or has no record of its training frames.
         """
         if not {"state_dict", "trained_on"} <= checkpoint.keys():
             raise UserError(
-                "The checkpoint does not tell what it was trained on, so that no test of it can be trusted: it was not "
-                "written by `fit` of bgsub_lightning. Name another by --ckpt_path FILE."
+                "--ckpt_path: the checkpoint has no record of its training frames (trained_on), so no test of it can "
+                "be trusted. Name a checkpoint that `fit` has written."
             )
         _require_same_network(self, checkpoint)
         self.trained_on = checkpoint["trained_on"]
@@ -396,15 +396,15 @@ class BgsModule(LightningModule):
             verbose: Whether to print it.
 
         Raises:
-            UserError: If the checkpoint knows of none.
+            UserError: If the checkpoint has none.
         """
         if not self.threshold_from_validation:
             return
         if self.validated is None:
             raise UserError(
-                "model.init_args.threshold: validation was to choose it, and the checkpoint knows of none in the final "
-                "stage. Name the best one by --ckpt_path best (to `segment`: --checkpoint …/best.ckpt), or a "
-                "probability by --model.init_args.threshold=0.5 (--threshold 0.5)."
+                "model.init_args.threshold: the checkpoint has no validation threshold of the last stage; got "
+                "'validation'. Use the best checkpoint (--ckpt_path best; for `segment` --checkpoint …/best.ckpt), or "
+                "set a probability: --model.init_args.threshold=0.5 (--threshold 0.5)."
             )
         self.threshold = self.validated["threshold"]
         if verbose and self.trainer.is_global_zero:

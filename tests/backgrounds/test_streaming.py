@@ -19,7 +19,7 @@ from bgsub_lightning.systems.cdn_medal.background import (
     DensityBackground,
     DensityContext,
     FrameWindow,
-    Window,
+    MixtureWindow,
 )
 from bgsub_lightning.systems.cdn_medal.cdn_gm import CdnGm, Mixture
 
@@ -74,7 +74,7 @@ def whole(net: CdnGm, frames: Tensor, seen: int, history: int | None = None) -> 
 
 
 @torch.no_grad()
-def streamed(window: Window, net: CdnGm, frames: Tensor) -> Iterator[Mixture]:
+def streamed(window: MixtureWindow, net: CdnGm, frames: Tensor) -> Iterator[Mixture]:
     """The mixture after each frame, and where it may change."""
     newest = None
     for position, frame in enumerate(frames):

@@ -237,7 +237,7 @@ def test_validation_ends_the_training_and_chooses_weights_and_threshold(
     assert json.loads((folder / "finished.json").read_text()) == {"steps": 8, "epochs": 1}
     capfd.readouterr()
     before = f"--ckpt_path={folder / 'checkpoints/after_metric.ckpt'}"
-    assert "the checkpoint knows of none in the final stage" in " ".join(fails(run("test", before)).split())
+    assert "model.init_args.threshold: " in " ".join(fails(run("test", before)).split())
     (folder / "checkpoints/best.ckpt").unlink()
     assert "No validation has been made in the final stage yet" in " ".join(fails(run("test")).split())
 

@@ -90,7 +90,7 @@ def test_a_file_of_somebody_else_is_refused(tmp_path: Path) -> None:
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
     (tmp_path / "other.onnx").write_bytes(model.SerializeToString())
     (tmp_path / "text.onnx").write_text("no network")
-    with pytest.raises(UserError, match="was not written by `export` of bgsub_lightning"):
+    with pytest.raises(UserError, match=r"other\.onnx: "):
         load_system(tmp_path / "other.onnx")
     with pytest.raises(UserError, match="is no ONNX file, or one that was cut off"):
         load_system(tmp_path / "text.onnx")

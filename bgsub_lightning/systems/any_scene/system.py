@@ -154,7 +154,7 @@ class AnyScene(BgsModule):
         return "The weights were trained on rendered scenes alone: every real scene is unseen."
 
     def on_fit_start(self) -> None:
-        """Begin with weights, where some are named and the run does not go on from a checkpoint of its own."""
+        """Begin with weights, where some are named and the run resumes no checkpoint."""
         if self.weights is not None and self.trainer.ckpt_path is None:
             checkpoint = read_checkpoint(self.shipped() if self.weights == "shipped" else Path(self.weights))
             self.on_load_checkpoint(checkpoint)

@@ -73,7 +73,7 @@ class DensityBackground(BackgroundSource):
         )
 
 
-class Window(ABC):
+class MixtureWindow(ABC):
     """What is kept of the newest frames of a scene."""
 
     @abstractmethod
@@ -86,7 +86,7 @@ class Window(ABC):
         """
 
 
-class BlockWindow(Window):
+class BlockWindow(MixtureWindow):
     """Computes what is new: one block and one group per 7 frames."""
 
     def __init__(self) -> None:
@@ -119,7 +119,7 @@ class BlockWindow(Window):
         return network.mixture(network.groups(torch.stack(window)))
 
 
-class FrameWindow(Window):
+class FrameWindow(MixtureWindow):
     """Keeps the frames of the window, in 8 bits, and computes it as a whole.
 
     Args:
@@ -153,7 +153,7 @@ class DensityContext(BackgroundContext):
         mean: The background that they give, shape ``(3, H, W)``, range [0, 1], not rounded.
     """
 
-    window: Window
+    window: MixtureWindow
     mixture: Mixture | None = None
     mean: Tensor | None = None
 

@@ -44,7 +44,7 @@ class CdnMedal(StagedModule):
 
     Stage ``density`` trains CDN-GM on histories of pixels, by likelihood and without labels: it sees every frame of the
     training scenes, as in the paper, those that are tested as well. Stage ``difference`` trains MEDAL-net on labelled
-    frames and their backgrounds, with no gradient into CDN-GM. Each scene has a model of its own.
+    frames and their backgrounds, with no gradient into CDN-GM. Each scene has its own model.
 
     Args:
         background: What gives the backgrounds; ``None``: CDN-GM with the paper's numbers. A source without weights has

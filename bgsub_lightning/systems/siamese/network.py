@@ -24,7 +24,7 @@ Fusion = Literal["stretch", "mean"]
 
 
 class SiameseNetwork(Vgg):
-    """Features of unit length whose distances tell what has changed.
+    """Features of unit length whose distances show what has changed.
 
     The ten convolutions have 7,635,264 parameters, the pyramid's 1×1 convolution has 524,800.
 

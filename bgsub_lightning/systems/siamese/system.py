@@ -69,7 +69,7 @@ class Siamese(VggModule):
         width: Channels of VGG's first layers; the siamese network's others scale with it.
         channels: Channels of the encoder-decoder's first block, doubled by each of the following.
         depth: Number of times that the encoder halves the resolution.
-        normalise: Batch normalisation in the encoder-decoder. The paper does not tell; without it SGD from scratch was
+        normalise: Batch normalisation in the encoder-decoder. Not stated in the paper; without it SGD from scratch was
             seen to stay with the share of the foreground as its answer everywhere.
         metric: Numbers of the first stage; batch and rate are the paper's (section 2.1), which states no steps.
         segment: Numbers of the second, of which the paper states none.
