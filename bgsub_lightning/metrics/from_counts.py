@@ -137,7 +137,7 @@ Averaging = Literal["video", "pooled", "frames"]
 
 @dataclass(frozen=True)
 class Scores:
-    """Figures of a set of videos.
+    """Metrics of a set of videos.
 
     Attributes:
         videos: ``category/name`` → the metrics, by the names of :data:`METRICS` and :data:`DICE_METRICS`.

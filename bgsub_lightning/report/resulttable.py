@@ -133,7 +133,7 @@ METRIC_COLUMNS = {
         Column("frames_per_second", "frames/s", 1, "higher"),
     )
 }
-"""MeanSd → the column of it."""
+"""Metric → its column."""
 
 
 def context_as_footnotes(table: ResultTable) -> ResultTable:
