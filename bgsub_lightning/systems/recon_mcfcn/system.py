@@ -171,8 +171,9 @@ class ReconMcfcn(FcnModule):
         if self.begin == "segment" and self.pretrained.weights is not None:
             super().initialise()
             return
-        of_run = checkpoint.get("hyper_parameters", {}).get("pretrained", Pretrained())
-        there = of_run.range if of_run.weights else "unit"
+        of_run = checkpoint.get("hyper_parameters", {}).get("pretrained", {})
+        given = Pretrained(**of_run) if isinstance(of_run, dict) else of_run  # the command line keeps plain values
+        there = given.range if given.weights else "unit"
         if there != self.input_range:
             raise UserError(
                 f"{self.initial}: its segmentation has learnt from inputs of the range {there}, and this configuration "
