@@ -42,7 +42,7 @@ class Shot:
 
 
 @dataclass(frozen=True)
-class Stage:
+class EffectSetup:
     """What an effect is made for: the scene on its canvas, the number of frames, and random numbers of its own."""
 
     scene: Scenery
@@ -54,9 +54,9 @@ class Stage:
 
 
 Effect = Callable[[Shot, int], None]
-EffectFactory = Callable[[Stage], Effect]
+EffectFactory = Callable[[EffectSetup], Effect]
 Camera = Callable[[int], FloatArray]
-CameraFactory = Callable[[Stage], Camera]
+CameraFactory = Callable[[EffectSetup], Camera]
 
 
 class _Flow:
@@ -88,12 +88,12 @@ def _looked_up(image: NDArray[Any], where: NDArray[np.float32]) -> NDArray[Any]:
     return np.asarray(cv2.remap(image, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
 
 
-def wind(stage: Stage) -> Effect:
+def wind(setup: EffectSetup) -> Effect:
     """Trees and bushes sway."""
-    foliage = np.asarray(cv2.GaussianBlur(stage.scene.painting.foliage, (0, 0), 1.0), np.float32)
-    height = stage.format.size[1] * stage.format.density
-    gusts = _Flow(stage.rng, stage.format.canvas, 14, 0.011 * height, 0.35)
-    rustle = _Flow(stage.rng, stage.format.canvas, 44, 0.004 * height, 0.9)
+    foliage = np.asarray(cv2.GaussianBlur(setup.scene.painting.foliage, (0, 0), 1.0), np.float32)
+    height = setup.format.size[1] * setup.format.density
+    gusts = _Flow(setup.rng, setup.format.canvas, 14, 0.011 * height, 0.35)
+    rustle = _Flow(setup.rng, setup.format.canvas, 44, 0.004 * height, 0.9)
 
     def effect(shot: Shot, frame: int) -> None:
         where = gusts(frame, foliage) + (rustle(frame, foliage) - rustle.grid)
@@ -121,10 +121,10 @@ class _Leaves:
     amplitude: float
 
 
-def _leaves(stage: Stage) -> Iterator[_Leaves]:
+def _leaves(setup: EffectSetup) -> Iterator[_Leaves]:
     """Yield the loose leaves of a scene, from far to near."""
-    view, painting = stage.scene.view, stage.scene.painting
-    height = stage.format.size[1] * stage.format.density
+    view, painting = setup.scene.view, setup.scene.painting
+    height = setup.format.size[1] * setup.format.density
     # Neighbours near the camera do not move alike.
     groups = [
         sorted((s for s in painting.loose if near <= s.depth < far), key=lambda s: -s.depth)[first::step]
@@ -168,12 +168,12 @@ def _gusts(rng: np.random.Generator, total: int) -> FloatArray:
     return strength
 
 
-def gale(stage: Stage) -> Effect:
+def gale(setup: EffectSetup) -> Effect:
     """Trees and boughs toss in gusts that run through the picture; who is behind them is hidden by turns."""
-    rng, (width, height) = stage.rng, stage.format.canvas
+    rng, (width, height) = setup.rng, setup.format.canvas
     small = (round(40 * width / height), 40)
     lag = 24
-    total = stage.unlabelled + stage.labelled + 1
+    total = setup.unlabelled + setup.labelled + 1
     gusts = _gusts(rng, total + lag)
     # The wind also drives the swaying faster.
     times = np.cumsum(0.4 + 0.9 * np.minimum(gusts, 1.2))
@@ -186,12 +186,12 @@ def gale(stage: Stage) -> Effect:
             _Flow(rng, small, 10, 0.35 * leaves.amplitude, 0.6),
             _Flow(rng, small, 30, min(0.2 * leaves.amplitude, 0.006 * height), 1.2),
         )
-        for leaves in _leaves(stage)
+        for leaves in _leaves(setup)
     ]
     across, down = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
 
     def effect(shot: Shot, frame: int) -> None:
-        occluder = stage.scene.painting.occluder.copy()
+        occluder = setup.scene.painting.occluder.copy()
         force = np.interp(frame + columns, np.arange(total + lag), gusts).astype(np.float32)
         for leaves, *flows in layers:
             moves = [flow(float(times[frame + lag // 2])) - flow.grid for flow in flows]
@@ -218,8 +218,8 @@ def gale(stage: Stage) -> Effect:
 def ripples(strength: float) -> EffectFactory:
     """Return an effect by which the water of a scene ripples."""
 
-    def factory(stage: Stage) -> Effect:
-        scene, view = stage.scene, stage.scene.view
+    def factory(setup: EffectSetup) -> Effect:
+        scene, view = setup.scene, setup.scene.view
         width, height = view.canvas
         y = np.arange(height, dtype=np.float32)[:, None] + 0.5 - view.horizon
         z = np.broadcast_to(np.where(y > 0.5, view.focal * view.altitude / np.maximum(y, 0.5), 1e4), (height, width))
@@ -245,18 +245,18 @@ def ripples(strength: float) -> EffectFactory:
     return factory
 
 
-def fountain(stage: Stage) -> Effect:
+def fountain(setup: EffectSetup) -> Effect:
     """Jets of water rise from a basin and fall back, where the scene has a place for it."""
-    if stage.scene.fountain is None:
+    if setup.scene.fountain is None:
         return lambda shot, frame: None
-    x, z = stage.scene.fountain
-    view, count = stage.scene.view, 420
+    x, z = setup.scene.fountain
+    view, count = setup.scene.view, 420
     rim = [(2.0 * np.cos(a), 0.35, 2.0 * np.sin(a)) for a in np.linspace(0, 2 * np.pi, 25)]
     walls = [limb(a, b, (150, 158, 162), (0.16, 0.16)) for a, b in pairwise(rim)]
     pool = limb((-0.9, 0.2, 0), (0.9, 0.2, 0), (156, 140, 108), (0.3, 0.3), lift=-2.0)
     if patch := draw(view, Model((*walls, pool)), Place(x, z), Light()):
-        stamp(stage.scene.painting, patch, z)
-    rng = stage.rng
+        stamp(setup.scene.painting, patch, z)
+    rng = setup.rng
     start, angle = rng.random(count), rng.uniform(0, 2 * np.pi, count)
     reach = np.where(rng.random(count) < 0.5, rng.uniform(0.0, 0.35, count), rng.uniform(0.9, 1.5, count))
     top = np.where(reach < 0.5, rng.uniform(2.2, 2.9, count), rng.uniform(1.1, 1.5, count))
@@ -285,9 +285,9 @@ SCREEN = ((96.0, 84.0, 72.0), (190.0, 176.0, 160.0))
 """The darkest and the brightest colour of a screen, blue, green, red."""
 
 
-def bars(stage: Stage) -> Effect:
+def bars(setup: EffectSetup) -> Effect:
     """Bars roll over a large screen behind the actors."""
-    width, height = stage.format.canvas
+    width, height = setup.format.canvas
     box = np.s_[round(0.08 * height) : round(0.82 * height), round(0.2 * width) : round(0.8 * width)]
     rows = np.arange(box[0].stop - box[0].start)[:, None, None] / height
     dark, bright = np.asarray(SCREEN)
@@ -298,9 +298,9 @@ def bars(stage: Stage) -> Effect:
     return effect
 
 
-def switched(stage: Stage) -> Effect:
+def switched(setup: EffectSetup) -> Effect:
     """The light goes off, and on again a little before the labelled part."""
-    off = range(round(0.35 * stage.unlabelled), round(0.9 * stage.unlabelled))
+    off = range(round(0.35 * setup.unlabelled), round(0.9 * setup.unlabelled))
 
     def effect(shot: Shot, frame: int) -> None:
         shot.image = shot.image.astype(np.float32) * np.float32(0.25 if frame in off else 1.0)
@@ -308,9 +308,9 @@ def switched(stage: Stage) -> Effect:
     return effect
 
 
-def dawn(stage: Stage) -> Effect:
+def dawn(setup: EffectSetup) -> Effect:
     """It grows light, from a fifth in the first frame to all of it in the last."""
-    total = stage.unlabelled + stage.labelled
+    total = setup.unlabelled + setup.labelled
 
     def effect(shot: Shot, frame: int) -> None:
         shot.image = shot.image.astype(np.float32) * np.float32(0.2 + 0.8 * frame / total)
@@ -318,10 +318,10 @@ def dawn(stage: Stage) -> Effect:
     return effect
 
 
-def clouds(stage: Stage) -> Effect:
+def clouds(setup: EffectSetup) -> Effect:
     """Clouds drift before the sun, so that it shines on all, on parts or on nothing of the scene."""
-    rng, (width, height) = stage.rng, stage.format.canvas
-    total = stage.unlabelled + stage.labelled + 1
+    rng, (width, height) = setup.rng, setup.format.canvas
+    total = setup.unlabelled + setup.labelled + 1
     knots, levels, covered = [float(rng.uniform(0, 0.15) * total)], [], float(rng.random() < 0.5)
     levels.append(covered)
     while knots[-1] < total:
@@ -335,24 +335,24 @@ def clouds(stage: Stage) -> Effect:
 
     def effect(shot: Shot, frame: int) -> None:
         level = float(np.interp(frame, knots, levels))
-        cloud = stage.scene.noise.sample(x + shift[0] + drift[0] * frame, y + shift[1] + drift[1] * frame)
+        cloud = setup.scene.noise.sample(x + shift[0] + drift[0] * frame, y + shift[1] + drift[1] * frame)
         sun = 1 / (1 + np.exp(9 * (level - 0.5 + patchy * cloud * 0.6)))
         shot.sun = np.asarray(cv2.resize(sun.astype(np.float32), (width, height)))
 
     return effect
 
 
-def daylight(stage: Stage) -> Effect:
+def daylight(setup: EffectSetup) -> Effect:
     """The scene is as bright as the clouds let it; the camera changes its exposure now and then, in one frame."""
-    rng = stage.rng
-    total = stage.unlabelled + stage.labelled + 1
+    rng = setup.rng
+    total = setup.unlabelled + setup.labelled + 1
     exposure = np.ones(total)
     for frame in range(1, total):
         exposure[frame] = rng.uniform(0.82, 1.22) if rng.random() < 1 / 150 else exposure[frame - 1]
     # Without the sun, the blue light of the sky is left; the sky itself dims less, or becomes brighter.
     shade = rng.uniform(0.45, 0.65) * np.array([rng.uniform(1.0, 1.12), 1.0, rng.uniform(0.9, 1.0)])
     sky = np.full(3, rng.uniform(0.72, 1.08))
-    open_sky = (stage.scene.painting.depth > 9e3) & np.isinf(stage.scene.painting.occluder)
+    open_sky = (setup.scene.painting.depth > 9e3) & np.isinf(setup.scene.painting.occluder)
     dim = np.where(open_sky[..., None], sky, shade).astype(np.float32)
     exposure *= rng.uniform(1.0, 1.25)
 
@@ -364,17 +364,17 @@ def daylight(stage: Stage) -> Effect:
     return effect
 
 
-def night(stage: Stage) -> Effect:
+def night(setup: EffectSetup) -> Effect:
     """Street lamps light pools of the ground; vehicles have glaring lamps that light the road ahead."""
-    view, scale = stage.scene.view, 4
+    view, scale = setup.scene.view, 4
     width, height = view.canvas
     small = (width // scale, height // scale)
     pools = np.zeros((small[1], small[0], 3), np.float32)
-    for x, z, tall in sorted(stage.scene.lamps, key=lambda lamp: -lamp[1]):
+    for x, z, tall in sorted(setup.scene.lamps, key=lambda lamp: -lamp[1]):
         _pool(pools, view.project(np.array([[x, 0, z], [x, tall, z]])), scale, tall)
     spread = np.asarray(cv2.GaussianBlur(pools, (0, 0), small[1] * 0.05))
     ambient = np.array([0.25, 0.21, 0.185], np.float32)
-    windows = np.clip(stage.scene.painting.image.max(2, keepdims=True) / 255 - 1.05, 0, 1)
+    windows = np.clip(setup.scene.painting.image.max(2, keepdims=True) / 255 - 1.05, 0, 1)
     lit = np.asarray(cv2.resize(ambient + spread * np.array([0.3, 0.46, 0.56], np.float32), (width, height)))
     lit = np.maximum(lit, windows * np.array([0.34, 0.62, 0.78])).astype(np.float32)
 
@@ -382,13 +382,13 @@ def night(stage: Stage) -> Effect:
         beams = np.zeros((small[1], small[0], 3), np.float32)
         glare = np.zeros_like(beams)
         for actor, place in shot.cast:
-            _headlights(beams, glare, stage, actor, place, scale)
+            _headlights(beams, glare, setup, actor, place, scale)
         beams = np.asarray(cv2.GaussianBlur(beams, (0, 0), small[1] * 0.022))
         halo = 0.55 * cv2.GaussianBlur(glare, (0, 0), small[1] * 0.012) + 1.1 * cv2.GaussianBlur(
             glare, (0, 0), small[1] * 0.06
         )
         image = shot.image * (lit + cv2.resize(beams, (width, height))) + cv2.resize(halo, (width, height))
-        _bulbs(image, shot, stage)
+        _bulbs(image, shot, setup)
         shot.image = np.asarray(np.clip(image, 0, 255), np.float32)
 
     return effect
@@ -401,8 +401,10 @@ def _pool(pools: FloatArray, projected: tuple[FloatArray, FloatArray], scale: in
     cv2.ellipse(pools, centre, axes, 0, 0, 360, (1.0, 1.0, 1.0), -1)
 
 
-def _headlights(beams: FloatArray, glare: FloatArray, stage: Stage, actor: Actor, place: Place, scale: int) -> None:
-    view = stage.scene.view
+def _headlights(
+    beams: FloatArray, glare: FloatArray, setup: EffectSetup, actor: Actor, place: Place, scale: int
+) -> None:
+    view = setup.scene.view
     for lamp in actor.model.lamps:
         ahead = 1.0 if lamp.ahead else -1.0
         x, y, z = lamp.place
@@ -438,8 +440,8 @@ def _facing(altitude: float, lamp: FloatArray, heading: float, ahead: float) -> 
     return float(beam @ to_camera / np.linalg.norm(to_camera))
 
 
-def _bulbs(image: FloatArray, shot: Shot, stage: Stage) -> None:
-    view = stage.scene.view
+def _bulbs(image: FloatArray, shot: Shot, setup: EffectSetup) -> None:
+    view = setup.scene.view
     for actor, place in shot.cast:
         for lamp in actor.model.lamps:
             world = place.put(np.array([lamp.place]))
@@ -452,38 +454,38 @@ def _bulbs(image: FloatArray, shot: Shot, stage: Stage) -> None:
                 cv2.circle(image, centre, radius, (blue, green, red), -1, cv2.LINE_8, 4)
 
 
-def still(stage: Stage) -> Camera:
+def still(setup: EffectSetup) -> Camera:
     """Return a camera that never moves."""
-    return lambda frame: _look(stage.format, (0.0, 0.0), 1.0, 0.0)
+    return lambda frame: _look(setup.format, (0.0, 0.0), 1.0, 0.0)
 
 
-def shaken(stage: Stage) -> Camera:
+def shaken(setup: EffectSetup) -> Camera:
     """Return a camera on a mast that shakes in the wind."""
-    total = stage.unlabelled + stage.labelled + 1
+    total = setup.unlabelled + setup.labelled + 1
     moves = np.zeros((total, 3))
     for frame in range(1, total):
-        moves[frame] = 0.62 * moves[frame - 1] + stage.rng.normal(0, (0.011, 0.009, 0.0035))
+        moves[frame] = 0.62 * moves[frame - 1] + setup.rng.normal(0, (0.011, 0.009, 0.0035))
     return lambda frame: _look(
-        stage.format,
+        setup.format,
         (np.clip(moves[frame, 0], -0.05, 0.05), np.clip(moves[frame, 1], -0.05, 0.05)),
         1.0,
         np.clip(moves[frame, 2], -0.01, 0.01),
     )
 
 
-def steered(stage: Stage) -> Camera:
+def steered(setup: EffectSetup) -> Camera:
     """Return a camera that pans and tilts, zooms in and out, or goes to and fro between two views, by turns."""
-    total = stage.unlabelled + stage.labelled
+    total = setup.unlabelled + setup.labelled
     period = 0.9 * total
-    phase = stage.rng.uniform(0, 1)
+    phase = setup.rng.uniform(0, 1)
 
     def camera(frame: int) -> FloatArray:
         turn = 2 * np.pi * (frame / period + phase)
-        if stage.index % 3 == 0:
-            return _look(stage.format, (0.38 * np.sin(turn), 0.07 * np.sin(2 * turn)), 1.0, 0.0)
-        if stage.index % 3 == 1:
-            return _look(stage.format, (0.1 * np.sin(turn / 2), 0.0), float(1.1 - 0.35 * np.cos(turn)), 0.0)
-        return _look(stage.format, (0.36 * np.tanh(3.5 * np.sin(1.5 * turn)), 0.03), 1.0, 0.0)
+        if setup.index % 3 == 0:
+            return _look(setup.format, (0.38 * np.sin(turn), 0.07 * np.sin(2 * turn)), 1.0, 0.0)
+        if setup.index % 3 == 1:
+            return _look(setup.format, (0.1 * np.sin(turn / 2), 0.0), float(1.1 - 0.35 * np.cos(turn)), 0.0)
+        return _look(setup.format, (0.36 * np.tanh(3.5 * np.sin(1.5 * turn)), 0.03), 1.0, 0.0)
 
     return camera
 
@@ -499,11 +501,11 @@ def _look(format_: Format, aim: tuple[float, float], zoom: float, angle: float) 
     return np.concatenate([turn, offset[:, None]], 1)
 
 
-def hot_air(stage: Stage) -> Effect:
+def hot_air(setup: EffectSetup) -> Effect:
     """Rising hot air distorts the whole picture."""
-    height = stage.format.size[1]
-    slow = _Flow(stage.rng, stage.format.size, 9, 0.0042 * height, 0.4)
-    fast = _Flow(stage.rng, stage.format.size, 26, 0.0028 * height, 1.1)
+    height = setup.format.size[1]
+    slow = _Flow(setup.rng, setup.format.size, 9, 0.0042 * height, 0.4)
+    fast = _Flow(setup.rng, setup.format.size, 26, 0.0028 * height, 1.1)
 
     def effect(shot: Shot, frame: int) -> None:
         where = slow(frame) + (fast(frame) - fast.grid)
@@ -513,10 +515,10 @@ def hot_air(stage: Stage) -> Effect:
     return effect
 
 
-def snowfall(stage: Stage) -> Effect:
+def snowfall(setup: EffectSetup) -> Effect:
     """Snow falls near and far."""
-    width, height = stage.format.size
-    rng = stage.rng
+    width, height = setup.format.size
+    rng = setup.rng
     layers: list[tuple[int, float, float, float]] = [
         (260, 0.0022, 0.018, 0.45),
         (110, 0.0042, 0.035, 0.6),
@@ -544,10 +546,10 @@ def snowfall(stage: Stage) -> Effect:
     return effect
 
 
-def thermal(stage: Stage) -> Effect:
+def thermal(setup: EffectSetup) -> Effect:
     """Grey, blurred, with the stripes of an uncooled sensor."""
-    width, height = stage.format.size
-    stripes = stage.rng.normal(0, 1.1, (1, width)).astype(np.float32)
+    width, height = setup.format.size
+    stripes = setup.rng.normal(0, 1.1, (1, width)).astype(np.float32)
 
     def effect(shot: Shot, frame: int) -> None:
         grey = np.asarray(shot.image[..., 1], np.float32)
@@ -557,12 +559,12 @@ def thermal(stage: Stage) -> Effect:
     return effect
 
 
-def steps(stage: Stage) -> Effect:
+def steps(setup: EffectSetup) -> Effect:
     """The light changes from one frame to another, as it does when frames are far apart in time."""
-    total = stage.unlabelled + stage.labelled + 1
+    total = setup.unlabelled + setup.labelled + 1
     level = np.ones(total)
     for frame in range(1, total):
-        level[frame] = stage.rng.uniform(0.86, 1.12) if stage.rng.random() < 0.12 else level[frame - 1]
+        level[frame] = setup.rng.uniform(0.86, 1.12) if setup.rng.random() < 0.12 else level[frame - 1]
 
     def effect(shot: Shot, frame: int) -> None:
         shot.image = shot.image.astype(np.float32) * np.float32(level[frame])
@@ -578,9 +580,9 @@ def sensor(noise: float, blur: float) -> EffectFactory:
         blur: Blur of the lens, as a fraction of the frame's height.
     """
 
-    def factory(stage: Stage) -> Effect:
-        width, height = stage.format.size
-        rng = stage.rng
+    def factory(setup: EffectSetup) -> Effect:
+        width, height = setup.format.size
+        rng = setup.rng
         bank = rng.standard_normal((height + 64, width + 64, 3), np.float32)
         bank = (0.75 * bank.mean(2, keepdims=True) * np.sqrt(3) + 0.66 * bank) * np.float32(noise)
         tint = rng.uniform(0.985, 1.015, 3).astype(np.float32)

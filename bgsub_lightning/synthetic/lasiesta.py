@@ -55,7 +55,7 @@ class LasiestaPlan(SequencePlan):
         frames, masks = folder / self.name, folder / f"{self.name}-GT"
         frames.mkdir()
         masks.mkdir()
-        for number in range(1, renderer.stage.unlabelled + renderer.stage.labelled + 1):
+        for number in range(1, renderer.setup.unlabelled + renderer.setup.labelled + 1):
             shot = renderer.shot(number)
             save(frames / f"{self.name}-{number}.bmp", shot.image)
             save(masks / f"{self.name}-GT_{number}.png", _mask(shot)[..., ::-1])

@@ -32,11 +32,11 @@ class LimuPlan(SequencePlan):
         """Render all frames in the layout that the reader expects; the last of every five labelled ones has a mask."""
         for name in ("input", "groundtruth"):
             (folder / name).mkdir()
-        stage = renderer.stage
-        for number in range(1, stage.unlabelled + stage.labelled + 1):
+        setup = renderer.setup
+        for number in range(1, setup.unlabelled + setup.labelled + 1):
             shot = renderer.shot(number)
             save(folder / "input" / f"image{number:04d}.jpg", shot.image)
-            if number > stage.unlabelled and (number - stage.unlabelled) % EVERY == 0:
+            if number > setup.unlabelled and (number - setup.unlabelled) % EVERY == 0:
                 save(folder / "groundtruth" / f"image{number:04d}.png", shot.cover)
 
 

@@ -25,7 +25,7 @@ from bgsub_lightning.datasets.origin import mark
 from bgsub_lightning.synthetic import effects
 from bgsub_lightning.synthetic.actors import Actor, company
 from bgsub_lightning.synthetic.drawing import Light, Patch, Place, cast, draw, mirror
-from bgsub_lightning.synthetic.effects import CameraFactory, Effect, EffectFactory, Shot, Stage
+from bgsub_lightning.synthetic.effects import CameraFactory, Effect, EffectFactory, EffectSetup, Shot
 from bgsub_lightning.synthetic.geometry import ByteArray, FloatArray, Format
 from bgsub_lightning.synthetic.themes import THEMES, Scenery, Set
 
@@ -215,9 +215,9 @@ class VideoPlan(Plan):
         """Render all frames in CDnet2014's layout."""
         for name in ("input", "groundtruth"):
             (folder / name).mkdir()
-        stage = renderer.stage
-        first, last = 1 if self.masked_from_start else stage.unlabelled + 1, stage.unlabelled + stage.labelled
-        roi = _roi(stage.format.size, self.outline)
+        setup = renderer.setup
+        first, last = 1 if self.masked_from_start else setup.unlabelled + 1, setup.unlabelled + setup.labelled
+        roi = _roi(setup.format.size, self.outline)
         blank = np.full(roi.shape, OUTSIDE_ROI, np.uint8)
         image = np.zeros((*roi.shape, 3), np.uint8)
         for frame in range(1, last + 1):
@@ -397,7 +397,7 @@ def save(path: Path, image: NDArray[Any], options: tuple[int, ...] = ()) -> None
 class Renderer:
     """All that a video's frames are made of."""
 
-    stage: Stage
+    setup: EffectSetup
     light: Light
     haze: float
     backdrop: ByteArray
@@ -420,7 +420,7 @@ class Renderer:
         numbers = iter(streams)
 
         def make(factories: Sequence[EffectFactory]) -> list[Effect]:
-            return [f(Stage(scene, format_, unlabelled, labelled, video.index, next(numbers))) for f in factories]
+            return [f(EffectSetup(scene, format_, unlabelled, labelled, video.index, next(numbers))) for f in factories]
 
         waves = (
             (effects.ripples(26.0 if {effects.wind, effects.gale} & set(recipe.before) else 15.0),)
@@ -429,11 +429,11 @@ class Renderer:
         )
         before, lights = make((*recipe.before, *waves)), make(recipe.lights)
         after = make((*recipe.after, effects.sensor(recipe.noise, recipe.blur)))
-        stage = Stage(scene, format_, unlabelled, labelled, video.index, next(numbers))
-        camera = recipe.camera(stage) if recipe.camera else None
+        setup = EffectSetup(scene, format_, unlabelled, labelled, video.index, next(numbers))
+        camera = recipe.camera(setup) if recipe.camera else None
         actors = video.actors(scene, extras, unlabelled, labelled)
         backdrop = _backdrop(scene, recipe)
-        return cls(stage, light, recipe.haze, backdrop, actors, before, lights, camera, after)
+        return cls(setup, light, recipe.haze, backdrop, actors, before, lights, camera, after)
 
     def shot(self, frame: int) -> Shot:
         """Return a frame, its image in uint8; frames must be asked for in order."""
@@ -462,14 +462,14 @@ class Renderer:
         """Return the columns of the canvas between which the camera looks."""
         if matrix is None:
             return 0.0, float(self.backdrop.shape[1])
-        width, height = self.stage.format.size
+        width, height = self.setup.format.size
         corners = np.array([[0, 0, width, width], [0, height, 0, height]]) - matrix[:, 2:]
         x = np.linalg.solve(matrix[:, :2], corners)[0]
         return float(x.min()), float(x.max())
 
     def _near(self, actor: Actor, place: Place, left: float, right: float) -> bool:
         """Tell whether an actor, its shadow or its headlights may be seen."""
-        view = self.stage.scene.view
+        view = self.setup.scene.view
         scale = view.focal / max(place.z, 0.4)
         x, reach = view.centre + place.x * scale, (14.0 if actor.model.lamps and self.lights else 4.5) * scale
         return left - reach < x < right + reach
@@ -478,7 +478,7 @@ class Renderer:
         shadows = np.zeros_like(shot.cover)
         box: list[Patch] = []
         for actor, place in shot.cast:
-            if actor.model.afloat or (patch := cast(self.stage.scene.view, actor.model, place, self.light)) is None:
+            if actor.model.afloat or (patch := cast(self.setup.scene.view, actor.model, place, self.light)) is None:
                 continue
             if shot.occluder is not None:
                 patch.pixels[shot.occluder[patch.box] < place.z] = 0
@@ -498,7 +498,7 @@ class Renderer:
             area[:] = 0
 
     def _enter(self, shot: Shot, actor: Actor, place: Place, frame: int) -> None:
-        view, painting = self.stage.scene.view, self.stage.scene.painting
+        view, painting = self.setup.scene.view, self.setup.scene.painting
         if actor.model.afloat and (reflection := mirror(view, actor.model, place, self.light)):
             _lay(
                 shot.image[reflection.box],
@@ -521,7 +521,7 @@ class Renderer:
         warped = partial(
             cv2.warpAffine,
             M=matrix,
-            dsize=self.stage.format.size,
+            dsize=self.setup.format.size,
             flags=cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REFLECT,
         )

@@ -54,7 +54,7 @@ class SbiPlan(SequencePlan):
         for name in ("input", "groundtruth"):
             (folder / name).mkdir()
         save(folder / f"GT_{self.name}.png", renderer.backdrop)
-        count = renderer.stage.unlabelled + renderer.stage.labelled
+        count = renderer.setup.unlabelled + renderer.setup.labelled
         for number in range(count):  # from 0
             shot = renderer.shot(number + 1)
             save(folder / "input" / f"{_NAMES.get(self.name, _NAME).format(number)}", shot.image)

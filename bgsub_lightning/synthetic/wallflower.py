@@ -104,7 +104,7 @@ class WallflowerPlan(SequencePlan):
 
     def write(self, renderer: Renderer, folder: Path) -> None:
         """Render all frames in Wallflower's layout: numbered from 0, a mask with soft edges for the last."""
-        last = renderer.stage.unlabelled
+        last = renderer.setup.unlabelled
         for number in range(last + 1):
             shot = renderer.shot(number + 1)
             save(folder / f"b{number:05d}.bmp", shot.image)

@@ -351,7 +351,7 @@ def test_gale_tosses_leaves_more_than_wind_and_in_gusts(monkeypatch: pytest.Monk
     for name, effect in (("gale", effects.gale), ("wind", effects.wind)):
         recipe = Recipe(("avenue",), before=(effect,))
         renderer, pictures = pictures_without_actors(recipe, 120, monkeypatch)
-        painting = renderer.stage.scene.painting
+        painting = renderer.setup.scene.painting
         leaves = painting.foliage > 0.2
         for sprite in painting.loose:
             leaves[sprite.box] |= (sprite.pixels[..., 3] > 127) & (sprite.sway > 0.2)
@@ -367,7 +367,7 @@ def test_gale_tosses_leaves_more_than_wind_and_in_gusts(monkeypatch: pytest.Monk
 
 def test_leaves_hide_actors_where_they_are_in_the_frame() -> None:
     renderer = Renderer.of(TrainingPlan("storm", 0), (160, 120), 1, 60)
-    still, hides = renderer.stage.scene.painting.occluder, []
+    still, hides = renderer.setup.scene.painting.occluder, []
     for frame in range(1, 61):
         shot = renderer.shot(frame)
         assert shot.occluder is not None
