@@ -8,7 +8,7 @@ from typing import Any, NoReturn, Union, get_args, get_origin
 import yaml
 from jsonargparse import ArgumentParser, get_loader, set_loader
 
-from bgsub_lightning.core.compat.jsonargparse import options_of, plain, unknown_option
+from bgsub_lightning.core.compat.jsonargparse import options_of, plain, reorder_type, unknown_option
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.records import check_yaml
 from bgsub_lightning.core.text import closest
@@ -32,9 +32,9 @@ class PlainParser(ArgumentParser):
 
     def add_argument(self, *names: Any, **settings: Any) -> Any:
         """Add an argument; a whole number that is written without a point stays one, if its type allows both."""
-        if "type" in settings:
-            settings["type"] = _int_before_float(settings["type"])
-        return super().add_argument(*names, **settings)
+        action = super().add_argument(*names, **settings)
+        reorder_type(action, _int_before_float)
+        return action
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise what the user can mend.

@@ -9,6 +9,7 @@ import pkgutil
 import re
 import subprocess
 import sys
+import textwrap
 import warnings
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -376,6 +377,24 @@ def test_options_and_arguments_of_a_parser() -> None:
     parser = parser_of(key=int)
     assert {"--key", "--help"} <= {*compat_jsonargparse.options_of(parser)}
     assert "key" in {each.dest for each in compat_jsonargparse.arguments_of(parser)}
+
+
+def test_types_are_reordered_behind_the_cache_of_typing() -> None:
+    """In a process of its own, whose cache holds the union in the other order."""
+    program = """
+        import typing
+        typing.Optional[float | int | None]
+        from bgsub_lightning.core.parser import PlainParser
+        class Limited:
+            def __init__(self, limit: int | float | None = None) -> None: ...
+        parser = PlainParser()
+        parser.add_class_arguments(Limited, "a")
+        parser.add_argument("--b", type=typing.Optional[typing.Union[int, float]])
+        found = parser.parse_args(["--a.limit=1", "--b=1"])
+        print(repr(found.a.limit), repr(found.b))
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() == ["1", "1"]
 
 
 def test_groups_in_the_help() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, _common, set_parsing_settings
 
@@ -38,6 +39,16 @@ def options_of(parser: ArgumentParser) -> list[str]:
 def arguments_of(parser: ArgumentParser) -> list[argparse.Action]:
     """Return the arguments of a parser, those of all its groups."""
     return list(parser._actions)
+
+
+def reorder_type(action: argparse.Action, order: Callable[[Any], Any]) -> None:
+    """Replace the type by which an argument parses its values.
+
+    jsonargparse builds it from the type that it is given by ``Optional[…]`` and the like, where the cache of `typing`
+    may swap the members of a union: the order can be set only afterwards.
+    """
+    if hasattr(action, "_typehint"):
+        action._typehint = order(action._typehint)
 
 
 @contextmanager
