@@ -30,7 +30,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from bgsub_lightning.core.console import console
 from bgsub_lightning.core.run_info import device_name
 from bgsub_lightning.systems.bmn_bsn.network import BmnBsnNetwork
-from bgsub_lightning.training.callbacks import damage
+from bgsub_lightning.systems.weights import damage
 
 WIDTH, HEIGHT, REFERENCES = 320, 240, 16
 ROOT = Path(__file__).parents[1]

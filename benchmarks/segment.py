@@ -40,7 +40,7 @@ from bgsub_lightning import synthetic
 from bgsub_lightning.core.config import merged
 from bgsub_lightning.core.console import console
 from bgsub_lightning.core.memory import keep_freed_memory
-from bgsub_lightning.core.run_info import describe_system
+from bgsub_lightning.core.run_info import model_config
 from bgsub_lightning.datasets import CDnet2014
 from bgsub_lightning.frames import read_image
 from bgsub_lightning.inference import BASELINES, Frame, Subtractor, System, load_system, open_outputs, open_source
@@ -70,7 +70,7 @@ def system_of(name: str) -> System:
     if name in BASELINES:
         return load_system(name)
     torch.manual_seed(0)
-    system = build(yaml.safe_load(describe_system(merged(Path(f"experiments/{name}.yaml")))), Path(name))
+    system = build(yaml.safe_load(model_config(merged(Path(f"experiments/{name}.yaml")))), Path(name))
     system.module.threshold_from_validation = False  # there was none
     return system
 
