@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.datasets.cdnet2014 import published_videos
@@ -142,7 +143,8 @@ def of_system(
         by_video: A row for each video as well.
         against: Published tables; the rows of the same system follow each category.
         metrics: Of :data:`METRIC_COLUMNS`.
-        of_part: Show the metrics of the tested part, where something is missing, instead of none.
+        of_part: Where something is missing, show the metrics of the tested part in a row that is called so, not in a
+            footnote at every category.
     """
     notes = _Notes([series])
     own = [
@@ -172,7 +174,8 @@ def of_system(
     by_category, videos = series.by_category(averaging), series.by_video()
     for category, found in by_category.items():
         keys = [key for key in videos if key.split("/")[0] == category]
-        cells = [_cell(found.get(metric), notes.of_part(series, category, metric)) for metric in metrics]
+        footnotes = partial(notes.of_videos, series, keys) if of_part else partial(notes.of_part, series, category)
+        cells = [_cell(found.get(metric), footnotes(metric)) for metric in metrics]
         rows.append(TableRow((Cell(text=category), Cell(float(len(keys))), *cells, *context), "category", category))
         if by_video:
             for key in keys:

@@ -155,6 +155,9 @@ def test_an_incomplete_cross_validation_has_no_overall(tmp_path: Path) -> None:
     assert cell(overall(ours), "cv", "frames_per_second").value is not None
     rows = of_system(ours[0]).rows
     assert (rows[-1].cells[0].text, rows[-1].cells[3].value) == ("overall", None)
+    rows = of_system(ours[0], of_part=True).rows
+    assert (rows[-1].cells[0].text, rows[-1].cells[3].value is None) == ("tested part", False)
+    assert not any(each.footnotes for row in rows for each in row.cells)  # the row's name says it
 
 
 def test_seeds_have_a_deviation(tmp_path: Path) -> None:
