@@ -17,16 +17,8 @@ KEYS = ("a/x", "a/y", "b/x", "c/x", "c/y", "c/z")
 FOLDS = {1: KEYS[:2], 2: KEYS[2:4], 3: KEYS[4:]}
 
 
-def made(name: str, keys: Sequence[str] = KEYS, draw: int = 0, skill: float = 0.8, **more: Any) -> TestResult:
-    """A test of these videos: 100 frames each, recall and precision near ``skill``."""
-    generator = np.random.default_rng([draw, *name.encode()])
-    videos = {}
-    for key in keys:
-        tp, fp, fn = (
-            int(value) for value in generator.uniform(0.8, 1.2, 3) * 1000 * np.array([skill, 1 - skill, 1 - skill])
-        )
-        dice = [int(100 * skill * DICE_UNITS), 100, 0, 0]
-        videos[key] = VideoResult([tp, fp, fn, 100_000 - tp - fp - fn, 1], 100, "unseen scenes", dice=dice)
+def result_of(name: str, videos: dict[str, VideoResult], **more: Any) -> TestResult:
+    """A test of these videos."""
     whole = TestResult(
         name=name,
         system="BmnBsn",
@@ -39,10 +31,22 @@ def made(name: str, keys: Sequence[str] = KEYS, draw: int = 0, skill: float = 0.
         videos=videos,
         device="cpu",
         versions={},
-        frames_shown=1000,
-        seconds=100.0 + draw + skill,
     )
     return replace(whole, **more)
+
+
+def made(name: str, keys: Sequence[str] = KEYS, draw: int = 0, skill: float = 0.8, **more: Any) -> TestResult:
+    """A test of these videos: 100 frames each, recall and precision near ``skill``."""
+    generator = np.random.default_rng([draw, *name.encode()])
+    videos = {}
+    for key in keys:
+        tp, fp, fn = (
+            int(value) for value in generator.uniform(0.8, 1.2, 3) * 1000 * np.array([skill, 1 - skill, 1 - skill])
+        )
+        dice = [int(100 * skill * DICE_UNITS), 100, 0, 0]
+        videos[key] = VideoResult([tp, fp, fn, 100_000 - tp - fp - fn, 1], 100, "unseen scenes", dice=dice)
+    timed = {"frames_shown": 1000, "seconds": 100.0 + draw + skill}
+    return result_of(name, videos, **(timed | more))
 
 
 def fold(number: int, seed: int = 0, name: str = "fold", **more: Any) -> TestResult:

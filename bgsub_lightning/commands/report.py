@@ -46,7 +46,7 @@ def report(
     method: str | None = None,
     out: Path | None = None,
 ) -> None:
-    """Compare the scores of finished tests in one table: the first by category, one metric of the others beside it.
+    """Compare the scores of finished tests in one table: the first by category, one metric of the others next to it.
 
     Args:
         runs: Run directories with a scores.json, or such files: RUN [RUN ...].

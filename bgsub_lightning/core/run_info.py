@@ -96,7 +96,7 @@ def system_of_run(config: Path) -> str:
 
 
 def model_config(config: dict[str, Any]) -> str:
-    """Tell in YAML how a system is built: what a checkpoint keeps, so that the file alone is enough to use it.
+    """Describe in YAML how a system is built: what a checkpoint keeps, so that the file alone is enough to use it.
 
     Args:
         config: Configuration of ``fit``, with ``model`` and ``data``.

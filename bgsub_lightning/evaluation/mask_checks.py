@@ -72,7 +72,7 @@ def located(files: MaskFiles, chosen: Chosen, reader: Reader) -> MaskFiles:
 
 
 def problems_of(files: MaskFiles, chosen: Chosen, counted: Mapping[str, MaskCounts]) -> Iterator[Problem]:
-    """Tell what is wrong with masks, in a line for each kind of fault in each video."""
+    """Report what is wrong with masks, in a line for each kind of fault in each video."""
     lying = [f"{one.name}/{other.name}" for one in folders(files.folder) for other in folders(one)]
     known = {scene.key for scene, _ in chosen}
     for scene, numbers in chosen:
@@ -114,7 +114,7 @@ def _and_others(count: int) -> str:
 
 
 def unexpected_files(files: MaskFiles, scenes: Sequence[Scene], reader: Reader, is_whole: bool) -> list[Problem]:
-    """Tell what lies among the masks and belongs to no frame, and folders that are no category or video."""
+    """List files among the masks that belong to no frame, and folders that are no category or video."""
     found = []
     for folder, names in files.unexpected_files(scenes).items():
         what = f"belongs to no frame{_and_others(len(names) - 1)}, in this folder"
@@ -123,7 +123,7 @@ def unexpected_files(files: MaskFiles, scenes: Sequence[Scene], reader: Reader, 
 
 
 def _misspelt(files: MaskFiles, scenes: Sequence[Scene], reader: Reader) -> list[Problem]:
-    """Tell of folders that are no category or video, under a pattern that has a folder for each."""
+    """List folders that are no category or video, under a pattern that has a folder for each."""
     found: list[Problem] = []
     if not files.pattern.startswith("{category}/{video}/"):
         return found

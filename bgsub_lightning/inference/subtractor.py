@@ -46,7 +46,7 @@ class Subtractor(StreamSubtractor):
     slow changes by themselves; given frames are shown to them ahead.
 
     Args:
-        system: What subtracts. It serves any number of subtractors at a time: each keeps the context of its own stream.
+        system: What subtracts. It serves any number of subtractors at a time: each keeps its stream's context.
         device: Where; ``None``: a GPU if there is one.
         reference_pool: Frames of the scene, best without foreground; see :class:`StreamSubtractor`. Empty: the pool is
             taken from the stream.

@@ -59,7 +59,7 @@ class FinishedRun:
     Attributes:
         file: Its scores.json.
         result: What it found.
-        settings: The configuration beside it, a key for each value (``model.init_args.lr``), without what differs
+        settings: The configuration next to it, a key for each value (``model.init_args.lr``), without what differs
             between runs of one system: places, scene, fold, seed, the machine; empty if there is none.
     """
 

@@ -43,7 +43,7 @@ def table(
     include_empty: bool = False,
     beside: Beside = "f_measure",
 ) -> RenderableType:
-    """Lay out the first result by category (or by video), with one metric of the others beside it.
+    """Lay out the first result by category (or by video), with one metric of the others next to it.
 
     Columns that find no room in the terminal come below, in further tables, with numbers for long names of runs. Mean
     Dice is left out where the test was made by a version that did not count it.

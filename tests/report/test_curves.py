@@ -34,6 +34,7 @@ from bgsub_lightning.report.results import load_results
 from bgsub_lightning.report.resulttable import ResultTable
 from bgsub_lightning.report.thresholds import ThresholdCurve
 from bgsub_lightning.report.writers import as_rich
+from tests.made_results import result_of
 
 POSITIVE, NEGATIVE = 100, 900
 
@@ -49,19 +50,8 @@ def video(best: int, worst: float = 0.0) -> VideoResult:
 
 
 def result(name: str, **videos: VideoResult) -> TestResult:
-    return TestResult(
-        name=name,
-        system="ThresholdedDifference",
-        dataset="CDnet2014",
-        protocol="the first half for training",
-        fold=1,
-        seed=0,
-        leakage="unseen scenes",
-        checkpoint=None,
-        videos={key.replace("_", "/"): each for key, each in videos.items()},
-        device="cpu",
-        versions={},
-    )
+    own = {"system": "ThresholdedDifference", "protocol": "the first half for training"}
+    return result_of(name, {key.replace("_", "/"): each for key, each in videos.items()}, **own)
 
 
 def curves_of(results: Sequence[TestResult], averaging: Any = "video") -> list[ThresholdCurve]:

@@ -20,6 +20,7 @@ from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.evaluation import TestResult, VideoResult
 from bgsub_lightning.metrics import DICE_UNITS, THRESHOLDS, dice_counts, metrics, scores
 from bgsub_lightning.report import at_threshold, merged, spread, table
+from tests.made_results import result_of
 
 
 def frames(seed: int, count: int = 5) -> np.ndarray:
@@ -47,20 +48,8 @@ def video(seed: int, own: int = 50) -> VideoResult:
 
 
 def result(name: str, videos: dict[str, VideoResult]) -> TestResult:
-    return TestResult(
-        name=name,
-        system="ThresholdedDifference",
-        dataset="CDnet2014",
-        protocol="the first half for training",
-        fold=1,
-        seed=0,
-        leakage="unseen scenes",
-        checkpoint=None,
-        videos=videos,
-        device="cpu",
-        versions={},
-        threshold=0.5,
-    )
+    own = {"system": "ThresholdedDifference", "protocol": "the first half for training"}
+    return result_of(name, videos, **own, threshold=0.5)
 
 
 def two(name: str = "x", **changes: Any) -> TestResult:

@@ -50,7 +50,7 @@ class CdnMedal(StagedModule):
         background: What gives the backgrounds; ``None``: CDN-GM with the paper's numbers. A source without weights has
             no stage ``density``.
         density: Numbers of the first stage: the paper's rate and the published code's amount, of pixels that are all of
-            one window of frames for ``repeat`` steps; each process has a window of its own.
+            one window of frames for ``repeat`` steps; each process has its own window.
         difference: Numbers of the second, the paper's: 1,000 epochs of 200 frames, one a step.
         sigmoid: What makes probabilities of MEDAL-net's logits in training; the paper's hard sigmoid gives no gradient
             to pixels that are saturated and wrong. Predictions are those of the hard sigmoid in either case.
