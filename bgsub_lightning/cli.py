@@ -12,6 +12,7 @@ from itertools import takewhile
 
 from bgsub_lightning.commands import COMMANDS
 from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.program import PROGRAM
 from bgsub_lightning.core.text import one_line, printable
 from bgsub_lightning.core.version import __version__
 
@@ -81,8 +82,7 @@ def run_command(name: str, function: Callable[..., None], options: Sequence[str]
         parameter = next(iter(parameters.values()))
         value = json.dumps(words) if str(parameter.annotation).startswith("list") else " ".join(words)
         rest = [f"--{parameter.name}", value, *rest]
-    prog = f"python -m bgsub_lightning {name}"
-    auto_cli(function, args=rest, prog=prog, parser_class=CommandParser, as_positional=False)
+    auto_cli(function, args=rest, prog=f"{PROGRAM} {name}", parser_class=CommandParser, as_positional=False)
 
 
 def _listed(options: Sequence[str], lists: set[str]) -> list[str]:
@@ -132,10 +132,10 @@ def _help() -> str:
     width = max(map(len, COMMANDS))
     lines = "\n".join(f"  {name:{width}}  {purpose}" for name, (_, purpose) in COMMANDS.items())
     return (
-        "usage: python -m bgsub_lightning COMMAND [OPTIONS]\n\n"
+        f"usage: {PROGRAM} COMMAND [OPTIONS]\n\n"
         "The experiment suite of deep background subtraction.\n\n"
         f"commands:\n{lines}\n\n"
-        "Each command has its own help: python -m bgsub_lightning COMMAND --help\n"
-        "To start: python -m bgsub_lightning demo\n"
-        "An experiment: python -m bgsub_lightning fit --config experiments/bmn_bsn_fold1.yaml"
+        f"Each command has its own help: {PROGRAM} COMMAND --help\n"
+        f"To start: {PROGRAM} demo\n"
+        f"An experiment: {PROGRAM} fit --config experiments/bmn_bsn_fold1.yaml"
     )

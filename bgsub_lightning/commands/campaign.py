@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bgsub_lightning.runs.arguments import PROGRAM, OptionParser
+from bgsub_lightning.core.program import PROGRAM
+from bgsub_lightning.runs.arguments import OptionParser
 from bgsub_lightning.runs.campaign import CampaignOptions, CampaignQueue, conclude, plan_campaign, show
 from bgsub_lightning.runs.engine import execute, resumable
 from bgsub_lightning.runs.grid import parse_grid

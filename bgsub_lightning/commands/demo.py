@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from bgsub_lightning.commands.synthesize import synthesize
 from bgsub_lightning.core.console import console
+from bgsub_lightning.core.program import PROGRAM
 from bgsub_lightning.core.ranges import check_range
 from bgsub_lightning.core.shipped import shipped
 from bgsub_lightning.evaluation import TestResult
@@ -59,15 +59,9 @@ def demo(out: Path = Path("demo"), steps: int = 800, seed: int = 0) -> None:
         f"The systems beside each other, on synthetic scenes: {picture}\n"
         "AnyScene comes with its weights; these scenes are from the same renderer that trained it.\n"
         "With footage of your own in CDnet2014's layout (see README), or with CDnet2014 itself:\n"
-        f"  {_python()} -m bgsub_lightning fit --config bmn_bsn_small.yaml --data.init_args.root FOLDER",
+        f"  {PROGRAM} fit --config bmn_bsn_small.yaml --data.init_args.root FOLDER",
         soft_wrap=True,
     )
-
-
-def _python() -> str:
-    """Return what calls this Python from here: `.venv/bin/python` after `make demo`, which activates no environment."""
-    program = Path(sys.executable)
-    return str(program.relative_to(Path.cwd())) if program.is_relative_to(Path.cwd()) else "python"
 
 
 def _beside(tests: Mapping[str, TrainingCLI]) -> NDArray[np.uint8]:

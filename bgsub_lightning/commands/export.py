@@ -13,6 +13,7 @@ from rich.table import Table
 
 from bgsub_lightning.core.console import console
 from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.program import PROGRAM
 from bgsub_lightning.core.ranges import check_range
 from bgsub_lightning.inference import Subtractor, System, load_system, named_modules, open_source
 from bgsub_lightning.inference.onnx import Written, export_system, largest_difference, load_onnx
@@ -45,7 +46,7 @@ def export(checkpoint: str, out: Path, source: str | None = None, frames: int = 
     if images:
         _compare(system, load_onnx(out, system.modules), images)
     console.print(
-        f"To use it: python -m bgsub_lightning segment --checkpoint {out} --source VIDEO --out FOLDER",
+        f"To use it: {PROGRAM} segment --checkpoint {out} --source VIDEO --out FOLDER",
         soft_wrap=True,
     )
 

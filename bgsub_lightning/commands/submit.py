@@ -11,7 +11,8 @@ from typing import Any
 from bgsub_lightning.commands import COMMANDS
 from bgsub_lightning.commands.campaign import parse_campaign
 from bgsub_lightning.core.errors import UserError
-from bgsub_lightning.runs.arguments import PROGRAM, OptionParser, count
+from bgsub_lightning.core.program import PROGRAM
+from bgsub_lightning.runs.arguments import OptionParser, count
 from bgsub_lightning.runs.campaign import plan_campaign
 from bgsub_lightning.runs.jobs import show_status, submit_campaign, submit_command
 from bgsub_lightning.runs.slurm import Request, require_slurm

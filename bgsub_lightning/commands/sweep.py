@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bgsub_lightning.runs.arguments import PROGRAM, OptionParser, count
+from bgsub_lightning.core.program import PROGRAM
+from bgsub_lightning.runs.arguments import OptionParser, count
 from bgsub_lightning.runs.engine import execute, resumable
 from bgsub_lightning.runs.search import SweepOptions, TrialQueue, conclude, open_study, plan_search, show
 

@@ -13,6 +13,7 @@ from bgsub_lightning import synthetic
 from bgsub_lightning.core.console import console, progress_bar
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.files import claimed
+from bgsub_lightning.core.program import PROGRAM
 from bgsub_lightning.core.ranges import check_range
 from bgsub_lightning.datasets.checks import folders as inner_folders
 
@@ -98,7 +99,7 @@ def synthesize(
     frames = len(videos) * (before + after)
     console.print(f"{len(videos)} videos with {frames} frames are in {out}.", soft_wrap=True)
     dataset = "" if layout == "CDnet2014" else f" --dataset {layout}"
-    console.print(f"Next: python -m bgsub_lightning prepare{dataset} --root {out}", soft_wrap=True)
+    console.print(f"Next: {PROGRAM} prepare{dataset} --root {out}", soft_wrap=True)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.program import PROGRAM
 from bgsub_lightning.core.text import suggestion
 from bgsub_lightning.datasets.labels import MaskCode
 from bgsub_lightning.datasets.origin import Origin, origin_of
@@ -172,10 +173,10 @@ class Reader(ABC):
         """
         told = root or os.environ.get(self.root_variable) or None
         how = (
-            f"Tell its folder by --data.init_args.root=FOLDER (--root for `prepare` and others) or by the environment "
+            f"Pass its folder by --data.init_args.root=FOLDER (--root for `prepare` and others) or by the environment "
             f"variable {self.root_variable}. It must look like {self.layout}\n"
             f"Get it from {self.homepage}\n"
-            f"To start without it: `make demo`, or `python -m bgsub_lightning synthesize --out FOLDER "
+            f"To start without it: `make demo`, or `{PROGRAM} synthesize --out FOLDER "
             f"--layout {self.name}`, which writes a synthetic twin in the same layout."
         )
         if told is None:

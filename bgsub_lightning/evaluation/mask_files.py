@@ -22,6 +22,7 @@ from bgsub_lightning.core.console import progress_bar
 from bgsub_lightning.core.decoding import decode_pixels, read_content
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.parallel import in_processes
+from bgsub_lightning.core.program import PROGRAM
 from bgsub_lightning.datasets.checks import is_cut_off
 from bgsub_lightning.datasets.labels import MOVING, SHADOW, UNKNOWN
 from bgsub_lightning.datasets.scene import Scene
@@ -251,7 +252,7 @@ def count_masks(
         for start in range(0, len(numbers), _CHUNK)
     )
     counted = {scene.key: MaskCounts([], []) for scene in scenes}
-    fix = "Count with fewer: `python -m bgsub_lightning evaluate --workers N`."
+    fix = f"Count with fewer: `{PROGRAM} evaluate --workers N`."
     with progress_bar() as bar, closing(in_processes(_count, (files, scenes), tasks, workers, fix)) as parts:
         task = bar.add_task("Counting", total=total)
         for position, part in parts:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bgsub_lightning.core.console import progress_bar
 from bgsub_lightning.core.parallel import in_processes
+from bgsub_lightning.core.program import PROGRAM
 from bgsub_lightning.frames.source import SceneFrames, require_room
 
 _CHUNK = 16  # frames of a task: few, so that little is lost by Ctrl-C; each decodes up to τ frames that another has too
@@ -52,7 +53,7 @@ def fill_flow(scenes: Sequence[SceneFrames], taus: Sequence[int], workers: int |
         for numbers in [list(scenes[position].scene.frames)]
         for start in range(0, len(numbers), _CHUNK)
     )
-    fix = "What is written stays. Go on with fewer: `python -m bgsub_lightning flow --workers N`."
+    fix = f"What is written stays. Go on with fewer: `{PROGRAM} flow --workers N`."
     found = in_processes(_rows, scenes, tasks, workers, fix)
     rows = chain.from_iterable(found)
     with progress_bar() as bar:

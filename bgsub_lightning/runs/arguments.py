@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.program import PROGRAM
 
 if TYPE_CHECKING:
     from bgsub_lightning.training.cli import TrainingCLI
-
-PROGRAM = "python -m bgsub_lightning"
 
 
 class OptionParser(argparse.ArgumentParser):

@@ -17,13 +17,14 @@ from rich.text import Text
 from bgsub_lightning.core.config import merged
 from bgsub_lightning.core.console import console
 from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.program import PROGRAM
 from bgsub_lightning.datasets import Reader
 from bgsub_lightning.evaluation import TestResult
 from bgsub_lightning.evaluation.extent import missing_folds
 from bgsub_lightning.report import merged as merged_results
 from bgsub_lightning.report import require_same_frames, spread, table
 from bgsub_lightning.report.results import CampaignRecord, read_campaign
-from bgsub_lightning.runs.arguments import PROGRAM, parse_trainer
+from bgsub_lightning.runs.arguments import parse_trainer
 from bgsub_lightning.runs.engine import (
     ActiveRun,
     Queue,

@@ -28,9 +28,9 @@ from typing import IO, Any
 from bgsub_lightning.core.console import console
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.files import atomic_write, folder_lock, last_lines, lock_environment, refuse_links
+from bgsub_lightning.core.program import PROGRAM
 from bgsub_lightning.core.records import read_text
 from bgsub_lightning.core.text import refuse_passwords
-from bgsub_lightning.runs.arguments import PROGRAM
 from bgsub_lightning.runs.grid import Run
 
 NAME = "{run}"

@@ -15,8 +15,9 @@ from pydantic import StringConstraints
 from bgsub_lightning.core.console import console
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.files import atomic_write, last_lines
+from bgsub_lightning.core.program import PROGRAM
 from bgsub_lightning.core.records import read_json
-from bgsub_lightning.runs.arguments import PROGRAM, parse_trainer
+from bgsub_lightning.runs.arguments import parse_trainer
 from bgsub_lightning.runs.campaign import Campaign
 from bgsub_lightning.runs.slurm import LAUNCHED, BatchScript, Request, State, sbatch, states
 

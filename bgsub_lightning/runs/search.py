@@ -18,10 +18,11 @@ from bgsub_lightning.core.config import merged
 from bgsub_lightning.core.console import console, warn
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.files import atomic_write, folder_lock
+from bgsub_lightning.core.program import PROGRAM
 from bgsub_lightning.core.records import parse_yaml, read_json
 from bgsub_lightning.core.text import suggestion
 from bgsub_lightning.report.learning import learning_curves
-from bgsub_lightning.runs.arguments import PROGRAM, parse_trainer
+from bgsub_lightning.runs.arguments import parse_trainer
 from bgsub_lightning.runs.engine import (
     ActiveRun,
     Queue,

@@ -38,6 +38,7 @@ from bgsub_lightning.core.console import console, is_first_process
 from bgsub_lightning.core.errors import UserError, cause_of
 from bgsub_lightning.core.files import atomic_write
 from bgsub_lightning.core.memory import keep_freed_memory
+from bgsub_lightning.core.program import PROGRAM
 from bgsub_lightning.core.run_info import device_name, model_config, source_tree, versions
 from bgsub_lightning.core.text import one_line, refuse_passwords
 from bgsub_lightning.data import ScenesDataModule
@@ -101,7 +102,7 @@ def run_trainer(command: str, options: Sequence[str], cli: type[TrainingCLI] | N
                 save_config_callback=SaveConfig,
                 save_config_kwargs={"save_to_log_dir": False},
                 parser_class=TrainingParser,
-                parser_kwargs={"prog": "python -m bgsub_lightning"},
+                parser_kwargs={"prog": PROGRAM},
                 args=[command, *(["--name", name] if name else []), *arguments],
             )
         except MisconfigurationException as error:  # of whatever part of Lightning

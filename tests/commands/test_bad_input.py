@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from bgsub_lightning.cli import main
+from bgsub_lightning.core.program import PROGRAM
 
 Run = Callable[..., int]
 Fails = Callable[[int], str]
@@ -81,7 +82,7 @@ def test_configuration(run: Run, fails: Fails, option: str, parts: list[str], tm
 )
 def test_options_of_a_command(fails: Fails, option: str, told: str) -> None:
     command = ["segment", "--checkpoint=MOG2", "--source=none.mp4", "--out=none", option]
-    assert fails(main(command)) == f"error: {told}\nAll options: python -m bgsub_lightning segment --help\n"
+    assert fails(main(command)) == f"error: {told}\nAll options: {PROGRAM} segment --help\n"
 
 
 def test_configuration_file_that_is_missing_or_no_yaml(fails: Fails, tmp_path: Path) -> None:

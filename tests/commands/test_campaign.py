@@ -22,6 +22,7 @@ import yaml
 
 from bgsub_lightning.cli import main
 from bgsub_lightning.core.files import folder_lock
+from bgsub_lightning.core.program import PROGRAM
 from bgsub_lightning.evaluation import TestResult
 from bgsub_lightning.runs import engine
 
@@ -116,8 +117,8 @@ def test_dry_run_tells_the_commands_and_leaves_nothing(
     folder = out / "baseline_PETS2006"
     start = ["--config", str(tiny), f"--run_dir={folder}"]
     rest = ["--trainer.max_epochs=1", "--wandb=disabled", "--data.init_args.scene=[baseline/PETS2006]"]
-    assert fit == ["python", "-m", "bgsub_lightning", "fit", *start, "--ckpt_path=last", *rest]
-    assert test == ["python", "-m", "bgsub_lightning", "test", *start, *rest]
+    assert fit == [*shlex.split(PROGRAM), "fit", *start, "--ckpt_path=last", *rest]
+    assert test == [*shlex.split(PROGRAM), "test", *start, *rest]
     assert [line[3] for line in more] == ["fit", "test"]
     assert f"--run_dir={out / 'baseline_highway'}" in more[0]
     assert not out.exists()
@@ -359,7 +360,7 @@ def test_interruption_tells_how_to_go_on(
     monkeypatch.setattr(engine, "Process", interrupt)
     assert campaign(mog2, "--over", "scene=baseline/*", "--out", out) == 130
     told = capsys.readouterr().out
-    assert f"python -m bgsub_lightning campaign {mog2} --over 'scene=baseline/*' --out {out}" in told
+    assert f"{PROGRAM} campaign {mog2} --over 'scene=baseline/*' --out {out}" in told
 
 
 def test_run_that_another_process_works_on_comes_last(
@@ -542,7 +543,7 @@ def test_what_ends_a_campaign_ends_its_run(
         send(process.pid, way)
         told, _ = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "python -m bgsub_lightning campaign" in told
+    assert f"{PROGRAM} campaign" in told
     with folder_lock(out / "fold_1") as lock:
         assert lock is not None  # nobody is left
 

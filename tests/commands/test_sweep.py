@@ -20,6 +20,7 @@ import yaml
 
 from bgsub_lightning.cli import main
 from bgsub_lightning.core.files import folder_lock
+from bgsub_lightning.core.program import PROGRAM
 from bgsub_lightning.runs.search import SweepOptions, plan_search, values_of
 from bgsub_lightning.runs.sweepfile import read_sweep
 
@@ -70,7 +71,7 @@ def sweep(*options: object) -> int:
 
 
 def commands(told: str) -> list[list[str]]:
-    return [shlex.split(line) for line in told.splitlines() if line.startswith("python")]
+    return [shlex.split(line) for line in told.splitlines() if line.startswith(PROGRAM)]
 
 
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:
@@ -88,7 +89,7 @@ def test_dry_run_of_a_grid_tells_all_and_leaves_nothing(
     names = [f"fold_{fold}_lr_{lr}" for fold in (1, 2, 3) for lr in ("0.01", "0.001")]
     assert [line[5] for line in lines] == [f"--run_dir={out / name}" for name in names]
     assert lines[1] == [
-        *("python", "-m", "bgsub_lightning", "fit", f"--config={tiny}", f"--run_dir={out / names[1]}"),
+        *(*shlex.split(PROGRAM), "fit", f"--config={tiny}", f"--run_dir={out / names[1]}"),
         *("--ckpt_path=last", "--data.init_args.fold=1"),
         *(
             "--data.init_args.protocol.init_args.validation.scenes=1",
@@ -328,7 +329,7 @@ def test_what_ends_a_sweep_ends_its_trials(write: Write, out: Path, way: signal.
         process.send_signal(way)
         told, _ = process.communicate(timeout=90)
     assert process.returncode == 130
-    assert "python -m bgsub_lightning sweep" in told
+    assert f"{PROGRAM} sweep" in told
     with folder_lock(out / "fold_1_lr_0.01") as lock:
         assert lock is not None  # nobody is left
     assert [trial.state.name for trial in trials_of(out)] == ["RUNNING"]

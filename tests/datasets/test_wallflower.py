@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bgsub_lightning.cli import main
 from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.program import PROGRAM
 from bgsub_lightning.datasets import Problem, Scene, Wallflower, raise_for_errors
 from bgsub_lightning.datasets.labels import MaskCode
 from bgsub_lightning.datasets.scene import select
@@ -510,7 +511,7 @@ def test_command(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["synthesize", str(out), "--layout=Wallflower", "--unlabelled=2", "--workers=1"]) == 0
     told = capfd.readouterr().out
     assert re.search(rf"7 videos .*21 frames .*{out}", told)
-    assert f"Next: python -m bgsub_lightning prepare --dataset Wallflower --root {out}" in told
+    assert f"Next: {PROGRAM} prepare --dataset Wallflower --root {out}" in told
     assert main(["prepare", "--dataset", "Wallflower", "--root", str(out)]) == 0
     told = capfd.readouterr().out
     assert "7 videos, 0 errors, 0 warnings." in told

@@ -1,4 +1,4 @@
-"""The demo's last line can be pasted."""
+"""Commands that messages print can be pasted."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bgsub_lightning.commands.demo import _python
+from bgsub_lightning.core.program import python
 
 
 @pytest.mark.parametrize(
@@ -16,4 +16,4 @@ from bgsub_lightning.commands.demo import _python
 def test_it_calls_this_python(program: str, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "executable", str(tmp_path / program))
-    assert _python() == shown
+    assert python() == shown
