@@ -152,6 +152,15 @@ def table_of(paper: str) -> dict[str, Any]:
     return {row["key"]: yaml.safe_load(row["value"]) for row in ROW.finditer(readme)}
 
 
+def test_the_links_of_a_papers_readme_stay_in_the_package() -> None:
+    """A reader of the wheel has no other files."""
+    for readme in SYSTEMS_FOLDER.glob("*/README.md"):
+        for link in re.findall(r"\]\((?!https?:)([^)#]+)", readme.read_text()):
+            target = (readme.parent / link).resolve()
+            assert target.is_file(), link
+            assert target.is_relative_to(SYSTEMS_FOLDER.parent.resolve()), link
+
+
 @pytest.mark.parametrize("paper", PAPERS)
 def test_the_experiment_of_a_paper_is_the_table_of_its_readme(paper: str, tmp_path: Path) -> None:
     table, found = table_of(paper), numbers(build(paper, tmp_path))

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from torch import Tensor
 
@@ -47,6 +47,20 @@ def trainer(folder: Path, callbacks: Sequence[Callback] = (), **settings: Any) -
             **settings,
         }
     )
+
+
+def fit_whole(
+    system: StagedModule,
+    data: LightningDataModule,
+    folder: Path,
+    callbacks: Sequence[Callback] = (),
+    **settings: Any,
+) -> Trainer:
+    """Train through all stages."""
+    fitted = trainer(folder, callbacks, **settings)
+    fitted.fit(system, data)
+    assert fitted.global_step == len(system.plan)
+    return fitted
 
 
 def each_step(folder: Path) -> ModelCheckpoint:
@@ -107,6 +121,30 @@ class Watcher(Callback):
         self.moments.append(len(optimizer.state))
         self.modes.append(tuple(getattr(pl_module, name).training for name in pl_module.plan.networks))
         self.gradients.append({name: p.grad is not None for name, p in pl_module.named_parameters()})
+
+
+TORCHVISION = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
+"""The convolutions in the features of torchvision's vgg16."""
+
+
+def random_vgg(file: Path, width: int) -> Path:
+    """Write random weights under the names of torchvision's vgg16, whose first layers have so many channels."""
+    generator = torch.Generator().manual_seed(5)
+    widths = [width * factor for factor in (1, 1, 2, 2, 4, 4, 4, 8, 8, 8, 8, 8, 8)]
+    state: dict[str, Tensor] = {}
+    for index, inputs, outputs in zip(TORCHVISION, [3, *widths], widths, strict=False):
+        scale = (2 / (9 * inputs)) ** 0.5
+        state[f"features.{index}.weight"] = scale * torch.randn(outputs, inputs, 3, 3, generator=generator)
+        state[f"features.{index}.bias"] = torch.rand(outputs, generator=generator)
+    torch.save(state, file)
+    return file
+
+
+class Begins(Callback):
+    """Keeps the weights that training begins with."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.weights = {name: value.clone() for name, value in pl_module.state_dict().items()}
 
 
 # --- the real command line -------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ class has no meaning.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +103,19 @@ def campaign_of(file: Path) -> Any:
         UserError: If a file is missing, is no YAML, or includes itself.
     """
     return _merged(find_file(file, "experiments")).get(CAMPAIGN, {})
+
+
+def flat(content: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Return nested mappings as one, under keys with dots between.
+
+    Example:
+        >>> flat({"model": {"init_args": {"lr": 0.1}}, "name": None})
+        {'model.init_args.lr': 0.1, 'name': None}
+    """
+    found: dict[str, Any] = {}
+    for name, value in content.items():
+        found |= flat(value, f"{above}{name}.") if isinstance(value, Mapping) else {f"{above}{name}": value}
+    return found
 
 
 def _merged(file: Path, including: tuple[Path, ...] = ()) -> dict[str, Any]:

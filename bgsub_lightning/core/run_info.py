@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import subprocess
 from pathlib import Path
 from typing import Annotated, Any, NotRequired
@@ -15,7 +14,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from bgsub_lightning.core.records import fit_record, parse_yaml, read_yaml
-from bgsub_lightning.core.version import __version__
+from bgsub_lightning.core.version import versions
 
 
 class SystemRecord(TypedDict):
@@ -45,15 +44,9 @@ class _RunConfiguration(TypedDict):
     data: dict[str, Any]
 
 
-def versions() -> dict[str, str]:
-    """Package → version, of what decides over numbers."""
-    return {
-        "bgsub_lightning": __version__,
-        "torch": torch.__version__,
-        "lightning": lightning.__version__,
-        "numpy": numpy.__version__,
-        "python": platform.python_version(),
-    }
+def versions_of_run() -> dict[str, str]:
+    """Return package → version of what decides over the numbers of a run."""
+    return versions(torch=torch.__version__, lightning=lightning.__version__, numpy=numpy.__version__)
 
 
 def source_tree(folder: Path = Path(__file__).parent) -> dict[str, Any] | None:

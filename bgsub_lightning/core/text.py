@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 from bgsub_lightning.core.errors import UserError
@@ -85,6 +85,17 @@ def suggestion(name: str, known: Iterable[str], most: int = 3, listed: Iterable[
     if close := closest(name, known, most):
         return f"Did you mean {' or '.join(close)}?"
     return f"There are: {', '.join(known if listed is None else listed)}."
+
+
+def join_some(names: Sequence[object], most: int = 5) -> str:
+    """Write names with commas between; of more than some the first ones, and how many more there are.
+
+    Example:
+        >>> join_some("abc"), join_some("abcdef", most=2), join_some([])
+        ('a, b, c', 'a, b and 4 more', 'none')
+    """
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return (", ".join(map(str, names[:most])) or "none") + more
 
 
 def has_control_characters(text: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,8 @@ from numpy.typing import NDArray
 
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.files import claimed, refuse_links
-from bgsub_lightning.core.version import __version__
+from bgsub_lightning.core.text import join_some
+from bgsub_lightning.core.version import versions
 from bgsub_lightning.datasets import Problem, Reader, Scene
 from bgsub_lightning.datasets.checks import some
 from bgsub_lightning.datasets.labels import MOVING
@@ -69,7 +69,7 @@ def frames_to_score(scenes: Sequence[Scene], listed: Listed | None, reader: Read
         if numbers:
             chosen.append((scene, numbers))
     if not chosen:
-        names = ", ".join(scene.key for scene in scenes[:5])
+        names = join_some([scene.key for scene in scenes])
         raise UserError(f"There is nothing to score: no frame that is asked for is labelled, of {names}.")
     return chosen
 
@@ -114,12 +114,7 @@ class ScoredMasks:
                 if any(frame.is_test for frame in self.frames(scene.key))
             },
             device="",
-            versions={
-                "bgsub_lightning": __version__,
-                "opencv": cv2.__version__,
-                "numpy": np.__version__,
-                "python": platform.python_version(),
-            },
+            versions=versions(opencv=cv2.__version__, numpy=np.__version__),
             missing={key: counts.missing for key, counts in self.counted.items() if counts.missing},
         )
 

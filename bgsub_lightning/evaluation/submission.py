@@ -11,6 +11,7 @@ import cv2
 from bgsub_lightning.core.decoding import read_content
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.files import atomic_write
+from bgsub_lightning.core.text import join_some
 from bgsub_lightning.datasets import CDnet2014, Reader
 from bgsub_lightning.datasets.cdnet2014 import published_videos
 from bgsub_lightning.datasets.checks import some
@@ -54,8 +55,7 @@ def require_complete(missing: Mapping[str, int], scenes: Sequence[Scene]) -> Non
     here = {scene.key for scene in scenes}
     lines = [f"{key}: {some(n, 'mask')} of the temporal ROI missing" for key, n in missing.items() if key in here]
     if absent := [key for key in missing if key not in here]:
-        names = f"{', '.join(absent[:5])}{', …' if len(absent) > 5 else ''}"
-        lines.append(f"The dataset's folder itself lacks {some(len(absent), 'video')}: {names}")
+        lines.append(f"The dataset's folder itself lacks {some(len(absent), 'video')}: {join_some(absent)}")
     what = "--zip: the archive would not be complete, and nothing was done."
     fix = "Write them first; or set --allow_partial=true to pack what is there."
     raise UserError("\n".join([what, *lines, fix]))

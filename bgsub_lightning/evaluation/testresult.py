@@ -132,6 +132,11 @@ class TestResult:
     untested: list[str] = field(default_factory=list)
 
     @property
+    def frames(self) -> dict[str, int]:
+        """``category/name`` → number of scored frames."""
+        return {key: video.frames for key, video in self.videos.items()}
+
+    @property
     def frames_per_second(self) -> float | None:
         """Frames shown per second; ``None`` if it was not measured."""
         return self.frames_shown / self.seconds if self.seconds else None

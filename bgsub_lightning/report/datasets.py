@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from bgsub_lightning.core.text import sentence
+from bgsub_lightning.core.text import join_some, sentence
 from bgsub_lightning.evaluation.extent import OVERALL
 from bgsub_lightning.evaluation.testresult import TestResult
 from bgsub_lightning.report.published import PublishedTable
-
-_MOST_NAMES = 5
 
 
 def departures(results: Iterable[TestResult]) -> dict[str, str]:
@@ -38,9 +36,9 @@ def dataset_remarks(results: Sequence[TestResult]) -> list[str]:
     if not other:
         return []
     named = [f"{key} ({why})" for key, why in sorted(other.items())]
-    own = _some(sorted(_own(results))) or "none"
+    own = join_some(sorted(_own(results)))
     return [
-        f"Not {name}'s own videos: {_some(named)}. {name}'s own: {own}. "
+        f"Not {name}'s own videos: {join_some(named)}. {name}'s own: {own}. "
         f"Published numbers are shown only next to its own."
     ]
 
@@ -72,8 +70,3 @@ def comparable(against: Iterable[PublishedTable], results: Sequence[TestResult])
 
 def _own(results: Iterable[TestResult]) -> set[str]:
     return {key for each in results for key, video in each.videos.items() if not video.departure}
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-    return ", ".join(names[:_MOST_NAMES]) + more

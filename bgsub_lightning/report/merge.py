@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.text import join_some
 from bgsub_lightning.evaluation.extent import protocol_name, with_folds
 from bgsub_lightning.evaluation.testresult import TestResult
 from bgsub_lightning.splits.leaks import worst
@@ -36,7 +37,7 @@ def merged(results: Sequence[TestResult], name: str) -> TestResult:
             )
         if both := sorted(videos.keys() & other.videos.keys()):
             raise UserError(
-                f"{other.name} cannot be merged with the others, because {', '.join(both[:5])} "
+                f"{other.name} cannot be merged with the others, because {join_some(both)} "
                 f"{'were' if len(both) > 1 else 'was'} tested twice. Compare such runs: `report` without --merge."
             )
         videos |= other.videos
@@ -69,15 +70,31 @@ def require_same_frames(results: Sequence[TestResult]) -> None:
     Raises:
         UserError: If one was tested on other frames than the first.
     """
-    first = {key: video.frames for key, video in results[0].videos.items()}
-    for other in results[1:]:
-        frames = {key: video.frames for key, video in other.videos.items()}
-        if (other.dataset, frames) != (results[0].dataset, first):
-            different = sorted(key for key in first.keys() | frames.keys() if first.get(key) != frames.get(key))
-            raise UserError(
-                f"{results[0].name} and {other.name} were not tested on the same frames ({', '.join(different[:5])}), "
-                f"so their metrics cannot be compared."
-            )
+    first, *others = results
+    for other in others:
+        names = f"{first.name} and {other.name}"
+        require_equal_frames(names, (first.dataset, other.dataset), (first.frames, other.frames))
+
+
+def require_equal_frames(names: str, datasets: tuple[str, str], frames: tuple[Mapping[str, int], ...]) -> None:
+    """Check that two systems were tested on one dataset, and on as many frames of each video.
+
+    Args:
+        names: What messages call them.
+        datasets: The dataset of each.
+        frames: Of each, ``category/name`` → number of scored frames.
+
+    Raises:
+        UserError: If they were not.
+    """
+    if datasets[0] != datasets[1]:
+        raise UserError(f"{names} were tested on different datasets ({', '.join(datasets)}).")
+    first, second = frames
+    if different := sorted(key for key in {**first, **second} if first.get(key) != second.get(key)):
+        raise UserError(
+            f"{names} were not tested on the same frames ({join_some(different)}), so their metrics cannot be "
+            f"compared. Test both under one protocol, on the same scenes."
+        )
 
 
 def tested(paths: Sequence[Path], merge: bool) -> list[TestResult]:

@@ -455,11 +455,11 @@ class _Notes:
         """Name a system, and mark what keeps it from being compared with the first."""
         footnotes = []
         first = self.ours[0]
-        if series.videos != first.videos:
+        if series.frames != first.frames:
             footnotes.append(self._note(f"tested on other frames than {first.name}: not comparable with it"))
         elif series.protocol_name != first.protocol_name:
             footnotes.append(self._note(f"another protocol than that of {first.name}"))
-        own = len(series.videos) - len(departures(series.per_seed))
+        own = len(series.frames) - len(departures(series.per_seed))
         if series.dataset == "CDnet2014" and 0 < own < len(published_videos()):
             footnotes.append(self._note(f"on {own} of the {len(published_videos())} videos"))
         if series.partial:
@@ -503,13 +503,13 @@ class _Notes:
             note = self._note(series.extent.note)
             return {metric: Cell(footnotes=(note,)) for metric in (*METRICS, "mean_dice")} | speeds
         found = series.over_tested(averaging, with_training)
-        footnotes = {"precision": self._silent(series, list(series.videos))}
+        footnotes = {"precision": self._silent(series, list(series.frames))}
         metrics = dict.fromkeys([*found, "precision"])
         return {metric: _cell(found.get(metric), footnotes.get(metric, ())) for metric in metrics} | speeds
 
     def of_part(self, series: Series, part: str, metric: str) -> tuple[str, ...]:
         """Return the footnotes of a category's or a sequence's cell."""
-        keys = [key for key in series.videos if part in (key.split("/")[0], key.partition("/")[2])]
+        keys = [key for key in series.frames if part in (key.split("/")[0], key.partition("/")[2])]
         footnotes = self.of_videos(series, keys, metric)
         if series.missing:
             footnotes += (self._note(f"of the part that was tested, without {', '.join(series.missing)}"),)

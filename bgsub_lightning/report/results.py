@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import statistics
+from collections import ChainMap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
@@ -12,6 +13,7 @@ from typing import Any, Literal
 
 from typing_extensions import TypedDict  # which pydantic wants before Python 3.12
 
+from bgsub_lightning.core.config import flat
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.records import read_json, read_yaml
 from bgsub_lightning.evaluation.extent import Extent, extent_of, folds_of, missing_folds, protocol_name
@@ -151,13 +153,9 @@ class Series:
         return self.runs[0].settings
 
     @property
-    def videos(self) -> dict[str, int]:
+    def frames(self) -> dict[str, int]:
         """``category/name`` → number of scored frames, of the first seed that has it."""
-        found: dict[str, int] = {}
-        for whole in self.per_seed:
-            for key, video in whole.videos.items():
-                found.setdefault(key, video.frames)
-        return dict(sorted(found.items()))
+        return dict(sorted(ChainMap(*(whole.frames for whole in self.per_seed)).items()))
 
     @property
     def has_training_frames(self) -> bool:
@@ -339,7 +337,8 @@ def _settings(result: TestResult, folder: Path) -> dict[str, str]:
     }
     names = "|".join(sorted((re.escape(key.split("/")[-1]) for key in result.videos), key=len, reverse=True))
     apart = re.compile(rf"{names}|\d+" if names else r"\d+")  # of the scene, the fold and the seed
-    return {key: apart.sub("…", value) if _PLACE.match(value) else value for key, value in _flat(parts)}
+    settings = {key: str(value) for key, value in flat(parts).items() if _APART.isdisjoint(key.split("."))}
+    return {key: apart.sub("…", value) if _PLACE.match(value) else value for key, value in settings.items()}
 
 
 def _configuration(file: Path) -> dict[str, Any]:
@@ -348,15 +347,6 @@ def _configuration(file: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     return content if isinstance(content, dict) else {}
-
-
-def _flat(content: Any, key: str = "") -> Iterable[tuple[str, str]]:
-    if not isinstance(content, dict):
-        yield key, str(content)
-        return
-    for name, value in content.items():
-        if name not in _APART:
-            yield from _flat(value, f"{key}.{name}" if key else str(name))
 
 
 def _require_each_once(runs: Sequence[FinishedRun]) -> None:

@@ -15,9 +15,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.text import join_some
 from bgsub_lightning.datasets.cdnet2014 import published_videos
 from bgsub_lightning.evaluation import read_frames
 from bgsub_lightning.report.datasets import dataset_remarks
+from bgsub_lightning.report.merge import require_equal_frames
 from bgsub_lightning.report.results import Series
 from bgsub_lightning.report.resulttable import METRIC_COLUMNS, Cell, Column, ResultTable, TableRow
 
@@ -158,16 +160,7 @@ def require_same_test(first: Series, second: Series) -> None:
         UserError: If they were not, or it is not known.
     """
     names = f"{first.name} and {second.name}"
-    if first.dataset != second.dataset:
-        raise UserError(f"{names} were tested on different datasets ({first.dataset}, {second.dataset}).")
-    if different := sorted(
-        key for key in {**first.videos, **second.videos} if first.videos.get(key) != second.videos.get(key)
-    ):
-        raise UserError(
-            f"{names} were not tested on the same frames ({', '.join(different[:5])}"
-            f"{' and others' if len(different) > 5 else ''}), so that they cannot be compared. Test both under one "
-            f"protocol, on the same scenes."
-        )
+    require_equal_frames(names, (first.dataset, second.dataset), (first.frames, second.frames))
     ours, theirs = _frames(first), _frames(second)
     if ours and theirs:
         by_seed = ours.keys() == theirs.keys()
@@ -179,7 +172,7 @@ def require_same_test(first: Series, second: Series) -> None:
         for a, b in pairs:
             if different := sorted({key for key, _ in a ^ b}):
                 raise UserError(
-                    f"{names} were tested on as many frames, but not on the same ({', '.join(different[:5])}; see "
+                    f"{names} were tested on as many frames, but not on the same ({join_some(different)}; see "
                     f"frames.csv), so that they cannot be compared. Test both under one protocol, with the same seed."
                 )
     elif first.protocol_name != second.protocol_name and not _tests_all_frames(first):
@@ -341,7 +334,7 @@ def _tests_all_frames(series: Series) -> bool:
         f"{row['category']}/{row['video']}": int(row["last_labelled_frame"]) - int(row["temporal_roi_start"]) + 1
         for row in published_videos()
     }
-    return series.dataset == "CDnet2014" and all(public.get(key) == count for key, count in series.videos.items())
+    return series.dataset == "CDnet2014" and all(public.get(key) == count for key, count in series.frames.items())
 
 
 def _silence(silent: int, videos: int) -> list[str]:

@@ -12,6 +12,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.text import join_some
 from bgsub_lightning.evaluation.testresult import TestResult
 from bgsub_lightning.metrics import Averaging
 from bgsub_lightning.report.datasets import dataset_remarks, dataset_title
@@ -165,9 +166,9 @@ def _remarks(results: Sequence[TestResult], averaging: Averaging, dice: str) -> 
         as_one = f"{overall['precision']:.4f}"
         remarks.append(f"The overall precision leaves videos without any out; counted as 1, it would be {as_one}.")
     if first.partial:
-        scored = sum(video.frames for video in first.videos.values())
-        names = f"{', '.join(sorted(first.missing)[:5])}{' and others' if len(first.missing) > 5 else ''}"
+        scored = sum(first.frames.values())
         rest = f"the metrics are of the other {scored}" if scored else "there are no metrics"
+        names = join_some(sorted(first.missing))
         remarks.append(f"Partial: {sum(first.missing.values())} frames of {names} were not scored; {rest}.")
     return (*remarks, *dataset_remarks(results), *_of_test(first, averaging))
 

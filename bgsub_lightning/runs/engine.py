@@ -25,6 +25,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any
 
+from bgsub_lightning.core.config import flat
 from bgsub_lightning.core.console import console
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.files import atomic_write, folder_lock, last_lines, lock_environment, refuse_links
@@ -162,27 +163,19 @@ def save_record(file: Path, content: Mapping[str, Any]) -> None:
         raise UserError(f"--out: {error}") from error
 
 
-def diff_configs(before: Any, now: Any) -> list[str]:
+def diff_configs(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """List the differences of two nested dictionaries, a line for each key.
 
     Example:
         >>> diff_configs({"a": {"b": 1}}, {"a": {"b": 2}, "c": 3})
         ['a.b: 1 there, 2 here', 'c: absent there, 3 here']
     """
-    first, second = dict(_flat(before)), dict(_flat(now))
+    first, second = flat(before), flat(now)
     return [
         f"{key}: {first.get(key, 'absent')} there, {second.get(key, 'absent')} here"
         for key in {**first, **second}
         if first.get(key, _ABSENT) != second.get(key, _ABSENT)
     ]
-
-
-def _flat(content: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    if not isinstance(content, Mapping):
-        yield key, content
-        return
-    for name, value in content.items():
-        yield from _flat(value, f"{key}.{name}" if key else str(name))
 
 
 # --- processes -------------------------------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ from typing_extensions import TypedDict
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.files import atomic_write
 from bgsub_lightning.core.records import fit_record
+from bgsub_lightning.core.text import join_some
 from bgsub_lightning.systems.vgg import VGG_LAYERS, Vgg
 
 FirstLayer = Literal["normal", "frame"]
@@ -64,9 +65,9 @@ class LoadReport:
         zeros = " (conv1_1: zeros for all channels but the frame's)" if self.zeros else ""
         return (
             f"Weights of {self.source}\n"
-            f"  loaded: {_list(self.loaded)}{zeros}\n"
-            f"  newly drawn: {_list(self.drawn)}\n"
-            f"  not used: {_list(self.unused)}"
+            f"  loaded: {_names(self.loaded)}{zeros}\n"
+            f"  newly drawn: {_names(self.drawn)}\n"
+            f"  not used: {_names(self.unused)}"
         )
 
 
@@ -165,7 +166,8 @@ def load_state_dict(source: str | Path, sha256: str | None = None) -> dict[str, 
     tensors = {str(key).removeprefix("module."): value for key, value in content.items() if isinstance(value, Tensor)}
     if not tensors:
         raise UserError(
-            f"{source}: holds no tensors by their names, nor does a state_dict in it; its keys: {_some(content)}."
+            f"{source}: holds no tensors by their names, nor does a state_dict in it; its keys: "
+            f"{join_some(list(content))}."
         )
     for name, value in tensors.items():
         _require_finite(value, f"{source}: {name}", "Get it again, or name another file.")
@@ -284,14 +286,14 @@ def _keys_of_parameters(weights: Mapping[str, Tensor], source: str | Path, layer
             raise UserError(f"{source}: {keys[name]} and {key} are both {name}. Keep one of them in the file.")
         keys[name] = key
     if not keys:
-        raise UserError(f"{source}: holds no layer of a VGG-16; its keys: {_some(weights)}. {_NAMES}")
+        raise UserError(f"{source}: holds no layer of a VGG-16; its keys: {join_some(list(weights))}. {_NAMES}")
     missing: list[str] = []
     for layer in (name for name in VGG_LAYERS if name in layers):
         lacking = [name for name in (f"{layer}.weight", f"{layer}.bias") if name not in keys]
         if len(lacking) == 1 or layer.startswith("conv"):
             missing += lacking
     if missing:
-        raise UserError(f"{source}: holds no whole VGG-16; these are missing: {_some(missing)}. {_NAMES}")
+        raise UserError(f"{source}: holds no whole VGG-16; these are missing: {join_some(missing)}. {_NAMES}")
     return keys
 
 
@@ -357,10 +359,5 @@ def _check(source: str, expected: str, found: str) -> None:
         )
 
 
-def _some(keys: Iterable[object]) -> str:
-    some = [str(key) for key in keys]
-    return f"{_list(some[:5])}{', …' if len(some) > 5 else ''}"
-
-
-def _list(names: Iterable[str]) -> str:
-    return ", ".join(names) or "nothing"
+def _names(layers: Iterable[str]) -> str:
+    return ", ".join(layers) or "nothing"

@@ -39,7 +39,7 @@ from bgsub_lightning.core.errors import UserError, cause_of
 from bgsub_lightning.core.files import atomic_write
 from bgsub_lightning.core.memory import keep_freed_memory
 from bgsub_lightning.core.program import PROGRAM
-from bgsub_lightning.core.run_info import device_name, model_config, source_tree, versions
+from bgsub_lightning.core.run_info import device_name, model_config, source_tree, versions_of_run
 from bgsub_lightning.core.text import one_line, refuse_passwords
 from bgsub_lightning.data import ScenesDataModule
 from bgsub_lightning.systems.base import BgsModule
@@ -440,7 +440,7 @@ class TrainingCLI(CommandLine):
             "host": platform.node(),
             "device": device_name(self.trainer.strategy.root_device),
             "processes": self.trainer.world_size,
-            "versions": versions(),
+            "versions": versions_of_run(),
             "source": source_tree(),
         }
         self.directory.begin(start, is_fit=self.subcommand == "fit")

@@ -32,7 +32,7 @@ def test_folds_and_seeds_are_one_series(tmp_path: Path) -> None:
     (series,) = load_results(paths).series
     assert (series.name, len(series.runs), len(series.per_seed), series.missing) == ("bmn_bsn", 9, 3, ())
     assert series.protocol == "folds 1, 2, 3 of 3, without PTZ"
-    assert list(series.videos) == list(KEYS)
+    assert list(series.frames) == list(KEYS)
     results = [run.result for run in series.runs]
     by_seed = []
     for seed in (0, 1, 2):  # by another way: F of each video from its counts, then by hand
@@ -80,7 +80,7 @@ def test_scenes_are_one_series_and_settings_are_not(tmp_path: Path) -> None:
     for path in paths:
         configured(path, lr=1e-3 if "joint" in path.name else 1e-4, weights=f"/somewhere/{path.name[-1]}/last.ckpt")
     joint, two = load_results(paths).series
-    assert [(each.name, list(each.videos)) for each in (joint, two)] == [
+    assert [(each.name, list(each.frames)) for each in (joint, two)] == [
         ("joint", ["a/x", "a/y"]),
         ("two", ["a/x", "a/y"]),
     ]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from made_batches import random_batch
 
 from bgsub_lightning.cli import main
 from bgsub_lightning.core.errors import UserError
@@ -22,14 +23,7 @@ def small(**settings: object) -> BmnBsn:
 
 
 def batch(size: int = 2) -> dict[str, torch.Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    levels = torch.tensor([0, 50, 85, 170, 255], dtype=torch.uint8)
-    return {
-        "image": torch.rand(size, 3, 21, 30, generator=generator),
-        "references": torch.rand(size, 3, 3, 21, 30, generator=generator),
-        "mask": levels[torch.randint(5, (size, 21, 30), generator=generator)],
-        "number": torch.arange(size),
-    }
+    return random_batch(size, 21, 30, image=(3,), references=(3, 3), mask=())
 
 
 def test_inputs() -> None:

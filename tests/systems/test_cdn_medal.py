@@ -14,6 +14,7 @@ import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
 from lightning.pytorch.loggers import CSVLogger
+from made_batches import random_batch
 from scipy.stats import multivariate_normal
 from tiny_training import content, each_step, quiet, trainer, weights
 from torch import Tensor
@@ -141,14 +142,7 @@ def test_a_slope_out_of_range_is_refused(slope: float) -> None:
 
 
 def batch(size: int = 2) -> dict[str, Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    levels = torch.tensor([0, 50, 85, 170, 255], dtype=torch.uint8)
-    return {
-        "image": torch.rand(size, 3, 21, 30, generator=generator),
-        "background": torch.rand(size, 3, 21, 30, generator=generator),
-        "mask": levels[torch.randint(5, (size, 21, 30), generator=generator)],
-        "number": torch.arange(size),
-    }
+    return random_batch(size, 21, 30, image=(3,), background=(3,), mask=())
 
 
 @pytest.mark.parametrize("sigmoid", ["logistic", "hard"])

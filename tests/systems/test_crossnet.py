@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from made_batches import random_batch
 
 from bgsub_lightning.cli import main
 from bgsub_lightning.core.errors import UserError
@@ -16,8 +17,6 @@ from bgsub_lightning.datasets.labels import LabelRule
 from bgsub_lightning.systems.crossnet.loss import focal_loss, l1_loss, scale_weight
 from bgsub_lightning.systems.crossnet.system import CrossNet
 
-LEVELS = torch.tensor([0, 50, 85, 170, 255], dtype=torch.uint8)
-
 
 def small(**settings: object) -> CrossNet:
     torch.manual_seed(0)
@@ -25,13 +24,7 @@ def small(**settings: object) -> CrossNet:
 
 
 def batch(size: int = 2, flows: int = 3) -> dict[str, torch.Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    data = {
-        "image": torch.rand(size, 3, 256, 256, generator=generator),
-        "mask": LEVELS[torch.randint(5, (size, 256, 256), generator=generator)],
-        "number": torch.arange(size),
-    }
-    return data | ({"hop": torch.rand(size, flows, 256, 256, generator=generator)} if flows else {})
+    return random_batch(size, 256, 256, image=(3,), mask=(), **({"hop": (flows,)} if flows else {}))
 
 
 @pytest.mark.parametrize("taus", [(1, 5, 10), (1, 5), (1,), ()])

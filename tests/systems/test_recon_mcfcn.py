@@ -13,8 +13,22 @@ import tiny_training
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
 from lightning.pytorch.loggers import CSVLogger
+from made_batches import random_batch
 from numpy.typing import NDArray
-from tiny_training import assert_alike, content, each_step, moved, quiet, trainer, undecayed, weights
+from tiny_training import (
+    TORCHVISION,
+    Begins,
+    assert_alike,
+    content,
+    each_step,
+    fit_whole,
+    moved,
+    quiet,
+    random_vgg,
+    trainer,
+    undecayed,
+    weights,
+)
 from torch import Tensor, nn
 
 from bgsub_lightning.core.errors import UserError
@@ -35,8 +49,6 @@ JOINT = Stage(steps=3, batch_size=1, lr=1e-4)
 STEPS, FIRST_OF_SEGMENT, FIRST_OF_JOINT = 10, 4, 7
 NETWORKS = ("reconstruction", "segmentation")
 SIZE, GRID = 49, 7
-LEVELS = (0, 50, 85, 170, 255)
-TORCHVISION = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)  # its vgg16().features
 
 pytestmark = quiet
 
@@ -66,10 +78,7 @@ def datamodule(root: Path, system: FcnModule, protocol: Protocol | None = None, 
 
 
 def fit(root: Path, folder: Path, system: FcnModule, callbacks: Sequence[Callback] = (), **settings: Any) -> Trainer:
-    fitted = trainer(folder, callbacks, **settings)
-    fitted.fit(system, datamodule(root, system))
-    assert fitted.global_step == len(system.plan)
-    return fitted
+    return fit_whole(system, datamodule(root, system), folder, callbacks, **settings)
 
 
 def is_statistic(key: str) -> bool:
@@ -103,14 +112,7 @@ def run(root: Path, tmp_path: Path) -> Path:
 
 
 def batch(height: int = 24, width: int = 32, size: int = 2) -> Any:
-    generator = torch.Generator().manual_seed(0)
-    levels = torch.tensor(LEVELS, dtype=torch.uint8)
-    return {
-        "image": torch.rand(size, 3, height, width, generator=generator),
-        "truth_background": torch.rand(size, 3, height, width, generator=generator),
-        "mask": levels[torch.randint(5, (size, height, width), generator=generator)],
-        "number": torch.arange(size),
-    }
+    return random_batch(size, height, width, image=(3,), truth_background=(3,), mask=())
 
 
 def lively(system: ReconMcfcn) -> ReconMcfcn:
@@ -537,13 +539,6 @@ def test_checkpoints_hold_the_stages(run: Path) -> None:
 # --- beginning with what another run has learnt ----------------------------------------------------------------------
 
 
-class Begins(Callback):
-    """Keeps the weights that training begins with."""
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.weights = {name: value.clone() for name, value in pl_module.state_dict().items()}
-
-
 @pytest.mark.parametrize(("begin", "step"), [("segment", FIRST_OF_SEGMENT), ("joint", FIRST_OF_JOINT)])
 def test_a_run_begins_with_the_weights_of_another(
     run: Path, root: Path, tmp_path: Path, begin: str, step: int, capsys: pytest.CaptureFixture[str]
@@ -616,17 +611,7 @@ def test_initial_weights_that_cannot_be_used(run: Path, root: Path, tmp_path: Pa
 
 @pytest.fixture
 def vgg(tmp_path: Path) -> Path:
-    """Random weights under the names of torchvision's vgg16, with a sixteenth of its channels."""
-    generator = torch.Generator().manual_seed(5)
-    widths = [4 * factor for factor in (1, 1, 2, 2, 4, 4, 4, 8, 8, 8, 8, 8, 8)]
-    state: dict[str, Tensor] = {}
-    for number, (index, width) in enumerate(zip(TORCHVISION, widths, strict=True)):
-        inputs = 3 if number == 0 else widths[number - 1]
-        scale = (2 / (9 * inputs)) ** 0.5
-        state[f"features.{index}.weight"] = scale * torch.randn(width, inputs, 3, 3, generator=generator)
-        state[f"features.{index}.bias"] = torch.rand(width, generator=generator)
-    torch.save(state, tmp_path / "vgg16.pth")
-    return tmp_path / "vgg16.pth"
+    return random_vgg(tmp_path / "vgg16.pth", width=4)
 
 
 def vgg_layers(file: Path, found: dict[str, Tensor]) -> list[str]:

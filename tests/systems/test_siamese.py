@@ -11,7 +11,21 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
-from tiny_training import Watcher, assert_alike, content, each_step, moved, quiet, trainer, undecayed, weights
+from made_batches import random_batch
+from tiny_training import (
+    Begins,
+    Watcher,
+    assert_alike,
+    content,
+    each_step,
+    fit_whole,
+    moved,
+    quiet,
+    random_vgg,
+    trainer,
+    undecayed,
+    weights,
+)
 from torch import Tensor
 
 from bgsub_lightning.core.errors import UserError
@@ -28,7 +42,6 @@ METRIC = Stage(steps=4, batch_size=2, lr=1e-3)
 SEGMENT = Stage(steps=4, batch_size=4, lr=1e-2, decay="cosine")
 STEPS, FIRST_OF_SEGMENT = 8, 4
 NETWORKS = ("siamese", "segmentation")
-LEVELS = (0, 50, 85, 170, 255)
 
 pytestmark = quiet
 
@@ -53,10 +66,7 @@ def datamodule(root: Path, system: Siamese, protocol: Protocol | None = None, **
 
 
 def fit(root: Path, folder: Path, system: Siamese, callbacks: Sequence[Callback] = (), **settings: Any) -> Trainer:
-    fitted = trainer(folder, callbacks, **settings)
-    fitted.fit(system, datamodule(root, system))
-    assert fitted.global_step == len(system.plan)
-    return fitted
+    return fit_whole(system, datamodule(root, system), folder, callbacks, **settings)
 
 
 @pytest.fixture
@@ -67,19 +77,7 @@ def run(root: Path, tmp_path: Path) -> Path:
 
 
 def batch(height: int = 24, width: int = 32, size: int = 2) -> Any:
-    generator = torch.Generator().manual_seed(0)
-    levels = torch.tensor(LEVELS, dtype=torch.uint8)
-
-    def mask() -> Tensor:
-        return levels[torch.randint(5, (size, height, width), generator=generator)]
-
-    return {
-        "image": torch.rand(size, 3, height, width, generator=generator),
-        "base_image": torch.rand(size, 3, height, width, generator=generator),
-        "mask": mask(),
-        "base_mask": mask(),
-        "number": torch.arange(size),
-    }
+    return random_batch(size, height, width, image=(3,), base_image=(3,), mask=(), base_mask=())
 
 
 @torch.no_grad()
@@ -461,24 +459,7 @@ def test_checkpoints_hold_the_stages_and_no_base(root: Path, tmp_path: Path) -> 
 
 @pytest.fixture
 def vgg(tmp_path: Path) -> Path:
-    """Random weights under the names of torchvision's vgg16, with a 32nd of its channels."""
-    generator = torch.Generator().manual_seed(5)
-    widths = [2 * factor for factor in (1, 1, 2, 2, 4, 4, 4, 8, 8, 8, 8, 8, 8)]
-    state: dict[str, Tensor] = {}
-    for number, index in enumerate((0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)):
-        inputs = 3 if number == 0 else widths[number - 1]
-        scale = (2 / (9 * inputs)) ** 0.5
-        state[f"features.{index}.weight"] = scale * torch.randn(widths[number], inputs, 3, 3, generator=generator)
-        state[f"features.{index}.bias"] = torch.rand(widths[number], generator=generator)
-    torch.save(state, tmp_path / "vgg16.pth")
-    return tmp_path / "vgg16.pth"
-
-
-class Begins(Callback):
-    """Keeps the weights that training begins with."""
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.weights = {name: value.clone() for name, value in pl_module.state_dict().items()}
+    return random_vgg(tmp_path / "vgg16.pth", width=2)
 
 
 def test_pretrained_weights_are_what_training_begins_with(

@@ -296,7 +296,7 @@ def _title(series: Sequence[Series]) -> str:
 def _lead(series: Sequence[Series]) -> str:
     runs = [run.result for each in series for run in each.runs]
     videos = {(run.dataset, key) for run in runs for key in run.videos}
-    most = max(sum(video.frames for video in whole.videos.values()) for each in series for whole in each.per_seed)
+    most = max(sum(whole.frames.values()) for each in series for whole in each.per_seed)
     return (
         f"{_count(len(series), 'system')}, {_count(len(runs), 'test')}, {_count(len(videos), 'video')}; "
         f"up to {_count(most, 'tested frame')} each"
@@ -474,7 +474,7 @@ def _curves(folder: Path, series: Sequence[Series]) -> _Drawings:
                 part = f", {each.extent.name}"
                 shown.messages.append(f"Curves of the tested part: {each.extent.note}.")
             for whole in each.per_seed:
-                tested.add(tuple((key, video.frames) for key, video in sorted(whole.videos.items())))
+                tested.add(tuple(sorted(whole.frames.items())))
                 name = (each.name if len(each.per_seed) == 1 else f"{each.name}, seed {whole.seed}") + part
                 if whole.frames_per_second:
                     f_measure = whole.scores().overall["f_measure"]
@@ -657,7 +657,7 @@ def _facts(run: FinishedRun) -> dict[str, str]:
         "origin": result.origin,
         "protocol": result.protocol,
         "tested on": result.leakage,
-        "videos, frames": f"{len(result.videos)}, {sum(video.frames for video in result.videos.values()):,}",
+        "videos, frames": f"{len(result.videos)}, {sum(result.frames.values()):,}",
         "fold": str(result.fold),
         "seed": str(result.seed),
         "missing masks": f"{sum(result.missing.values()):,}" if result.missing else "",

@@ -11,7 +11,8 @@ from lightning.pytorch import LightningModule, Trainer
 
 from bgsub_lightning.core.console import console
 from bgsub_lightning.core.errors import UserError
-from bgsub_lightning.core.run_info import device_name, versions
+from bgsub_lightning.core.run_info import device_name, versions_of_run
+from bgsub_lightning.core.text import join_some
 from bgsub_lightning.data import EvaluationBatch
 from bgsub_lightning.datasets.labels import UNKNOWN
 from bgsub_lightning.evaluation import FrameScore, TestResult, VideoResult, dataset_of, video_of, write_frames
@@ -51,9 +52,9 @@ class ScoreWriter(FrameCallback):
         leaking = [key for key, found in self.leakage.items() if found == "includes training frames"]
         if leaking and not module.datamodule.allow_training_frames:
             raise UserError(
-                f"The checkpoint was trained on frames that this test would score, of {', '.join(leaking[:5])}"
-                f"{' and others' if len(leaking) > 5 else ''}. Test it on the fold and the seed that it was trained "
-                f"with; or set --data.init_args.allow_training_frames=true, and the table will say so."
+                f"The checkpoint was trained on frames that this test would score, of {join_some(leaking)}. Test it on "
+                f"the fold and the seed that it was trained with; or set --data.init_args.allow_training_frames=true, "
+                f"and the table will say so."
             )
         self.rows, self.shown = [], 0
         self.started = time.perf_counter()
@@ -121,7 +122,7 @@ class ScoreWriter(FrameCallback):
             threshold=module.threshold,
             threshold_from=module.threshold_from,
             device=device_name(module.device),
-            versions=versions(),
+            versions=versions_of_run(),
         )
         result.save(folder / "scores.json")
         trained = {key: trained_frames(module.trained_on, result.dataset, key) for key in {row.video for row in rows}}
