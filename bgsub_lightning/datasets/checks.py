@@ -230,4 +230,4 @@ def is_cut_off(path: Path, content: bytes) -> bool:
 
 def some(count: int, noun: str) -> str:
     """Return a count with its noun, such as ``2 frames``."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -203,7 +203,7 @@ def _cure(option: str) -> str:
     return f"Set {option} to the grey levels of the scene, such as 51000,52000."
 
 
-def parsed_range(text: str | None, option: str = "--range") -> Range | None:
+def parsed_range(text: str | None) -> Range | None:
     """Read ``low,high``.
 
     Raises:
@@ -215,7 +215,7 @@ def parsed_range(text: str | None, option: str = "--range") -> Range | None:
         levels = [float(word) for word in text.strip("[]() ").split(",")]
     except ValueError:
         levels = []
-    return checked_range(levels, option, text)
+    return checked_range(levels, "--range", text)
 
 
 def checked_range(levels: Any, option: str, given: object = None) -> Range:

@@ -12,41 +12,24 @@ from dataclasses import replace
 from functools import partial
 
 from bgsub_lightning.core.errors import UserError
-from bgsub_lightning.datasets.cdnet2014 import published_videos
 from bgsub_lightning.evaluation.extent import OVERALL
-from bgsub_lightning.evaluation.testresult import TestResult
 from bgsub_lightning.metrics import METRICS, THRESHOLDS, Averaging
-from bgsub_lightning.report.datasets import comparable, dataset_remarks, dataset_title, departures
-from bgsub_lightning.report.published import Printed, PublishedRow, PublishedTable, category_codes, published
-from bgsub_lightning.report.results import MeanSd, Results, Series
+from bgsub_lightning.report.datasets import comparable
+from bgsub_lightning.report.footnotes import (
+    AVERAGING_TEXT,
+    SYSTEM,
+    Footnotes,
+    cell_of,
+    leakage_text,
+    method_name,
+    printed_cell,
+)
+from bgsub_lightning.report.published import PublishedRow, PublishedTable, category_codes, published
+from bgsub_lightning.report.results import MeanSd, Results, Series, tests_of
 from bgsub_lightning.report.resulttable import METRIC_COLUMNS, Cell, Column, Level, ResultTable, TableRow
 from bgsub_lightning.report.thresholds import ThresholdCurve
-from bgsub_lightning.splits import Leakage
 
 SHOWN_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-
-AVERAGING_TEXT: dict[Averaging, str] = {
-    "video": "averaged over videos",
-    "pooled": "counts pooled by category",
-    "frames": "all frames' counts together",
-}
-
-_CONTEXT = (
-    Column("source", "source", None, is_context=True),
-    Column("protocol", "protocol", None, is_context=True),
-    Column("averaging", "averaging", None, is_context=True),
-    Column("leakage", "training has seen", None, is_context=True),
-)
-_NOTES = {
-    "other_averaging": "averaged otherwise than ours",
-    "unknown_averaging": "averaging is not stated",
-    "other_leakage": "unlike ours",
-    "with_training_frames": "unlike ours: metrics are no measure of generalisation",
-    "undefined": "0/0 in a video: there is nothing that it could count, and it is taken to be without error",
-    "binary_truth": "some masks have no unknown band at the boundaries of moving objects: of lower fidelity",
-    "best_on_test": "threshold chosen on the test frames: optimistic, no measure of generalisation",
-    "mean_of_printed": "mean over the printed categories; the paper prints none",
-}
 
 
 def by_part(
@@ -66,18 +49,18 @@ def by_part(
     Raises:
         UserError: If the systems are of several datasets.
     """
-    notes = _Notes(series)
+    notes = Footnotes(series)
     tables = [table for table in _published(against, series) if metric in table.metrics and {*table.parts} - {OVERALL}]
     parts = _parts(series, tables)
 
     def ours(each: Series, averaging: Averaging, with_training: bool) -> list[Cell]:
         found = _by_part(each, averaging, with_training)
         footnotes = {part: notes.of_part(each, part, metric) for part in found}
-        cells = [_cell(found[part].get(metric), footnotes[part]) if part in found else Cell() for part in parts]
+        cells = [cell_of(found[part].get(metric), footnotes[part]) if part in found else Cell() for part in parts]
         return [*cells, notes.overall(each, averaging, with_training).get(metric, Cell())]
 
     theirs = [
-        (table, row, [_printed(row.numbers.get((part, metric))) for part in (*parts, OVERALL)])
+        (table, row, [printed_cell(row.numbers.get((part, metric))) for part in (*parts, OVERALL)])
         for table in tables
         for row in table.rows
     ]
@@ -88,7 +71,7 @@ def by_part(
         f"by_part_{metric}",
         f"{column.heading} on {notes.dataset}",
         (
-            _SYSTEM,
+            SYSTEM,
             *(replace(column, key=part, heading=codes.get(part, part)) for part in parts),
             replace(column, key=OVERALL, heading="overall"),
         ),
@@ -108,11 +91,11 @@ def overall(series: Sequence[Series], against: Sequence[PublishedTable] = ()) ->
     Raises:
         UserError: If the systems are of several datasets.
     """
-    notes = _Notes(series)
+    notes = Footnotes(series)
     metrics = (*METRICS, "mean_dice", "frames_per_second")
     tables = [table for table in _published(against, series) if not _is_ablation(table)]
     theirs = [
-        (table, row, [_printed(row.numbers.get((OVERALL, metric))) for metric in metrics])
+        (table, row, [printed_cell(row.numbers.get((OVERALL, metric))) for metric in metrics])
         for table in tables
         for row in table.rows
         if any((OVERALL, metric) in row.numbers for metric in metrics if metric != "frames_per_second")
@@ -121,7 +104,7 @@ def overall(series: Sequence[Series], against: Sequence[PublishedTable] = ()) ->
     return notes.table(
         "overall",
         f"Overall on {notes.dataset}",
-        (_SYSTEM, *(METRIC_COLUMNS[metric] for metric in metrics)),
+        (SYSTEM, *(METRIC_COLUMNS[metric] for metric in metrics)),
         _like_beside_like(notes, ("video", "pooled", "frames"), _overall_of(notes, metrics), theirs, "overall"),
         after=_notes_of(table for table in tables if table.source in used),
     )
@@ -146,7 +129,7 @@ def of_system(
         of_part: Where something is missing, show the metrics of the tested part in a row that is called so, not in a
             footnote at every category.
     """
-    notes = _Notes([series])
+    notes = Footnotes([series])
     own = [
         (table, row)
         for table in _published(against, [series])
@@ -157,7 +140,7 @@ def of_system(
 
     def add_published(part: str, group: str, alike: Sequence[Averaging]) -> None:
         for table, row in own:
-            cells = [_printed(row.numbers.get((part, metric))) for metric in metrics]
+            cells = [printed_cell(row.numbers.get((part, metric))) for metric in metrics]
             if row.averaging in (None, *alike) and any(cell.value is not None for cell in cells):
                 name = Cell(text=f"  {table.paper}, as printed")
                 context = notes.context_of(table, row, alike)
@@ -175,11 +158,11 @@ def of_system(
     for category, found in by_category.items():
         keys = [key for key in videos if key.split("/")[0] == category]
         footnotes = partial(notes.of_videos, series, keys) if of_part else partial(notes.of_part, series, category)
-        cells = [_cell(found.get(metric), footnotes(metric)) for metric in metrics]
+        cells = [cell_of(found.get(metric), footnotes(metric)) for metric in metrics]
         rows.append(TableRow((Cell(text=category), Cell(float(len(keys))), *cells, *context), "category", category))
         if by_video:
             for key in keys:
-                cells = [_cell(videos[key].get(metric), notes.of_videos(series, [key], metric)) for metric in metrics]
+                cells = [cell_of(videos[key].get(metric), notes.of_videos(series, [key], metric)) for metric in metrics]
                 name = Cell(text=f"  {key.partition('/')[2]}")
                 rows.append(TableRow((name, Cell(1.0), *cells, *context), "video", category))
         add_published(category, category, ["video"] if averaging == "video" else ["pooled", "frames"])
@@ -209,13 +192,13 @@ def by_video(series: Sequence[Series], metric: str = "f_measure") -> ResultTable
     Raises:
         UserError: If the systems are of several datasets.
     """
-    notes = _Notes(series)
+    notes = Footnotes(series)
     found = [each.by_video() for each in series]
     column = METRIC_COLUMNS[metric]
     rows = []
     for key in sorted(set().union(*found)):
         cells = [
-            _cell(of_series.get(key, {}).get(metric), notes.of_videos(each, [key], metric))
+            cell_of(of_series.get(key, {}).get(metric), notes.of_videos(each, [key], metric))
             for each, of_series in zip(series, found, strict=True)
         ]
         rows.append(TableRow((Cell(text=key), *cells), "video", key.split("/")[0]))
@@ -230,7 +213,7 @@ def by_video(series: Sequence[Series], metric: str = "f_measure") -> ResultTable
         notes=notes.texts,
         remarks=(
             *(f"{each.name}: {each.protocol}; {leakage_text(each.leakage)}." for each in series),
-            *_remarks(series),
+            *notes.remarks,
         ),
     )
 
@@ -247,7 +230,7 @@ def at_thresholds(series: Sequence[Series], averaging: Averaging = "video") -> R
     Raises:
         UserError: If the systems are of several datasets.
     """
-    notes = _Notes(series)
+    notes = Footnotes(series)
     rows, left_out = [], []
     column = METRIC_COLUMNS["f_measure"]
     for each in series:
@@ -258,11 +241,11 @@ def at_thresholds(series: Sequence[Series], averaging: Averaging = "video") -> R
         curves = [ThresholdCurve.of(whole, averaging) for whole in each.per_seed]
         best = [curve.best() for curve in curves]
         levels = [round(100 * level) for level in SHOWN_THRESHOLDS]
-        cells = [_cell(MeanSd.of([curve.f_measure[level] for curve in curves])) for level in levels]
+        cells = [cell_of(MeanSd.of([curve.f_measure[level] for curve in curves])) for level in levels]
         own = notes.overall(each, averaging, with_training=False)["f_measure"]
         chosen = (
-            _cell(MeanSd.of([curve.f_measure[i] for curve, i in zip(curves, best, strict=True)]), ("best_on_test",)),
-            _cell(MeanSd.of([THRESHOLDS[i] for i in best])),
+            cell_of(MeanSd.of([curve.f_measure[i] for curve, i in zip(curves, best, strict=True)]), ("best_on_test",)),
+            cell_of(MeanSd.of([THRESHOLDS[i] for i in best])),
         )
         context = notes.context(each, AVERAGING_TEXT[averaging], with_training=False)
         rows.append(TableRow((notes.name(each), *cells, own, *chosen, *context), "overall", "ours"))
@@ -270,7 +253,7 @@ def at_thresholds(series: Sequence[Series], averaging: Averaging = "video") -> R
         f"at_thresholds_{averaging}",
         f"Overall F-measure on {notes.dataset} at thresholds, {AVERAGING_TEXT[averaging]}",
         (
-            _SYSTEM,
+            SYSTEM,
             *(replace(column, key=f"at_{level:g}", heading=f"{level:g}") for level in SHOWN_THRESHOLDS),
             replace(column, key="as_tested", heading="as tested"),
             replace(column, key="best", heading="best"),
@@ -291,14 +274,14 @@ def ablation(series: Sequence[Series], against: Sequence[PublishedTable] = ()) -
     Raises:
         UserError: If they are of several datasets or systems.
     """
-    notes = _Notes(series)
+    notes = Footnotes(series)
     system, metrics = series[0].system, ("f_measure", "mean_dice")
     if others := [each.name for each in series if each.system != system]:
         raise UserError(f"An ablation is of one system, {system}; {', '.join(others)} are of another.")
     different = dict(zip((each.name for each in series), differences(series), strict=True))
     keys = list(dict.fromkeys(key for of_one in different.values() for key in of_one))
     theirs = [
-        (table, row, [Cell()] * len(keys) + [_printed(row.numbers.get((OVERALL, name))) for name in metrics])
+        (table, row, [Cell()] * len(keys) + [printed_cell(row.numbers.get((OVERALL, name))) for name in metrics])
         for table in _published(against, series)
         if _is_ablation(table) and table.rows[0].system == system
         for row in table.rows
@@ -308,7 +291,7 @@ def ablation(series: Sequence[Series], against: Sequence[PublishedTable] = ()) -
         f"ablation_{system}",
         f"Settings of {system} on {notes.dataset}",
         (
-            _SYSTEM,
+            SYSTEM,
             *(Column(key, key.rpartition(".")[2], None) for key in keys),
             *(METRIC_COLUMNS[metric] for metric in metrics),
         ),
@@ -327,11 +310,11 @@ def speed(series: Sequence[Series], against: Sequence[PublishedTable] = ()) -> R
     Raises:
         UserError: If the systems are of several datasets.
     """
-    notes = _Notes(series)
+    notes = Footnotes(series)
     metrics = ("frames_per_second", "f_measure")
     every = _published(against, series)
     theirs = [
-        (table, row, [Cell(text=table.setup), _printed(number), _f_measure_of(row, same_paper)])
+        (table, row, [Cell(text=table.setup), printed_cell(number), _f_measure_of(row, same_paper)])
         for table in every
         for same_paper in [[other for other in every if other.paper == table.paper]]
         for row in table.rows
@@ -341,61 +324,17 @@ def speed(series: Sequence[Series], against: Sequence[PublishedTable] = ()) -> R
     return notes.table(
         "speed",
         f"Speed and overall F-measure on {notes.dataset}",
-        (_SYSTEM, Column("device", "device", None), *(METRIC_COLUMNS[metric] for metric in metrics)),
+        (SYSTEM, Column("device", "device", None), *(METRIC_COLUMNS[metric] for metric in metrics)),
         _like_beside_like(notes, _asked(theirs), ours, theirs, "overall", False),
         ["Ours: frames shown to the system per second, scored or not, loading and counting included."],
     )
 
 
-def of_published(table: PublishedTable) -> ResultTable:
-    """Lay out a published table as the paper has it, but for the order of rows and columns."""
-    is_of_parts = len(table.metrics) == 1 and table.parts != (OVERALL,)
-    if len(table.rows) == 1 and len(table.parts) > 1 and len(table.metrics) > 1:
-        (row,) = table.rows
-        first = Column("part", row.method, None)
-        columns = tuple(METRIC_COLUMNS[metric] for metric in table.metrics)
-        rows = [
-            (Cell(text=part), *(_printed(row.numbers.get((part, metric))) for metric in table.metrics))
-            for part in table.parts
-        ]
-        contexts = [_aside(row)] * len(rows)
-    else:
-        first = _SYSTEM
-        keys = [(part, table.metrics[0]) for part in table.parts] if is_of_parts else []
-        keys = keys or [(OVERALL, metric) for metric in table.metrics]
-        column = METRIC_COLUMNS[table.metrics[0]] if table.metrics else Column("", "")
-        columns = tuple(
-            replace(column, key=part, heading=table.printed_parts[part]) if is_of_parts else METRIC_COLUMNS[metric]
-            for part, metric in keys
-        )
-        rows = [
-            (Cell(text=_method(table, row)), *(_printed(row.numbers.get(key)) for key in keys)) for row in table.rows
-        ]
-        contexts = [_aside(row) for row in table.rows]
-    where = f", {table.setup}" if table.setup else ""
-    what = f" of {METRIC_COLUMNS[table.metrics[0]].heading}" if is_of_parts else ""
-    return ResultTable(
-        key="",
-        title=f"{table.source}: {table.about}{what if what[4:] not in table.about else ''}, on {table.dataset}{where}",
-        columns=(first, *columns, *_CONTEXT_OF_PUBLISHED),
-        rows=tuple(
-            TableRow((*cells, *context), "other", "", published=True)
-            for cells, context in zip(rows, contexts, strict=True)
-        ),
-        remarks=table.notes,
-    )
-
-
-def tables_of(results: Results, against: Sequence[PublishedTable] | None = None) -> list[ResultTable]:
-    """All tables that the tests can fill, ours beside the published.
-
-    Args:
-        results: The tests.
-        against: Published tables; ``None``: all of each dataset.
-    """
+def tables_of(results: Results) -> list[ResultTable]:
+    """All tables that the tests can fill, ours next to the published."""
     tables = []
     for dataset, series in results.datasets.items():
-        theirs = [table for table in published() if table.dataset == dataset] if against is None else against
+        theirs = [table for table in published() if table.dataset == dataset]
         found = [overall(series, against=theirs)]
         found += [by_part(series, metric, against=theirs) for metric in ("f_measure", "pwc", "mean_dice")]
         for each in series:
@@ -426,139 +365,6 @@ def differences(series: Sequence[Series]) -> list[dict[str, str]]:
     return [{key: each.settings[key] for key in keys} for each in series]
 
 
-_SYSTEM = Column("system", "system", None)
-_CONTEXT_OF_PUBLISHED = (Column("kind", "kind", None, is_context=True), *_CONTEXT[1:])
-
-
-class _Notes:
-    """Footnotes of cells: their names and texts, by comparison with our first system."""
-
-    def __init__(self, ours: Sequence[Series]) -> None:
-        self.ours, self.dataset = ours, _title(ours)
-        self.texts = dict(_NOTES)
-        self.undefined = {each.name: [scores.undefined for scores in each.scores()] for each in ours}
-
-    def table(
-        self,
-        key: str,
-        title: str,
-        columns: Sequence[Column],
-        rows: Iterable[TableRow],
-        before: Iterable[str] = (),
-        after: Iterable[str] = (),
-    ) -> ResultTable:
-        """Make a table, with the columns of context, footnotes, and remarks before and after those of the tests."""
-        remarks = (*before, *_remarks(self.ours), *after)
-        return ResultTable(key, title, (*columns, *_CONTEXT), tuple(rows), self.texts, remarks)
-
-    def name(self, series: Series, with_training: bool = False) -> Cell:
-        """Name a system, and mark what keeps it from being compared with the first."""
-        footnotes = []
-        first = self.ours[0]
-        if series.frames != first.frames:
-            footnotes.append(self._note(f"tested on other frames than {first.name}: not comparable with it"))
-        elif series.protocol_name != first.protocol_name:
-            footnotes.append(self._note(f"another protocol than that of {first.name}"))
-        own = len(series.frames) - len(departures(series.per_seed))
-        if series.dataset == "CDnet2014" and 0 < own < len(published_videos()):
-            footnotes.append(self._note(f"on {own} of the {len(published_videos())} videos"))
-        if series.partial:
-            names = [f"{count} frames of {key}" for key, count in sorted(series.partial.items())]
-            more = f" and of {len(names) - 3} others" if len(names) > 3 else ""
-            footnotes.append(self._note(f"partial: {', '.join(names[:3])}{more} were not scored"))
-        return Cell(
-            text=f"{series.name}, with training frames" if with_training else series.name, footnotes=tuple(footnotes)
-        )
-
-    def context(self, series: Series, averaging: str, with_training: bool) -> tuple[Cell, ...]:
-        """Fill the columns of context; ``averaging`` in words."""
-        leakage: Leakage = "includes training frames" if with_training else series.leakage
-        texts = (f"ours ({series.system})", series.protocol, averaging, leakage_text(leakage))
-        return tuple(Cell(text=text) for text in texts)
-
-    def context_of(self, table: PublishedTable, row: PublishedRow, averagings: Sequence[Averaging]) -> tuple[Cell, ...]:
-        """Fill them for a published row, with footnotes where it differs from ours: the same system's, or else all."""
-        ours = [each for each in self.ours if each.system == row.system] or self.ours
-        source, protocol, leakage = (
-            Cell(text=table.source),
-            Cell(text=row.protocol),
-            Cell(text=leakage_text(row.leakage)),
-        )
-        if row.leakage is not None and row.leakage not in {each.leakage for each in ours}:
-            is_training = row.leakage == "includes training frames"
-            leakage = replace(leakage, footnotes=("with_training_frames" if is_training else "other_leakage",))
-        if row.averaging is None:
-            averaging = Cell(text="not stated", footnotes=("unknown_averaging",))
-        else:
-            footnotes = () if row.averaging in averagings else ("other_averaging",)
-            averaging = Cell(text=AVERAGING_TEXT[row.averaging], footnotes=footnotes)
-        return source, protocol, averaging, leakage
-
-    def overall(
-        self, series: Series, averaging: Averaging, with_training: bool, of_part: bool = False
-    ) -> dict[str, Cell]:
-        """Return the cell of each overall metric, and of the speed; none of a series that is not whole."""
-        speeds = {"frames_per_second": _cell(series.frames_per_second)}
-        if not (series.extent.is_whole or of_part):
-            note = self._note(series.extent.note)
-            return {metric: Cell(footnotes=(note,)) for metric in (*METRICS, "mean_dice")} | speeds
-        found = series.over_tested(averaging, with_training)
-        footnotes = {"precision": self._silent(series, list(series.frames))}
-        metrics = dict.fromkeys([*found, "precision"])
-        return {metric: _cell(found.get(metric), footnotes.get(metric, ())) for metric in metrics} | speeds
-
-    def of_part(self, series: Series, part: str, metric: str) -> tuple[str, ...]:
-        """Return the footnotes of a category's or a sequence's cell."""
-        keys = [key for key in series.frames if part in (key.split("/")[0], key.partition("/")[2])]
-        footnotes = self.of_videos(series, keys, metric)
-        if series.missing:
-            footnotes += (self._note(f"of the part that was tested, without {', '.join(series.missing)}"),)
-        return footnotes
-
-    def of_videos(self, series: Series, keys: Sequence[str], metric: str) -> tuple[str, ...]:
-        """Return the footnotes of a cell that is of these videos."""
-        footnotes: list[str] = []
-        if metric == "precision":
-            footnotes += self._silent(series, keys)
-        elif any(metric in undefined.get(key, ()) for undefined in self.undefined[series.name] for key in keys):
-            footnotes.append("undefined")
-        if any(whole.videos[key].binary_truth for whole in series.per_seed for key in keys if key in whole.videos):
-            footnotes.append("binary_truth")
-        return tuple(footnotes)
-
-    def _silent(self, series: Series, keys: Sequence[str]) -> tuple[str, ...]:
-        """Count the videos that have no precision."""
-        found = {key for of_one in self.undefined[series.name] for key in keys if "precision" in of_one.get(key, ())}
-        if not found:
-            return ()
-        if len(keys) == 1:
-            return (self._note("nothing was called foreground: there is no precision"),)
-        return (
-            self._note(
-                f"nothing was called foreground in {len(found)} of {len(keys)} videos, which have no precision and are "
-                f"left out of its mean"
-            ),
-        )
-
-    def _note(self, text: str) -> str:
-        self.texts[text] = text
-        return text
-
-
-def _title(series: Sequence[Series]) -> str:
-    """Name the one dataset of a table.
-
-    Raises:
-        UserError: If there are several.
-    """
-    if not series:
-        raise ValueError("a table needs at least one system")
-    names = list(dict.fromkeys(each.dataset for each in series))
-    if len(names) > 1:
-        raise UserError(f"A table is of one dataset, and these tests are of {', '.join(names)}. Report each by itself.")
-    return dataset_title(_results(series))
-
-
 Ours = Callable[[Series, Averaging, bool], list[Cell]]
 """Returns the cells of a system after its name, averaged in a way, without or with the frames of the training part."""
 
@@ -567,7 +373,7 @@ Theirs = Sequence[tuple[PublishedTable, PublishedRow, list[Cell]]]
 
 
 def _overall_of(
-    notes: _Notes, metrics: Sequence[str], before: Callable[[Series], list[Cell]] = lambda each: []
+    notes: Footnotes, metrics: Sequence[str], before: Callable[[Series], list[Cell]] = lambda each: []
 ) -> Ours:
     """Return what fills a row with cells of a system and its overall metrics."""
 
@@ -583,7 +389,7 @@ def _notes_of(tables: Iterable[PublishedTable]) -> list[str]:
 
 
 def _like_beside_like(
-    notes: _Notes,
+    notes: Footnotes,
     averagings: Sequence[Averaging],
     ours: Ours,
     theirs: Theirs,
@@ -598,14 +404,14 @@ def _like_beside_like(
         averaging: [
             (each, training, ours(each, averaging, training))
             for each in notes.ours
-            for training in (_variants(each) if with_training else (False,))
+            for training in ((False, True) if with_training and each.has_training_frames else (False,))
         ]
         for averaging in averagings
     }
+    numbers = {key: _numbers(cell for _, _, cells in rows for cell in cells) for key, rows in found.items()}
     alike: list[list[Averaging]] = []
     for averaging in averagings:
-        values = _numbers(found[averaging])
-        group = next((group for group in alike if _numbers(found[group[0]]) == values), None)
+        group = next((group for group in alike if numbers[group[0]] == numbers[averaging]), None)
         if group is None:
             alike.append([averaging])
         else:
@@ -616,7 +422,7 @@ def _like_beside_like(
         for table, row, cells in theirs:
             if row.averaging in of:
                 context = notes.context_of(table, row, averagings)
-                name = Cell(text=_method(table, row))
+                name = Cell(text=method_name(table, row))
                 rows.append(TableRow((name, *cells, *context), level, table.source, published=True))
 
     for group in alike:
@@ -631,8 +437,9 @@ def _like_beside_like(
     return rows
 
 
-def _numbers(found: Iterable[tuple[Series, bool, list[Cell]]]) -> list[float | None]:
-    return [None if cell.value is None else round(cell.value, 12) for _, _, cells in found for cell in cells]
+def _numbers(cells: Iterable[Cell]) -> list[float | None]:
+    """Return what is compared to see whether two averagings give the same metrics."""
+    return [None if cell.value is None else round(cell.value, 12) for cell in cells]
 
 
 def _asked(theirs: Theirs) -> list[Averaging]:
@@ -641,17 +448,8 @@ def _asked(theirs: Theirs) -> list[Averaging]:
     return [averaging for averaging in AVERAGING_TEXT if averaging == "video" or averaging in there]
 
 
-def _results(series: Iterable[Series]) -> list[TestResult]:
-    return [whole for each in series for whole in each.per_seed]
-
-
 def _published(against: Sequence[PublishedTable], series: Sequence[Series]) -> list[PublishedTable]:
-    return comparable(against, _results(series))
-
-
-def _variants(series: Series) -> tuple[bool, ...]:
-    """Without, and, where the protocol asks for it, with the frames of the training part."""
-    return (False, True) if series.has_training_frames else (False,)
+    return comparable(against, tests_of(series))
 
 
 def _by_part(series: Series, averaging: Averaging, with_training: bool) -> dict[str, dict[str, MeanSd]]:
@@ -668,34 +466,6 @@ def _parts(series: Sequence[Series], theirs: Sequence[PublishedTable]) -> list[s
     return sorted({**ours, **others})
 
 
-def _cell(metric: MeanSd | None, footnotes: tuple[str, ...] = ()) -> Cell:
-    return (
-        Cell(footnotes=footnotes) if metric is None else Cell(metric.mean, metric.sd, metric.count, footnotes=footnotes)
-    )
-
-
-def _printed(number: Printed | None) -> Cell:
-    """Show a number with the digits that are printed, and a percentage as a fraction where ours are fractions."""
-    return Cell() if number is None else Cell(number.value, text=f"{number.value:.{number.digits}f}")
-
-
-def _method(table: PublishedTable, row: PublishedRow) -> str:
-    return f"{table.paper} (“ours”)" if row.method == "ours" else row.method
-
-
-def _aside(row: PublishedRow) -> tuple[Cell, ...]:
-    averaging = AVERAGING_TEXT[row.averaging] if row.averaging else "averaging is not stated"
-    texts = (row.kind or "not stated", row.protocol, averaging, leakage_text(row.leakage))
-    return tuple(Cell(text=text) for text in texts)
-
-
-def leakage_text(leakage: Leakage | None) -> str:
-    """Say what training has seen, in the words of tables."""
-    if leakage in (None, "unknown"):
-        return "what training has seen is not " + ("stated" if leakage is None else "known")
-    return str(leakage)
-
-
 def _is_ablation(table: PublishedTable) -> bool:
     """Whether all rows are of one of our systems."""
     return len(table.rows) > 1 and table.parts == (OVERALL,) and len({row.system for row in table.rows}) == 1
@@ -708,41 +478,20 @@ def _f_measure_of(row: PublishedRow, tables: Iterable[PublishedTable]) -> Cell:
             if other.method != row.method:
                 continue
             if number := other.numbers.get((OVERALL, "f_measure")):
-                return _printed(number)
+                return printed_cell(number)
             values = [number.value for (_, metric), number in other.numbers.items() if metric == "f_measure"]
             if values:
                 return Cell(sum(values) / len(values), footnotes=("mean_of_printed",))
     return Cell()
 
 
-def _remarks(series: Sequence[Series]) -> tuple[str, ...]:
-    """Say what tests are of; add their remarks, seeds and folds."""
-    remarks = dataset_remarks(_results(series))
-    for each in series:
-        own = dict.fromkeys(whole.remark for whole in each.per_seed if whole.remark)
-        remarks += [f"{each.name}: {text}" for text in own]
-        if len(each.per_seed) > 1:
-            remarks.append(f"{each.name}: mean ± standard deviation over {len(each.per_seed)} seeds.")
-        if not each.missing and (folds := each.over_folds().get("f_measure")):
-            spread = f"{folds.mean:.4f} ± {folds.sd:.4f}"
-            remarks.append(
-                f"{each.name}: F-measure by fold {spread} (mean and standard deviation over {folds.count} folds)."
-            )
-    return tuple(remarks)
-
-
 def _each_averaging(tables: Sequence[ResultTable]) -> list[ResultTable]:
     """Leave the second averaging out where its numbers are those of the first, and say so."""
     first, second = tables
-    if [_ours(row) for row in first.rows] != [_ours(row) for row in second.rows] or any(
-        row.published for row in second.rows
-    ):
+    ours = [[_numbers(row.cells) for row in table.rows] for table in tables]
+    if ours[0] != ours[1] or any(row.published for table in tables for row in table.rows):
         return [first, second]
     return [replace(first, remarks=(*first.remarks, "Pooled counts give the same metrics here."))]
-
-
-def _ours(row: TableRow) -> list[float | None]:
-    return [None if row.published or cell.value is None else round(cell.value, 12) for cell in row.cells]
 
 
 def file_name(text: str) -> str:

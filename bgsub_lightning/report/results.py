@@ -148,6 +148,15 @@ class Series:
         return worst(whole.leakage for whole in self.per_seed)
 
     @property
+    def seeds(self) -> list[int]:
+        """The seeds of its tests."""
+        return sorted({run.result.seed for run in self.runs})
+
+    def name_of(self, run: FinishedRun) -> str:
+        """Return what one of its tests is called where all are listed."""
+        return self.name if len(self.runs) == 1 else f"{self.name}: {run.result.name}"
+
+    @property
     def settings(self) -> Mapping[str, str]:
         """Its configuration, without what differs between its tests."""
         return self.runs[0].settings
@@ -191,12 +200,12 @@ class Series:
         """
         return _mean_sd([scores.overall for scores in self.scores(averaging, with_training)])
 
-    def over_folds(self, averaging: Averaging = "video") -> dict[str, MeanSd]:
+    def over_folds(self) -> dict[str, MeanSd]:
         """Return metric → mean and deviation over the folds, each by itself; empty if there are no folds."""
         folds: dict[int, list[dict[str, float]]] = {}
         for run in self.runs:
             if len(folds_of(run.result.protocol)) == 1:
-                folds.setdefault(run.result.fold, []).append(run.result.scores(averaging, skip_silent=True).overall)
+                folds.setdefault(run.result.fold, []).append(run.result.scores(skip_silent=True).overall)
         if len(folds) < 2:
             return {}
         means = [{key: metric.mean for key, metric in _mean_sd(rows).items()} for rows in folds.values()]
@@ -241,6 +250,11 @@ class Results:
         """Dataset → its series."""
         names = dict.fromkeys(each.dataset for each in self.series)
         return {name: tuple(each for each in self.series if each.dataset == name) for name in names}
+
+
+def tests_of(series: Iterable[Series]) -> list[TestResult]:
+    """Return what was found by systems, each seed by itself."""
+    return [whole for each in series for whole in each.per_seed]
 
 
 def load_results(paths: Sequence[Path]) -> Results:

@@ -114,6 +114,10 @@ class ResultTable:
         """Name of each note that is used → its number, from 1."""
         return {name: i for i, name in enumerate(dict.fromkeys(self._used()), 1)}
 
+    def signs(self, cell: Cell) -> str:
+        """Return the numbers of a cell's notes, with commas between."""
+        return ",".join(str(self.numbers[mark]) for mark in dict.fromkeys(cell.footnotes))
+
     def _used(self) -> Iterator[str]:
         return (mark for row in self.rows for cell in row.cells for mark in cell.footnotes)
 

@@ -20,7 +20,7 @@ from bgsub_lightning.datasets.cdnet2014 import published_videos
 from bgsub_lightning.evaluation import read_frames
 from bgsub_lightning.report.datasets import dataset_remarks
 from bgsub_lightning.report.merge import require_equal_frames
-from bgsub_lightning.report.results import Series
+from bgsub_lightning.report.results import Series, tests_of
 from bgsub_lightning.report.resulttable import METRIC_COLUMNS, Cell, Column, ResultTable, TableRow
 
 LEVEL = 0.95
@@ -343,7 +343,7 @@ def _silence(silent: int, videos: int) -> list[str]:
 
 
 def _remarks(first: Series, second: Series) -> tuple[str, ...]:
-    remarks = dataset_remarks([*first.per_seed, *second.per_seed])
+    remarks = dataset_remarks(tests_of([first, second]))
     if first.leakage != second.leakage:
         remarks.append(f"Training differs: {first.name}: {first.leakage}; {second.name}: {second.leakage}.")
     if first.protocol_name != second.protocol_name:

@@ -16,8 +16,10 @@ from bgsub_lightning.core.text import join_some
 from bgsub_lightning.evaluation.testresult import TestResult
 from bgsub_lightning.metrics import Averaging
 from bgsub_lightning.report.datasets import dataset_remarks, dataset_title
-from bgsub_lightning.report.paper_tables import leakage_text, of_published, of_system
+from bgsub_lightning.report.footnotes import leakage_text
+from bgsub_lightning.report.paper_tables import of_system
 from bgsub_lightning.report.published import published
+from bgsub_lightning.report.published_tables import of_published
 from bgsub_lightning.report.results import Series, load_results
 from bgsub_lightning.report.resulttable import METRIC_COLUMNS, Cell, ResultTable, TableRow
 from bgsub_lightning.report.statistics import compare, comparison_table, comparisons_table

@@ -98,7 +98,7 @@ def as_markdown(table: ResultTable) -> str:
     lines.append("|" + "|".join(" :-- " if column.digits is None else " --: " for column in narrow.columns) + "|")
     for row in narrow.rows:
         cells = [
-            _markdown(cell.shown(column.digits)) + (f"<sup>{_signs(cell, narrow)}</sup>" if cell.footnotes else "")
+            _markdown(cell.shown(column.digits)) + (f"<sup>{narrow.signs(cell)}</sup>" if cell.footnotes else "")
             for cell, column in zip(row.cells, narrow.columns, strict=True)
         ]
         lines.append("| " + " | ".join(cells) + " |")
@@ -140,8 +140,7 @@ def _latex_rows(table: ResultTable) -> Iterable[str]:
         if rule:
             yield r"\midrule"
         cells = [
-            _latex(cell.shown(column.digits))
-            + (rf"\textsuperscript{{{_signs(cell, table)}}}" if cell.footnotes else "")
+            _latex(cell.shown(column.digits)) + (rf"\textsuperscript{{{table.signs(cell)}}}" if cell.footnotes else "")
             for cell, column in zip(row.cells, table.columns, strict=True)
         ]
         yield " & ".join(cells) + r" \\"
@@ -240,7 +239,7 @@ def fitting(headings: Sequence[str], lines: Sequence[Sequence[str]], width: int,
 
 
 def _plain(cell: Cell, column: Column, table: ResultTable) -> str:
-    return cell.shown(column.digits) + _superscript(_signs(cell, table))
+    return cell.shown(column.digits) + _superscript(table.signs(cell))
 
 
 def _rules(rows: Sequence[TableRow]) -> list[bool]:
@@ -270,10 +269,6 @@ def _is_number(text: str, value: float) -> bool:
         return float(text) == value
     except ValueError:
         return False
-
-
-def _signs(cell: Cell, table: ResultTable) -> str:
-    return ",".join(str(table.numbers[mark]) for mark in cell.footnotes)
 
 
 def _superscript(signs: str) -> str:

@@ -21,13 +21,13 @@ from bgsub_lightning.report.paper_tables import (
     at_thresholds,
     by_part,
     by_video,
-    of_published,
     of_system,
     overall,
     speed,
     tables_of,
 )
 from bgsub_lightning.report.published import published
+from bgsub_lightning.report.published_tables import of_published
 from bgsub_lightning.report.results import Results, Series, load_results
 from bgsub_lightning.report.resulttable import Cell, Column, ResultTable, TableRow, context_as_footnotes
 from tests.made_results import KEYS, cdnet_keys, fold, made, saved

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bgsub_lightning.report.paper_tables import by_part, of_published, overall, tables_of
+from bgsub_lightning.report.paper_tables import by_part, overall, tables_of
 from bgsub_lightning.report.published import published
+from bgsub_lightning.report.published_tables import of_published
 from bgsub_lightning.report.results import load_results
 from bgsub_lightning.report.resulttable import Cell, Column, ResultTable, TableRow
 from bgsub_lightning.report.writers import as_csv, as_latex, as_markdown, as_rich, fitting

@@ -45,14 +45,14 @@ def picture(path: Path, title: str, width: int = WIDTH) -> Picture:
             shown.save(data, "PNG", optimize=True) if few else shown.save(data, "JPEG", quality=80, optimize=True)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # of as many kinds as there are formats
         return Picture(title, "")
-    return Picture(title, address("image/png" if few else "image/jpeg", data.getvalue()), *size)
+    return Picture(title, _address("image/png" if few else "image/jpeg", data.getvalue()), *size)
 
 
 def drawing(path: Path) -> str:
     """Return an SVG file as a ``data:`` address, in which nothing of it can act on the page."""
-    return address("image/svg+xml", read_content(path))
+    return _address("image/svg+xml", read_content(path))
 
 
-def address(kind: str, data: bytes) -> str:
+def _address(kind: str, data: bytes) -> str:
     """Return data as an address that holds it."""
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
