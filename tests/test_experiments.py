@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -398,27 +399,38 @@ RECON = {  # what shrinks the experiments of recon_mcfcn: their options by what 
 }
 
 
+HALVES = ("--trainer.val_check_interval=0.5",)
+TWO_STEPS = ("--trainer.max_steps=2", "--trainer.val_check_interval=2")
+
+
+def fit_test_predict(
+    name: str, tmp_path: Path, given: dict[str, object], steps: Sequence[str], predicts: bool = True
+) -> Path:
+    """Fit, test and predict with an experiment on the videos in ``data``; return its run directory."""
+    folder = tmp_path / "run"
+    given = {"data.init_args.root": tmp_path / "data", **given, "run_dir": folder, "wandb": "disabled"}
+    options = ["--config", str(FOLDER / f"{name}.yaml"), *(f"--{key}={value}" for key, value in given.items())]
+    assert main(["fit", *options, *steps, "--trainer.log_every_n_steps=1"]) == 0
+    assert main(["test", *options]) == 0
+    assert (folder / "scores.json").is_file()
+    if predicts:
+        assert main(["predict", *options]) == 0
+        assert list((folder / "results").rglob("bin*.png"))
+    return folder
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [path.stem for path in EXPERIMENTS if path.stem.startswith("recon")])
 def test_recon_mcfcn_can_be_fitted_and_tested(name: str, tmp_path: Path) -> None:
-    root, system = tmp_path / "data", system_of(name)
-    assert main(["synthesize", str(root), *TWIN, "--unlabelled=4"]) == 0
+    assert main(["synthesize", str(tmp_path / "data"), *TWIN, "--unlabelled=4"]) == 0
     given = {
-        "data.init_args.root": root,
         "data.init_args.store": tmp_path / "store",
         "data.init_args.scene": "baseline",
         "model.init_args.mcfcn_width": 4,
         "model.init_args.size": 49,
-        **{f"model.init_args.{key}": value for key, value in RECON[system].items()},
-        "run_dir": tmp_path / "run",
-        "wandb": "disabled",
+        **{f"model.init_args.{key}": value for key, value in RECON[system_of(name)].items()},
     }
-    options = ["--config", str(FOLDER / f"{name}.yaml"), *(f"--{key}={value}" for key, value in given.items())]
-    assert main(["fit", *options, "--trainer.val_check_interval=0.5", "--trainer.log_every_n_steps=1"]) == 0
-    assert main(["test", *options]) == 0
-    assert (tmp_path / "run/scores.json").is_file()
-    assert main(["predict", *options]) == 0
-    assert list((tmp_path / "run/results").rglob("bin*.png"))
+    fit_test_predict(name, tmp_path, given, HALVES)
 
 
 @pytest.mark.slow
@@ -453,7 +465,6 @@ def test_threshold_can_be_tested(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["any_scene", "any_scene_quick"])
 def test_any_scene_can_be_fitted_and_tested(name: str, tmp_path: Path) -> None:
     given = {
-        "data.init_args.root": tmp_path / "data",
         "data.init_args.store": tmp_path / "store",
         "data.init_args.reader.init_args.videos": "{11: 1, 90: 1, 91: 1}",
         "data.init_args.reader.init_args.categories": "[baseline]",
@@ -463,41 +474,25 @@ def test_any_scene_can_be_fitted_and_tested(name: str, tmp_path: Path) -> None:
         "data.init_args.crop.init_args.size": 32,
         "data.init_args.batch_size": 2,
         "model.init_args.widths": "[2, 2, 2, 2]",
-        "run_dir": tmp_path / "run",
-        "wandb": "disabled",
     }
-    options = ["--config", str(FOLDER / f"{name}.yaml"), *(f"--{key}={value}" for key, value in given.items())]
-    steps = ["--trainer.max_steps=2", "--trainer.val_check_interval=2", "--trainer.log_every_n_steps=1"]
-    assert main(["fit", *options, *steps]) == 0
-    assert main(["test", *options]) == 0
-    assert (tmp_path / "run/scores.json").is_file()
-    assert main(["predict", *options]) == 0
-    assert list((tmp_path / "run/results").rglob("bin*.png"))
+    fit_test_predict(name, tmp_path, given, TWO_STEPS)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["cdn_medal", "cdn_medal_authors", "cdn_medal_small"])
 def test_cdn_medal_can_be_fitted_and_tested(name: str, tmp_path: Path) -> None:
     """With frames of its own, as the published list is of the real sequences."""
-    root = tmp_path / "data"
-    assert main(["synthesize", str(root), "--width=64", "--height=48", "--unlabelled=17", "--labelled=8"]) == 0
+    size = ["--width=64", "--height=48", "--unlabelled=17", "--labelled=8"]
+    assert main(["synthesize", str(tmp_path / "data"), *size]) == 0
     given = {
-        "data.init_args.root": root,
         "data.init_args.store": tmp_path / "store",
         "data.init_args.scene": "baseline",
         "data.init_args.protocol.init_args.drawn": "balanced",
         "data.init_args.protocol.init_args.frames": 3,
         "model.init_args.density.steps": 2,
         "model.init_args.difference.steps": 2,
-        "run_dir": tmp_path / "run",
-        "wandb": "disabled",
     }
-    options = ["--config", str(FOLDER / f"{name}.yaml"), *(f"--{key}={value}" for key, value in given.items())]
-    assert main(["fit", *options, "--trainer.val_check_interval=0.5", "--trainer.log_every_n_steps=1"]) == 0
-    assert main(["test", *options]) == 0
-    assert (tmp_path / "run/scores.json").is_file()
-    assert main(["predict", *options]) == 0
-    assert list((tmp_path / "run/results").rglob("bin*.png"))
+    fit_test_predict(name, tmp_path, given, HALVES)
 
 
 @pytest.mark.slow
@@ -507,48 +502,25 @@ def test_experiment_can_be_fitted_and_tested(name: str, tmp_path: Path) -> None:
     assert main(["synthesize", str(root), "--width=96", "--height=72", "--unlabelled=17", "--labelled=2"]) == 0
     if on_real_subset(name):
         name_as_real_subset(root)
-    options = [
-        "--config",
-        str(FOLDER / f"{name}.yaml"),
-        f"--data.init_args.root={root}",
-        f"--run_dir={tmp_path / 'run'}",
-    ]
-    options += ["--data.init_args.size=[48, 32]", "--model.init_args.channels=4", "--wandb=disabled"]
+    given: dict[str, object] = {"data.init_args.size": "[48, 32]", "model.init_args.channels": 4}
     if "small" in name or on_real_subset(name):
-        options += [f"--data.init_args.store={tmp_path / 'store'}"]
-    steps = ["--trainer.max_steps=2", "--trainer.val_check_interval=2", "--trainer.log_every_n_steps=1"]
-    assert main(["fit", *options, *steps]) == 0
-    assert main(["test", *options]) == 0
-    assert (tmp_path / "run/scores.json").is_file()
+        given["data.init_args.store"] = tmp_path / "store"
+    fit_test_predict(name, tmp_path, given, TWO_STEPS, predicts=False)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", trained("crossnet"))
 def test_crossnet_can_be_fitted_and_tested(name: str, tmp_path: Path) -> None:
     root = tmp_path / "data"
+    given = {"data.init_args.store": tmp_path / "store", "data.init_args.batch_size": 2, **CROSSNET}
     if on_real_subset(name):
         assert main(["synthesize", str(root), "--width=64", "--height=48", "--unlabelled=4", "--labelled=8"]) == 0
         name_as_real_subset(root)
     else:
         assert main(["synthesize", str(root), *TWIN, "--unlabelled=4"]) == 0
-    given = {
-        "data.init_args.root": root,
-        "data.init_args.store": tmp_path / "store",
-        "data.init_args.batch_size": 2,
-        **CROSSNET,
-        "run_dir": tmp_path / "run",
-        "wandb": "disabled",
-    }
-    if not on_real_subset(name):
         given["data.init_args.protocol.init_args.fraction"] = 0.3
-    options = ["--config", str(FOLDER / f"{name}.yaml"), *(f"--{key}={value}" for key, value in given.items())]
-    steps = ["--trainer.max_steps=2", "--trainer.val_check_interval=2", "--trainer.log_every_n_steps=1"]
-    assert main(["fit", *options, *steps]) == 0
-    assert main(["test", *options]) == 0
-    assert (tmp_path / "run/scores.json").is_file()
-    assert (tmp_path / "run/pictures/test_inner.png").is_file() is (name != "crossnet_no_cmdff")
-    assert main(["predict", *options]) == 0
-    assert list((tmp_path / "run/results").rglob("bin*.png"))
+    folder = fit_test_predict(name, tmp_path, given, TWO_STEPS)
+    assert (folder / "pictures/test_inner.png").is_file() is (name != "crossnet_no_cmdff")
 
 
 @pytest.mark.slow
@@ -558,19 +530,8 @@ def test_siamese_can_be_fitted_and_tested(name: str, tmp_path: Path) -> None:
     assert main(["synthesize", str(root), "--width=64", "--height=48", "--unlabelled=2", "--labelled=10"]) == 0
     if on_real_subset(name):
         name_as_real_subset(root)
-    given = {
-        "data.init_args.root": root,
-        "data.init_args.store": tmp_path / "store",
-        **SIAMESE,
-        "run_dir": tmp_path / "run",
-        "wandb": "disabled",
-    }
-    options = ["--config", str(FOLDER / f"{name}.yaml"), *(f"--{key}={value}" for key, value in given.items())]
-    assert main(["fit", *options, "--trainer.val_check_interval=0.5", "--trainer.log_every_n_steps=1"]) == 0
-    assert main(["test", *options]) == 0
-    assert all(isinstance(video.base, int) for video in TestResult.load(tmp_path / "run").videos.values())
-    assert main(["predict", *options]) == 0
-    assert list((tmp_path / "run/results").rglob("bin*.png"))
+    folder = fit_test_predict(name, tmp_path, {"data.init_args.store": tmp_path / "store", **SIAMESE}, HALVES)
+    assert all(isinstance(video.base, int) for video in TestResult.load(folder).videos.values())
 
 
 @pytest.mark.slow
