@@ -14,7 +14,8 @@ from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_com
 
 from bgsub_lightning.datasets.cdnet2014 import published_videos
 from bgsub_lightning.runs.arguments import parse_trainer
-from bgsub_lightning.runs.sweepfile import Point, Sweep, read_sweep
+from bgsub_lightning.runs.space import Point
+from bgsub_lightning.runs.sweepfile import Sweep, read_sweep
 from sweeps import next_run
 
 FOLDER = Path(__file__).parents[1] / "sweeps"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from bgsub_lightning.commands.prepare import reader_of
 from bgsub_lightning.core.console import console, mark
 from bgsub_lightning.core.ranges import check_range
-from bgsub_lightning.datasets import raise_for_errors, with_mask_code
+from bgsub_lightning.datasets import Problem, raise_for_errors, with_mask_code
 from bgsub_lightning.datasets.labels import MaskCode
-from bgsub_lightning.evaluation import MaskFiles, count_masks
+from bgsub_lightning.evaluation import MaskFiles, TestResult, count_masks
 from bgsub_lightning.evaluation.mask_checks import located, problems_of, unexpected_files
 from bgsub_lightning.evaluation.mask_evaluation import ScoredMasks, frames_to_score, listed_frames, require_all
 from bgsub_lightning.evaluation.submission import missing_masks, pack, require_complete, require_whole_dataset
@@ -90,18 +91,23 @@ def evaluate(
 
     scored = ScoredMasks(files, chosen, listed, count_masks(chosen, files, workers))
     unexpected = unexpected_files(files, scenes, reader, is_whole=scene is None and frames is None)
-    for problem in (*problems_of(files, chosen, scored.counted), *unexpected):
-        mark(problem.severity, str(problem))
     of_frames = f", frames of {frames}" if frames else ""
     result = scored.result(out.name, protocol or f"masks of {files.folder.name}{of_frames}", leakage)
+    _write(scored, result, unexpected, out)
+    if zip:
+        packed = pack(zip, files, scenes)
+        console.print(f"{zip}: {packed}, {'INCOMPLETE, ' if missing else ''}for changedetection.net.", soft_wrap=True)
+    if not allow_partial:
+        require_all(result, out)
+
+
+def _write(scored: ScoredMasks, result: TestResult, unexpected: Sequence[Problem], out: Path) -> None:
+    """Print what is wrong and the table, and write the files."""
+    for problem in (*problems_of(scored.files, scored.chosen, scored.counted), *unexpected):
+        mark(problem.severity, str(problem))
     scored.write(out, result, unexpected)
     console.print(table([result]))
     console.print(
         f"{out / 'scores.json'}, per_video.csv, frames.csv and stats/ hold the counts, problems.csv what was wrong.",
         soft_wrap=True,
     )
-    if zip:
-        packed = pack(zip, files, scenes)
-        console.print(f"{zip}: {packed}, {'INCOMPLETE, ' if missing else ''}for changedetection.net.", soft_wrap=True)
-    if not allow_partial:
-        require_all(result, out)

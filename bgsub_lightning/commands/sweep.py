@@ -8,7 +8,8 @@ from pathlib import Path
 from bgsub_lightning.core.program import PROGRAM
 from bgsub_lightning.runs.arguments import OptionParser, count
 from bgsub_lightning.runs.engine import execute, resumable
-from bgsub_lightning.runs.search import SweepOptions, TrialQueue, conclude, open_study, plan_search, show
+from bgsub_lightning.runs.search import SweepOptions, plan_search, show
+from bgsub_lightning.runs.trials import TrialQueue, conclude, open_study
 
 _HELP = f"""\
 Run a sweep file of Weights & Biases without an account or a network: each trial is a `fit` in its own process.

@@ -151,16 +151,23 @@ class TestResult:
         """Whether frames that should have been scored were not."""
         return bool(self.missing)
 
-    def scores(self, averaging: Averaging = "video", skip_silent: bool = False) -> Scores:
+    def scores(self, averaging: Averaging = "video", skip_silent: bool = False, with_training: bool = False) -> Scores:
         """Compute the metrics; without Mean Dice if an earlier version made the test.
 
         Args:
             averaging: How they come about.
             skip_silent: Give no precision where nothing was called foreground, as tables do. Otherwise, as in the file,
                 0/0 is 1 there.
+            with_training: Over the frames of the training part as well; then they are no measure of generalisation.
         """
-        counts = {key: video.counts for key, video in self.videos.items()}
-        dice = {key: video.dice for key, video in self.videos.items()}
+        parts = {
+            key: (video.counts_with_training, video.dice_with_training)
+            if with_training and video.counts_with_training
+            else (video.counts, video.dice)
+            for key, video in self.videos.items()
+        }
+        dice = {key: part for key, (_, part) in parts.items()}
+        counts = {key: part for key, (part, _) in parts.items()}
         return scores(counts, averaging, dice if all(dice.values()) else None, skip_silent)
 
     @property
@@ -169,15 +176,6 @@ class TestResult:
         return sum(
             video.frames_with_training - video.frames for video in self.videos.values() if video.counts_with_training
         )
-
-    def scores_with_training(self, averaging: Averaging = "video", skip_silent: bool = False) -> Scores:
-        """Compute the metrics over the frames of the training part as well; they are no measure of generalisation."""
-        counts = {key: video.counts_with_training or video.counts for key, video in self.videos.items()}
-        dice = {
-            key: video.dice_with_training if video.counts_with_training else video.dice
-            for key, video in self.videos.items()
-        }
-        return scores(counts, averaging, dice if all(dice.values()) else None, skip_silent)
 
     def scores_of_draws(self) -> list[Scores]:
         """Compute the metrics of each single draw; empty where the system makes one."""
@@ -208,7 +206,7 @@ class TestResult:
         derived = {"frames_per_second": self.frames_per_second, "metrics": asdict(self.scores())}
         content = {"version": VERSION, "counts": COUNTS, **asdict(self), **derived}
         if self.training_frames:
-            content["metrics_with_training"] = asdict(self.scores_with_training())
+            content["metrics_with_training"] = asdict(self.scores(with_training=True))
         with atomic_write(path) as file:
             file.write(_numbers_in_lines(json.dumps(content, indent=1)) + "\n")
 

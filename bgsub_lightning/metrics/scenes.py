@@ -39,7 +39,8 @@ class _SceneCounts(Metric):
         """Return the counts of each scene, shape ``(S, …)``, int64."""
         return self.counts
 
-    def _by_scene(self) -> dict[str, Any]:
+    def by_scene(self) -> dict[str, Any]:
+        """Return the counts of each scene that has any, of all processes, as nested lists."""
         if not self.update_called:  # on a process without a frame, of which torchmetrics would warn
             self.update(self.counts.new_zeros(0, *self.shape), 0)
         rows = self.compute()
@@ -51,19 +52,11 @@ class SceneConfusion(_SceneCounts):
 
     shape = (len(COUNTS),)
 
-    def by_scene(self) -> dict[str, list[int]]:
-        """Return the counts of each scene that has any, after all processes' have been added."""
-        return self._by_scene()
-
 
 class ThresholdConfusion(_SceneCounts):
     """The same at each of 101 thresholds; see :func:`threshold_counts`, whose rows ``(B, 101, 4)`` it adds."""
 
     shape = (len(THRESHOLDS), 4)
-
-    def by_scene(self) -> dict[str, list[list[int]]]:
-        """Return TP, FP, FN and TN at each threshold of each scene that has any, of all processes."""
-        return self._by_scene()
 
 
 class SceneDice(_SceneCounts):
@@ -71,16 +64,8 @@ class SceneDice(_SceneCounts):
 
     shape = (len(DICE_COUNTS),)
 
-    def by_scene(self) -> dict[str, list[int]]:
-        """Return the sums of each scene that has any frame, of all processes."""
-        return self._by_scene()
-
 
 class ThresholdDice(_SceneCounts):
     """The same at each of 101 thresholds: rows ``(B, 101, 4)``."""
 
     shape = (len(THRESHOLDS), len(DICE_COUNTS))
-
-    def by_scene(self) -> dict[str, list[list[int]]]:
-        """Return the sums at each threshold of each scene that has any frame, of all processes."""
-        return self._by_scene()

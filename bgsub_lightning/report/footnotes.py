@@ -11,8 +11,8 @@ from bgsub_lightning.datasets.cdnet2014 import published_videos
 from bgsub_lightning.metrics import METRICS, Averaging
 from bgsub_lightning.report.datasets import dataset_remarks, dataset_title, departures
 from bgsub_lightning.report.published import Printed, PublishedRow, PublishedTable
-from bgsub_lightning.report.results import MeanSd, Series, tests_of
 from bgsub_lightning.report.resulttable import Cell, Column, ResultTable, TableRow
+from bgsub_lightning.report.series import MeanSd, Series, tests_of
 from bgsub_lightning.splits import Leakage
 
 AVERAGING_TEXT: dict[Averaging, str] = {

@@ -7,7 +7,7 @@ stands next to like.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -21,12 +21,13 @@ from bgsub_lightning.report.footnotes import (
     Footnotes,
     cell_of,
     leakage_text,
-    method_name,
     printed_cell,
 )
 from bgsub_lightning.report.published import PublishedRow, PublishedTable, category_codes, published
-from bgsub_lightning.report.results import MeanSd, Results, Series, tests_of
-from bgsub_lightning.report.resulttable import METRIC_COLUMNS, Cell, Column, Level, ResultTable, TableRow
+from bgsub_lightning.report.results import Results
+from bgsub_lightning.report.resulttable import METRIC_COLUMNS, Cell, Column, ResultTable, TableRow
+from bgsub_lightning.report.series import MeanSd, Series, tests_of
+from bgsub_lightning.report.side_by_side import averagings_of, like_beside_like, numbers_of, overall_of
 from bgsub_lightning.report.thresholds import ThresholdCurve
 
 SHOWN_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -75,7 +76,7 @@ def by_part(
             *(replace(column, key=part, heading=codes.get(part, part)) for part in parts),
             replace(column, key=OVERALL, heading="overall"),
         ),
-        _like_beside_like(notes, averagings or _asked(theirs), ours, theirs, "other"),
+        like_beside_like(notes, averagings or averagings_of(theirs), ours, theirs, "other"),
         [", ".join(f"{codes[part]} {part}" for part in parts if part in codes) + "."] if codes else (),
         _notes_of(tables),
     )
@@ -105,7 +106,7 @@ def overall(series: Sequence[Series], against: Sequence[PublishedTable] = ()) ->
         "overall",
         f"Overall on {notes.dataset}",
         (SYSTEM, *(METRIC_COLUMNS[metric] for metric in metrics)),
-        _like_beside_like(notes, ("video", "pooled", "frames"), _overall_of(notes, metrics), theirs, "overall"),
+        like_beside_like(notes, ("video", "pooled", "frames"), overall_of(notes, metrics), theirs, "overall"),
         after=_notes_of(table for table in tables if table.source in used),
     )
 
@@ -286,7 +287,7 @@ def ablation(series: Sequence[Series], against: Sequence[PublishedTable] = ()) -
         if _is_ablation(table) and table.rows[0].system == system
         for row in table.rows
     ]
-    ours = _overall_of(notes, metrics, lambda each: [Cell(text=different[each.name].get(key, "")) for key in keys])
+    ours = overall_of(notes, metrics, lambda each: [Cell(text=different[each.name].get(key, "")) for key in keys])
     return notes.table(
         f"ablation_{system}",
         f"Settings of {system} on {notes.dataset}",
@@ -295,7 +296,7 @@ def ablation(series: Sequence[Series], against: Sequence[PublishedTable] = ()) -
             *(Column(key, key.rpartition(".")[2], None) for key in keys),
             *(METRIC_COLUMNS[metric] for metric in metrics),
         ),
-        _like_beside_like(notes, _asked(theirs), ours, theirs, "overall", False),
+        like_beside_like(notes, averagings_of(theirs), ours, theirs, "overall", False),
     )
 
 
@@ -320,12 +321,12 @@ def speed(series: Sequence[Series], against: Sequence[PublishedTable] = ()) -> R
         for row in table.rows
         if (number := row.numbers.get((OVERALL, metrics[0])))
     ]
-    ours = _overall_of(notes, metrics, lambda each: [Cell(text=each.device)])
+    ours = overall_of(notes, metrics, lambda each: [Cell(text=each.device)])
     return notes.table(
         "speed",
         f"Speed and overall F-measure on {notes.dataset}",
         (SYSTEM, Column("device", "device", None), *(METRIC_COLUMNS[metric] for metric in metrics)),
-        _like_beside_like(notes, _asked(theirs), ours, theirs, "overall", False),
+        like_beside_like(notes, averagings_of(theirs), ours, theirs, "overall", False),
         ["Ours: frames shown to the system per second, scored or not, loading and counting included."],
     )
 
@@ -365,87 +366,8 @@ def differences(series: Sequence[Series]) -> list[dict[str, str]]:
     return [{key: each.settings[key] for key in keys} for each in series]
 
 
-Ours = Callable[[Series, Averaging, bool], list[Cell]]
-"""Returns the cells of a system after its name, averaged in a way, without or with the frames of the training part."""
-
-Theirs = Sequence[tuple[PublishedTable, PublishedRow, list[Cell]]]
-"""Published rows, and their cells after the method."""
-
-
-def _overall_of(
-    notes: Footnotes, metrics: Sequence[str], before: Callable[[Series], list[Cell]] = lambda each: []
-) -> Ours:
-    """Return what fills a row with cells of a system and its overall metrics."""
-
-    def ours(each: Series, averaging: Averaging, with_training: bool) -> list[Cell]:
-        found = notes.overall(each, averaging, with_training)
-        return [*before(each), *(found.get(metric, Cell()) for metric in metrics)]
-
-    return ours
-
-
 def _notes_of(tables: Iterable[PublishedTable]) -> list[str]:
     return [f"{table.source}: {note}" for table in tables for note in table.notes]
-
-
-def _like_beside_like(
-    notes: Footnotes,
-    averagings: Sequence[Averaging],
-    ours: Ours,
-    theirs: Theirs,
-    level: Level,
-    with_training: bool = True,
-) -> list[TableRow]:
-    """Set each published row next to ours of the same averaging; those of which it is not known, or is another, last.
-
-    Averagings whose metrics of ours are the same are one.
-    """
-    found = {
-        averaging: [
-            (each, training, ours(each, averaging, training))
-            for each in notes.ours
-            for training in ((False, True) if with_training and each.has_training_frames else (False,))
-        ]
-        for averaging in averagings
-    }
-    numbers = {key: _numbers(cell for _, _, cells in rows for cell in cells) for key, rows in found.items()}
-    alike: list[list[Averaging]] = []
-    for averaging in averagings:
-        group = next((group for group in alike if numbers[group[0]] == numbers[averaging]), None)
-        if group is None:
-            alike.append([averaging])
-        else:
-            group.append(averaging)
-    rows = []
-
-    def add_published(of: Container[Averaging | None]) -> None:
-        for table, row, cells in theirs:
-            if row.averaging in of:
-                context = notes.context_of(table, row, averagings)
-                name = Cell(text=method_name(table, row))
-                rows.append(TableRow((name, *cells, *context), level, table.source, published=True))
-
-    for group in alike:
-        text = " or ".join(AVERAGING_TEXT[averaging] for averaging in group)
-        text += ", which is the same here" if len(group) > 1 else ""
-        for each, training, cells in found[group[0]]:
-            rows.append(
-                TableRow((notes.name(each, training), *cells, *notes.context(each, text, training)), level, "ours")
-            )
-        add_published(group)
-    add_published({row.averaging for _, row, _ in theirs}.difference(averagings))
-    return rows
-
-
-def _numbers(cells: Iterable[Cell]) -> list[float | None]:
-    """Return what is compared to see whether two averagings give the same metrics."""
-    return [None if cell.value is None else round(cell.value, 12) for cell in cells]
-
-
-def _asked(theirs: Theirs) -> list[Averaging]:
-    """CDnet's averaging, and those of published rows."""
-    there = {row.averaging for _, row, _ in theirs}
-    return [averaging for averaging in AVERAGING_TEXT if averaging == "video" or averaging in there]
 
 
 def _published(against: Sequence[PublishedTable], series: Sequence[Series]) -> list[PublishedTable]:
@@ -488,7 +410,7 @@ def _f_measure_of(row: PublishedRow, tables: Iterable[PublishedTable]) -> Cell:
 def _each_averaging(tables: Sequence[ResultTable]) -> list[ResultTable]:
     """Leave the second averaging out where its numbers are those of the first, and say so."""
     first, second = tables
-    ours = [[_numbers(row.cells) for row in table.rows] for table in tables]
+    ours = [[numbers_of(row.cells) for row in table.rows] for table in tables]
     if ours[0] != ours[1] or any(row.published for table in tables for row in table.rows):
         return [first, second]
     return [replace(first, remarks=(*first.remarks, "Pooled counts give the same metrics here."))]

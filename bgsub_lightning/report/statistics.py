@@ -20,8 +20,8 @@ from bgsub_lightning.datasets.cdnet2014 import published_videos
 from bgsub_lightning.evaluation import read_frames
 from bgsub_lightning.report.datasets import dataset_remarks
 from bgsub_lightning.report.merge import require_equal_frames
-from bgsub_lightning.report.results import Series, tests_of
 from bgsub_lightning.report.resulttable import METRIC_COLUMNS, Cell, Column, ResultTable, TableRow
+from bgsub_lightning.report.series import Series, tests_of
 
 LEVEL = 0.95
 """Of the interval; the test's p is held against the rest, 0.05."""

@@ -20,8 +20,9 @@ from bgsub_lightning.report.footnotes import leakage_text
 from bgsub_lightning.report.paper_tables import of_system
 from bgsub_lightning.report.published import published
 from bgsub_lightning.report.published_tables import of_published
-from bgsub_lightning.report.results import Series, load_results
+from bgsub_lightning.report.results import load_results
 from bgsub_lightning.report.resulttable import METRIC_COLUMNS, Cell, ResultTable, TableRow
+from bgsub_lightning.report.series import Series
 from bgsub_lightning.report.statistics import compare, comparison_table, comparisons_table
 from bgsub_lightning.report.writers import as_rich, fits
 
@@ -182,7 +183,7 @@ def _of_test(result: TestResult, averaging: Averaging) -> list[str]:
         which = "Thresholds" if result.threshold is None else f"Threshold {result.threshold:.2f},"
         remarks.append(f"{which} chosen by {result.threshold_from}.")
     if result.training_frames:
-        overall = result.scores_with_training(averaging).overall
+        overall = result.scores(averaging, with_training=True).overall
         both = f"F {overall['f_measure']:.4f}, PWC {overall['pwc']:.3f}"
         remarks.append(f"With the {result.training_frames} training frames, as the papers score: {both}.")
     draws = [draw.overall["f_measure"] for draw in result.scores_of_draws()]

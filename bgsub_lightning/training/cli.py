@@ -9,22 +9,19 @@ import platform
 import pydoc
 import shlex
 import signal
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NoReturn, cast
+from typing import Any, Literal, NoReturn
 
-import yaml
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
+from lightning.pytorch import Trainer
+from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.plugins.io import CheckpointIO
 from lightning.pytorch.strategies import DDPStrategy
-from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from pydantic import ValidationError
 
@@ -36,10 +33,9 @@ from bgsub_lightning.core.compat.warnings import quiet
 from bgsub_lightning.core.config import expand
 from bgsub_lightning.core.console import console, is_first_process
 from bgsub_lightning.core.errors import UserError, cause_of
-from bgsub_lightning.core.files import atomic_write
 from bgsub_lightning.core.memory import keep_freed_memory
 from bgsub_lightning.core.program import PROGRAM
-from bgsub_lightning.core.run_info import device_name, model_config, source_tree, versions_of_run
+from bgsub_lightning.core.run_info import device_name, source_tree, versions_of_run
 from bgsub_lightning.core.text import one_line, refuse_passwords
 from bgsub_lightning.data import ScenesDataModule
 from bgsub_lightning.systems.base import BgsModule
@@ -67,6 +63,7 @@ from bgsub_lightning.training.failures import end_all
 from bgsub_lightning.training.options import check_devices, check_options, trainer_error
 from bgsub_lightning.training.parser import TrainingParser, logger_maker
 from bgsub_lightning.training.run_directory import RunDirectory, run_folder
+from bgsub_lightning.training.save_config import SaveConfig
 
 
 def run_trainer(command: str, options: Sequence[str], cli: type[TrainingCLI] | None = None) -> TrainingCLI:
@@ -112,51 +109,6 @@ def run_trainer(command: str, options: Sequence[str], cli: type[TrainingCLI] | N
 
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-
-
-class SaveConfig(SaveConfigCallback):
-    """Saves the whole configuration in the run directory: ``config.yaml`` of a fit, ``test.yaml`` of a test.
-
-    It does so when the first batch is about to come, and not before: a start that is refused, whose checkpoint does not
-    fit or whose data are missing, leaves the record of the run as it was.
-
-    Args:
-        arguments: Lightning's.
-        on_start: Is called at that time, in each process.
-        settings: Lightning's.
-    """
-
-    def __init__(self, *arguments: Any, on_start: Callable[[], None] = lambda: None, **settings: Any) -> None:
-        super().__init__(*arguments, **settings)
-        self._on_start = on_start
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Wait."""
-
-    def _record(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self.already_saved:
-            return
-        self.already_saved = True
-        self._on_start()
-        if trainer.is_global_zero:
-            self.save_config(trainer, pl_module, cast("TrainerFn", trainer.state.fn).value)
-
-    on_sanity_check_start = on_train_start = on_validation_start = on_test_start = on_predict_start = _record
-
-    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: D102
-        path = Path(trainer.default_root_dir) / ("config.yaml" if stage == "fit" else f"{stage}.yaml")
-        config = self.config.clone()
-        config.ckpt_path = None  # where this start began from is no part of the experiment
-        with atomic_write(path) as file:
-            file.write(self.parser.dump(config, skip_unset=False))
-
-    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Add how the system is built, so that the file alone is enough to use it."""
-        checkpoint["system"] = self._system
-
-    @cached_property
-    def _system(self) -> str:
-        return model_config(yaml.safe_load(self.parser.dump(self.config, skip_unset=False)))
 
 
 class TrainingCLI(CommandLine):

@@ -22,7 +22,8 @@ from bgsub_lightning.inference import load_system
 from bgsub_lightning.systems import AnyScene
 from bgsub_lightning.systems.any_scene import weights as packaged_weights
 from bgsub_lightning.systems.weights import damage
-from bgsub_lightning.training.callbacks.checkpoints import checkpoints_of, weights_alone
+from bgsub_lightning.training.callbacks.checkpoints import checkpoints_of
+from bgsub_lightning.training.callbacks.ending import weights_alone
 
 pytestmark = quiet
 

@@ -21,8 +21,9 @@ import yaml
 from bgsub_lightning.cli import main
 from bgsub_lightning.core.files import folder_lock
 from bgsub_lightning.core.program import PROGRAM
-from bgsub_lightning.runs.search import SweepOptions, plan_search, values_of
+from bgsub_lightning.runs.search import SweepOptions, plan_search
 from bgsub_lightning.runs.sweepfile import read_sweep
+from bgsub_lightning.runs.trials import values_of
 
 Fails = Callable[[int], str]
 Write = Callable[..., Path]

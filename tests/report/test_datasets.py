@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from message_parts import in_order
 
 from bgsub_lightning.core.console import console
 from bgsub_lightning.evaluation import TestResult
@@ -67,9 +68,9 @@ def test_synthetic_scenes_are_called_so_everywhere(dataset: str, tmp_path: Path)
     page = report_page(tmp_path / "page", [run.folder for each in results.series for run in each.runs]).read_text()
     heading = page.partition("<h1>")[2].partition("</h1>")[0]
     assert heading.startswith("Background subtraction on synthetic ")
-    assert "Synthetic scenes, rendered by bgsub_lightning 1.2.3 (seed 5)" in page.partition("<main>")[0]
+    assert "bgsub_lightning 1.2.3 (seed 5)" in page.partition("<main>")[0]
     assert "on synthetic" in terminal(found)
-    assert "rendered by bgsub_lightning 1.2.3" in terminal(found)
+    assert "bgsub_lightning 1.2.3" in terminal(found)
 
 
 def test_published_figures_stand_next_to_own_videos_alone(tmp_path: Path) -> None:
@@ -86,23 +87,23 @@ def test_published_figures_stand_next_to_own_videos_alone(tmp_path: Path) -> Non
     assert not any(row.published for each in tables if each.key == "overall" for row in each.rows)
     for each in tables:
         remarks = " ".join(each.remarks)
-        assert "Not CDnet2014's own videos: baseline/office (CDnet2014 has no video of this name)" in remarks
-        assert "CDnet2014's own: baseline/highway, shadow/bungalows, thermal/park." in remarks
-    assert {"Overall on CDnet2014 and other videos"} <= {each.title for each in tables}
+        assert in_order(remarks, "Not CDnet2014's own", "baseline/office (CDnet2014 ")
+        assert in_order(remarks, "CDnet2014's own: ", "baseline/highway, shadow/bungalows, thermal/park")
+    assert any(in_order(each.title, "Overall on CDnet2014 and other") for each in tables)
     assert "on 3 of the 53 videos" in tables[0].notes.values()
     foreign = departing(whole, *KEYS)
     tables = tables_of(collected(tmp_path / "foreign", foreign))
     assert printed(tables) == set()
-    assert "Overall on videos that are not CDnet2014's own" in {each.title for each in tables}
+    assert any(in_order(each.title, "Overall on ", "not CDnet2014's own") for each in tables)
     assert not any("of the 53" in note for each in tables for note in each.notes.values() if note in each.numbers)
-    assert "on videos that are not CDnet2014's own" in terminal(foreign)
+    assert "not CDnet2014's own" in terminal(foreign)
 
 
 def test_many_names_are_cut_short(tmp_path: Path) -> None:
     keys = cdnet_keys()
     found = departing(made("ours", keys), *keys[:20])
-    assert "and 15 more. CDnet2014's own: " in terminal(found)
-    assert "and 28 more. " in terminal(found)
+    assert in_order(terminal(found), "15 more", "CDnet2014's own: ")
+    assert "28 more" in terminal(found)
 
 
 def test_a_sequence_that_is_not_the_datasets_own(tmp_path: Path) -> None:

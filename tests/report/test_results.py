@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from message_parts import in_order
 
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.evaluation.extent import protocol_name
-from bgsub_lightning.report.results import MeanSd, load_results
+from bgsub_lightning.report.results import load_results
+from bgsub_lightning.report.series import MeanSd
 from tests.made_results import KEYS, fold, made, saved
 
 
@@ -63,7 +65,7 @@ def test_a_fold_that_is_missing_is_named_and_there_is_no_overall(tmp_path: Path)
     paths = saved(tmp_path / "cv", fold(1), fold(3), fold(1, 1), fold(2, 1), fold(3, 1))
     (series,) = load_results(paths).series
     assert series.missing == ("fold 2 of 3 of seed 0",)
-    assert series.extent.note == "no overall metric: cv was not tested on fold 2 of 3 of seed 0"
+    assert in_order(series.extent.note, "cv", "fold 2 of 3 of seed 0")
     assert set(series.by_category()) == {"a", "b", "c"}
     (alone,) = load_results(paths[:1]).series
     assert alone.missing == ("fold 2 of 3", "fold 3 of 3")
@@ -134,19 +136,19 @@ def test_protocols_without_their_fold() -> None:
 
 def test_what_cannot_be_read(tmp_path: Path) -> None:
     (run,) = saved(tmp_path, made("run"))
-    with pytest.raises(UserError, match="Name at least one run"):
+    with pytest.raises(UserError, match="report "):
         load_results([])
     with pytest.raises(UserError, match="nowhere: "):
         load_results([tmp_path / "nowhere"])
-    with pytest.raises(UserError, match=r"without a scores.json. Run directories below .*run"):
+    with pytest.raises(UserError, match=rf"{tmp_path}: .*scores\.json.* {run}"):
         load_results([tmp_path])
-    with pytest.raises(UserError, match=r"run/scores\.json: is named twice"):
+    with pytest.raises(UserError, match=r"run/scores\.json: .*twice"):
         load_results([run, run / "scores.json"])
     shutil.copytree(run, tmp_path / "copy")
-    with pytest.raises(UserError, match="are copies of one test"):
+    with pytest.raises(UserError, match=r"copy/scores\.json .*run/scores\.json"):
         load_results([run, tmp_path / "copy"])
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="Run `test` with --run_dir"):
+    with pytest.raises(UserError, match=r"empty: .*scores\.json.*--run_dir"):
         load_results([tmp_path / "empty"])
     (tmp_path / "empty" / "campaign.json").write_text("{}")
     with pytest.raises(UserError, match=r"campaign.json: version: "):

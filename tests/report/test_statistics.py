@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from message_parts import in_order
 
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.evaluation import TestResult
-from bgsub_lightning.report.results import Series, load_results
+from bgsub_lightning.report.results import load_results
+from bgsub_lightning.report.series import Series
 from bgsub_lightning.report.statistics import compare, comparison_table, comparisons_table
 from tests.made_results import cdnet_keys, fold, made, saved
 
@@ -53,8 +55,8 @@ def test_a_clear_difference(tmp_path: Path) -> None:
     assert found.verdict.startswith(f"{expected} over 49 videos; Wilcoxon p = ")
     again = compare(*pair(tmp_path / "again", b, a))
     assert again.mean == pytest.approx(-found.mean)
-    assert again.verdict.startswith(
-        f"good is better than bad: its F-measure is higher by {found.mean:.4f} (95 % interval"
+    assert in_order(
+        again.verdict, "good is better than bad", f"F-measure is higher by {found.mean:.4f}", "95 % interval"
     )
     assert compare(*pair(tmp_path / "third", a, b)) == found  # seeded
 
@@ -62,7 +64,7 @@ def test_a_clear_difference(tmp_path: Path) -> None:
 def test_lower_is_better_for_errors(tmp_path: Path) -> None:
     found = compare(*pair(tmp_path, made("good", KEYS, skill=0.85), made("bad", KEYS, skill=0.75)), "pwc")
     assert found.mean < 0
-    assert found.verdict.startswith("good is better than bad: its PWC (%) is lower by 0.")
+    assert in_order(found.verdict, "good is better than bad", "PWC (%) is lower by 0.")
 
 
 def test_no_difference(tmp_path: Path) -> None:
@@ -93,7 +95,7 @@ def test_equal_results_do_not_differ(tmp_path: Path) -> None:
     one = made("one", KEYS[:8])
     found = compare(*pair(tmp_path, one, replace(one, name="two", seed=1, system="Other")))
     assert (found.p_value, found.pairs, found.interval) == (None, 0, (0.0, 0.0))
-    assert found.verdict == "one and two do not differ over 8 videos: no video has a difference in F-measure."
+    assert in_order(found.verdict, "one and two do not differ", "8 videos", "F-measure")
 
 
 def test_ties_are_exact_while_there_are_few(tmp_path: Path) -> None:
@@ -130,7 +132,7 @@ def test_seeds_are_averaged(tmp_path: Path) -> None:
     found = compare(*pair(tmp_path, *ours, theirs))
     means = [np.mean(list(differences(each, theirs).values())) for each in ours]
     assert found.mean == pytest.approx(np.mean(means))
-    assert "ours: the mean over 2 seeds." in found.remarks
+    assert any(in_order(remark, "ours: ", "2 seeds") for remark in found.remarks)
 
 
 def test_tables(tmp_path: Path) -> None:
@@ -143,7 +145,7 @@ def test_tables(tmp_path: Path) -> None:
     assert table.rows[-1].cells[3].value == found[0].mean
     assert table.remarks[0] == found[0].verdict
     better = sum(value > 0 for value in differences(a, b).values())
-    assert f"a is better in {better} of 49 videos" in table.remarks[1]
+    assert in_order(table.remarks[1], "a ", f"better in {better} of 49 videos")
     both = comparisons_table(found)
     assert [row.cells[0].text for row in both.rows] == ["b", "c"]
     assert both.rows[0].cells[2].value == found[0].interval[0]  # type: ignore[index]
@@ -153,7 +155,8 @@ def test_tables(tmp_path: Path) -> None:
 def test_what_training_has_seen_is_told(tmp_path: Path) -> None:
     seen = made("seen", KEYS, leakage="seen scenes, unseen frames")
     found = compare(*pair(tmp_path, seen, made("unseen", KEYS)))
-    assert found.remarks == ("Training differs: seen: seen scenes, unseen frames; unseen: unseen scenes.",)
+    (remark,) = found.remarks
+    assert in_order(remark, "seen: seen scenes, unseen frames; unseen: unseen scenes")
 
 
 def frames_csv(folder: Path, rows: list[tuple[str, int, int]]) -> None:
@@ -173,9 +176,9 @@ def test_only_the_same_frames_are_compared(tmp_path: Path) -> None:
         compare(first, halves)
     frames_csv(tmp_path / "first", [("a/x", 1, 1), ("a/x", 2, 0)])
     frames_csv(tmp_path / "halves", [("a/x", 1, 1)])
-    assert compare(first, halves).remarks[0].startswith("Protocols differ, on the same frames: first: all but one")
+    assert compare(first, halves).remarks[0].startswith("Protocols differ")
     frames_csv(tmp_path / "halves", [("a/x", 2, 1)])
-    with pytest.raises(UserError, match=r"as many frames.*frames\.csv"):
+    with pytest.raises(UserError, match=r"first and halves .*\(a/x; .*frames\.csv"):
         compare(first, halves)
     (tmp_path / "halves" / "frames.csv").write_text("nothing\n1\n")
     with pytest.raises(UserError, match=r"frames\.csv: .*video.*frame"):
@@ -191,7 +194,7 @@ def test_all_labelled_frames_are_the_same_frames(tmp_path: Path) -> None:
     whole = [replace(each, videos={key: replace(each.videos[key], frames=frames)}) for each in results]
     assert len(compare(*pair(tmp_path / "whole", *whole)).values) == 1
     fewer = [replace(each, videos={key: replace(each.videos[key], frames=frames - 1)}) for each in results]
-    with pytest.raises(UserError, match="tested under different protocols"):
+    with pytest.raises(UserError, match=r"run and masks .*protocols \(run; masks\)"):
         compare(*pair(tmp_path / "fewer", *fewer))
 
 
@@ -206,7 +209,7 @@ def test_parts_can_be_compared(tmp_path: Path) -> None:
     both = pair(tmp_path, fold(1), replace(fold(1, name="other"), system="Other"))
     found = compare(*both)
     assert len(found.values) == 2
-    assert "no overall metric: fold_1 was not tested on fold 2 of 3, fold 3 of 3" in found.remarks[0]
+    assert in_order(found.remarks[0], "fold_1", "fold 2 of 3, fold 3 of 3")
 
 
 def test_precision_is_compared_where_both_found_something(tmp_path: Path) -> None:

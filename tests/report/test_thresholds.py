@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from message_parts import in_order
 from rich.console import Console
 from rich.table import Table
 
@@ -100,7 +101,7 @@ def test_the_best_is_chosen_on_the_test_frames_and_says_so(averaging: Any, large
 def test_the_nearest_stored_threshold_is_taken_and_told(asked: float, nearest: float) -> None:
     there = at_threshold(two(), asked)
     assert there.threshold == nearest
-    assert (f"the nearest to {asked} that is stored" in there.remark) == (asked != nearest)
+    assert (f"nearest to {asked}" in there.remark) == (asked != nearest)
 
 
 def test_what_is_not_counted_at_other_thresholds_is_left_out() -> None:
@@ -152,14 +153,14 @@ def test_table_shows_mean_dice_by_either_rule_and_beside() -> None:
         ):
             (line,) = (line for line in lines if line[: len(key.split())] == key.split())
             assert line[-2:] == [f"{one[name]:.4f}", f"{other[name]:.4f}"]
-        assert ("false alarms on the others as 0" in told) == include_empty
-        assert "mean over all of a category's frames with foreground" in told
+        assert ("false alarms" in told) == include_empty
+        assert "all of a category's frames" in told
     assert scores.overall["mean_dice"] > scores.overall["mean_dice_include_empty"]
     by_video = shown(table([first, second], averaging="video", beside="pwc"))
     assert "PWC of y" in by_video
     assert f"{second.scores().overall['pwc']:.3f}" in by_video
     assert "all frames" not in by_video
-    assert "mean over a video's frames with foreground" in by_video
+    assert "a video's frames" in by_video
 
 
 def test_files_of_earlier_versions_have_no_mean_dice(tmp_path: Path) -> None:
@@ -202,7 +203,7 @@ def test_report_at_another_threshold(
     assert f"overall 3 {' '.join(expected)} {overall['pwc']:.3f} {overall['mean_dice_include_empty']:.4f}" in told
     assert "Threshold 0.20; tested at 0.5." in told
     assert main(["report", *runs, "--threshold=best", "--beside=mean_dice"]) == 0
-    assert "chosen on the test frames" in " ".join(capfd.readouterr().out.split())
+    assert "test frames" in " ".join(capfd.readouterr().out.split())
     assert "--threshold: 'best' or a probability" in fails(main(["report", *runs, "--threshold=2"]))
     assert "threshold" in fails(main(["report", *runs, "--threshold=worst"]))
 
@@ -217,13 +218,13 @@ def test_units_are_written_as_they_are_summed(tmp_path: Path) -> None:
 
 def test_a_threshold_that_validation_has_chosen_is_told() -> None:
     chosen = two(threshold=0.31, threshold_from="validation on held-out frames")
-    assert "Threshold 0.31, chosen by validation on held-out frames." in shown(table([chosen]))
+    assert in_order(shown(table([chosen])), "0.31", "validation on held-out frames")
     assert "chosen by" not in shown(table([two()]))
     assert at_threshold(chosen, 0.2).threshold_from == ""
     halves = [replace(chosen, videos={key: video}) for key, video in chosen.videos.items()]
     assert merged(halves, "whole").threshold_from == chosen.threshold_from
     halves[0] = replace(halves[0], threshold=0.4)
-    assert "Thresholds chosen by validation on held-out frames." in shown(table([merged(halves, "whole")]))
+    assert in_order(shown(table([merged(halves, "whole")])), "Thresholds", "validation on held-out frames")
     halves[0] = replace(halves[0], threshold_from="")
     assert merged(halves, "whole").threshold_from == ""
 

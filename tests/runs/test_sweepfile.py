@@ -12,7 +12,8 @@ import yaml
 from sweeps.params import HyperParameter
 
 from bgsub_lightning.core.errors import UserError
-from bgsub_lightning.runs.sweepfile import Choice, Range, read_sweep
+from bgsub_lightning.runs.space import Choice, Range
+from bgsub_lightning.runs.sweepfile import read_sweep
 from sweeps import next_runs
 
 COMMAND = ["${env}", "python", "-m", "bgsub_lightning", "fit", "--config", "tiny.yaml", "--config", "${args_json_file}"]

@@ -116,10 +116,10 @@ def test_the_result_is_of_frames_that_were_not_trained_on(
         assert video.counts_with_training == counts_by_hand(folder / "results", cdnet, key, LABELLED)
         assert (video.frames, video.frames_with_training, video.binary_truth) == (4, 6, False)
         assert result.scores().videos[key]["mean_dice"] == pytest.approx(mean_dice(unseen))
-        assert result.scores_with_training().videos[key]["mean_dice"] == pytest.approx(mean_dice(of_video))
+        assert result.scores(with_training=True).videos[key]["mean_dice"] == pytest.approx(mean_dice(of_video))
         assert result.threshold == 0.5
         assert video.threshold_dice[50] == video.dice
-    both = result.scores_with_training().overall
+    both = result.scores(with_training=True).overall
     assert result.training_frames == 4
     assert f"With the 4 training frames, as the papers score: F {both['f_measure']:.4f}, PWC {both['pwc']:.3f}." in told
     assert content(folder)["metrics_with_training"]["overall"] == both
@@ -265,7 +265,7 @@ def test_scores_of_other_protocols_and_of_older_files_are_as_they_were(
     now = TestResult.load(tmp_path / "run")
     (tmp_path / "older.json").write_text(json.dumps(found))
     assert TestResult.load(tmp_path / "older.json") == now
-    assert now.scores_with_training() == now.scores()
+    assert now.scores(with_training=True) == now.scores()
 
 
 def test_training_frames_are_scored_in_tests_alone(cdnet: Path) -> None:

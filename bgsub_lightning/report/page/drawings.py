@@ -12,7 +12,7 @@ from bgsub_lightning.report.datasets import dataset_title
 from bgsub_lightning.report.figures import curves_figure, speed_figure
 from bgsub_lightning.report.learning import Curve, learning_curves
 from bgsub_lightning.report.page.pictures import drawing
-from bgsub_lightning.report.results import Series
+from bgsub_lightning.report.series import Series
 from bgsub_lightning.report.thresholds import ThresholdCurve
 
 _MOST_LINES = 10  # of a figure of learning curves, above which it is not legible

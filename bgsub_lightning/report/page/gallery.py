@@ -8,7 +8,7 @@ from typing import get_args
 
 from bgsub_lightning.evaluation.gallery import Kept, Kind, joined, read_gallery
 from bgsub_lightning.report.page.pictures import Picture, picture
-from bgsub_lightning.report.results import Series
+from bgsub_lightning.report.series import Series
 
 Row = tuple[str, list[tuple[str, Picture]]]
 """Title, and caption → picture of each."""

@@ -26,8 +26,9 @@ from bgsub_lightning.report.page.drawings import draw_curves, draw_learning
 from bgsub_lightning.report.page.gallery import gallery_of
 from bgsub_lightning.report.page.tables import LEAK_CLASSES, laid_out
 from bgsub_lightning.report.paper_tables import file_name, tables_of
-from bgsub_lightning.report.results import FinishedRun, Results, Series, load_results, tests_of
+from bgsub_lightning.report.results import Results, load_results
 from bgsub_lightning.report.resulttable import ResultTable
+from bgsub_lightning.report.series import FinishedRun, Series, tests_of
 from bgsub_lightning.report.statistics import compare, comparison_table, comparisons_table, require_same_test
 from bgsub_lightning.report.writers import as_csv, as_latex, as_markdown
 

@@ -4,15 +4,13 @@ from bgsub_lightning.training.callbacks.backgrounds import BackgroundWriter
 from bgsub_lightning.training.callbacks.checkpoints import (
     AtomicCheckpointIO,
     BestCheckpoint,
-    EarlyStopping,
-    Finished,
-    FinishedMarker,
     LastCheckpoint,
     StageCheckpoints,
     checkpoints_of,
     newest_checkpoint,
 )
 from bgsub_lightning.training.callbacks.compiled import Compile
+from bgsub_lightning.training.callbacks.ending import EarlyStopping, Finished, FinishedMarker
 from bgsub_lightning.training.callbacks.gallery import Gallery
 from bgsub_lightning.training.callbacks.log import RunLog
 from bgsub_lightning.training.callbacks.masks import MaskWriter

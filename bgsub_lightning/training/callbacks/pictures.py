@@ -60,11 +60,10 @@ class Pictures(FrameCallback):
         self.scenes = scenes
         self.shown: dict[str, _Shown] = {}
 
-    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
+    def _forget(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.shown = {}
 
-    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
-        self.shown = {}
+    on_validation_epoch_start = on_test_epoch_start = _forget
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: D102
         if not trainer.sanity_checking:
