@@ -63,6 +63,14 @@ def fit_whole(
     return fitted
 
 
+def resume_whole(system: StagedModule, data: LightningDataModule, folder: Path, checkpoint: Path) -> Path:
+    """Go on from a checkpoint to the end, and return the checkpoint of the last step."""
+    resumed = trainer(folder, [each_step(folder)])
+    resumed.fit(system, data, ckpt_path=checkpoint, weights_only=True)
+    assert resumed.global_step == len(system.plan)
+    return folder / f"step={len(system.plan)}.ckpt"
+
+
 def each_step(folder: Path) -> ModelCheckpoint:
     return ModelCheckpoint(folder, "{step}", every_n_train_steps=1, save_top_k=-1)
 
@@ -106,6 +114,7 @@ class Watcher(Callback):
         self.sizes: list[int] = []
         self.rates: list[dict[str, float]] = []
         self.moments: list[int] = []
+        self.steps: list[set[int]] = []
         self.modes: list[tuple[bool, ...]] = []
         self.gradients: list[dict[str, bool]] = []
 
@@ -119,6 +128,7 @@ class Watcher(Callback):
         assert isinstance(pl_module, StagedModule)
         self.rates.append({group["network"]: group["lr"] for group in optimizer.param_groups})
         self.moments.append(len(optimizer.state))
+        self.steps.append({int(state["step"]) for state in optimizer.state.values() if "step" in state})
         self.modes.append(tuple(getattr(pl_module, name).training for name in pl_module.plan.networks))
         self.gradients.append({name: p.grad is not None for name, p in pl_module.named_parameters()})
 

@@ -25,7 +25,7 @@ from bgsub_lightning.report.footnotes import (
 )
 from bgsub_lightning.report.published import PublishedRow, PublishedTable, category_codes, published
 from bgsub_lightning.report.results import Results
-from bgsub_lightning.report.resulttable import METRIC_COLUMNS, Cell, Column, ResultTable, TableRow
+from bgsub_lightning.report.resulttable import METRIC_COLUMNS, Cell, Column, Level, ResultTable, TableRow
 from bgsub_lightning.report.series import MeanSd, Series, tests_of
 from bgsub_lightning.report.side_by_side import averagings_of, like_beside_like, numbers_of, overall_of
 from bgsub_lightning.report.thresholds import ThresholdCurve
@@ -137,7 +137,12 @@ def of_system(
         for row in table.rows
         if row.system == series.system and len(table.metrics) > 2 and set(table.parts) - {OVERALL}
     ]
+    by_category, videos = series.by_category(averaging), series.by_video()
     rows: list[TableRow] = []
+
+    def add(name: str, count: int, cells: Sequence[Cell], level: Level, group: str, how: Averaging = averaging) -> None:
+        context = notes.context(series, AVERAGING_TEXT[how], with_training=False)
+        rows.append(TableRow((Cell(text=name), Cell(float(count)), *cells, *context), level, group))
 
     def add_published(part: str, group: str, alike: Sequence[Averaging]) -> None:
         for table, row in own:
@@ -147,30 +152,23 @@ def of_system(
                 context = notes.context_of(table, row, alike)
                 rows.append(TableRow((name, Cell(), *cells, *context), "other", group, published=True))
 
-    def add_whole(name: str, averaging: Averaging) -> None:
-        whole = notes.overall(series, averaging, with_training=False, of_part=of_part)
-        cells = [whole.get(metric, Cell()) for metric in metrics]
-        own_context = notes.context(series, AVERAGING_TEXT[averaging], with_training=False)
-        rows.append(TableRow((Cell(text=name), Cell(float(len(videos))), *cells, *own_context), "overall", name))
-        add_published(OVERALL, name, [averaging])
-
-    context = notes.context(series, AVERAGING_TEXT[averaging], with_training=False)
-    by_category, videos = series.by_category(averaging), series.by_video()
     for category, found in by_category.items():
         keys = [key for key in videos if key.split("/")[0] == category]
         footnotes = partial(notes.of_videos, series, keys) if of_part else partial(notes.of_part, series, category)
         cells = [cell_of(found.get(metric), footnotes(metric)) for metric in metrics]
-        rows.append(TableRow((Cell(text=category), Cell(float(len(keys))), *cells, *context), "category", category))
-        if by_video:
-            for key in keys:
-                cells = [cell_of(videos[key].get(metric), notes.of_videos(series, [key], metric)) for metric in metrics]
-                name = Cell(text=f"  {key.partition('/')[2]}")
-                rows.append(TableRow((name, Cell(1.0), *cells, *context), "video", category))
+        add(category, len(keys), cells, "category", category)
+        for key in keys if by_video else ():
+            cells = [cell_of(videos[key].get(metric), notes.of_videos(series, [key], metric)) for metric in metrics]
+            add(f"  {key.partition('/')[2]}", 1, cells, "video", category)
         add_published(category, category, ["video"] if averaging == "video" else ["pooled", "frames"])
     whole = series.extent.name if of_part else OVERALL
-    add_whole(f"{whole}, partial" if of_part and series.partial else whole, averaging)
+    wholes: dict[str, Averaging] = {f"{whole}, partial" if of_part and series.partial else whole: averaging}
     if averaging == "pooled" and len(by_category) > 1:
-        add_whole("all frames", "frames")
+        wholes["all frames"] = "frames"
+    for name, how in wholes.items():
+        metric_cells = notes.overall(series, how, with_training=False, of_part=of_part)
+        add(name, len(videos), [metric_cells.get(metric, Cell()) for metric in metrics], "overall", name, how)
+        add_published(OVERALL, name, [how])
     return notes.table(
         f"of_{series.name}_{averaging}",
         f"{series.name} ({series.system}) on {notes.dataset}, {AVERAGING_TEXT[averaging]}",

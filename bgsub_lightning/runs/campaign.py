@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import time
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
-from typing import Any, cast
+from typing import Any
 
 from jsonargparse import ArgumentParser
 from rich.text import Text
@@ -70,7 +69,7 @@ class Campaign(RunPlan):
     @property
     def record(self) -> CampaignRecord:
         """The content of ``campaign.json``."""
-        content: CampaignRecord = {
+        return {
             "version": 2,
             "configuration": merged(self.file),
             "options": list(self.passthrough),
@@ -78,7 +77,6 @@ class Campaign(RunPlan):
             "grid": dict(self.grid),
             "runs": {run.name: list(run.options) for run in self.runs},
         }
-        return cast("CampaignRecord", json.loads(json.dumps(content, default=str)))
 
     @property
     def record_file(self) -> Path:

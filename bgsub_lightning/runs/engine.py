@@ -126,13 +126,12 @@ def refuse_ours(passthrough: Sequence[str], what: str, config: str) -> None:
 
 
 def require_same(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Check that a folder is continued with the options that it was begun with.
+    """Check that a folder is continued with the options that it was begun with, as JSON has them.
 
     Raises:
         UserError: If they differ. It lists the keys with both values.
     """
-    different = diff_configs(before, now)
-    if different:
+    if different := diff_configs(before, json.loads(json.dumps(now, default=str))):
         more = [f"… and {len(different) - 8} more"] if len(different) > 8 else []
         raise UserError(
             f"{folder}: holds runs of another configuration:\n  "
@@ -147,7 +146,7 @@ def save_record(file: Path, content: Mapping[str, Any]) -> None:
     Raises:
         UserError: If the folder cannot be written, or an address has a password.
     """
-    text = json.dumps(content, indent=1) + "\n"
+    text = json.dumps(content, indent=1, default=str) + "\n"
     refuse_passwords(text, "options", file.name)
     try:
         if file.is_file() and read_text(file) == text:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shlex
 from collections import Counter
@@ -86,7 +85,7 @@ class Search(RunPlan):
     def record(self) -> SweepRecord:
         """The content of ``sweep.json``."""
         experiments = [Path(option.partition("=")[2]) for option in self.base if _is_config(option)]
-        content: SweepRecord = {
+        return {
             "version": 2,
             "configuration": {str(file): merged(file) for file in experiments},
             "options": [option for option in (*self.base, *self.passthrough) if not _is_config(option)],
@@ -95,7 +94,6 @@ class Search(RunPlan):
             "parameters": {name: str(each) for name, each in self.sweep.parameters.items()},
             "early_terminate": self.sweep.hyperband.model_dump() if self.sweep.hyperband else None,
         }
-        return json.loads(json.dumps(content, default=str))  # type: ignore[no-any-return]
 
     def first(self, number: int) -> Point | None:
         """Return the point of a trial that does not depend on others; ``None`` if it does."""

@@ -220,10 +220,10 @@ class TrainingCLI(CommandLine):
         is_fit, given = self.subcommand == "fit", self._given.ckpt_path
         if is_fit:
             self.directory.require_free_or_resumed(given, self._goes_beyond)
-        elif given is None and self._is_trained:
+        elif given is None and getattr(self._system, "trainable", True):
             given = self._given.checkpoint
-        is_named = self._given.ckpt_path is not None
-        path = given and self.directory.checkpoint(given, is_fit, lambda: None if is_named else self._shipped)
+        shipped = self._shipped if self._given.ckpt_path is None else lambda: None
+        path = given and self.directory.checkpoint(given, is_fit, shipped)
         self._given.ckpt_path = path and str(path)
         self.directory.record()  # a damaged one is refused now
         if self.subcommand == "test":
@@ -340,15 +340,14 @@ class TrainingCLI(CommandLine):
         return f"in stages: {', then '.join(stages)}"
 
     @property
-    def _is_trained(self) -> bool:
-        """Whether the system is one that is fitted; it is not built for that."""
-        return bool(getattr(pydoc.locate(self._given.model.class_path), "trainable", True))
+    def _system(self) -> Any:
+        """The class of the system; it is not built for that."""
+        return pydoc.locate(self._given.model.class_path)
 
-    @property
     def _shipped(self) -> Path | None:
-        """The weights of the system that ship with the package."""
-        system = pydoc.locate(self._given.model.class_path)
-        return system.shipped() if isinstance(system, type) and issubclass(system, BgsModule) else None
+        """Return the weights of the system that ship with the package."""
+        is_ours = isinstance(self._system, type) and issubclass(self._system, BgsModule)
+        return self._system.shipped() if is_ours else None
 
     def _loggers(self, named: Logger | Iterable[Logger] | bool | None) -> list[Logger]:
         others: list[Logger] = []

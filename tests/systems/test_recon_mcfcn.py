@@ -25,6 +25,7 @@ from tiny_training import (
     moved,
     quiet,
     random_vgg,
+    resume_whole,
     trainer,
     undecayed,
     weights,
@@ -491,10 +492,7 @@ def resume(
     root: Path, folder: Path, checkpoint: Path, make: Callable[..., FcnModule] = module, workers: int = 0
 ) -> Path:
     system = make(seed=7)  # the weights it begins with do not matter
-    resumed = trainer(folder, [each_step(folder)])
-    resumed.fit(system, datamodule(root, system, num_workers=workers), ckpt_path=checkpoint, weights_only=True)
-    assert resumed.global_step == len(system.plan)
-    return folder / f"step={len(system.plan)}.ckpt"
+    return resume_whole(system, datamodule(root, system, num_workers=workers), folder, checkpoint)
 
 
 @pytest.mark.parametrize(("steps", "workers"), [(range(1, STEPS), 0), ((2, 4, 5, 7, 8), 2)])

@@ -11,6 +11,7 @@ from lightning.pytorch import LightningModule, Trainer
 from bgsub_lightning.core.console import console
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.data import EvaluationBatch
+from bgsub_lightning.datasets import Scene
 from bgsub_lightning.frames import write_png
 from bgsub_lightning.systems.base import BgsModule
 from bgsub_lightning.training.callbacks.frames import FrameCallback
@@ -37,7 +38,7 @@ class BackgroundWriter(FrameCallback):
         self._since: dict[int, int] = {}
         self._written = 0
 
-    def on_frames(self, module: BgsModule, outputs: Any, batch: EvaluationBatch, stage: str) -> None:  # noqa: D102
+    def on_frames(self, module: BgsModule, scene: Scene, outputs: Any, batch: EvaluationBatch, stage: str) -> None:  # noqa: D102
         predicted = int(batch["is_scored"].sum())
         if not self.every or not predicted:
             return
@@ -45,7 +46,6 @@ class BackgroundWriter(FrameCallback):
         self._since[batch["scene"]] = since % self.every if since >= self.every else since
         if since < self.every:
             return
-        scene = module.datamodule.frames_of("predict").scenes[batch["scene"]]
         context = module.context_of(batch)
         for title, picture in {**context.pictures(), **module.frame_pictures(context, batch, -1)}.items():
             name = f"{int(batch['number'][-1]):06d}_{title.replace(' ', '_')}.png"

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, cast
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from bgsub_lightning.data import EvaluationBatch
+from bgsub_lightning.datasets import Scene
 from bgsub_lightning.systems.base import BgsModule
 
 
@@ -21,11 +22,12 @@ class FrameCallback(Callback):
     stages: ClassVar[tuple[str, ...]]
 
     @abstractmethod
-    def on_frames(self, module: BgsModule, outputs: Any, batch: EvaluationBatch, stage: str) -> None:
+    def on_frames(self, module: BgsModule, scene: Scene, outputs: Any, batch: EvaluationBatch, stage: str) -> None:
         """Look at the frames of a batch, all of one scene.
 
         Args:
             module: The system, with its trainer.
+            scene: The scene.
             outputs: What its step returned; see :meth:`BgsModule.test_step` and :meth:`BgsModule.predict_step`.
             batch: The batch.
             stage: ``"validate"``, ``"test"`` or ``"predict"``.
@@ -42,4 +44,5 @@ class FrameCallback(Callback):
 
     def _of_batch(self, stage: str, module: LightningModule, outputs: Any, batch: Any, *_: int) -> None:
         if stage in self.stages:
-            self.on_frames(cast("BgsModule", module), outputs, batch, stage)
+            system = cast("BgsModule", module)
+            self.on_frames(system, system.datamodule.frames_of(stage).scenes[batch["scene"]], outputs, batch, stage)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bgsub_lightning.core.console import console
 from bgsub_lightning.data import EvaluationBatch
+from bgsub_lightning.datasets import Scene
 from bgsub_lightning.evaluation.gallery import GalleryFrame, chosen, clear_gallery, write_index, write_pictures
 from bgsub_lightning.frames import SceneFrames
 from bgsub_lightning.systems.base import BgsModule
@@ -44,14 +45,13 @@ class Gallery(FrameCallback):
         if self.keep:
             self.masks = tempfile.TemporaryFile(dir=trainer.default_root_dir)  # noqa: SIM115 (closed at the end)
 
-    def on_frames(self, module: BgsModule, outputs: Any, batch: EvaluationBatch, stage: str) -> None:  # noqa: D102
+    def on_frames(self, module: BgsModule, scene: Scene, outputs: Any, batch: EvaluationBatch, stage: str) -> None:  # noqa: D102
         if self.masks is None:
             return
-        key = module.datamodule.frames_of("test").scenes[batch["scene"]].key
         masks = module.is_foreground(outputs["probability"]).cpu().numpy()
         numbers, counts = batch["number"][batch["is_scored"]].tolist(), outputs["counts"].tolist()
         for mask, number, row, is_test in zip(masks, numbers, counts, outputs["is_test"].tolist(), strict=True):
-            frame = GalleryFrame(key, number, tuple(row))
+            frame = GalleryFrame(scene.key, number, tuple(row))
             if is_test and frame.foreground:
                 packed = zlib.compress(np.packbits(mask).tobytes(), 1)
                 self.places[frame] = self.masks.tell(), len(packed)

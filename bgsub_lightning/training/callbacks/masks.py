@@ -12,6 +12,7 @@ from torch import Tensor
 
 from bgsub_lightning.core.console import console
 from bgsub_lightning.data import EvaluationBatch
+from bgsub_lightning.datasets import Scene
 from bgsub_lightning.frames import write_png
 from bgsub_lightning.systems.base import BgsModule
 from bgsub_lightning.training.callbacks.frames import FrameCallback
@@ -30,8 +31,7 @@ class MaskWriter(FrameCallback):
         self.folder = folder
         self.written = 0
 
-    def on_frames(self, module: BgsModule, outputs: Any, batch: EvaluationBatch, stage: str) -> None:  # noqa: D102
-        scene = module.datamodule.frames_of("predict").scenes[batch["scene"]]
+    def on_frames(self, module: BgsModule, scene: Scene, outputs: Any, batch: EvaluationBatch, stage: str) -> None:  # noqa: D102
         foreground = module.is_foreground(cast("Tensor", outputs)).cpu().numpy()
         folder = self._folder(module.trainer)
         within = self.folder or folder.parent

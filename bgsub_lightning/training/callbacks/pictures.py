@@ -16,6 +16,7 @@ from torch import Tensor
 from bgsub_lightning.core.console import console
 from bgsub_lightning.core.ranges import check_range
 from bgsub_lightning.data import EvaluationBatch
+from bgsub_lightning.datasets import Scene
 from bgsub_lightning.evaluation.drawing import comparison_panel, confusion_image
 from bgsub_lightning.frames import write_png
 from bgsub_lightning.metrics import metrics
@@ -73,8 +74,7 @@ class Pictures(FrameCallback):
         if path := self._draw(trainer, "test"):
             console.print(f"{path} shows frame, truth, prediction and confusion.")
 
-    def on_frames(self, module: BgsModule, outputs: Any, batch: EvaluationBatch, stage: str) -> None:  # noqa: D102
-        scene = module.datamodule.frames_of(stage).scenes[batch["scene"]]
+    def on_frames(self, module: BgsModule, scene: Scene, outputs: Any, batch: EvaluationBatch, stage: str) -> None:  # noqa: D102
         if scene.key not in self._chosen(module, stage):
             return
         counts, is_test = outputs["counts"].cpu(), outputs["is_test"].cpu()

@@ -14,6 +14,7 @@ from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.run_info import device_name, versions_of_run
 from bgsub_lightning.core.text import join_some
 from bgsub_lightning.data import EvaluationBatch
+from bgsub_lightning.datasets import Scene
 from bgsub_lightning.datasets.labels import UNKNOWN
 from bgsub_lightning.evaluation import FrameScore, TestResult, VideoResult, dataset_of, video_of, write_frames
 from bgsub_lightning.metrics import SceneConfusion
@@ -59,13 +60,12 @@ class ScoreWriter(FrameCallback):
         self.rows, self.shown = [], 0
         self.started = time.perf_counter()
 
-    def on_frames(self, module: BgsModule, outputs: Any, batch: EvaluationBatch, stage: str) -> None:  # noqa: D102
+    def on_frames(self, module: BgsModule, scene: Scene, outputs: Any, batch: EvaluationBatch, stage: str) -> None:  # noqa: D102
         self.shown += len(batch["number"])  # a system that carries state sees frames that are not scored
-        key = module.datamodule.frames_of("test").scenes[batch["scene"]].key
         scored = batch["is_scored"]
         unknown = (batch["ground_truth"][scored] == UNKNOWN).flatten(1).any(1)
         columns = (batch["number"][scored], outputs["counts"], outputs["is_test"], unknown)
-        self.rows += [FrameScore(key, *row) for row in zip(*(column.tolist() for column in columns), strict=True)]
+        self.rows += [FrameScore(scene.key, *row) for row in zip(*(column.tolist() for column in columns), strict=True)]
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop the clock after the last frame, before anything is written."""
