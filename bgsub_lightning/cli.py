@@ -69,7 +69,7 @@ def run_command(name: str, function: Callable[..., None], options: Sequence[str]
     from jsonargparse import auto_cli
 
     from bgsub_lightning.core.config import files_first
-    from bgsub_lightning.core.parser import CommandParser
+    from bgsub_lightning.core.parser import PlainParser
 
     parameters = inspect.signature(function).parameters
     words = list(takewhile(lambda option: not option.startswith("-"), options))
@@ -82,7 +82,7 @@ def run_command(name: str, function: Callable[..., None], options: Sequence[str]
         parameter = next(iter(parameters.values()))
         value = json.dumps(words) if str(parameter.annotation).startswith("list") else " ".join(words)
         rest = [f"--{parameter.name}", value, *rest]
-    auto_cli(function, args=rest, prog=f"{PROGRAM} {name}", parser_class=CommandParser, as_positional=False)
+    auto_cli(function, args=rest, prog=f"{PROGRAM} {name}", parser_class=PlainParser, as_positional=False)
 
 
 def _listed(options: Sequence[str], lists: set[str]) -> list[str]:

@@ -48,10 +48,6 @@ class PlainParser(ArgumentParser):
         raise UserError(f"{text}\nAll options: {self.prog.replace(' [options]', '')} --help") from ex
 
 
-class CommandParser(PlainParser):
-    """Parser of a typed function."""
-
-
 def _int_before_float(kind: Any) -> Any:
     """Reorder a union of both, of which the first that fits takes a value.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +44,6 @@ _MLFLOW = "sqlite:///mlflow.db"
 """MLflow's own default; Lightning's, a folder of files, is refused by MLflow 3."""
 
 
-class _ShortFormatter(ShortHelpFormatter):
-    def __init__(self, *arguments: Any, **settings: Any) -> None:
-        super().__init__(*arguments, **(settings | {"width": 120}))  # type: ignore[no-untyped-call]
-
-
 class TrainingParser(PlainParser, LightningArgumentParser):
     """Parser of Lightning's commands, which takes a logger without its folder.
 
@@ -78,7 +74,7 @@ class TrainingParser(PlainParser, LightningArgumentParser):
         helps, usage, formatter = [each.help for each in actions], self.usage, self.formatter_class
         try:
             self.usage = f"{self.prog.replace(' [options]', '')} --config FILE [OPTIONS]"
-            self.formatter_class = _ShortFormatter
+            self.formatter_class = partial(ShortHelpFormatter, width=120)  # type: ignore[assignment]
             for each in actions:
                 each.help = argparse.SUPPRESS if each.dest in left_out else _SHORT.get(each.dest, each.help)
             with groups_in_help(self, leave_out="Linked arguments", last="Customize"):

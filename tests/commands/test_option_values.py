@@ -10,7 +10,7 @@ import pytest
 
 from bgsub_lightning import cli
 from bgsub_lightning.cli import main
-from bgsub_lightning.core.parser import CommandParser, PlainParser
+from bgsub_lightning.core.parser import PlainParser
 from bgsub_lightning.training.parser import TrainingParser
 
 Run = Callable[..., int]
@@ -75,7 +75,7 @@ class Limited:
         self.limits = first, last
 
 
-@pytest.mark.parametrize("kind", [CommandParser, TrainingParser])
+@pytest.mark.parametrize("kind", [PlainParser, TrainingParser])
 @pytest.mark.parametrize("value", [1, 1.0, 7, 0.5, None])
 def test_a_count_does_not_become_a_share(kind: type[PlainParser], value: float | None) -> None:
     parser = kind()
