@@ -6,10 +6,14 @@ import sys
 from pathlib import Path
 
 
-def python() -> str:
-    """Return what calls this Python: `.venv/bin/python` in a clone, where `make` activates no environment."""
+def python(elsewhere: str = "python") -> str:
+    """Return what calls this Python: `.venv/bin/python` in a clone, where `make` activates no environment.
+
+    Args:
+        elsewhere: What calls one that is not below the working directory.
+    """
     program = Path(sys.executable)
-    return str(program.relative_to(Path.cwd())) if program.is_relative_to(Path.cwd()) else "python"
+    return str(program.relative_to(Path.cwd())) if program.is_relative_to(Path.cwd()) else elsewhere
 
 
 PROGRAM = f"{python()} -m bgsub_lightning"

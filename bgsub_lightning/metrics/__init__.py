@@ -28,13 +28,8 @@ if TYPE_CHECKING:
     from bgsub_lightning.metrics.scenes import SceneConfusion, SceneDice, ThresholdConfusion, ThresholdDice
 
 _WHEN_USED = {
-    "SceneConfusion": "scenes",
-    "SceneDice": "scenes",
-    "ThresholdConfusion": "scenes",
-    "ThresholdDice": "scenes",
-    "confusion_counts": "counting",
-    "dice_counts": "counting",
-    "threshold_counts": "counting",
+    **dict.fromkeys(("confusion_counts", "dice_counts", "threshold_counts"), "counting"),
+    **dict.fromkeys(("SceneConfusion", "SceneDice", "ThresholdConfusion", "ThresholdDice"), "scenes"),
 }
 
 __all__ = [

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.files import atomic_write, make_folder
+from bgsub_lightning.core.program import python
 from bgsub_lightning.core.text import has_control_characters, refuse_passwords
 
 LAUNCHED = ("fit", "validate", "test", "predict")
@@ -151,7 +152,7 @@ class BatchScript:
         srun = ["srun", "--kill-on-bad-exit=1"]
         if self.request.cpus:  # since SLURM 22.05 it does not take it from the job
             srun.append(f"--cpus-per-task={self.request.cpus}")
-        start = shlex.join([*srun, *program()])
+        start = shlex.join([*srun, python(elsewhere=sys.executable), "-m", "bgsub_lightning"])
         lines = ["run() {", f'  {start} "$@"{" " if options else ""}{shlex.join(options)}', "}"]
         if len({str(commands) for _, commands in self.tasks}) == 1:
             return "\n".join([*lines, _chain(self.tasks[0][1], "")])
@@ -159,14 +160,6 @@ class BatchScript:
         for number, (name, commands) in enumerate(self.tasks):
             lines += [f"{number}) # {name}", f"{_chain(commands, '  ')} ;;"]
         return "\n".join([*lines, "esac"])
-
-
-def program() -> list[str]:
-    """Return how this program is started on a node: by this environment's Python."""
-    python = Path(sys.executable)
-    if python.is_relative_to(Path.cwd()):
-        python = python.relative_to(Path.cwd())
-    return [str(python), "-m", "bgsub_lightning"]
 
 
 def _chain(commands: Sequence[Sequence[str]], indent: str) -> str:

@@ -118,26 +118,19 @@ class PublishedTable:
         return f"{self.paper}, {self.table}"
 
 
-def published(
-    dataset: str | None = None,
-    metric: str | None = None,
-    method: str | None = None,
-    paper: str | None = None,
-) -> list[PublishedTable]:
+def published(dataset: str | None = None, method: str | None = None) -> list[PublishedTable]:
     """Return the published tables, or those rows of them that are asked for.
 
     Args:
         dataset: Tables of this dataset alone, by the name of its reader.
-        metric: Tables that have this metric, without the others.
         method: Rows of this method alone, by any of its spellings (upper and lower case are the same).
-        paper: Tables of this paper alone.
 
     Returns:
-        The tables, in the order of the papers; those without a row that is asked for are left out. Without a filter,
+        The tables, in the order of the papers; those without a row that is asked for are left out. Without a method,
         tables whose metrics are lost are among them, with their notes.
 
     Raises:
-        UserError: If there is no such dataset, metric, method or paper.
+        UserError: If there is no such dataset or method.
 
     Example:
         >>> [table.source for table in published("LIMU")]
@@ -147,23 +140,13 @@ def published(
     """
     tables = [table for name in _PAPERS for table in _read(name)]
     dataset = _known("dataset", dataset, [table.dataset for table in tables])
-    paper = _known("paper", paper, [table.paper for table in tables])
-    metric = _known("metric", metric, [name for table in tables for name in table.metrics])
     method = _known("method", method, [row.method for table in tables for row in table.rows])
-    spellings = {method, *_spellings(method)} if method else set()
-    found = []
-    for table in tables:
-        if dataset not in (None, table.dataset) or paper not in (None, table.paper):
-            continue
-        if metric is None and method is None:
-            found.append(table)
-            continue
-        rows = [_only(row, metric) for row in table.rows if not spellings or row.method in spellings]
-        rows = [row for row in rows if row.numbers]
-        if rows:
-            metrics = tuple(name for name in table.metrics if metric in (None, name))
-            found.append(replace(table, rows=tuple(rows), metrics=metrics))
-    return found
+    found = [table for table in tables if dataset in (None, table.dataset)]
+    if method is None:
+        return found
+    spellings = {method, *_methods().get(method, {}).get("names", ())}
+    found = [replace(each, rows=tuple(row for row in each.rows if row.method in spellings)) for each in found]
+    return [table for table in found if table.rows]
 
 
 def category_codes() -> dict[str, tuple[str, ...]]:
@@ -185,10 +168,6 @@ def _yaml(name: str) -> Any:
 def _methods() -> dict[str, dict[str, Any]]:
     """What is known of each method, by each of its spellings."""
     return {name: fields for fields in _yaml("methods") for name in fields["names"]}
-
-
-def _spellings(method: str) -> list[str]:
-    return list(_methods().get(method, {}).get("names", ()))
 
 
 @cache
@@ -259,10 +238,6 @@ def _row(method: str, numbers: dict[tuple[str, str], Printed], content: Mapping[
         averaging=None if averaging == _UNKNOWN else cast(Averaging, averaging),
         numbers=numbers,
     )
-
-
-def _only(row: PublishedRow, metric: str | None) -> PublishedRow:
-    return replace(row, numbers={key: value for key, value in row.numbers.items() if metric in (None, key[1])})
 
 
 def _known(what: str, given: str | None, there: Sequence[str]) -> str | None:
