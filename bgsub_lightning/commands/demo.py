@@ -16,7 +16,7 @@ from bgsub_lightning.core.shipped import shipped
 from bgsub_lightning.evaluation import TestResult
 from bgsub_lightning.evaluation.drawing import comparison_panel
 from bgsub_lightning.frames import write_png
-from bgsub_lightning.report import table
+from bgsub_lightning.report.terminal import table
 from bgsub_lightning.training.callbacks import Pictures
 from bgsub_lightning.training.cli import TrainingCLI, run_trainer
 

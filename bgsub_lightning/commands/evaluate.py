@@ -14,7 +14,7 @@ from bgsub_lightning.evaluation import MaskFiles, TestResult, count_masks
 from bgsub_lightning.evaluation.mask_checks import located, problems_of, unexpected_files
 from bgsub_lightning.evaluation.mask_evaluation import ScoredMasks, frames_to_score, listed_frames, require_all
 from bgsub_lightning.evaluation.submission import missing_masks, pack, require_complete, require_whole_dataset
-from bgsub_lightning.report import table
+from bgsub_lightning.report.terminal import table
 from bgsub_lightning.splits import Leakage
 
 

@@ -104,22 +104,18 @@ def flow(
 
 
 def _method(method: str, files: Path | None, pattern: str | None) -> FlowMethod:
-    if method != "files":
-        if files is not None or pattern is not None:
-            raise UserError(f"--files and --pattern: --method {method} reads no flow files. Say --method files.")
-        if method == "raft":
-            from bgsub_lightning.systems.crossnet.raft import RaftFlow
+    if method == "files":
+        if files is None:
+            raise UserError("--method files: name the folder of the flow files by --files FOLDER.")
+        return FlowFiles(files) if pattern is None else FlowFiles(files, pattern)
+    if files is not None or pattern is not None:
+        raise UserError(f"--files and --pattern: --method {method} reads no flow files. Say --method files.")
+    if method == "raft":
+        from bgsub_lightning.systems.crossnet.raft import RaftFlow
 
-            return RaftFlow()
-        methods: dict[str, type[FlowMethod]] = {
-            "dis": DisFlow,
-            "farneback": FarnebackFlow,
-            "lucas_kanade": LucasKanadeFlow,
-        }
-        return methods[method]()
-    if files is None:
-        raise UserError("--method files: name the folder of the flow files by --files FOLDER.")
-    return FlowFiles(files) if pattern is None else FlowFiles(files, pattern)
+        return RaftFlow()
+    kinds: dict[str, type[FlowMethod]] = {"dis": DisFlow, "farneback": FarnebackFlow, "lucas_kanade": LucasKanadeFlow}
+    return kinds[method]()
 
 
 def _picture(pixels: SceneFrames, taus: list[int]) -> NDArray[np.uint8]:

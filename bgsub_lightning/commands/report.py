@@ -8,21 +8,16 @@ from typing import Literal
 from bgsub_lightning.core.console import console
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.metrics import Averaging
-from bgsub_lightning.report import (
-    ThresholdCurve,
-    as_rich,
-    at_threshold,
+from bgsub_lightning.report.curves import (
     best_thresholds,
-    comparison,
     precision_recall_figure,
     precision_recall_table,
-    published_tables,
-    spread,
-    table,
-    tested,
     threshold_figure,
 )
-from bgsub_lightning.report.terminal import Beside
+from bgsub_lightning.report.merge import tested
+from bgsub_lightning.report.terminal import Beside, comparison, published_tables, spread, table
+from bgsub_lightning.report.thresholds import ThresholdCurve, at_threshold
+from bgsub_lightning.report.writers import as_rich
 
 Compared = Literal["recall", "specificity", "fpr", "fnr", "pwc", "precision", "f_measure", "mean_dice"]
 """A metric that is to be compared."""

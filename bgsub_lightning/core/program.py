@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -12,8 +13,9 @@ def python(elsewhere: str = "python") -> str:
     Args:
         elsewhere: What calls one that is not below the working directory.
     """
-    program = Path(sys.executable)
-    return str(program.relative_to(Path.cwd())) if program.is_relative_to(Path.cwd()) else elsewhere
+    with suppress(OSError, ValueError):  # there is no working directory, or it is not above
+        return str(Path(sys.executable).relative_to(Path.cwd()))
+    return elsewhere
 
 
 PROGRAM = f"{python()} -m bgsub_lightning"

@@ -20,9 +20,10 @@ from bgsub_lightning.core.program import PROGRAM
 from bgsub_lightning.datasets import Reader
 from bgsub_lightning.evaluation import TestResult
 from bgsub_lightning.evaluation.extent import missing_folds
-from bgsub_lightning.report import merged as merged_results
-from bgsub_lightning.report import require_same_frames, spread, table
+from bgsub_lightning.report.merge import merged as merged_results
+from bgsub_lightning.report.merge import require_same_frames
 from bgsub_lightning.report.results import CampaignRecord, read_campaign
+from bgsub_lightning.report.terminal import spread, table
 from bgsub_lightning.runs.arguments import parse_trainer
 from bgsub_lightning.runs.engine import (
     ActiveRun,

@@ -40,25 +40,7 @@ from bgsub_lightning.core.text import one_line, refuse_passwords
 from bgsub_lightning.data import ScenesDataModule
 from bgsub_lightning.systems.base import BgsModule
 from bgsub_lightning.systems.weights import read_checkpoint
-from bgsub_lightning.training.callbacks import (
-    AtomicCheckpointIO,
-    BackgroundWriter,
-    BatchNormSync,
-    BestCheckpoint,
-    Compile,
-    ConfiguredOptimisers,
-    EarlyStopping,
-    Finished,
-    FinishedMarker,
-    Gallery,
-    LastCheckpoint,
-    MaskWriter,
-    Pictures,
-    ProgressBar,
-    RunLog,
-    ScoreWriter,
-    StageCheckpoints,
-)
+from bgsub_lightning.training import callbacks
 from bgsub_lightning.training.failures import end_all
 from bgsub_lightning.training.options import check_devices, check_options, trainer_error
 from bgsub_lightning.training.parser import TrainingParser, logger_maker
@@ -156,17 +138,17 @@ class TrainingCLI(CommandLine):
             "or the one that validation found best.",
         )
         for callback, key in (
-            (BestCheckpoint, "best"),
-            (EarlyStopping, "early_stopping"),
-            (LastCheckpoint, "last"),  # after those two, whose scores it holds
-            (StageCheckpoints, "stages"),
-            (Pictures, "pictures"),
-            (ScoreWriter, "scores"),
-            (Gallery, "gallery"),
-            (MaskWriter, "masks"),
-            (BackgroundWriter, "backgrounds"),
-            (Compile, "compile"),
-            (FinishedMarker, "finished"),
+            (callbacks.BestCheckpoint, "best"),
+            (callbacks.EarlyStopping, "early_stopping"),
+            (callbacks.LastCheckpoint, "last"),  # after those two, whose scores it holds
+            (callbacks.StageCheckpoints, "stages"),
+            (callbacks.Pictures, "pictures"),
+            (callbacks.ScoreWriter, "scores"),
+            (callbacks.Gallery, "gallery"),
+            (callbacks.MaskWriter, "masks"),
+            (callbacks.BackgroundWriter, "backgrounds"),
+            (callbacks.Compile, "compile"),
+            (callbacks.FinishedMarker, "finished"),
         ):
             parser.add_lightning_class_args(callback, key)
         for name in ("inputs", "plan"):
@@ -258,16 +240,16 @@ class TrainingCLI(CommandLine):
         self.save_config_kwargs = {**self.save_config_kwargs, "on_start": self._begin}
         plugins = given if isinstance(given, list) else [] if given is None else [given]
         if not any(isinstance(each, CheckpointIO) for each in plugins):
-            plugins = [*plugins, AtomicCheckpointIO()]
+            plugins = [*plugins, callbacks.AtomicCheckpointIO()]
         if given is None:
-            synchronised = [BatchNormSync()] if self._given.trainer.sync_batchnorm else []
+            synchronised = [callbacks.BatchNormSync()] if self._given.trainer.sync_batchnorm else []
             plugins = [*plugins, *self._environment(), *synchronised]
         kwargs["plugins"] = plugins
         # the bar is the first, so that it has ended when others print
         kwargs["callbacks"] = [
-            *([ProgressBar()] if made.enable_progress_bar is not False else []),
+            *([callbacks.ProgressBar()] if made.enable_progress_bar is not False else []),
             *(made.callbacks if isinstance(made.callbacks, list) else [made.callbacks] if made.callbacks else []),
-            *([ConfiguredOptimisers()] if self.subcommand == "fit" else []),
+            *([callbacks.ConfiguredOptimisers()] if self.subcommand == "fit" else []),
         ]
         try:
             trainer = super().instantiate_trainer(default_root_dir=str(self.run_dir), **kwargs)
@@ -355,7 +337,7 @@ class TrainingCLI(CommandLine):
             others = [named]
         elif isinstance(named, Iterable):
             others = list(named)
-        loggers: list[Logger] = [RunLog(self.run_dir, name="csv")]
+        loggers: list[Logger] = [callbacks.RunLog(self.run_dir, name="csv")]
         has_wandb = any(isinstance(each, WandbLogger) for each in others)
         if self._given.wandb != "disabled" and self.subcommand == "fit" and not has_wandb:
             wandb = WandbLogger(
@@ -396,7 +378,7 @@ class TrainingCLI(CommandLine):
         }
         self.directory.begin(start, is_fit=self.subcommand == "fit")
 
-    def _goes_beyond(self, done: Finished) -> bool:
+    def _goes_beyond(self, done: callbacks.Finished) -> bool:
         """Whether the configuration asks for a longer run than one that has ended."""
         if done.patience is not None:
             asked = self._given.early_stopping.patience

@@ -21,7 +21,7 @@ from bgsub_lightning.cli import main
 from bgsub_lightning.datasets.cdnet2014 import published_videos
 from bgsub_lightning.evaluation import TestResult
 from bgsub_lightning.evaluation.gallery import read_gallery
-from bgsub_lightning.report import merged
+from bgsub_lightning.report.merge import merged
 
 KEYS = ("PTZ/zoomInZoomOut", "baseline/PETS2006", "baseline/highway", "baseline/office")
 KEYS += ("shadow/bungalows", "thermal/park")

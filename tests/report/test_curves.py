@@ -21,17 +21,17 @@ from bgsub_lightning.core.console import console
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.evaluation import TestResult, VideoResult
 from bgsub_lightning.metrics import THRESHOLDS, metrics
-from bgsub_lightning.report import (
+from bgsub_lightning.report.curves import (
     best_thresholds,
-    merged,
     precision_recall_figure,
     precision_recall_table,
-    table,
     threshold_figure,
 )
+from bgsub_lightning.report.merge import merged
 from bgsub_lightning.report.paper_tables import overall
 from bgsub_lightning.report.results import load_results
 from bgsub_lightning.report.resulttable import ResultTable
+from bgsub_lightning.report.terminal import table
 from bgsub_lightning.report.thresholds import ThresholdCurve
 from bgsub_lightning.report.writers import as_rich
 from tests.made_results import result_of

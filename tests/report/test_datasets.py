@@ -10,12 +10,12 @@ from message_parts import in_order
 
 from bgsub_lightning.core.console import console
 from bgsub_lightning.evaluation import TestResult
-from bgsub_lightning.report import table
 from bgsub_lightning.report.page import report_page
 from bgsub_lightning.report.paper_tables import tables_of
 from bgsub_lightning.report.published import published
 from bgsub_lightning.report.results import Results, load_results
 from bgsub_lightning.report.resulttable import ResultTable
+from bgsub_lightning.report.terminal import table
 from bgsub_lightning.report.writers import as_csv, as_latex, as_markdown
 from tests.made_results import cdnet_keys, made, saved
 

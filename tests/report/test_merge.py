@@ -12,7 +12,8 @@ from message_parts import in_order
 
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.evaluation import TestResult, VideoResult
-from bgsub_lightning.report import merged, require_same_frames, spread
+from bgsub_lightning.report.merge import merged, require_same_frames
+from bgsub_lightning.report.terminal import spread
 from bgsub_lightning.splits import SceneWise
 
 

@@ -16,7 +16,6 @@ from message_parts import in_order
 from bgsub_lightning.core.console import console
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.evaluation import TestResult, VideoResult
-from bgsub_lightning.report import table as terminal
 from bgsub_lightning.report.footnotes import AVERAGING_TEXT
 from bgsub_lightning.report.paper_tables import (
     ablation,
@@ -33,6 +32,7 @@ from bgsub_lightning.report.published_tables import of_published
 from bgsub_lightning.report.results import Results, load_results
 from bgsub_lightning.report.resulttable import Cell, Column, ResultTable, TableRow, context_as_footnotes
 from bgsub_lightning.report.series import Series
+from bgsub_lightning.report.terminal import table as terminal
 from tests.made_results import KEYS, cdnet_keys, fold, made, saved
 
 

@@ -20,7 +20,9 @@ from bgsub_lightning.cli import main
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.evaluation import TestResult, VideoResult
 from bgsub_lightning.metrics import DICE_UNITS, THRESHOLDS, dice_counts, metrics, scores
-from bgsub_lightning.report import at_threshold, merged, spread, table
+from bgsub_lightning.report.merge import merged
+from bgsub_lightning.report.terminal import spread, table
+from bgsub_lightning.report.thresholds import at_threshold
 from tests.made_results import result_of
 
 

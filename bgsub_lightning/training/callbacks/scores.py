@@ -18,7 +18,7 @@ from bgsub_lightning.datasets import Scene
 from bgsub_lightning.datasets.labels import UNKNOWN
 from bgsub_lightning.evaluation import FrameScore, TestResult, VideoResult, dataset_of, video_of, write_frames
 from bgsub_lightning.metrics import SceneConfusion
-from bgsub_lightning.report import table
+from bgsub_lightning.report.terminal import table
 from bgsub_lightning.splits.leaks import leakage, trained_frames, worst
 from bgsub_lightning.systems.base import BgsModule
 from bgsub_lightning.training.callbacks.frames import FrameCallback
