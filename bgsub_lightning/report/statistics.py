@@ -146,7 +146,7 @@ def compare(
         p_value=p_value,
         pairs=pairs,
         exact=exact,
-        remarks=(*_silence(silent, len(both[0])), *_remarks(first, second)),
+        remarks=_remarks(first, second, silent),
     )
 
 
@@ -337,13 +337,10 @@ def _tests_all_frames(series: Series) -> bool:
     return series.dataset == "CDnet2014" and all(public.get(key) == count for key, count in series.frames.items())
 
 
-def _silence(silent: int, videos: int) -> list[str]:
-    where = f"{silent} of {videos} videos, which have no precision and are left out"
-    return [f"One or both called nothing foreground in {where}."] if silent else []
-
-
-def _remarks(first: Series, second: Series) -> tuple[str, ...]:
-    remarks = dataset_remarks(tests_of([first, second]))
+def _remarks(first: Series, second: Series, silent: int) -> tuple[str, ...]:
+    where = f"{silent} of {len(first.frames)} videos, which have no precision and are left out"
+    remarks = [f"One or both called nothing foreground in {where}."] if silent else []
+    remarks += dataset_remarks(tests_of([first, second]))
     if first.leakage != second.leakage:
         remarks.append(f"Training differs: {first.name}: {first.leakage}; {second.name}: {second.leakage}.")
     if first.protocol_name != second.protocol_name:

@@ -9,6 +9,7 @@ from typing import Literal
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.evaluation.testresult import TestResult
 from bgsub_lightning.metrics import THRESHOLDS, Averaging, average_precision
+from bgsub_lightning.report.footnotes import AVERAGING_TEXT
 
 
 def at_threshold(
@@ -64,13 +65,6 @@ def at_threshold(
     )
 
 
-_LABEL: dict[Averaging, str] = {
-    "video": "CDnet's averaging",
-    "pooled": "counts pooled by category",
-    "frames": "all frames' counts",
-}
-
-
 @dataclass(frozen=True)
 class ThresholdCurve:
     """The overall metrics of a test at each threshold.
@@ -109,7 +103,7 @@ class ThresholdCurve:
     @property
     def label(self) -> str:
         """What the metrics are of."""
-        return f"{self.result.extent.name}, {_LABEL[self.averaging]}"
+        return f"{self.result.extent.name}, {AVERAGING_TEXT[self.averaging]}"
 
     @property
     def f_measure(self) -> list[float]:

@@ -172,7 +172,10 @@ def fits(table: ResultTable, width: int | None = None) -> bool:
 def _texts(table: ResultTable) -> tuple[list[str], list[list[str]]]:
     """Headings, and the lines of cells."""
     lines = [
-        [_plain(cell, column, table) for cell, column in zip(row.cells, table.columns, strict=True)]
+        [
+            cell.shown(column.digits) + _superscript(table.signs(cell))
+            for cell, column in zip(row.cells, table.columns, strict=True)
+        ]
         for row in table.rows
     ]
     return [column.heading for column in table.columns], lines
@@ -236,10 +239,6 @@ def fitting(headings: Sequence[str], lines: Sequence[Sequence[str]], width: int,
             parts.append([0])
         parts[-1].append(i)
     return parts
-
-
-def _plain(cell: Cell, column: Column, table: ResultTable) -> str:
-    return cell.shown(column.digits) + _superscript(table.signs(cell))
 
 
 def _rules(rows: Sequence[TableRow]) -> list[bool]:

@@ -195,8 +195,8 @@ class LastCheckpoint(_RunCheckpoint):
         """Write it and keep the one before, unless gradients of a step wait for more of its batches."""
         if trainer.fast_dev_run or is_within_step(trainer):  # type: ignore[attr-defined]
             return
-        if trainer.is_global_zero:
-            _keep_previous(self.path)
+        if trainer.is_global_zero and self.path.is_file():
+            second_name(self.path, self.path.with_name(PREVIOUS))  # before another takes its first
         super().save(trainer)
 
     def _save_step(self, trainer: Trainer) -> None:
@@ -219,12 +219,6 @@ class LastCheckpoint(_RunCheckpoint):
         raise SystemExit(128 + received)
 
 
-def _keep_previous(path: Path) -> None:
-    """Give a checkpoint a second name, before another takes its first; it takes no room."""
-    if path.is_file():
-        second_name(path, path.with_name(PREVIOUS))
-
-
 def checkpoints_of(run_dir: Path) -> list[Path]:
     """Return the states that a run can be continued from, in the order in which to try them.
 
@@ -235,7 +229,11 @@ def checkpoints_of(run_dir: Path) -> list[Path]:
     running = [path for path in (folder / LAST, folder / PREVIOUS) if path.is_file()]
     running += sorted(run_dir.glob("hpc_ckpt_*.ckpt"))
     others = sorted({*folder.glob("*.ckpt")} - {*running, folder / WEIGHTS})  # which no fit can go on from
-    return [path for group in (running, others) for path in sorted(group, key=_age, reverse=True)]
+
+    def age(path: Path) -> int:
+        return path.stat().st_mtime_ns
+
+    return [*sorted(running, key=age, reverse=True), *sorted(others, key=age, reverse=True)]
 
 
 def newest_checkpoint(run_dir: Path) -> Path | None:
@@ -259,10 +257,6 @@ def newest_checkpoint(run_dir: Path) -> Path | None:
     if damaged:
         raise UserError("\n".join([*damaged, f"No checkpoint is whole. Delete {run_dir} to train from the start."]))
     return None
-
-
-def _age(path: Path) -> int:
-    return path.stat().st_mtime_ns
 
 
 class BestCheckpoint(_RunCheckpoint):
