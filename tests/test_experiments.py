@@ -17,7 +17,7 @@ import yaml
 from bgsub_lightning.backgrounds.classical import TemporalMedian
 from bgsub_lightning.backgrounds.subspace import Eigenbackground, IncrementalPcp
 from bgsub_lightning.cli import main
-from bgsub_lightning.core.config import merged
+from bgsub_lightning.core.config import merged_config
 from bgsub_lightning.data import (
     Blur,
     ByteStream,
@@ -190,9 +190,9 @@ def test_each_published_paper_has_such_a_table() -> None:
 
 @pytest.mark.parametrize("fold", [1, 2, 3])
 def test_folds_of_bmn_bsn_are_the_papers_experiment(fold: int) -> None:
-    expected = merged(FOLDER / "bmn_bsn.yaml")
+    expected = merged_config(FOLDER / "bmn_bsn.yaml")
     expected["data"]["init_args"]["fold"] = fold
-    assert merged(FOLDER / f"bmn_bsn_fold{fold}.yaml") == expected
+    assert merged_config(FOLDER / f"bmn_bsn_fold{fold}.yaml") == expected
 
 
 def test_cdn_medal_authors_is_what_its_head_says(tmp_path: Path) -> None:

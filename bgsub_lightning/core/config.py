@@ -56,7 +56,7 @@ def expand(options: Sequence[str]) -> tuple[list[str], str | None]:
         content = _read(file)
         sections = [value for value in content.values() if isinstance(value, dict)]
         is_plain = not any({"config", CAMPAIGN} & each.keys() for each in (content, *sections))
-        expanded += ["--config", str(file) if is_plain else yaml.safe_dump(merged(file))]
+        expanded += ["--config", str(file) if is_plain else yaml.safe_dump(merged_config(file))]
         names.append(file.stem)
     return expanded, "_".join(names) or None
 
@@ -79,7 +79,7 @@ def files_first(options: Sequence[str]) -> list[str]:
     return files + others
 
 
-def merged(file: Path) -> dict[str, Any]:
+def merged_config(file: Path) -> dict[str, Any]:
     """Return the content of a file over that of the files it includes, with its parts read.
 
     Args:

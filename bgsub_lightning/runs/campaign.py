@@ -13,15 +13,14 @@ from typing import Any
 from jsonargparse import ArgumentParser
 from rich.text import Text
 
-from bgsub_lightning.core.config import merged
+from bgsub_lightning.core.config import merged_config
 from bgsub_lightning.core.console import console
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.program import PROGRAM
 from bgsub_lightning.datasets import Reader
 from bgsub_lightning.evaluation import TestResult
 from bgsub_lightning.evaluation.extent import missing_folds
-from bgsub_lightning.report.merge import merged as merged_results
-from bgsub_lightning.report.merge import require_same_frames
+from bgsub_lightning.report.merge import merged, require_same_frames
 from bgsub_lightning.report.results import CampaignRecord, read_campaign
 from bgsub_lightning.report.terminal import spread, table
 from bgsub_lightning.runs.arguments import parse_trainer
@@ -72,7 +71,7 @@ class Campaign(RunPlan):
         """The content of ``campaign.json``."""
         return {
             "version": 2,
-            "configuration": merged(self.file),
+            "configuration": merged_config(self.file),
             "options": list(self.passthrough),
             "commands": list(self.commands),
             "grid": dict(self.grid),
@@ -278,7 +277,7 @@ def _united(campaign: Campaign, runs: Sequence[Run], without: Sequence[str]) -> 
     except UserError:
         pass  # different videos, as a rule
     try:
-        whole = merged_results(results, group or campaign.out.resolve().name)
+        whole = merged(results, group or campaign.out.resolve().name)
     except UserError as error:
         console.print(str(error), soft_wrap=True)
         return results

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from typing_extensions import TypedDict  # which pydantic wants before Python 3.12
 
-from bgsub_lightning.core.config import merged
+from bgsub_lightning.core.config import merged_config
 from bgsub_lightning.core.console import console, warn
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.program import PROGRAM
@@ -87,7 +87,7 @@ class Search(RunPlan):
         experiments = [Path(option.partition("=")[2]) for option in self.base if _is_config(option)]
         return {
             "version": 2,
-            "configuration": {str(file): merged(file) for file in experiments},
+            "configuration": {str(file): merged_config(file) for file in experiments},
             "options": [option for option in (*self.base, *self.passthrough) if not _is_config(option)],
             "method": self.sweep.method,
             "metric": [self.sweep.metric, self.sweep.is_maximized],

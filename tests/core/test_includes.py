@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bgsub_lightning.core.config import expand, merged
+from bgsub_lightning.core.config import expand, merged_config
 from bgsub_lightning.core.errors import UserError
 
 
@@ -28,7 +28,7 @@ def write(path: Path, **content: object) -> Path:
 
 def test_values_change_one_by_one(folder: Path) -> None:
     top = write(folder / "top.yaml", config="base.yaml", model={"init_args": {"b": 5}}, data={"init_args": {"fold": 2}})
-    content = merged(top)
+    content = merged_config(top)
     assert content["model"] == {"class_path": "M", "init_args": {"a": 1, "b": 5}}
     assert content["data"]["init_args"] == {"fold": 2, "protocol": {"class_path": "A", "init_args": {"k": 3}}}
 
@@ -36,19 +36,19 @@ def test_values_change_one_by_one(folder: Path) -> None:
 def test_other_class_starts_anew(folder: Path) -> None:
     protocol = {"class_path": "B", "init_args": {"train": []}}
     top = write(folder / "top.yaml", config="base.yaml", data={"init_args": {"protocol": protocol}})
-    assert merged(top)["data"]["init_args"] == {"fold": 1, "protocol": protocol}
+    assert merged_config(top)["data"]["init_args"] == {"fold": 1, "protocol": protocol}
 
 
 def test_includes_chain_and_the_last_wins(folder: Path) -> None:
     write(folder / "middle.yaml", config="base.yaml", model={"init_args": {"a": 7, "b": 7}})
     (folder / "deep").mkdir()
     top = write(folder / "deep/top.yaml", config=["../middle.yaml"], model={"init_args": {"b": 8}})
-    assert merged(top)["model"]["init_args"] == {"a": 7, "b": 8}
+    assert merged_config(top)["model"]["init_args"] == {"a": 7, "b": 8}
 
 
 def test_sections_include_parts(folder: Path) -> None:
     top = write(folder / "top.yaml", data={"config": "parts/data.yaml", "init_args": {"fold": 2}}, model={"a": 1})
-    content = merged(top)
+    content = merged_config(top)
     assert content["model"] == {"a": 1}
     assert content["data"]["init_args"] == {"fold": 2, "protocol": {"class_path": "A", "init_args": {"k": 3}}}
     assert yaml.safe_load(expand(["--config", str(top)])[0][1]) == content
@@ -56,7 +56,7 @@ def test_sections_include_parts(folder: Path) -> None:
 
 def test_deeper_keys_of_that_name_are_values(folder: Path) -> None:
     top = write(folder / "top.yaml", config="base.yaml", model={"init_args": {"config": "x.yaml"}})
-    assert merged(top)["model"]["init_args"] == {"a": 1, "b": 2, "config": "x.yaml"}
+    assert merged_config(top)["model"]["init_args"] == {"a": 1, "b": 2, "config": "x.yaml"}
 
 
 def test_files_come_first_and_others_are_included(folder: Path) -> None:
@@ -64,7 +64,7 @@ def test_files_come_first_and_others_are_included(folder: Path) -> None:
     plain = folder / "base.yaml"
     options, name = expand(["--x=1", "--config", str(plain), f"--config={top}", "--y", "2"])
     assert options[:3] == ["--config", str(plain), "--config"]
-    assert yaml.safe_load(options[3]) == merged(top)
+    assert yaml.safe_load(options[3]) == merged_config(top)
     assert options[4:] == ["--x=1", "--y", "2"]
     assert name == "base_top"
     assert expand(["--x=1"]) == (["--x=1"], None)
@@ -73,21 +73,21 @@ def test_files_come_first_and_others_are_included(folder: Path) -> None:
 def test_missing_base_is_named(folder: Path) -> None:
     top = write(folder / "top.yaml", config="none.yaml")
     with pytest.raises(UserError, match=r"none\.yaml"):
-        merged(top)
+        merged_config(top)
 
 
 def test_circle_is_named(folder: Path) -> None:
     write(folder / "a.yaml", config="b.yaml")
     write(folder / "b.yaml", config="a.yaml")
     with pytest.raises(UserError, match=r"a\.yaml: includes itself"):
-        merged(folder / "a.yaml")
+        merged_config(folder / "a.yaml")
 
 
 @pytest.mark.parametrize("given", [3, [3], {"a": "b.yaml"}])
 def test_what_includes_no_file_says_so(folder: Path, given: object) -> None:
     with pytest.raises(UserError, match="`config` must name a file, or a list of files"):
-        merged(write(folder / "top.yaml", config=given))
+        merged_config(write(folder / "top.yaml", config=given))
 
 
 def test_empty_config_includes_nothing(folder: Path) -> None:
-    assert merged(write(folder / "top.yaml", config=None, name="x")) == {"name": "x"}
+    assert merged_config(write(folder / "top.yaml", config=None, name="x")) == {"name": "x"}
