@@ -43,7 +43,16 @@ from bgsub_lightning.core.memory import keep_freed_memory
 from bgsub_lightning.core.run_info import model_config
 from bgsub_lightning.datasets import CDnet2014
 from bgsub_lightning.frames import read_image
-from bgsub_lightning.inference import BASELINES, Frame, Subtractor, System, load_system, open_outputs, open_source
+from bgsub_lightning.inference import (
+    BASELINES,
+    Frame,
+    Result,
+    Subtractor,
+    System,
+    load_system,
+    open_outputs,
+    open_source,
+)
 from bgsub_lightning.inference.onnx import export_system, load_onnx
 from bgsub_lightning.inference.segmenting import segment_frames
 from bgsub_lightning.inference.sources import Source
@@ -119,14 +128,14 @@ def parts(name: str, given: Given) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
 
         def write() -> None:
-            outputs = open_outputs(Path(folder), ["mask_video"], "h264", memory.rate, 50)
+            outputs = open_outputs(Path(folder), ["mask_video"], "h264", memory.rate)
             for frame, mask in zip(frames, masks, strict=True):
                 outputs[0].write(frame, mask)
             outputs[0].close()
 
         def whole() -> tuple[float, float]:
             made = subtractor()
-            outputs = open_outputs(Path(folder), ["mask_video"], "h264", memory.rate, 50)
+            outputs = open_outputs(Path(folder), ["mask_video"], "h264", memory.rate)
             return seconds_of(lambda: segment_frames(made, open_source(given.source), outputs, limit=given.count))
 
         alone = subtractor()
@@ -237,10 +246,10 @@ def twin(folder: Path, frames: int) -> Path:
     """Write a synthetic video."""
     list(synthetic.render_all(folder / "twin", synthetic.plan(1, ["baseline"], 0), (320, 240), 60, frames, 1))
     scene = CDnet2014().scenes(folder / "twin", ["baseline"])[0]
-    outputs = open_outputs(folder, ["overlay"], "h264", Fraction(25), 50)
+    outputs = open_outputs(folder, ["overlay"], "h264", Fraction(25))
     for number, file in enumerate(list(scene.frames.values())[:frames], 1):
         image = read_image(file)
-        outputs[0].write(Frame(number, number / 25, image), image[..., 0] * 0)
+        outputs[0].write(Result(number, number / 25, image, image[..., 0] * 0))
     outputs[0].close()
     return folder / "overlay.mp4"
 

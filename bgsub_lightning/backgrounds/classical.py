@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -21,6 +22,14 @@ class RecentFrames(BackgroundContext):
     """The newest frames, the oldest first, shape ``(3, H, W)`` each, range [0, 1]."""
 
     frames: deque[Tensor]
+
+    def state_dict(self) -> dict[str, Any]:  # noqa: D102
+        return {"frames": list(self.frames), "background": self.background}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:  # noqa: D102
+        self.frames.clear()
+        self.frames.extend(state["frames"])
+        self.background = state["background"]
 
 
 class PreviousFrame(BackgroundSource):
@@ -62,6 +71,19 @@ class TakenFrames(BackgroundContext):
     frames: deque[Tensor]
     seen: int = 0
     median: Tensor | None = None
+
+    def state_dict(self) -> dict[str, Any]:  # noqa: D102
+        return {
+            "frames": list(self.frames),
+            "seen": self.seen,
+            "median": self.median,
+            "background": self.background,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:  # noqa: D102
+        self.frames.clear()
+        self.frames.extend(state["frames"])
+        self.seen, self.median, self.background = state["seen"], state["median"], state["background"]
 
 
 class TemporalMedian(BackgroundSource):

@@ -36,6 +36,13 @@ class SceneContext:
         """Show the background model after the last frame: title → ``(3, H, W)`` or ``(H, W)``, range [0, 1]."""
         return {}
 
+    def state_dict(self) -> dict[str, Any] | None:
+        """Return all that makes the next answers, as tensors, numbers, lists, dicts; ``None``: it cannot be saved."""
+        return {} if type(self) is SceneContext else None
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what :meth:`state_dict` returned."""
+
 
 @dataclass
 class BackgroundContext(SceneContext):

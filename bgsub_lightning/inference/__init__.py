@@ -9,21 +9,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from bgsub_lightning.frames.opencv import OPENCV
-from bgsub_lightning.inference.outputs import Box, Codec, Kind, boxes, open_outputs
+from bgsub_lightning.inference.blobs import Box, boxes
+from bgsub_lightning.inference.events import Event
+from bgsub_lightning.inference.opening import BASELINES, SHIPPED, Opened, Setup, open_subtractor
+from bgsub_lightning.inference.outputs import Codec, Kind, open_outputs
+from bgsub_lightning.inference.result import Result, Wanted
 from bgsub_lightning.inference.segmenting import SegmentProgress, segment_frames
 from bgsub_lightning.inference.sources import Frame, Source, open_source
 from bgsub_lightning.inference.stream import POOL, OpenCvSubtractor, Precision, StreamSubtractor
+from bgsub_lightning.inference.tracking import Track
 
 if TYPE_CHECKING:
     from bgsub_lightning.inference.subtractor import Subtractor
     from bgsub_lightning.inference.system import System, load_system
     from bgsub_lightning.inference.trust import named_modules
-
-SHIPPED = "AnyScene"
-"""The system whose weights ship with the package."""
-
-BASELINES = (*OPENCV, "TemporalMedian")
-"""Systems without weights."""
 
 _WHEN_USED = {
     "Subtractor": "subtractor",
@@ -39,20 +38,27 @@ __all__ = [
     "SHIPPED",
     "Box",
     "Codec",
+    "Event",
     "Frame",
     "Kind",
     "OpenCvSubtractor",
+    "Opened",
     "Precision",
+    "Result",
     "SegmentProgress",
+    "Setup",
     "Source",
     "StreamSubtractor",
     "Subtractor",
     "System",
+    "Track",
+    "Wanted",
     "boxes",
     "load_system",
     "named_modules",
     "open_outputs",
     "open_source",
+    "open_subtractor",
     "segment_frames",
 ]
 

@@ -1,19 +1,19 @@
-"""What is written of masks: videos, images, boxes."""
+"""What is written of results: videos, images, boxes, tracks, events, a page."""
 
 from __future__ import annotations
 
 import csv
 import json
+import math
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
 import av
-import cv2
 import numpy as np
 from av.error import FFmpegError
 from numpy.typing import NDArray
@@ -21,11 +21,29 @@ from numpy.typing import NDArray
 from bgsub_lightning.core.files import PartialFile
 from bgsub_lightning.frames import write_png
 from bgsub_lightning.frames.images import resized
-from bgsub_lightning.inference.sources import Frame
+from bgsub_lightning.inference.activity_page import ActivityPage
+from bgsub_lightning.inference.annotation import Annotator
+from bgsub_lightning.inference.blobs import blobs
+from bgsub_lightning.inference.result import Result
+from bgsub_lightning.inference.rle import encoded
 
-Kind = Literal["mask_video", "masks", "overlay", "side_by_side", "boxes_csv", "boxes_jsonl"]
-"""What can be written: a video of the masks, a PNG for each, a video of the frames with the foreground tinted, one of
-frame and mask side by side, the boxes of the blobs as CSV or as JSON lines."""
+Kind = Literal[
+    "mask_video",
+    "masks",
+    "overlay",
+    "side_by_side",
+    "boxes_csv",
+    "boxes_jsonl",
+    "tracks_csv",
+    "events_jsonl",
+    "mot",
+    "coco",
+    "report",
+]
+"""What can be written: a video of the masks, a PNG for each, a video of the frames with the foreground tinted and what
+is known of objects, one of frame and mask side by side; the boxes of the blobs as CSV or as JSON lines; objects with
+their ids as CSV, or as text in the format of MOTChallenge; events as JSON lines; the blobs as COCO's run lengths; one
+page that shows what happened."""
 
 Codec = Literal["h264", "ffv1"]
 """Of videos: h264, which every player shows (few those of odd sizes, which are written in 4:4:4), or ffv1, which loses
@@ -36,54 +54,20 @@ _CLOCK = 90_000
 _OF_MP4 = {"movflags": "hybrid_fragmented+delay_moov", "frag_duration": "1000000"}
 """What a killed process leaves is on the disk, and plays; an .mp4 that is closed is a plain one all the same. With its
 table of contents ahead of the first frame, all times would be late by the delay of the encoder."""
-_TINT = (255, 40, 40)
-_TINTED = (
-    np.array([[(0.6 * level + 0.4 * tint) for tint in _TINT] for level in range(256)]).round().astype(np.uint8)[None]
-)
-"""Level → level under the tint, of each channel."""
-
-
-@dataclass(frozen=True)
-class Box:
-    """A blob of foreground.
-
-    Attributes:
-        x: Left edge in pixels.
-        y: Upper edge.
-        width: Width in pixels.
-        height: Height in pixels.
-        area: Pixels of foreground.
-    """
-
-    x: int
-    y: int
-    width: int
-    height: int
-    area: int
-
-
-def boxes(mask: NDArray[np.uint8], least: int = 50) -> list[Box]:
-    """Find the blobs of a mask, connected across corners too (8), from the largest to the smallest.
-
-    Args:
-        mask: Shape ``(h, w)``, uint8; foreground is not 0.
-        least: Area in pixels below which a blob is left out.
-    """
-    _, _, statistics, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    found = [Box(*map(int, row)) for row in statistics[1:] if row[cv2.CC_STAT_AREA] >= least]
-    return sorted(found, key=lambda box: (-box.area, box.y, box.x))
 
 
 class Output(ABC):
-    """Takes frames with their masks, one after the other. What it has written is whole when it is closed."""
+    """Takes results, one after the other. What it has written is whole when it is closed."""
 
     path: Path
+    wants_end: bool = False
+    """Whether the user has asked for the end, as in a window."""
     left: Path | None = None
     """Where the part is that was written before a failure."""
 
     @abstractmethod
-    def write(self, frame: Frame, mask: NDArray[np.uint8]) -> None:
-        """Take the next frame and its mask, ``(h, w)``, uint8, 0 and 255."""
+    def write(self, result: Result) -> None:
+        """Take the next frame's result."""
 
     @abstractmethod
     def close(self) -> None:
@@ -103,9 +87,9 @@ class _FileOutput(Output):
         self.path = path
         self.partial: PartialFile | None = None
 
-    def write(self, frame: Frame, mask: NDArray[np.uint8]) -> None:
+    def write(self, result: Result) -> None:
         with self._failing():
-            self._write(frame, mask)
+            self._write(result)
 
     def close(self) -> None:
         if self.partial is None:
@@ -129,7 +113,7 @@ class _FileOutput(Output):
             raise
 
     @abstractmethod
-    def _write(self, frame: Frame, mask: NDArray[np.uint8]) -> None: ...
+    def _write(self, result: Result) -> None: ...
 
     def _end(self) -> None:
         """Write what comes last."""
@@ -151,15 +135,16 @@ class Video(_FileOutput):
         self.codec = codec
         self.rate = rate
         self.container: Any = None
+        self._annotator = Annotator()
         self._last = -1
 
-    def _write(self, frame: Frame, mask: NDArray[np.uint8]) -> None:
-        picture = self._picture(frame.image, mask)
+    def _write(self, result: Result) -> None:
+        picture = self._picture(result)
         if self.container is None:
             self._open(picture.shape[1], picture.shape[0])
         kind = "gray" if picture.ndim == 2 else "rgb24"
         shown = av.VideoFrame.from_ndarray(resized(picture, self.size), format=kind)
-        self._last = max(self._last + 1, round(frame.time * _CLOCK))  # times must rise
+        self._last = max(self._last + 1, round(result.time * _CLOCK))  # times must rise
         shown.pts, shown.time_base = self._last, Fraction(1, _CLOCK)
         self.container.mux(self.stream.encode(shown))
 
@@ -191,21 +176,12 @@ class Video(_FileOutput):
         self.stream.codec_context.time_base = Fraction(1, _CLOCK)
         self.stream.time_base = Fraction(1, _CLOCK)
 
-    def _picture(self, image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def _picture(self, result: Result) -> NDArray[np.uint8]:
         if self.kind == "mask_video":
-            return mask
+            return result.mask
         if self.kind == "overlay":
-            return tinted(image, mask)
-        return np.concatenate([image, np.repeat(mask[..., None], 3, axis=2)], axis=1)
-
-
-def tinted(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Show the foreground of a frame in red, with its outline: RGB, shape ``(h, w, 3)``, uint8."""
-    shown = image.copy()
-    cv2.copyTo(cv2.LUT(image, _TINTED), mask, shown)
-    outlines, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(shown, outlines, -1, _TINT, 1)
-    return shown
+            return self._annotator.draw(result)
+        return np.concatenate([result.frame, np.repeat(result.mask[..., None], 3, axis=2)], axis=1)
 
 
 class Masks(Output):
@@ -218,50 +194,186 @@ class Masks(Output):
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def write(self, frame: Frame, mask: NDArray[np.uint8]) -> None:  # noqa: D102
-        write_png(self.path / f"bin{frame.number:06d}.png", mask, self.path.parent)
+    def write(self, result: Result) -> None:  # noqa: D102
+        write_png(self.path / f"bin{result.number:06d}.png", result.mask, self.path.parent)
 
     def close(self) -> None:  # noqa: D102
         pass
 
 
-class Boxes(_FileOutput):
-    """The boxes of the blobs, with the number and the time (s) of their frame.
+class _Lines(_FileOutput):
+    """A text file, written line by line.
 
     Args:
-        path: The file, ``.csv`` with a row for each box or ``.jsonl`` with a line for each frame.
-        least: Area in pixels below which a blob is left out.
+        path: The file.
+        header: The names of the columns of a CSV.
     """
 
-    def __init__(self, path: Path, least: int) -> None:
+    def __init__(self, path: Path, header: Sequence[str] = ()) -> None:
         super().__init__(path)
-        self.least = least
+        self.header = header
+        self._flushed = -math.inf
 
-    def _write(self, frame: Frame, mask: NDArray[np.uint8]) -> None:
-        is_csv = self.path.suffix == ".csv"
+    def _write(self, result: Result) -> None:
         if self.partial is None:
             self.partial = PartialFile(self.path)
-            if is_csv:
-                csv.writer(self.partial.file).writerow(["frame", "time", "x", "y", "width", "height", "area"])
-        found = boxes(mask, self.least)
-        seconds = round(frame.time, 6)
-        if is_csv:
-            rows = [[frame.number, seconds, *vars(box).values()] for box in found]
-            csv.writer(self.partial.file).writerows(rows)
-        else:
-            line = {"frame": frame.number, "time": seconds, "boxes": [vars(box) for box in found]}
-            self.partial.file.write(json.dumps(line) + "\n")
+            if self.header:
+                self._rows([self.header])
+        self._lines(result)
+        if time.monotonic() - self._flushed > 1:  # for those who read along, and for what a killed process leaves
+            self._file.flush()
+            self._flushed = time.monotonic()
+
+    @abstractmethod
+    def _lines(self, result: Result) -> None: ...
+
+    def _rows(self, rows: Iterable[Sequence[object]]) -> None:
+        csv.writer(self._file).writerows(rows)
+
+    def _json(self, line: Mapping[str, object]) -> None:
+        self._file.write(json.dumps(line) + "\n")
+
+    @property
+    def _file(self) -> Any:
+        assert self.partial is not None
+        return self.partial.file
 
 
-def open_outputs(folder: Path, kinds: list[Kind], codec: Codec, rate: Fraction, least: int) -> list[Output]:
-    """Make what is to be written into a folder."""
+class BoxesCsv(_Lines):
+    """The boxes of the blobs, a row for each, with the number and the time (s) of their frame."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, ("frame", "time", "x", "y", "width", "height", "area"))
+
+    def _lines(self, result: Result) -> None:
+        self._rows([result.number, round(result.time, 6), *vars(box).values()] for box in result.boxes)
+
+
+class BoxesJsonl(_Lines):
+    """The boxes of the blobs, a line for each frame, with its number and its time (s)."""
+
+    def _lines(self, result: Result) -> None:
+        boxes = [vars(box) for box in result.boxes]
+        self._json({"frame": result.number, "time": round(result.time, 6), "boxes": boxes})
+
+
+class TracksCsv(_Lines):
+    """Objects that are seen, a row for each: id, frame, time (s), box, area, speed (pixels per s)."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, ("id", "frame", "time", "x", "y", "width", "height", "area", "speed"))
+
+    def _lines(self, result: Result) -> None:
+        self._rows(
+            [track.id, result.number, round(result.time, 6), *vars(track.box).values(), round(track.speed, 2)]
+            for track in result.tracks
+            if track.is_seen
+        )
+
+
+class Mot(_Lines):
+    """Objects that are seen, in the text format of MOTChallenge: frame, id, left, top, width, height, 1, -1, -1, -1."""
+
+    def _lines(self, result: Result) -> None:
+        for track in result.tracks:
+            if track.is_seen:
+                box = track.box  # whose left and top are counted from 1 there
+                place = [box.x + 1, box.y + 1, box.width, box.height]
+                self._rows([[result.number, track.id, *place, 1, -1, -1, -1]])
+
+
+class EventsJsonl(_Lines):
+    """What happened, a line for each event; a file without lines if nothing did."""
+
+    def _lines(self, result: Result) -> None:
+        for event in result.events:
+            self._json(event.record())
+
+
+class Coco(_FileOutput):
+    """The blobs as results of COCO: an array of objects with ``image_id``, ``bbox``, ``segmentation``."""
+
+    def _write(self, result: Result) -> None:
+        if self.partial is None:
+            self.partial = PartialFile(self.path)
+            self._between = "[\n"
+        for box, mask in blobs(result.mask, result.boxes):
+            record = {
+                "image_id": result.number,
+                "category_id": 1,
+                "bbox": [box.x, box.y, box.width, box.height],
+                "segmentation": encoded(mask),
+                "score": 1.0,
+            }
+            self.partial.file.write(self._between + json.dumps(record))
+            self._between = ",\n"
+
+    def _end(self) -> None:
+        if self.partial is not None:
+            self.partial.file.write("[]\n" if self._between == "[\n" else "\n]\n")
+
+
+class Page(Output):
+    """A page that shows what happened, written at the end.
+
+    Args:
+        path: The file.
+        name: Of the source.
+    """
+
+    def __init__(self, path: Path, name: str) -> None:
+        self.path = path
+        self.page = ActivityPage(name)
+
+    def write(self, result: Result) -> None:  # noqa: D102
+        self.page.add(result)
+
+    def close(self) -> None:  # noqa: D102
+        self.page.write(self.path)
+
+
+class Live(Output):
+    """The overlay on the screen, or in a browser.
+
+    Args:
+        show: Takes each picture: RGB, shape ``(h, w, 3)``, uint8; returns whether the user wants to end.
+    """
+
+    path = Path("the screen")
+
+    def __init__(self, show: Callable[[NDArray[np.uint8]], bool]) -> None:
+        self.show = show
+        self._annotator = Annotator()
+
+    def write(self, result: Result) -> None:  # noqa: D102
+        self.wants_end |= self.show(self._annotator.draw(result))
+
+    def close(self) -> None:
+        """Leave what is shown to its owner."""
+
+
+def open_outputs(folder: Path, kinds: Sequence[Kind], codec: Codec, rate: Fraction, name: str = "") -> list[Output]:
+    """Make what is to be written into a folder.
+
+    Args:
+        folder: The folder.
+        kinds: What is written.
+        codec: Of the videos.
+        rate: Frames per second on the average.
+        name: Of the source, for the page.
+    """
     ending = ".mp4" if codec == "h264" else ".mkv"
-    made: list[Output] = []
-    for kind in dict.fromkeys(kinds):
-        if kind == "masks":
-            made.append(Masks(folder / "masks"))
-        elif kind == "boxes_csv" or kind == "boxes_jsonl":
-            made.append(Boxes(folder / f"boxes.{kind.removeprefix('boxes_')}", least))
-        else:
-            made.append(Video(folder / f"{kind}{ending}", kind, codec, rate))
-    return made
+    files: dict[Kind, Callable[[], Output]] = {
+        "masks": lambda: Masks(folder / "masks"),
+        "boxes_csv": lambda: BoxesCsv(folder / "boxes.csv"),
+        "boxes_jsonl": lambda: BoxesJsonl(folder / "boxes.jsonl"),
+        "tracks_csv": lambda: TracksCsv(folder / "tracks.csv"),
+        "events_jsonl": lambda: EventsJsonl(folder / "events.jsonl"),
+        "mot": lambda: Mot(folder / "mot.txt"),
+        "coco": lambda: Coco(folder / "coco.json"),
+        "report": lambda: Page(folder / "report.html", name),
+    }
+    return [
+        files[kind]() if kind in files else Video(folder / f"{kind}{ending}", kind, codec, rate)
+        for kind in dict.fromkeys(kinds)
+    ]

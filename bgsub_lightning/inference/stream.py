@@ -50,9 +50,11 @@ class StreamSubtractor(ABC):
 
     Attributes:
         batch_size: The most frames that :meth:`push` is given at once.
+        threshold: Probability above which a pixel is foreground.
     """
 
     batch_size: int
+    threshold: float = 0.5
 
     def __init__(self, name: str, reference_pool: Any = (), range: Range | None = None) -> None:
         self.name = name
@@ -105,6 +107,18 @@ class StreamSubtractor(ABC):
         Raises:
             UserError: If they are no such images, or the system's optical flow cannot be computed of a stream.
         """
+
+    def probability(self, images: Sequence[Bytes], numbers: Sequence[int] | None = None) -> NDArray[np.float32] | None:
+        """Take the next frames as :meth:`push` does, and return the probability of foreground.
+
+        Returns:
+            Shape ``(B, h, w)``, float32; ``None``, without having taken them, from MOG2 and KNN, which have none.
+        """
+        return None
+
+    def masks(self, probability: NDArray[np.float32]) -> Bytes:
+        """Return what is foreground at probabilities of any shape: uint8, 255 or 0."""
+        return np.where(probability > self.threshold, np.uint8(255), np.uint8(0))
 
     @abstractmethod
     def _apply(self, image: Bytes, rate: float, known: NDArray[np.bool_] | None) -> Bytes:

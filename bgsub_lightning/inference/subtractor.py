@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
@@ -106,6 +106,7 @@ class Subtractor(StreamSubtractor):
         self._is_fixed = False
         self._beside = ThreadPoolExecutor(1, "renewal")
         self.footage: Footage | None = None
+        self._resumed: tuple[int, int] | None = None
         self.context: SceneContext | None = None
         self.reset()
 
@@ -143,6 +144,10 @@ class Subtractor(StreamSubtractor):
     ) -> NDArray[np.float32]:
         """Take the next frames as :meth:`push` does, and return the probability of foreground, ``(B, h, w)``."""
         return self._answer(images, numbers).cpu().numpy()
+
+    def masks(self, probability: NDArray[np.float32]) -> NDArray[np.uint8]:  # noqa: D102
+        compare = np.greater_equal if self.module.threshold_is_foreground else np.greater
+        return np.where(compare(probability, self.threshold), np.uint8(255), np.uint8(0))
 
     def _apply(self, image: NDArray[np.uint8], rate: float, known: NDArray[np.bool_] | None) -> NDArray[np.uint8]:
         if rate == 0 and self.system.streams:
@@ -192,6 +197,10 @@ class Subtractor(StreamSubtractor):
     def _answer(self, images: Sequence[NDArray[np.uint8]], numbers: Sequence[int] | None) -> Tensor:
         checked_frames(images, self.batch_size, numbers)
         height, width = images[0].shape[:2]
+        resumed, self._resumed = self._resumed, None
+        if resumed is not None and resumed != (width, height):
+            was = "×".join(map(str, resumed))
+            raise UserError(f"state: is of frames of {was} pixels; got {width}×{height}. Save one of such frames.")
         if self.footage is None or self.footage.frame_size != (width, height):
             self._begin((width, height))
         footage = cast("Footage", self.footage)
@@ -218,6 +227,28 @@ class Subtractor(StreamSubtractor):
             for number, image in enumerate(self._given, -len(self._given)):
                 self.footage.add(number, resized(image, frame_size))
                 self._run([number], is_scored=False)
+
+    def resume(self, frame_size: tuple[int, int], pool: Sequence[NDArray[np.uint8]], state: Mapping[str, Any]) -> None:
+        """Begin with what another subtractor of this system has learnt, instead of nothing.
+
+        Args:
+            frame_size: Width and height of its frames; others are refused from now on.
+            pool: Its pool.
+            state: Its context's.
+
+        Raises:
+            Exception: If the state is none of such a context.
+        """
+        given, self._given = self._given, []  # the state is newer
+        self._begin(frame_size)
+        self._given, self._resumed = given, frame_size
+        footage = cast("Footage", self.footage)
+        if self.system.needs_pool:
+            footage.pool.clear()
+            footage.pool.extend(pool)
+            self._is_stale = bool(pool)
+        elif self.context is not None:
+            self.context.load_state_dict(_on(self.device, state))
 
     def _gather(self, numbers: Sequence[int], images: Sequence[NDArray[np.uint8]]) -> None:
         """Give the pool what it takes of new frames, and note whether the background is to be made again of it."""
@@ -292,3 +323,12 @@ def _usable(device: str | torch.device) -> torch.device:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"device: {device} cannot be used ({reason}). Name another, such as cpu.") from error
     return torch.device(device)
+
+
+def _on(device: torch.device, value: Any) -> Any:
+    """Bring all tensors of a state to a device."""
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, Mapping):
+        return {name: _on(device, each) for name, each in value.items()}
+    return [_on(device, each) for each in value] if isinstance(value, list) else value

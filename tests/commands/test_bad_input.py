@@ -77,7 +77,7 @@ def test_configuration(run: Run, fails: Fails, option: str, parts: list[str], tm
         ("--codec=vp9", "codec: 'vp9' is not one of 'h264', 'ffv1'."),
         ("--latency=maybe", "latency: 'maybe' is not true or false."),
         ("--bakground=first", "unrecognized arguments: --bakground=first\nDid you mean --background?"),
-        ("--zzz=1", "unrecognized arguments: --zzz=1"),
+        ("--xqj=1", "unrecognized arguments: --xqj=1"),
     ],
 )
 def test_options_of_a_command(fails: Fails, option: str, told: str) -> None:

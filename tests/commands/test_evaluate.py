@@ -506,7 +506,10 @@ def test_what_segment_writes_is_scored_as_it_is(
     scene: str, cdnet: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     source = f"--source={cdnet / 'baseline/highway/input'}"
-    assert main(["segment", source, f"--out={tmp_path / 'seen'}", "--checkpoint=MOG2", "--write=masks"]) == 0
+    assert (
+        main(["segment", source, f"--out={tmp_path / 'seen'}", "--checkpoint=MOG2", "--write=masks", "--clean=false"])
+        == 0
+    )
     for number, masks in enumerate((tmp_path / "seen", tmp_path / "seen/masks")):
         assert call(cdnet, masks, tmp_path / f"out{number}", "--scene", scene) == 0
         assert "baseline/highway" in capfd.readouterr().out

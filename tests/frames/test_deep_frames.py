@@ -114,7 +114,7 @@ def test_spoiled_first_frames_do_not_set_the_range(
     (scene,) = CDnet2014().scenes(deep)
     assert scene.range == (LOW, HIGH)
     options = ["--checkpoint", "MOG2", "--device", "cpu", "--write", "masks"]
-    assert main(["segment", "--source", str(folder), "--out", str(tmp_path / "out"), *options]) == 0
+    assert main(["segment", "--source", str(folder), "--out", str(tmp_path / "out"), *options, "--clean=false"]) == 0
     assert "--range" not in capfd.readouterr().out
     mask = cv2.imread(str(tmp_path / "out/masks/bin000016.png"), cv2.IMREAD_GRAYSCALE)
     assert mask is not None
@@ -129,7 +129,7 @@ def test_frames_outside_of_the_range_are_told_of(deep: Path, tmp_path: Path, cap
     for number in (25, 26):
         cv2.imwrite(str(folder / f"in{number:06d}.png"), thermal()[0] - 5000)
     options = ["--checkpoint", "MOG2", "--device", "cpu", "--write", "masks"]
-    assert main(["segment", "--source", str(folder), "--out", str(tmp_path / "out"), *options]) == 0
+    assert main(["segment", "--source", str(folder), "--out", str(tmp_path / "out"), *options, "--clean=false"]) == 0
     told = [line for line in capfd.readouterr().out.splitlines() if "--range" in line]
     assert len(told) == 1
     assert "in000025.png" in told[0]
@@ -221,7 +221,7 @@ def test_mog2_finds_what_is_warm(deep: Path, tmp_path: Path) -> None:
     """By `segment` and by `test`, and the same masks."""
     source = deep / "thermal/park/input"
     options = ["--checkpoint", "MOG2", "--device", "cpu", "--write", "masks"]
-    assert main(["segment", "--source", str(source), "--out", str(tmp_path / "out"), *options]) == 0
+    assert main(["segment", "--source", str(source), "--out", str(tmp_path / "out"), *options, "--clean=false"]) == 0
     masks = [cv2.imread(str(file), cv2.IMREAD_GRAYSCALE) for file in sorted((tmp_path / "out/masks").iterdir())]
     warm = [frame == 51760 for frame in thermal()]
     for mask, expected in zip(masks[15:19], warm[15:19], strict=True):

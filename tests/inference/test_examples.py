@@ -10,16 +10,18 @@ import cv2
 import numpy as np
 import pytest
 from live_systems import moving_square, write_video
+from numpy.typing import NDArray
 
 from bgsub_lightning.cli import main
 from bgsub_lightning.evaluation import TestResult
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+RECIPES = ("abandoned_object", "alert_zone", "count_line", "thermal_camera", "timelapse", "wildlife_camera")
 
 
 def test_every_example_is_short_and_compiles() -> None:
     scripts = sorted(EXAMPLES.glob("*.py"))
-    assert [each.stem for each in scripts] == ["own_camera", "own_dataset", "own_network", "own_video"]
+    assert {each.stem for each in scripts} == {"own_camera", "own_dataset", "own_network", "own_video", *RECIPES}
     for script in scripts:
         compile(script.read_text(), str(script), "exec")
 
@@ -112,3 +114,83 @@ def test_own_network_and_own_augmentation(cdnet: Path, tmp_path: Path, monkeypat
         given = [f"--source={video}", f"--checkpoint={system}", f"--out={out}", "--write=masks"]
         assert main(["segment", *given, "--device=cpu", own]) == 0
         assert len(list((out / "masks").iterdir())) == 5
+
+
+def run(name: str, *words: object, folder: Path) -> list[str]:
+    command = [sys.executable, EXAMPLES / f"{name}.py", *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.splitlines()
+
+
+def walk(count: int = 90, at: int = 40, size: tuple[int, int] = (160, 96)) -> list[NDArray[np.uint8]]:
+    """A textured place that is empty at first, and that a square of 16×16 pixels crosses from frame ``at`` on."""
+    generator = np.random.default_rng(0)
+    place = cv2.resize(generator.integers(60, 140, (12, 20, 3), np.uint8), size, interpolation=cv2.INTER_CUBIC)
+    frames = []
+    for number in range(count):
+        frame = (place + generator.normal(0, 2, place.shape)).clip(0, 255).astype(np.uint8)
+        if number >= at:
+            x = 3 * (number - at)
+            frame[40:56, x : x + 16] = (230, 60, 40)
+        frames.append(frame)
+    return frames
+
+
+def test_count_line(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "v.mkv", walk())
+    (line,) = run("count_line", video, "80,0,80,96", folder=tmp_path)
+    assert line.endswith("out: in 0, out 1")
+
+
+def test_alert_zone(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "v.mkv", walk())
+    (line,) = run("alert_zone", video, "60,0,100,0,100,96,60,96", "echo", folder=tmp_path)
+    assert line.startswith("object 1 at ")
+
+
+def test_abandoned_object(tmp_path: Path) -> None:
+    frames = walk(60)
+    for _ in range(60):  # where it was left
+        frames.append(walk(1)[0])
+        frames[-1][40:56, 60:76] = (230, 60, 40)
+    video = write_video(tmp_path / "v.mkv", frames)
+    (line,) = run("abandoned_object", video, 1.5, folder=tmp_path)
+    assert "abandoned" in line
+    picture = cv2.imread(str(next(tmp_path.glob("abandoned_*.png"))))
+    assert picture[..., 2].mean() > 200  # red
+
+
+def test_wildlife_camera(tmp_path: Path) -> None:
+    for number, frame in enumerate(walk(60)):
+        cv2.imwrite(str(tmp_path / f"{number:03d}.jpg"), frame[..., ::-1])
+    lines = run("wildlife_camera", tmp_path, folder=tmp_path)
+    found = {int(line.split(":")[0].removeprefix("image ")) for line in lines}
+    assert found <= set(range(40, 60))
+    assert len(found) > 12
+
+
+def test_timelapse(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "v.mkv", walk(200, 40, (640, 96)))
+    assert run("timelapse", video, "all.png", folder=tmp_path) == []
+    picture = cv2.imread(str(tmp_path / "all.png"))
+    red = (picture[..., 2] > 200) & (picture[..., 1] < 100)
+    assert 600 < red.sum() < 1400  # three or four of 16×16
+
+
+def test_thermal_camera(tmp_path: Path) -> None:
+    for number, frame in enumerate(walk(70)):
+        raw = 50_000 + 10 * frame[..., 0].astype(np.uint16)
+        cv2.imwrite(str(tmp_path / f"{number:03d}.png"), raw)
+    for words in ((), ("50000,52550",)):
+        lines = run("thermal_camera", tmp_path, *words, folder=tmp_path)
+        assert len(lines) > 15
+        assert all("object 1 at" in line for line in lines)
+
+
+def test_recipes_say_how_they_are_called(tmp_path: Path) -> None:
+    for name in RECIPES:
+        done = subprocess.run([sys.executable, EXAMPLES / f"{name}.py"], capture_output=True, text=True, cwd=tmp_path)
+        assert done.returncode == 1
+        assert f"examples/{name}.py" in done.stderr
+        assert len((EXAMPLES / f"{name}.py").read_text().splitlines()) <= 25

@@ -22,8 +22,18 @@ from live_systems import moving_square, tiny_system, write_video
 from numpy.typing import NDArray
 
 from bgsub_lightning.core.errors import UserError
-from bgsub_lightning.inference import Frame, Subtractor, boxes, load_system, open_outputs, open_source, segment_frames
-from bgsub_lightning.inference.outputs import Kind, Output, tinted
+from bgsub_lightning.inference import (
+    Frame,
+    Result,
+    Subtractor,
+    boxes,
+    load_system,
+    open_outputs,
+    open_source,
+    segment_frames,
+)
+from bgsub_lightning.inference.annotation import tinted
+from bgsub_lightning.inference.outputs import Kind, Output
 from bgsub_lightning.inference.pipeline import WriterThread, prefetch
 from bgsub_lightning.inference.sources import Images
 
@@ -35,10 +45,10 @@ def masks_of(frames: list[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
 
 
 def written(folder: Path, frames: list[NDArray[np.uint8]], times: list[float], codec: Any, kinds: list[Kind]) -> None:
-    outputs = open_outputs(folder, kinds, codec, Fraction(25), 10)
+    outputs = open_outputs(folder, kinds, codec, Fraction(25))
     for number, (frame, mask, seconds) in enumerate(zip(frames, masks_of(frames), times, strict=True), 1):
         for output in outputs:
-            output.write(Frame(number, seconds, frame), mask)
+            output.write(Result(number, seconds, frame, mask, boxes=boxes(mask, 10)))
     for output in outputs:
         output.close()
 
@@ -103,9 +113,9 @@ def test_h264_keeps_size_count_and_times(size: tuple[int, int], tmp_path: Path) 
 def test_what_a_killed_process_leaves_plays(codec: Any, ending: str, begin: float, tmp_path: Path) -> None:
     frames = moving_square(200, (64, 48))  # little happens, and few bytes come
     times = np.arange(200) / 25 + begin
-    (output,) = open_outputs(tmp_path, ["overlay"], codec, Fraction(25), 10)
+    (output,) = open_outputs(tmp_path, ["overlay"], codec, Fraction(25))
     for number, (frame, at) in enumerate(zip(frames, times, strict=True), 1):
-        output.write(Frame(number, float(at), frame), np.zeros((48, 64), np.uint8))
+        output.write(Result(number, float(at), frame, np.zeros((48, 64), np.uint8)))
     killed = tmp_path / f"killed.{ending}"
     (partial,) = tmp_path.glob(f".overlay.{ending}.*.partial")
     shutil.copyfile(partial, killed)  # as it is now
@@ -158,10 +168,10 @@ class Kept(Output):
         self.shapes: list[tuple[int, ...]] = []
         self.closed = 0
 
-    def write(self, frame: Frame, mask: NDArray[np.uint8]) -> None:
+    def write(self, result: Result) -> None:
         assert not self.closed
-        self.numbers.append(frame.number)
-        self.shapes.append(mask.shape)
+        self.numbers.append(result.number)
+        self.shapes.append(result.mask.shape)
 
     def close(self) -> None:
         self.closed += 1
@@ -171,7 +181,10 @@ def test_all_frames_arrive_in_their_order(tmp_path: Path) -> None:
     source = open_source(str(write_video(tmp_path / "v.mkv", moving_square(11))))
     kept, told = Kept(), []
     come = segment_frames(
-        Subtractor(tiny_system("FrameFcn"), "cpu", batch_size=4), source, [kept], lambda each: told.append(each.frames)
+        Subtractor(tiny_system("FrameFcn"), "cpu", batch_size=4),
+        source,
+        [kept],
+        report=lambda each: told.append(each.frames),
     )
     assert kept.numbers == list(range(1, 12))
     assert told == [4, 8, 11]
@@ -185,7 +198,7 @@ def test_the_answer_does_not_depend_on_the_batch(tmp_path: Path) -> None:
         found = []
         for batch in (1, 4):
             folder = tmp_path / f"{name}{batch}"
-            outputs = open_outputs(folder, ["masks"], "h264", source.rate, 1)
+            outputs = open_outputs(folder, ["masks"], "h264", source.rate)
             segment_frames(Subtractor(tiny_system(name), "cpu", source.first(3), batch_size=batch), source, outputs)
             found.append([cv2.imread(str(path)) for path in sorted((folder / "masks").iterdir())])
         assert len(found[0]) == 9
@@ -196,7 +209,7 @@ def test_a_source_that_changes_its_size(tmp_path: Path) -> None:
     for i, frame in enumerate([*moving_square(3), *moving_square(2, (48, 40))]):
         cv2.imwrite(str(tmp_path / f"{i}.png"), frame)
     kept = Kept()
-    outputs = [kept, *open_outputs(tmp_path / "out", ["overlay"], "ffv1", Fraction(25), 1)]
+    outputs = [kept, *open_outputs(tmp_path / "out", ["overlay"], "ffv1", Fraction(25))]
     come = segment_frames(
         Subtractor(tiny_system("BmnBsn"), "cpu", batch_size=8), open_source(str(tmp_path)), outputs
     )  # fmt: skip
@@ -223,7 +236,7 @@ class Interrupted(Images):
 def test_whatever_ends_it_leaves_a_playable_file(error: BaseException, tmp_path: Path) -> None:
     for i, frame in enumerate(moving_square(9)):
         cv2.imwrite(str(tmp_path / f"{i}.png"), frame)
-    outputs = open_outputs(tmp_path / "out", ["mask_video", "boxes_csv"], "h264", Fraction(25), 1)
+    outputs = open_outputs(tmp_path / "out", ["mask_video", "boxes_csv"], "h264", Fraction(25))
     subtractor = Subtractor(tiny_system("FrameFcn"), "cpu", batch_size=2)
     if isinstance(error, KeyboardInterrupt):
         assert segment_frames(subtractor, Interrupted(tmp_path, error), outputs).is_interrupted
@@ -236,10 +249,10 @@ def test_whatever_ends_it_leaves_a_playable_file(error: BaseException, tmp_path:
 
 def test_an_output_that_fails_ends_it(tmp_path: Path) -> None:
     class Full(Kept):
-        def write(self, frame: Frame, mask: NDArray[np.uint8]) -> None:
-            if frame.number == 3:
+        def write(self, result: Result) -> None:
+            if result.number == 3:
                 raise OSError("no space left on device")
-            super().write(frame, mask)
+            super().write(result)
 
     full = Full()
     source = open_source(str(write_video(tmp_path / "v.mkv", moving_square(60))))
@@ -343,7 +356,7 @@ def test_a_video_that_ffmpeg_does_not_take_is_told_in_a_line(tmp_path: Path) -> 
         def __iter__(self) -> Iterator[Frame]:
             return iter(frames)
 
-    outputs = open_outputs(tmp_path / "out", ["mask_video"], "h264", Fraction(1, 100_000), 50)
+    outputs = open_outputs(tmp_path / "out", ["mask_video"], "h264", Fraction(1, 100_000))
     with pytest.raises(UserError, match=r"mask_video\.mp4: "):
         segment_frames(Subtractor(load_system("MOG2"), "cpu"), Slow([], "slow"), outputs)
     assert not (tmp_path / "out/mask_video.mp4").exists()

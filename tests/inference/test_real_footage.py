@@ -49,7 +49,20 @@ def test_masks_of_a_video_are_those_of_predict(name: str, key: str, tmp_path: Pa
         cv2.imwrite(str(tmp_path / f"clean/{i}.png"), image[..., ::-1])
     options = [f"--source={video}", f"--checkpoint={save(system, tmp_path / 'x.ckpt')}", f"--out={tmp_path / 'out'}"]
     background = [f"--background={tmp_path / 'clean'}"] if pool else []
-    assert main(["segment", *options, *background, f"--threshold={threshold}", "--write=masks", "--device=cpu"]) == 0
+    assert (
+        main(
+            [
+                "segment",
+                *options,
+                *background,
+                f"--threshold={threshold}",
+                "--write=masks",
+                "--clean=false",
+                "--device=cpu",
+            ]
+        )
+        == 0
+    )
     shares = []
     for number, probability in expected.items():
         mask = cv2.imread(str(tmp_path / f"out/masks/bin{number:06d}.png"), cv2.IMREAD_UNCHANGED)

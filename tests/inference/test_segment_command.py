@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,9 +18,8 @@ import numpy as np
 import pytest
 from live_systems import moving_square, save, tiny_system, write_video
 
-from bgsub_lightning import inference
 from bgsub_lightning.cli import main
-from bgsub_lightning.inference import open_source
+from bgsub_lightning.inference import open_source, subtractor
 from bgsub_lightning.synthetic import plan, render_all
 
 
@@ -38,10 +39,76 @@ def test_a_video_and_a_checkpoint_are_all_it_takes(
     assert "30 frames, 25 a second" in printed
     assert re.search(r"background .*25 frames", printed)
     assert "of the pixels foreground" in printed
-    for name in ("mask_video.mp4", "overlay.mp4"):
-        source = open_source(str(out / name))
-        assert (source.count, source.rate) == (30, 25)
-    assert sorted(each.name for each in out.iterdir()) == ["mask_video.mp4", "overlay.mp4"]
+    source = open_source(str(out / "overlay.mp4"))
+    assert (source.count, source.rate) == (30, 25)
+    assert sorted(each.name for each in out.iterdir()) == ["boxes.csv", "overlay.mp4"]
+
+
+def test_one_word_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "film").mkdir()
+    write_video(tmp_path / "film/street 1.mkv", moving_square(30, (96, 48)))
+    for folder in ("street_1_segmented", "street_1_segmented_2"):
+        assert main(["segment", "film/street 1.mkv"]) == 0
+        printed = capfd.readouterr().out
+        assert f"film/{folder}/overlay.mp4" in printed.splitlines()[-1]
+        assert sorted(each.name for each in (tmp_path / "film" / folder).iterdir()) == ["boxes.csv", "overlay.mp4"]
+    assert "AnyScene" in printed
+
+
+def test_lines_zones_and_a_report(video: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    write_video(video, moving_square(40, (96, 48)))
+    options = ["--checkpoint=MOG2", "--least_area=10", f"--out={out}", "--report", "--still=1"]
+    assert main(["segment", str(video), *options, "--count_line=40,0,40,48", "--zone=50,0,70,0,70,48,50,48"]) == 0
+    names = ["boxes.csv", "events.jsonl", "overlay.mp4", "report.html", "tracks.csv"]
+    assert sorted(each.name for each in out.iterdir()) == names
+    events = [json.loads(line) for line in (out / "events.jsonl").read_text().splitlines()]
+    assert [each["event"] for each in events if each.get("place") == "line 1"] == ["cross"]
+    assert [each["event"] for each in events if each.get("place") == "zone 1"] == ["enter", "leave"]
+
+
+def test_a_smaller_size_gives_masks_of_the_frames_size(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "street.mkv", moving_square(20, (192, 96)))
+    for checkpoint in ("MOG2", "AnyScene"):
+        out = tmp_path / checkpoint
+        options = [f"--checkpoint={checkpoint}", f"--out={out}", "--write=masks", "--work_size=96"]
+        assert main(["segment", str(video), *options]) == 0
+        masks = [cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in sorted((out / "masks").iterdir())]
+        assert {mask.shape for mask in masks} == {(96, 192)}
+        assert set(np.unique(masks).tolist()) <= {0, 255}
+
+
+def test_the_overlay_is_served(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "street.mkv", moving_square(2000, (96, 48)))
+    command = [sys.executable, "-m", "bgsub_lightning", "segment", str(video), "--checkpoint=MOG2", "--serve=0"]
+    with subprocess.Popen([*command, f"--out={tmp_path / 'out'}"], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = next(line.split()[-1] for line in process.stdout if line.startswith("Watch at"))
+        with urllib.request.urlopen(url + "stream", timeout=30) as answer:
+            assert answer.readline() == b"--frame\r\n"
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--serve", "x"),
+        ("--serve", "99999"),
+        ("--count_line", "1,1,1,1"),
+        ("--zone", "0,0,10,0"),
+        ("--roi", "0,0,1000,0,0,10"),
+        ("--still", "-1"),
+        ("--work_size", "3"),
+        ("--ignore", "absent.json"),
+    ],
+)
+def test_bad_options_are_refused(option: str, value: str, video: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["segment", str(video), "--checkpoint=MOG2", f"{option}={value}"]) == 2
+    printed = capfd.readouterr().err
+    assert option.strip("-") in printed
+    assert "Traceback" not in printed
 
 
 def test_a_synthetic_source_is_called_so(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -64,14 +131,14 @@ def test_backgrounds_come_from_where_they_are_told(
     checkpoint = save(tiny_system("Siamese"), tmp_path / "x.ckpt")
     options = [f"--source={video}", f"--checkpoint={checkpoint}", "--out=out", f"--background={background}"]
     seen = []
-    original = inference.Subtractor
+    original = subtractor.Subtractor
 
     class Watched(original):  # type: ignore[misc, valid-type]
         def __init__(self, *arguments: object, **settings: object) -> None:
             super().__init__(*arguments, **settings)
             seen.append(list(self._given))
 
-    monkeypatch.setattr(inference, "Subtractor", Watched)
+    monkeypatch.setattr(subtractor, "Subtractor", Watched)
     assert main(["segment", *options, "--pool=3", "--write=boxes_csv", "--device=cpu"]) == 0
     expected = {
         "first": frames[:3],

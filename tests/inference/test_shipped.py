@@ -103,7 +103,7 @@ def test_it_finds_what_moves_and_nothing_else() -> None:
 def test_segment_needs_no_checkpoint(tmp_path: Path) -> None:
     frames, _ = street(4)
     video, out = write_video(tmp_path / "street.mkv", frames), tmp_path / "out"
-    assert main(["segment", f"--source={video}", f"--out={out}", "--write=masks", "--device=cpu"]) == 0
+    assert main(["segment", f"--source={video}", f"--out={out}", "--write=masks", "--clean=false", "--device=cpu"]) == 0
     written = [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in sorted((out / "masks").iterdir())]
     subtractor = bgsub_lightning.load(device="cpu")
     for frame, mask in zip(frames, written, strict=True):

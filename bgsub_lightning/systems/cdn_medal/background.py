@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -77,6 +78,14 @@ class MixtureWindow(ABC):
     """What is kept of the newest frames of a scene."""
 
     @abstractmethod
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that it keeps."""
+
+    @abstractmethod
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what :meth:`state_dict` returned."""
+
+    @abstractmethod
     def push(self, network: CdnGm, frame: Tensor) -> Mixture | None:
         """Take the next frame, shape ``(3, P)``, range [0, 1]; return the mixtures where they have changed.
 
@@ -93,6 +102,16 @@ class BlockWindow(MixtureWindow):
         self.frames: list[Tensor] = []
         self.blocks: deque[Tensor] = deque(maxlen=BLOCK * GROUPS)
         self.groups: deque[Tensor] = deque(maxlen=BLOCK * (GROUPS - 1) + 1)
+
+    def state_dict(self) -> dict[str, Any]:  # noqa: D102
+        return {"frames": list(self.frames), "blocks": list(self.blocks), "groups": list(self.groups)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:  # noqa: D102
+        self.frames = list(state["frames"])
+        self.blocks.clear()
+        self.blocks.extend(state["blocks"])
+        self.groups.clear()
+        self.groups.extend(state["groups"])
 
     def push(self, network: CdnGm, frame: Tensor) -> Mixture | None:  # noqa: D102
         if not self.blocks and not self.frames:
@@ -132,6 +151,14 @@ class FrameWindow(MixtureWindow):
         self.frames: deque[Tensor] = deque(maxlen=history)
         self.seen = 0
 
+    def state_dict(self) -> dict[str, Any]:  # noqa: D102
+        return {"frames": list(self.frames), "seen": self.seen}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:  # noqa: D102
+        self.frames.clear()
+        self.frames.extend(state["frames"])
+        self.seen = state["seen"]
+
     def push(self, network: CdnGm, frame: Tensor) -> Mixture | None:  # noqa: D102
         self.frames.append((frame * 255).round().byte())
         self.seen += 1
@@ -156,6 +183,19 @@ class DensityContext(BackgroundContext):
     window: MixtureWindow
     mixture: Mixture | None = None
     mean: Tensor | None = None
+
+    def state_dict(self) -> dict[str, Any]:  # noqa: D102
+        return {
+            "window": self.window.state_dict(),
+            "mixture": None if self.mixture is None else list(self.mixture),
+            "mean": self.mean,
+            "background": self.background,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:  # noqa: D102
+        self.window.load_state_dict(state["window"])
+        self.mixture = None if state["mixture"] is None else Mixture(*state["mixture"])
+        self.mean, self.background = state["mean"], state["background"]
 
     def pictures(self) -> dict[str, Tensor]:
         """Show the background, and each component's weight and spread (white: the largest that there can be)."""

@@ -1,0 +1,68 @@
+"""Large frames at the speed of small ones: subtracted at a smaller size, with masks at their own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from bgsub_lightning.core.ranges import check_whole
+from bgsub_lightning.inference.stream import StreamSubtractor
+
+
+class Reduced:
+    """Shows a subtractor smaller frames, and returns masks of their own size.
+
+    The probability is brought to the frames' size bilinearly, and compared with the threshold there; of MOG2 and KNN,
+    which have none, the mask.
+
+    Args:
+        subtractor: What subtracts.
+        work_size: Pixels of the longer side at which it works; smaller frames stay as they are.
+
+    Raises:
+        UserError: If ``work_size`` is out of its range.
+    """
+
+    def __init__(self, subtractor: StreamSubtractor, work_size: int) -> None:
+        check_whole("--", least=16, most=100_000, work_size=work_size)
+        self.subtractor = subtractor
+        self.work_size = work_size
+        self.batch_size = subtractor.batch_size
+
+    def push(
+        self, images: Sequence[NDArray[np.uint8]], numbers: Sequence[int] | None = None
+    ) -> list[NDArray[np.uint8]]:
+        """Take the next frames; see :meth:`StreamSubtractor.push`."""
+        likely = self.probability(images, numbers)
+        if likely is not None:
+            return list(self.subtractor.masks(likely))
+        size = _size(images[0])
+        small = self.subtractor.push(self._small(images), numbers)
+        return [np.where(cv2.resize(mask, size) > 127, np.uint8(255), np.uint8(0)) for mask in small]
+
+    def probability(
+        self, images: Sequence[NDArray[np.uint8]], numbers: Sequence[int] | None = None
+    ) -> NDArray[np.float32] | None:
+        """Take the next frames; see :meth:`StreamSubtractor.probability`."""
+        size = _size(images[0])
+        likely = self.subtractor.probability(self._small(images), numbers)
+        return None if likely is None else np.stack([cv2.resize(each, size) for each in likely]).astype(np.float32)
+
+    def masks(self, probability: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Return what is foreground; see :meth:`StreamSubtractor.masks`."""
+        return self.subtractor.masks(probability)
+
+    def _small(self, images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
+        width, height = _size(images[0])
+        scale = self.work_size / max(height, width)
+        if scale >= 1:
+            return list(images)
+        size = max(1, round(width * scale)), max(1, round(height * scale))
+        return [cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.uint8) for image in images]
+
+
+def _size(image: NDArray[np.uint8]) -> tuple[int, int]:
+    return image.shape[1], image.shape[0]

@@ -1,0 +1,92 @@
+"""What a subtractor has learnt of a scene, in a file, so that a restart needs no warm-up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.files import atomic_write
+from bgsub_lightning.inference.stream import StreamSubtractor
+from bgsub_lightning.inference.subtractor import Subtractor
+from bgsub_lightning.systems.weights import damage
+
+_VERSION = 1
+_FIX = "Name another, or leave the option out."
+
+
+def save_state(subtractor: StreamSubtractor, path: Path) -> bool:
+    """Write what a subtractor has learnt of its stream.
+
+    Args:
+        subtractor: One that :func:`require_savable` lets pass.
+        path: The file; it is replaced as a whole.
+
+    Returns:
+        Whether there was anything: not before the first frame.
+    """
+    assert isinstance(subtractor, Subtractor)
+    footage, context = subtractor.footage, subtractor.context
+    if footage is None or context is None:
+        return False
+    record = {
+        "bgsub_lightning_state": _VERSION,
+        "system": subtractor.kind,
+        "size": list(footage.frame_size),
+        "pool": [torch.from_numpy(image.copy()) for image in footage.pool],
+        "context": context.state_dict(),
+    }
+    with atomic_write(path, "wb") as file:
+        torch.save(record, file)
+    return True
+
+
+def require_savable(subtractor: StreamSubtractor) -> None:
+    """Check that what a subtractor learns can be saved.
+
+    Raises:
+        UserError: If it cannot, as that of OpenCV and bgslibrary.
+    """
+    if not isinstance(subtractor, Subtractor) or not (
+        subtractor.system.needs_pool or subtractor.module.begin_scene({}).state_dict() is not None
+    ):
+        raise UserError(f"--state: {subtractor.name} cannot save what it has learnt. Leave the option out.")
+
+
+def load_state(subtractor: StreamSubtractor, path: Path) -> None:
+    """Go on from what :func:`save_state` wrote; nothing in the file is executed.
+
+    Args:
+        subtractor: One that has seen no frame, and that :func:`require_savable` lets pass.
+        path: The file.
+
+    Raises:
+        UserError: If the file is damaged, is no such file, or is of another system.
+    """
+    assert isinstance(subtractor, Subtractor)
+    record = _read(path)
+    if record["system"] != subtractor.kind:
+        raise UserError(f"--state: {path}: is of {record['system']}; got {subtractor.kind}. {_FIX}")
+    try:
+        width, height = map(int, record["size"])
+        pool = [image.numpy() for image in record["pool"]]
+        if any(image.shape != (height, width, 3) for image in pool):
+            raise ValueError("frames of several sizes")
+        subtractor.resume((width, height), pool, record["context"])
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError) as error:
+        raise UserError(f"--state: {path}: is damaged ({error}). {_FIX}") from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if what := damage(path):
+        raise UserError(f"--state: {path}: is damaged ({what}). {_FIX}")
+    try:
+        record = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever the bytes lead to
+        reason = str(error).strip().partition("\n")[0]
+        raise UserError(f"--state: {path}: cannot be read without running code of it ({reason}). {_FIX}") from error
+    if not isinstance(record, dict) or record.get("bgsub_lightning_state") != _VERSION or "system" not in record:
+        raise UserError(f"--state: {path}: is no state that segment wrote. {_FIX}")
+    return record

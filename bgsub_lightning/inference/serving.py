@@ -1,0 +1,213 @@
+"""The overlay in a browser, as motion JPEG: for machines without a screen."""
+
+from __future__ import annotations
+
+import io
+import socket
+import threading
+import time
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from bgsub_lightning.core.errors import UserError
+
+CLIENTS = 16
+"""Connections at once; more are refused."""
+_PATIENCE = 10.0
+"""Seconds that a browser may take for a picture, before it is disconnected."""
+_BOUNDARY = "frame"
+_LOCAL = ("127.0.0.1", "localhost")
+_PAGE = b"""<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>bgsub_lightning</title>
+<style>body{margin:0;background:#111;display:grid;place-items:center;min-height:100vh}img{max-width:100vw;max-height:100vh}
+</style><img src="stream" alt="live overlay"></html>
+"""
+
+
+class _Deadline(io.BufferedReader):
+    """Reads a request, whose whole head must have come by a time: one who sends a line now and then holds a place."""
+
+    def __init__(self, connection: socket.socket, until: float) -> None:
+        super().__init__(socket.SocketIO(connection, "r"))
+        self.connection, self.until = connection, until
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        line = b""
+        while not line.endswith(b"\n") and (size is None or size < 0 or len(line) < size):
+            left = self.until - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            self.connection.settimeout(left)
+            if not (byte := self.read(1)):
+                break
+            line += byte
+        self.connection.settimeout(_PATIENCE)
+        return line
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    timeout = _PATIENCE
+    protocol_version = "HTTP/1.0"
+
+    def setup(self) -> None:
+        super().setup()
+        self.rfile = _Deadline(self.connection, time.monotonic() + _PATIENCE)
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        name = self.headers.get("Host", "").rpartition(":")[0] or self.headers.get("Host", "")
+        is_foreign = self.headers.get("Sec-Fetch-Site", "none") == "cross-site"  # a page that embeds this one
+        if is_foreign or (self.server.owner.is_local and name not in _LOCAL):  # or calls this machine by its own name
+            self.send_error(HTTPStatus.FORBIDDEN)
+        elif path == "/":
+            self._send("text/html; charset=utf-8", _PAGE)
+        elif path == "/frame.jpg":
+            content = self.server.owner.picture(after=0)[1]
+            if content is None:
+                self.send_error(HTTPStatus.SERVICE_UNAVAILABLE, "no frame yet")
+            else:
+                self._send("image/jpeg", content)
+        elif path == "/stream":
+            self._stream()
+        else:
+            self.send_error(HTTPStatus.NOT_FOUND)
+
+    def _send(self, kind: str, content: bytes) -> None:
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        self.wfile.write(content)
+
+    def _stream(self) -> None:
+        try:
+            self.send_response(HTTPStatus.OK)
+            self.send_header("Content-Type", f"multipart/x-mixed-replace; boundary={_BOUNDARY}")
+            self.send_header("Cache-Control", "no-store")
+            self.end_headers()
+            owner, number = self.server.owner, 0
+            while not owner.is_closed:  # a camera may stall, and a model take a minute to be compiled
+                number, content = owner.picture(after=number)
+                if content is None:
+                    continue
+                head = f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(content)}\r\n\r\n"
+                self.wfile.write(head.encode() + content + b"\r\n")
+        except OSError:  # the browser has left, or is too slow
+            pass
+
+    def log_message(self, *_: object) -> None:
+        """Print nothing for a request."""
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    owner: FrameServer
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        super().__init__(address, _Handler)
+        self._places = threading.BoundedSemaphore(CLIENTS)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if self._places.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._places.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Print nothing where a browser has left in the middle of a picture."""
+
+
+class FrameServer:
+    """Serves the newest picture at ``/``, as a stream at ``/stream``, and alone at ``/frame.jpg``; takes nothing.
+
+    Pictures are encoded when somebody watches. Slow browsers miss pictures, and delay nothing. Bound to
+    this machine, it answers only those that call it 127.0.0.1 or localhost; it never answers pages of other sites. As a
+    context manager it ends with its context.
+
+    Args:
+        port: TCP port; 0: any free one.
+        host: Address to listen at; only this machine is served by ``127.0.0.1``.
+
+    Attributes:
+        url: Where it serves.
+        is_closed: Whether it has ended.
+
+    Raises:
+        UserError: If the port is in use, or the address is not this machine's.
+    """
+
+    def __init__(self, port: int = 0, host: str = "127.0.0.1") -> None:
+        self.is_local = host in _LOCAL
+        self._changed = threading.Condition()
+        self._image: NDArray[np.uint8] | None = None
+        self._encoded: bytes | None = None
+        self._number = 0
+        self.is_closed = False
+        try:
+            self._server = _Server((host, port))
+        except (OSError, OverflowError) as error:
+            raise UserError(
+                f"--serve: {host}:{port} cannot be listened at; got {getattr(error, 'strerror', None) or error}. "
+                f"Take another port."
+            ) from error
+        self._server.owner = self
+        shown = "127.0.0.1" if host in {"", "0.0.0.0"} else host
+        self.url = f"http://{shown}:{self._server.server_address[1]}/"
+        self._thread = threading.Thread(target=self._server.serve_forever, name="serve", daemon=True)
+        self._thread.start()
+
+    def show(self, image: NDArray[np.uint8]) -> None:
+        """Serve a picture from now on: RGB, shape ``(h, w, 3)``, uint8. It must not be changed afterwards."""
+        with self._changed:
+            self._image, self._encoded = image, None
+            self._number += 1
+            self._changed.notify_all()
+
+    def picture(self, after: int) -> tuple[int, bytes | None]:
+        """Wait for a picture that is newer than a number.
+
+        Returns:
+            Its number and it as JPEG; ``None`` in its place if the server has ended, or there was none for 10 s.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._number > after or self.is_closed, _PATIENCE)
+            number, image, encoded = self._number, self._image, self._encoded
+        if self.is_closed or number <= after or image is None:
+            return after, None
+        if encoded is None:  # without the lock, so that the next picture need not wait
+            encoded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
+            with self._changed:
+                if self._number == number:
+                    self._encoded = encoded
+        return number, encoded
+
+    def close(self) -> None:
+        """End: the port is free again."""
+        with self._changed:
+            self.is_closed = True
+            self._changed.notify_all()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def __enter__(self) -> FrameServer:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
