@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bgsub_lightning.core.ranges import check_range
+from bgsub_lightning.inference.blobs import Box, Outlines, boxes
 
 _OPENING = np.ones((3, 3), np.uint8)
 _CLOSING = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
@@ -22,41 +23,44 @@ _TEXTURE = 0.012
 
 
 class Cleaner:
-    """Cleans masks: an opening of 3×3 pixels, a closing of 5, small blobs left out, small holes filled.
+    """Cleans masks: an opening of 3×3 pixels, a closing of 5, small holes filled, small blobs left out.
 
     Args:
-        least_area: Pixels of the smallest blob that is kept, and of the largest hole that is filled.
+        least_area: Pixels of the smallest blob that is kept and has a box, and of the smallest hole that stays.
         region: Shape ``(h, w)``, bool: where foreground counts; ``None``: everywhere.
-        morphology: Whether blobs are opened, closed and filled; ``False``: only the region and the least area matter.
+        cleans: Whether masks are cleaned; ``False``: they are cut to the region, and stay as they are.
 
     Raises:
         UserError: If ``least_area`` is out of its range.
     """
 
-    def __init__(self, least_area: int = 50, region: NDArray[np.bool_] | None = None, morphology: bool = True) -> None:
+    def __init__(self, least_area: int = 50, region: NDArray[np.bool_] | None = None, cleans: bool = True) -> None:
         check_range("", least=0, most=1e9, least_area=least_area)
         self.least_area = least_area
         self.region = None if region is None else region.astype(np.uint8) * 255
-        self.morphology = morphology
+        self.cleans = cleans
 
-    def __call__(self, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Clean a mask, ``(h, w)``, uint8, 0 and 255; return a new one."""
+    def __call__(self, mask: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], list[Box]]:
+        """Clean a mask, ``(h, w)``, uint8, 0 and 255, which stays as it is; return the clean one and its boxes."""
         clean: NDArray[Any] = mask if self.region is None else cv2.bitwise_and(mask, self.region)
-        if self.morphology:
-            clean = cv2.morphologyEx(clean, cv2.MORPH_OPEN, _OPENING)
-            clean = cv2.morphologyEx(clean, cv2.MORPH_CLOSE, _CLOSING)
-            clean = cv2.bitwise_not(_without_small(cv2.bitwise_not(clean), self.least_area, connectivity=4))
-            if self.region is not None:  # which filling may have left
-                clean = cv2.bitwise_and(clean, self.region)
-        return _without_small(clean, self.least_area)
+        if not self.cleans:
+            return clean, boxes(clean, self.least_area)
+        clean = cv2.morphologyEx(clean, cv2.MORPH_OPEN, _OPENING)
+        clean = cv2.morphologyEx(clean, cv2.MORPH_CLOSE, _CLOSING)
+        clean = _filled(clean, self.least_area)
+        if self.region is not None:  # which filling may have left
+            clean = cv2.bitwise_and(clean, self.region)
+        found = Outlines(clean)  # of which both come, the mask and the boxes
+        found.paint(clean, ~found.is_hole & (found.areas < self.least_area), 0)
+        return clean, found.boxes(self.least_area)
 
 
-def _without_small(mask: NDArray[Any], least: int, connectivity: int = 8) -> NDArray[np.uint8]:
-    _, labels, statistics, _ = cv2.connectedComponentsWithStats(mask, connectivity=connectivity)
-    kept = statistics[:, cv2.CC_STAT_AREA] >= least
-    kept[0] = False  # what is not in the mask
-    clean: NDArray[np.uint8] = np.where(kept, 255, 0).astype(np.uint8)[labels]
-    return clean
+def _filled(mask: NDArray[Any], least: int) -> NDArray[np.uint8]:
+    """Fill small holes, and what blobs cut off at the border of the picture."""
+    framed: NDArray[Any] = cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=255)
+    found = Outlines(framed)
+    found.paint(framed, found.is_hole & (found.areas < least), 255)
+    return np.ascontiguousarray(framed[1:-1, 1:-1])
 
 
 def without_shadows(

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bgsub_lightning.core.errors import UserError
-from bgsub_lightning.inference.blobs import Box, blob_of, boxes
+from bgsub_lightning.inference.blobs import Box, blob_of
 from bgsub_lightning.inference.cleaning import Cleaner, without_shadows
 from bgsub_lightning.inference.events import Activity, Event, is_hole
 from bgsub_lightning.inference.regions import Points, lines, polygons, region
@@ -156,8 +156,7 @@ class Analysis:
             events += self._begin(size, frame)
         if not self.wanted.shadows and self._scenery.picture is not None:
             mask = without_shadows(mask, frame.image, self._scenery.picture)
-        mask = self._cleaner(mask)
-        found = boxes(mask, self.wanted.least_area)
+        mask, found = self._cleaner(mask)
         if self._watch:
             events += self._watch.update(frame.image, frame.number, frame.time)
         tracks: list[Track] = []
@@ -195,7 +194,7 @@ class Analysis:
         inside = self._inside
         if inside is not None and size != self._first:
             inside = cv2.resize(inside.astype(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST) > 0
-        self._cleaner = Cleaner(wanted.least_area if wanted.clean else 0, inside, wanted.clean)
+        self._cleaner = Cleaner(wanted.least_area, inside, wanted.clean)
         self._scenery = Scenery()
         self.size = size
         return events

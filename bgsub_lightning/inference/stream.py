@@ -296,7 +296,7 @@ class OpenCvSubtractor(StreamSubtractor):
             mask = self._model.apply(image, learningRate=rate)
         else:
             mask = self._model.apply(image, knownForegroundMask=known.astype(np.uint8), learningRate=rate)
-        return np.where(mask == 255, np.uint8(255), np.uint8(0))
+        return np.asarray(cv2.threshold(mask, 254, 255, cv2.THRESH_BINARY)[1], np.uint8)
 
     def _background(self) -> Bytes | None:
         image = None if self._model is None else self._model.getBackgroundImage()
