@@ -69,7 +69,10 @@ class Annotator:
 def tinted(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Show the foreground of a frame in red, with its outline: RGB, shape ``(h, w, 3)``, uint8."""
     shown = image.copy()
-    cv2.copyTo(cv2.LUT(image, _TINTED), mask, shown)
+    x, y, width, height = cv2.boundingRect(mask)  # most of the picture is background
+    part = np.s_[y : y + height, x : x + width]
+    if width:
+        cv2.copyTo(cv2.LUT(image[part], _TINTED), mask[part], shown[part])
     outlines, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(shown, outlines, -1, _TINT, 1)
     return shown

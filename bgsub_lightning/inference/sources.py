@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 from av.error import FFmpegError
 from av.format import Flags
+from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from bgsub_lightning.core.decoding import read_pixels
@@ -143,6 +144,7 @@ class VideoFile(Source):
         super().__init__(levels)
         self.name = _without_secrets(address)
         self._address = address
+        self._reformatter = VideoReformatter()  # one for all frames, since each sets up the conversion again
         self.reconnect = reconnect
         self.timeout = timeout if "://" in address else None
         container = self._open()
@@ -169,7 +171,7 @@ class VideoFile(Source):
                         self.damaged += 1
                         continue
                     at = float(frame.time) if frame.time is not None else float((number - 1) / self.rate)
-                    yield Frame(number, clock.read(at), self._shown(_upright(frame), self.name))
+                    yield Frame(number, clock.read(at), self._shown(self._upright(frame), self.name))
             container = self._again() if self.is_live else None
         if clock.at < 0.9 * self.length - 2 / self.rate and not self.why_ended:  # the last may be shown for long
             self.why_ended = (
@@ -238,14 +240,21 @@ class VideoFile(Source):
                         had = found.time
                 except (FFmpegError, StopIteration, TypeError):  # or frames without a time
                     continue
-                images.append(self._shown(_upright(found), self.name))
+                images.append(self._shown(self._upright(found), self.name))
         return images
 
     def _ahead(self) -> Iterator[NDArray[np.generic]]:
         if not self.is_live:
             with self._open() as container, suppress(FFmpegError):
                 for frame in container.decode(video=0):
-                    yield _upright(frame)
+                    yield self._upright(frame)
+
+    def _upright(self, frame: av.VideoFrame) -> NDArray[np.generic]:
+        """A frame turned as its file says: a phone that is held upright writes lying frames and an angle."""
+        is_deep = frame.format.name.startswith("gray16")  # which FFmpeg would cut to 8 bits
+        reformatted = self._reformatter.reformat(frame, format="gray16le" if is_deep else "rgb24")
+        image: NDArray[np.generic] = reformatted.to_ndarray()
+        return np.ascontiguousarray(np.rot90(image, round(frame.rotation / 90) % 4)) if frame.rotation else image
 
     def _reason(self, error: Exception) -> str:
         if isinstance(error, av.error.ExitError):
@@ -525,13 +534,6 @@ def _silent_opencv() -> Iterator[None]:
         yield
     finally:
         place.setLogLevel(before)
-
-
-def _upright(frame: av.VideoFrame) -> NDArray[np.generic]:
-    """A frame turned as its file says: a phone that is held upright writes lying frames and an angle."""
-    is_deep = frame.format.name.startswith("gray16")  # which FFmpeg would cut to 8 bits
-    image: NDArray[np.generic] = frame.to_ndarray(format="gray16le" if is_deep else "rgb24")
-    return np.ascontiguousarray(np.rot90(image, round(frame.rotation / 90) % 4)) if frame.rotation else image
 
 
 def _read(file: Path) -> NDArray[Any] | None:

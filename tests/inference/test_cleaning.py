@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from scipy import ndimage
 
 from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.inference import boxes
 from bgsub_lightning.inference.cleaning import Cleaner, without_shadows
 
 
@@ -22,32 +24,58 @@ def test_speckle_goes_and_blobs_stay_as_they_are() -> None:
     noisy = mask.copy()
     noisy[generator.integers(45, 60, 20), generator.integers(55, 80, 20)] = 255
     noisy[20:22, 30:32] = 0  # a hole
-    np.testing.assert_array_equal(Cleaner()(noisy), mask)
+    np.testing.assert_array_equal(Cleaner()(noisy)[0], mask)
 
 
 def test_large_holes_stay() -> None:
     mask = blob()
     mask[15:30, 25:40] = 0
-    assert Cleaner(least_area=50)(mask)[22, 32] == 0
-    assert Cleaner(least_area=300)(mask)[22, 32] == 255
+    assert Cleaner(least_area=50)(mask)[0][22, 32] == 0
+    assert Cleaner(least_area=300)(mask)[0][22, 32] == 255
 
 
 def test_small_blobs_go_by_their_area_in_pixels() -> None:
     mask = np.zeros((60, 80), np.uint8)
     mask[5:12, 5:12] = 255  # 49
     mask[30:40, 30:35] = 255  # 50
-    clean = Cleaner(50, morphology=False)(mask)
+    clean, found = Cleaner(50)(mask)
     _, count = ndimage.label(clean)
     assert count == 1
     assert (clean > 0).sum() == 50
-    np.testing.assert_array_equal(Cleaner(0, morphology=False)(mask), mask)
+    assert [box.area for box in found] == [50]
+    raw, found = Cleaner(50, cleans=False)(mask)
+    np.testing.assert_array_equal(raw, mask)
+    assert [box.area for box in found] == [50]
+
+
+@pytest.mark.parametrize("grain", [0.8, 1.5, 3.0])
+def test_cleaning_is_that_of_labels(grain: float) -> None:
+    generator = np.random.default_rng(0)
+    for least in (1, 10, 50, 300):
+        noise = cv2.GaussianBlur(generator.integers(0, 256, (90, 120)).astype(np.uint8), (0, 0), grain)
+        mask = np.where(noise > np.median(noise), np.uint8(255), np.uint8(0))  # holes in blobs in holes
+        expected = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+        expected = cv2.morphologyEx(expected, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5)))
+        expected = ~labelled(~expected, least, 4)
+        expected = labelled(expected, least, 8)
+        clean, found = Cleaner(least)(mask)
+        np.testing.assert_array_equal(clean, expected)
+        assert found == boxes(expected, least)
+
+
+def labelled(mask: np.ndarray, least: int, connectivity: int) -> np.ndarray:
+    """What is not small, by labels of all pixels."""
+    _, labels, statistics, _ = cv2.connectedComponentsWithStats(mask, connectivity=connectivity)
+    is_kept = statistics[:, cv2.CC_STAT_AREA] >= least
+    is_kept[0] = False
+    return np.where(is_kept[labels], np.uint8(255), np.uint8(0))
 
 
 def test_nothing_is_outside_of_the_region() -> None:
     region = np.zeros((60, 80), bool)
     region[:, :35] = True
-    for morphology in (False, True):
-        clean = Cleaner(10, region, morphology)(blob())
+    for cleans in (False, True):
+        clean, _ = Cleaner(10, region, cleans)(blob())
         assert not clean[~region].any()
         assert (clean[region] > 0).sum() == 30 * 15
 
