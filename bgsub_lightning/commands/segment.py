@@ -122,7 +122,8 @@ def segment(
         codec: Of the videos: h264 (.mkv with ffv1, which loses nothing).
         rate: Frames per second of images, which do not tell it; videos have their own. Default: 25.
         latency: One frame at a time, for an answer as soon as there can be one.
-        batch_size: Frames that are subtracted together otherwise; those of cameras and streams come one by one.
+        batch_size: Frames that are subtracted together otherwise, fewer where they are large; those of cameras and
+            streams come one by one.
         device: Where to compute, such as cpu or cuda:1. Default: a GPU if there is one.
         precision: Arithmetic of the networks: 32, bf16 or 16. Default: 32 on a CPU, bf16 on a GPU.
         compile: Let torch.compile work on the networks, for which the first frames wait up to a minute.

@@ -63,7 +63,8 @@ class Outlines:
 
     def __init__(self, mask: NDArray[np.uint8]) -> None:
         self._outlines, tree = cv2.findContours(mask, cv2.RETR_TREE, cv2.CHAIN_APPROX_NONE)
-        self._parents = np.empty(0, np.int32) if tree is None else tree[0, :, 3]  # what each is directly inside of
+        parents = [] if tree is None else tree[0, :, 3]
+        self._parents = np.asarray(parents, np.int64)  # what each is directly inside of; -1: the picture
         within = np.array([cv2.contourArea(each, oriented=True) for each in self._outlines], float)
         steps = np.array([len(each) if len(each) > 1 else 0 for each in self._outlines], float)
         self.is_hole = within > 0  # which are traced the other way round
@@ -75,13 +76,16 @@ class Outlines:
 
     def boxes(self, least: int) -> list[Box]:
         """Return the boxes of blobs from an area on, as :func:`boxes` does."""
-        chosen = np.flatnonzero(~self.is_hole & (self.areas >= least))
-        return _sorted(Box(*cv2.boundingRect(self._outlines[each]), int(self.areas[each])) for each in chosen)
+        found = []
+        for each in map(int, np.flatnonzero(~self.is_hole & (self.areas >= least))):
+            x, y, width, height = cv2.boundingRect(self._outlines[each])
+            found.append(Box(x, y, width, height, int(self.areas[each])))
+        return _sorted(found)
 
     def paint(self, mask: NDArray[np.uint8], chosen: NDArray[np.bool_], level: int) -> None:
         """Set the pixels of some blobs or holes, not what is inside of them."""
-        for each in np.flatnonzero(chosen):
-            around = [self._outlines[each], *(self._outlines[i] for i in np.flatnonzero(self._parents == each))]
+        for each in map(int, np.flatnonzero(chosen)):
+            around = [self._outlines[each], *(self._outlines[int(i)] for i in np.flatnonzero(self._parents == each))]
             cv2.drawContours(mask, around, -1, level, cv2.FILLED)
 
 

@@ -42,22 +42,24 @@ class Cleaner:
 
     def __call__(self, mask: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], list[Box]]:
         """Clean a mask, ``(h, w)``, uint8, 0 and 255, which stays as it is; return the clean one and its boxes."""
-        clean: NDArray[Any] = mask if self.region is None else cv2.bitwise_and(mask, self.region)
+        if self.region is not None:
+            mask = np.asarray(cv2.bitwise_and(mask, self.region), np.uint8)
         if not self.cleans:
-            return clean, boxes(clean, self.least_area)
-        clean = cv2.morphologyEx(clean, cv2.MORPH_OPEN, _OPENING)
+            return mask, boxes(mask, self.least_area)
+        clean: NDArray[Any] = cv2.morphologyEx(mask, cv2.MORPH_OPEN, _OPENING)
         clean = cv2.morphologyEx(clean, cv2.MORPH_CLOSE, _CLOSING)
         clean = _filled(clean, self.least_area)
         if self.region is not None:  # which filling may have left
             clean = cv2.bitwise_and(clean, self.region)
-        found = Outlines(clean)  # of which both come, the mask and the boxes
-        found.paint(clean, ~found.is_hole & (found.areas < self.least_area), 0)
-        return clean, found.boxes(self.least_area)
+        mask = np.asarray(clean, np.uint8)
+        found = Outlines(mask)  # of which both come, the mask and the boxes
+        found.paint(mask, ~found.is_hole & (found.areas < self.least_area), 0)
+        return mask, found.boxes(self.least_area)
 
 
 def _filled(mask: NDArray[Any], least: int) -> NDArray[np.uint8]:
     """Fill small holes, and what blobs cut off at the border of the picture."""
-    framed: NDArray[Any] = cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=255)
+    framed = np.asarray(cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=255), np.uint8)
     found = Outlines(framed)
     found.paint(framed, found.is_hole & (found.areas < least), 255)
     return np.ascontiguousarray(framed[1:-1, 1:-1])

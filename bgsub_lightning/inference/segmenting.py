@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -30,6 +31,9 @@ from bgsub_lightning.inference.stream import StreamSubtractor
 _FIX = "Give it as `segment --help` says."
 _WAITING = 2
 """Batches that may wait between two threads."""
+
+_BYTES = 32 << 20
+"""Memory of a batch's frames at most: several batches wait, and 8 frames of 4K take 200 MB."""
 
 _LIVE = 8
 """Frames of a live source that may wait, for bursts; where one more comes, the oldest is left out."""
@@ -221,7 +225,8 @@ def _naming(output: Output) -> Iterator[None]:
 
 
 def batches(frames: Iterable[Frame], size: int) -> Iterator[list[Frame]]:
-    """Group frames that follow each other and have one size."""
-    for _, alike in itertools.groupby(frames, lambda frame: frame.image.shape):
-        while batch := list(itertools.islice(alike, size)):
+    """Group frames that follow each other and have one size; few where they are large."""
+    for shape, alike in itertools.groupby(frames, lambda frame: frame.image.shape):
+        most = max(1, min(size, _BYTES // math.prod(shape)))
+        while batch := list(itertools.islice(alike, most)):
             yield batch

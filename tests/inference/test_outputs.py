@@ -35,6 +35,7 @@ from bgsub_lightning.inference import (
 from bgsub_lightning.inference.annotation import tinted
 from bgsub_lightning.inference.outputs import Kind, Output
 from bgsub_lightning.inference.pipeline import WriterThread, prefetch
+from bgsub_lightning.inference.segmenting import batches
 from bgsub_lightning.inference.sources import Images
 
 KINDS: list[Kind] = ["mask_video", "masks", "overlay", "side_by_side", "boxes_csv", "boxes_jsonl"]
@@ -360,3 +361,9 @@ def test_a_video_that_ffmpeg_does_not_take_is_told_in_a_line(tmp_path: Path) -> 
     with pytest.raises(UserError, match=r"mask_video\.mp4: "):
         segment_frames(Subtractor(load_system("MOG2"), "cpu"), Slow([], "slow"), outputs)
     assert not (tmp_path / "out/mask_video.mp4").exists()
+
+
+@pytest.mark.parametrize(("size", "expected"), [((240, 320), [8, 2]), ((1080, 1920), [5, 5]), ((2160, 3840), [1] * 10)])
+def test_batches_of_large_frames_are_small(size: tuple[int, int], expected: list[int]) -> None:
+    frames = [Frame(number, number / 25, np.broadcast_to(np.uint8(0), (*size, 3))) for number in range(10)]
+    assert [len(batch) for batch in batches(frames, 8)] == expected
