@@ -5,8 +5,12 @@ end to end should be as fast as the slowest alone, where there are cores for all
 part has all the cores: "what the cores allow" is the slowest part, or else all that the parts ask of processors, spread
 over the cores.
 
+The first table compares `segment` with what a user of OpenCV writes (`benchmarks/ten_lines.py`), with the same outputs:
+by the clock, which on a busy machine favours what has more threads, and by the time of processors. `growth` is the peak
+of the memory in that of a tenth of the frames. AnyScene subtracts at `--work_size 480`.
+
 Systems are those of the small experiments with weights as they are drawn, whose speed is that of trained ones;
-`--experiments` names others. Each runs in a process of its own, which tells its peak memory. A second table compares
+`--experiments` names others. Each runs in a process of its own, which tells its peak memory. A third table compares
 ways in which the networks alone run. Without `--source` the video is a synthetic twin's.
 
     python benchmarks/segment.py --source street.mp4
@@ -16,16 +20,19 @@ from __future__ import annotations
 
 import argparse
 import copy
+import json
 import multiprocessing
 import os
 import platform
 import resource
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from itertools import islice
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -58,6 +65,7 @@ from bgsub_lightning.inference.segmenting import segment_frames
 from bgsub_lightning.inference.sources import Source
 from bgsub_lightning.inference.system import build
 
+TABLES = ("opencv", "parts", "ways")
 EXPERIMENTS = ("bmn_bsn_small", "cdn_medal_small", "recon_mcfcn_small", "crossnet_small", "siamese_small")
 
 
@@ -73,6 +81,16 @@ class Kept(Source):
 
     def spread(self, count: int) -> list:  # type: ignore[type-arg]  # noqa: D102
         return [frame.image for frame in self.frames[:: max(1, len(self.frames) // count)]]
+
+
+TEN_LINES = Path(__file__).with_name("ten_lines.py")
+OUTPUTS = {
+    "boxes": ("boxes_csv", "h264"),
+    "and masks, FFV1": ("boxes_csv,mask_video", "ffv1"),
+    "and masks, H.264": ("boxes_csv,mask_video", "h264"),
+    "and overlay, H.264": ("boxes_csv,overlay", "h264"),
+}
+"""What `segment` and ten lines of OpenCV write, and the codec."""
 
 
 def system_of(name: str) -> System:
@@ -183,6 +201,53 @@ def ways(name: str, given: Given) -> dict[str, float]:
     return {way: rate(each) for way, each in made.items()}
 
 
+def against_opencv(sizes: Sequence[str], frames: int, threads: int | None, rounds: range) -> Table:
+    """Compare `segment` with ten lines of OpenCV, in turn; the larger the frames, the fewer."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        original = [frame.image for frame in open_source(str(twin(Path(folder), 200)))]
+        for size in sizes:
+            width, height = map(int, size.split("x"))
+            count = min(frames, max(24, round(frames * 320 * 240 / (width * height))))
+            video = scaled(Path(folder) / size, original, (width, height), count)
+            for outputs, (write, codec) in OUTPUTS.items():
+                ways: dict[str, list[str]] = {"OpenCV": [], "MOG2": []}
+                if (size, write) == ("1920x1080", "boxes_csv,overlay"):
+                    ways["AnyScene"] = ["--work-size", "480"]
+                given = [str(video), write, "--codec", codec, "--frames", str(count)]
+                given += ["--threads", str(threads)] if threads else []
+                best = ten_lines({way: [way, *given, *more] for way, more in ways.items()}, rounds)
+                base = best.pop("OpenCV")
+                for way, ours in best.items():
+                    rates = [f"{ours[key] / base[key]:.2f}" for key in ("rate", "per processor")]
+                    growth = f"{ours['growth']:.2f}" if count >= 1000 else ""
+                    memory = [f"{ours['MiB']:.0f}", f"{base['MiB']:.0f}", growth]
+                    rows.append([size, outputs, way, *rates, *memory])
+    headings = ["frames", "outputs", "system", "a second", "a CPU second", "MiB", "OpenCV's", "growth"]
+    return table_of("Frames of `segment`, times those of ten lines of OpenCV", headings, rows)
+
+
+def ten_lines(ways: dict[str, list[str]], rounds: range) -> dict[str, dict[str, float]]:
+    """Run ways in turn, each in a process of its own, and return the best of each figure."""
+    best: dict[str, dict[str, float]] = {}
+    for _ in rounds:
+        for way, words in ways.items():
+            done = subprocess.run([sys.executable, str(TEN_LINES), *words], check=True, stdout=subprocess.PIPE)
+            found: dict[str, float] = json.loads(done.stdout)
+            best[way] = {key: max(value, best.get(way, {}).get(key, 0)) for key, value in found.items()}
+    return best
+
+
+def scaled(folder: Path, frames: Sequence[np.ndarray], size: tuple[int, int], count: int) -> Path:
+    """Write a video of so many frames: those that are given, forwards and backwards."""
+    output = open_outputs(folder, ["overlay"], "h264", Fraction(25))[0]
+    for number, frame in enumerate(islice(cycle([*frames, *reversed(frames)]), count), 1):
+        image = np.asarray(cv2.resize(frame, size), np.uint8)
+        output.write(Result(number, number / 25, image, image[..., 0] * 0))
+    output.close()
+    return output.path
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", help="a video or images; default: a synthetic twin's, at 320×240")
@@ -192,7 +257,11 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, help="of the networks; default: as `segment` has them")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each, in turn; the best counts")
-    parser.add_argument("--no-ways", action="store_true", help="leave out the second table, which compiles")
+    parser.add_argument("--tables", nargs="+", choices=TABLES, default=TABLES, help="default: all")
+    parser.add_argument(
+        "--sizes", nargs="*", default=["320x240", "1920x1080", "3840x2160"], help="for ten lines of OpenCV"
+    )
+    parser.add_argument("--small-frames", type=int, default=2000, help="of them, at 320×240")
     options = parser.parse_args()
     on_gpu = options.device != "cpu"
     with tempfile.TemporaryDirectory() as folder:
@@ -205,8 +274,11 @@ def main() -> None:
         )
         given = Given(source, options.frames, options.batch, options.device, options.threads)
         rounds = range(options.rounds)
-        console.print(of_parts(in_turn(parts, [*options.experiments, "MOG2", "KNN"], given, rounds), on_gpu))
-        if not options.no_ways:
+        if "opencv" in options.tables:
+            console.print(against_opencv(options.sizes, options.small_frames, options.threads, rounds))
+        if "parts" in options.tables:
+            console.print(of_parts(in_turn(parts, [*options.experiments, "MOG2", "KNN"], given, rounds), on_gpu))
+        if "ways" in options.tables:
             console.print(of_ways(in_turn(ways, options.experiments, given, rounds)))
 
 
