@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from typing import Generic, TypeVar, cast
 
 _FAREWELL = 1.0
@@ -21,49 +21,93 @@ class _End:
         self.error = error
 
 
-def prefetch(items: Iterable[T], steps: int, dropped: Callable[[T], None] | None = None) -> Iterator[T]:
-    """Iterate in a thread, some steps ahead.
+class Prefetch(Generic[T]):
+    """Iterates in a thread, some steps ahead.
 
     Args:
-        items: What is gone through. What it raises is raised where the items are taken.
+        items: What is gone through; ``None`` is no item.
         steps: How far ahead at most.
         dropped: Called with each item that was dropped, the oldest first, because nobody took it in time; ``None``: no
             item is dropped, and the thread waits.
+        changed: Notified of each item, and of the end; several can share one.
     """
-    waiting: queue.Queue[T | _End] = queue.Queue(steps)
-    stopped = threading.Event()
 
-    def put(item: T | _End) -> bool:
-        drops = dropped is not None and not isinstance(item, _End)
-        while not stopped.is_set():
-            try:
-                waiting.put(item, timeout=0 if drops else 0.1)
-                return True
-            except queue.Full:
-                if drops and dropped is not None:
-                    with suppress(queue.Empty):
-                        dropped(cast("T", waiting.get_nowait()))
-        return False
+    def __init__(
+        self,
+        items: Iterable[T],
+        steps: int,
+        dropped: Callable[[T], None] | None = None,
+        changed: threading.Condition | None = None,
+    ) -> None:
+        self.changed = changed or threading.Condition()
+        self._items = items
+        self._dropped = dropped
+        self._room = threading.Semaphore(steps)
+        self._waiting: deque[T | _End] = deque()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="prefetch", daemon=True)
+        self._thread.start()
 
-    def run() -> None:
-        try:
-            for item in items:
-                if not put(item):
-                    return
-            put(_End())
-        except BaseException as error:
-            put(_End(error))
+    @property
+    def is_ready(self) -> bool:
+        """Whether :meth:`take` need not wait."""
+        return bool(self._waiting)
 
-    thread = threading.Thread(target=run, name="prefetch", daemon=True)
-    thread.start()
-    try:
-        while not isinstance(item := waiting.get(), _End):
-            yield item
+    def take(self) -> T | None:
+        """Return the next item, or ``None`` at the end; raise what going through the items has raised."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.is_ready)
+            item = self._waiting.popleft()
+        if not isinstance(item, _End):
+            self._room.release()
+            return item
         if item.error is not None:
             raise item.error
-    finally:
-        stopped.set()
-        thread.join(_FAREWELL)
+        return None
+
+    def __iter__(self) -> Iterator[T]:
+        try:
+            while (item := self.take()) is not None:
+                yield item
+        finally:
+            self.close()
+
+    def stop(self) -> None:
+        """Ask the thread to end after its item."""
+        self._stopped.set()
+
+    def close(self) -> None:
+        """End the thread."""
+        self.stop()
+        self._thread.join(_FAREWELL)
+
+    def _run(self) -> None:
+        try:
+            for item in self._items:
+                if not self._has_room():
+                    return
+                self._put(item)
+            self._put(_End())
+        except BaseException as error:
+            self._put(_End(error))
+
+    def _put(self, item: T | _End) -> None:
+        with self.changed:
+            self._waiting.append(item)
+            self.changed.notify_all()
+
+    def _has_room(self) -> bool:
+        """Wait for room, or make it; ``False``: nobody takes items any more."""
+        while not self._stopped.is_set():
+            if self._room.acquire(timeout=0 if self._dropped else 0.1):
+                return True
+            if self._dropped:
+                with self.changed:
+                    oldest = self._waiting.popleft() if self._waiting else None
+                if oldest is not None:
+                    self._room.release()
+                    self._dropped(cast("T", oldest))
+        return False
 
 
 class WriterThread(Generic[T]):

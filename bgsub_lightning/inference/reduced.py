@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from bgsub_lightning.core.ranges import check_whole
+from bgsub_lightning.core.steps import together
 from bgsub_lightning.inference.stream import StreamSubtractor
 
 
@@ -32,24 +34,33 @@ class Reduced:
         self.work_size = work_size
         self.batch_size = subtractor.batch_size
 
+    def push_in_steps(
+        self, images: Sequence[NDArray[np.uint8]], numbers: Sequence[int] | None = None
+    ) -> Generator[Any, Any, list[NDArray[np.uint8]]]:
+        """Take the next frames; see :meth:`StreamSubtractor.push_in_steps`."""
+        size, small = _size(images[0]), self._small(images)
+        likely = yield from self.subtractor.probability_in_steps(small, numbers)
+        if likely is not None:
+            return list(self.subtractor.masks(_at_size(likely, size)))
+        masks = yield from self.subtractor.push_in_steps(small, numbers)
+        return [np.where(cv2.resize(mask, size) > 127, np.uint8(255), np.uint8(0)) for mask in masks]
+
     def push(
         self, images: Sequence[NDArray[np.uint8]], numbers: Sequence[int] | None = None
     ) -> list[NDArray[np.uint8]]:
         """Take the next frames; see :meth:`StreamSubtractor.push`."""
-        likely = self.probability(images, numbers)
-        if likely is not None:
-            return list(self.subtractor.masks(likely))
-        size = _size(images[0])
-        small = self.subtractor.push(self._small(images), numbers)
-        return [np.where(cv2.resize(mask, size) > 127, np.uint8(255), np.uint8(0)) for mask in small]
+        return together([self.push_in_steps(images, numbers)], self.network)[0]
 
     def probability(
         self, images: Sequence[NDArray[np.uint8]], numbers: Sequence[int] | None = None
     ) -> NDArray[np.float32] | None:
         """Take the next frames; see :meth:`StreamSubtractor.probability`."""
-        size = _size(images[0])
         likely = self.subtractor.probability(self._small(images), numbers)
-        return None if likely is None else np.stack([cv2.resize(each, size) for each in likely]).astype(np.float32)
+        return None if likely is None else _at_size(likely, _size(images[0]))
+
+    def network(self, shown: Sequence[Any]) -> list[Any]:
+        """Show the network what was yielded; see :meth:`StreamSubtractor.network`."""
+        return self.subtractor.network(shown)
 
     def masks(self, probability: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Return what is foreground; see :meth:`StreamSubtractor.masks`."""
@@ -66,3 +77,7 @@ class Reduced:
 
 def _size(image: NDArray[np.uint8]) -> tuple[int, int]:
     return image.shape[1], image.shape[0]
+
+
+def _at_size(likely: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    return np.stack([cv2.resize(each, size) for each in likely]).astype(np.float32)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import math
+import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.records import fit_record
+from bgsub_lightning.core.steps import together
 from bgsub_lightning.core.text import suggestion
 from bgsub_lightning.datasets.depth import checked_range
 from bgsub_lightning.datasets.scene import Range
 from bgsub_lightning.inference.opening import Setup, open_subtractor
 from bgsub_lightning.inference.outputs import Output
-from bgsub_lightning.inference.pipeline import WriterThread, prefetch
+from bgsub_lightning.inference.pipeline import Prefetch, WriterThread
 from bgsub_lightning.inference.reduced import Reduced
 from bgsub_lightning.inference.result import FLOODED, RAW, Analysis, Result, Wanted
 from bgsub_lightning.inference.sources import Frame, Source, open_source
@@ -68,6 +69,72 @@ class SegmentProgress:
     flooded_at: float = 0.0
 
 
+@dataclass(eq=False)
+class Feed:
+    """A source, what subtracts it, and what is made of its masks.
+
+    Attributes:
+        source: Where the frames come from.
+        subtractor: What subtracts.
+        outputs: What is written; closed when the feed ends.
+        wanted: What is made of the masks.
+        limit: End after so many frames; ``None``: at the source's end.
+        progress: How far it has come.
+        error: What has ended it, if it failed.
+    """
+
+    source: Source
+    subtractor: StreamSubtractor | Reduced
+    outputs: Sequence[Output]
+    wanted: Wanted = RAW
+    limit: int | None = None
+    progress: SegmentProgress = field(default_factory=SegmentProgress)
+    error: UserError | OSError | None = None
+
+
+def segment_feeds(
+    feeds: Sequence[Feed],
+    report: Callable[[Feed], None] = lambda _: None,
+    ended: Callable[[Feed], None] = lambda _: None,
+) -> None:
+    """Subtract the backgrounds of several feeds, whose subtractors share one system.
+
+    Each feed decodes its frames, and analyses and writes its results, in threads. The feeds that have frames take
+    turns, a batch each, and share the passes of the network where the system has them. A live source is shown to its
+    subtractor frame by frame, as they come, if its batches are of one. A feed that fails is closed, and the others go
+    on. Whatever ends a feed, Ctrl-C as well, its outputs are closed, and hold what was done until then.
+
+    Args:
+        feeds: The feeds.
+        report: Called after each batch of a feed.
+        ended: Called when a feed has ended by itself, or failed.
+    """
+    changed, lanes = threading.Condition(), list[_Lane]()
+    try:
+        with ExitStack() as closing:
+            for feed in feeds:
+                lanes.append(_Lane(feed, changed))
+                closing.callback(lanes[-1].close)
+            closing.callback(_stop, lanes)
+            while active := [lane for lane in lanes if not lane.is_closed]:
+                with changed:
+                    changed.wait_for(lambda: any(lane.is_ready for lane in active))
+                    ready = [lane for lane in active if lane.is_ready]
+                turns = [(lane, frames) for lane in ready if (frames := lane.take())]
+                together([lane.step(frames) for lane, frames in turns], ready[0].feed.subtractor.network)
+                for lane in ready:
+                    if lane.is_over:
+                        lane.close()
+                        ended(lane.feed)
+                    else:
+                        report(lane.feed)
+                if any(output.wants_end for feed in feeds for output in feed.outputs):
+                    raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        for lane in lanes:
+            lane.feed.progress.is_interrupted = not lane.is_over
+
+
 def segment_frames(
     subtractor: StreamSubtractor | Reduced,
     source: Source,
@@ -78,62 +145,135 @@ def segment_frames(
 ) -> SegmentProgress:
     """Subtract the background of a source's frames, and write what is wanted of the results.
 
-    Frames are decoded, subtracted, and analysed and written at the same time, in three threads; a live source is shown
-    to the subtractor frame by frame, as they come, if its batches are of one. Whatever ends it, Ctrl-C and errors as
-    well, the outputs are closed, and hold what was done until then.
+    It is :func:`segment_feeds` of one.
 
     Args:
         subtractor: What subtracts.
         source: Where the frames come from.
         outputs: What is written.
         wanted: What is made of the masks.
-        report: Is called after each batch.
+        report: Called after each batch.
         limit: End after so many frames; ``None``: at the source's end.
     """
-    progress, started = SegmentProgress(), time.perf_counter()
-    analyse = Analysis(wanted)
+    feed = Feed(source, subtractor, outputs, wanted, limit)
+    segment_feeds([feed], lambda feed: report(feed.progress))
+    if feed.error:
+        raise feed.error
+    return feed.progress
 
-    def write(batch: tuple[Sequence[Frame], Sequence[NDArray[np.uint8]]]) -> None:
-        for frame, mask in zip(*batch, strict=True):
-            result = analyse(frame, mask)
-            progress.written += 1
-            share = float(np.count_nonzero(result.mask)) / mask.size
-            progress.foreground += (share - progress.foreground) / progress.written
-            for output in outputs:
-                with _naming(output):
-                    output.write(result)
 
-    size = None
-    with ExitStack() as closing:
-        for output in outputs:
-            closing.callback(_close, output)
+def _stop(lanes: Sequence[_Lane]) -> None:
+    """Let all decoders end, before the first is waited for."""
+    for lane in lanes:
+        lane.stop()
+
+
+class _Lane:
+    """A feed at work.
+
+    Args:
+        feed: The feed.
+        changed: Notified when there is something to do.
+
+    Attributes:
+        is_over: Whether it has ended by itself, or failed.
+        is_closed: Whether its outputs are whole.
+    """
+
+    def __init__(self, feed: Feed, changed: threading.Condition) -> None:
+        self.feed = feed
+        self.is_over = self.is_closed = False
+        self._changed = changed
+        self._analyse = Analysis(feed.wanted)
+        self._size: tuple[int, ...] | None = None
+        self._unwritten = 0
+        self._started = time.perf_counter()
+        self._closing = ExitStack()
+        for output in feed.outputs:
+            self._closing.callback(_close, output)
+        self._writer = self._closing.enter_context(WriterThread(self._write, _WAITING))
+        self._ahead = _frames_ahead(feed.source, feed.subtractor.batch_size, feed.limit, feed.progress, changed)
+        self._closing.callback(self._ahead.close)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it has frames, or an end, and results may wait to be written: a slow disk delays no other feed."""
+        return self._ahead.is_ready and self._unwritten <= _WAITING
+
+    def take(self) -> list[Frame] | None:
+        """Return the next frames; ``None`` at the end."""
+        frames = None
+        with self._failing():
+            frames = self._ahead.take()
+        self.is_over |= frames is None
+        return frames
+
+    def step(self, frames: list[Frame]) -> Generator[Any, Any, None]:
+        """Subtract frames, and hand the results on; passes of the network are left to the caller."""
+        progress = self.feed.progress
+        with self._failing():
+            shape = frames[0].image.shape
+            progress.resized += self._size is not None and shape != self._size
+            self._size = shape
+            masks = yield from self.feed.subtractor.push_in_steps(
+                [frame.image for frame in frames], [frame.number for frame in frames]
+            )
+            with self._changed:
+                self._unwritten += 1
+            self._writer.put((frames, masks))
+            progress.frames += len(frames)
+            progress.time = frames[-1].time
+            for frame, mask in zip(frames, masks, strict=True):
+                if np.count_nonzero(mask) > FLOODED * mask.size:
+                    if not progress.flooded:
+                        progress.flooded_at = frame.time
+                    progress.flooded += 1
+            progress.seconds = time.perf_counter() - self._started
+
+    def stop(self) -> None:
+        """Ask the decoder to end."""
+        self._ahead.stop()
+
+    def close(self) -> None:
+        """Write what waits, and close the outputs."""
+        with self._failing():
+            self._closing.close()
+        if not self.is_closed:
+            self.feed.progress.seconds = time.perf_counter() - self._started
+        self.is_closed = True
+
+    def _write(self, batch: tuple[Sequence[Frame], Sequence[NDArray[np.uint8]]]) -> None:
+        progress = self.feed.progress
         try:
-            with WriterThread(write, _WAITING) as writer:
-                for frames in frames_of(source, subtractor.batch_size, limit, progress):
-                    shape = frames[0].image.shape
-                    progress.resized += size is not None and shape != size
-                    size = shape
-                    masks = subtractor.push([frame.image for frame in frames], [frame.number for frame in frames])
-                    writer.put((frames, masks))
-                    progress.frames += len(frames)
-                    progress.time = frames[-1].time
-                    for frame, mask in zip(frames, masks, strict=True):
-                        if np.count_nonzero(mask) > FLOODED * mask.size:
-                            if not progress.flooded:
-                                progress.flooded_at = frame.time
-                            progress.flooded += 1
-                    progress.seconds = time.perf_counter() - started
-                    report(progress)
-                    if any(output.wants_end for output in outputs):
-                        progress.is_interrupted = True
-                        break
-        except KeyboardInterrupt:
-            progress.is_interrupted = True
-    progress.seconds = time.perf_counter() - started
-    return progress
+            for frame, mask in zip(*batch, strict=True):
+                result = self._analyse(frame, mask)
+                progress.written += 1
+                share = float(np.count_nonzero(result.mask)) / mask.size
+                progress.foreground += (share - progress.foreground) / progress.written
+                for output in self.feed.outputs:
+                    with _naming(output):
+                        output.write(result)
+        finally:
+            with self._changed:
+                self._unwritten -= 1
+                self._changed.notify_all()
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        try:
+            yield
+        except (UserError, OSError) as error:
+            self.feed.error = self.feed.error or error
+            self.is_over = True
 
 
-def frames_of(source: Source, batch_size: int, limit: int | None, progress: SegmentProgress) -> Iterator[list[Frame]]:
+def _frames_ahead(
+    source: Source,
+    batch_size: int,
+    limit: int | None,
+    progress: SegmentProgress,
+    changed: threading.Condition | None = None,
+) -> Prefetch[list[Frame]]:
     """Decode frames ahead, in a thread; those of a live source that come while others are taken are left out.
 
     Args:
@@ -141,15 +281,17 @@ def frames_of(source: Source, batch_size: int, limit: int | None, progress: Segm
         batch_size: The most frames in a batch.
         limit: End after so many; ``None``: at the source's end.
         progress: Where those that are left out are counted.
+        changed: See :class:`Prefetch`.
     """
 
     def drop(batch: list[Frame]) -> None:
         progress.dropped += len(batch)
 
-    return prefetch(
+    return Prefetch(
         batches(itertools.islice(source, limit), batch_size),
         _LIVE if source.is_live else _WAITING,
         drop if source.is_live else None,
+        changed,
     )
 
 
@@ -173,7 +315,7 @@ def results(
         UserError: If there is no probability, as of MOG2 and KNN.
     """
     analyse = Analysis(wanted)
-    for frames in frames_of(source, subtractor.batch_size, limit, SegmentProgress()):
+    for frames in _frames_ahead(source, subtractor.batch_size, limit, SegmentProgress()):
         images, numbers = [frame.image for frame in frames], [frame.number for frame in frames]
         if not probability:
             yield from map(analyse, frames, subtractor.push(images, numbers))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from itertools import pairwise
 from numbers import Integral
 from pathlib import Path
@@ -115,6 +115,33 @@ class StreamSubtractor(ABC):
             Shape ``(B, h, w)``, float32; ``None``, without having taken them, from MOG2 and KNN, which have none.
         """
         return None
+
+    def push_in_steps(
+        self, images: Sequence[Bytes], numbers: Sequence[int] | None = None
+    ) -> Generator[Any, Any, list[Bytes]]:
+        """Take the next frames as :meth:`push` does, but leave passes of a network to the caller.
+
+        Subtractors of one system can share them, by :func:`bgsub_lightning.core.steps.together`.
+
+        Yields:
+            What :meth:`network` is to be shown; its answer is sent back.
+
+        Returns:
+            As :meth:`push` does.
+        """
+        yield from ()
+        return self.push(images, numbers)
+
+    def probability_in_steps(
+        self, images: Sequence[Bytes], numbers: Sequence[int] | None = None
+    ) -> Generator[Any, Any, NDArray[np.float32] | None]:
+        """Take the next frames as :meth:`probability` does, but leave passes of a network to the caller."""
+        yield from ()
+        return self.probability(images, numbers)
+
+    def network(self, shown: Sequence[Any]) -> list[Any]:
+        """Show the system's network what subtractors of it have yielded, those of one size in one pass."""
+        raise NotImplementedError
 
     def masks(self, probability: NDArray[np.float32]) -> Bytes:
         """Return what is foreground at probabilities of any shape: uint8, 255 or 0."""

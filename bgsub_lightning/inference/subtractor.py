@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from bgsub_lightning.backgrounds import SceneContext
 from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.steps import together
 from bgsub_lightning.data import EvaluationBatch, Hop, SceneInputs
 from bgsub_lightning.data.dataset import frame_inputs, ready
 from bgsub_lightning.datasets.scene import Range
@@ -30,6 +31,7 @@ from bgsub_lightning.inference.stream import (
     uncopyable,
 )
 from bgsub_lightning.inference.system import System
+from bgsub_lightning.systems.base import Passes
 from bgsub_lightning.systems.compiling import compile_in_place
 
 _BACKGROUNDS = ("background", "reconstruction", "base image")
@@ -135,7 +137,12 @@ class Subtractor(StreamSubtractor):
     def push(  # noqa: D102
         self, images: Sequence[NDArray[np.uint8]], numbers: Sequence[int] | None = None
     ) -> list[NDArray[np.uint8]]:
-        found = self.module.is_foreground(self._answer(images, numbers), self.threshold)
+        return together([self.push_in_steps(images, numbers)], self.network)[0]
+
+    def push_in_steps(  # noqa: D102
+        self, images: Sequence[NDArray[np.uint8]], numbers: Sequence[int] | None = None
+    ) -> Generator[Tensor, Tensor, list[NDArray[np.uint8]]]:
+        found = self.module.is_foreground((yield from self._answer(images, numbers)), self.threshold)
         masks = found.byte().mul_(255)  # before it leaves the device
         return list(masks.cpu().numpy())
 
@@ -143,7 +150,24 @@ class Subtractor(StreamSubtractor):
         self, images: Sequence[NDArray[np.uint8]], numbers: Sequence[int] | None = None
     ) -> NDArray[np.float32]:
         """Take the next frames as :meth:`push` does, and return the probability of foreground, ``(B, h, w)``."""
-        return self._answer(images, numbers).cpu().numpy()
+        return together([self.probability_in_steps(images, numbers)], self.network)[0]
+
+    def probability_in_steps(  # noqa: D102
+        self, images: Sequence[NDArray[np.uint8]], numbers: Sequence[int] | None = None
+    ) -> Generator[Tensor, Tensor, NDArray[np.float32]]:
+        found = yield from self._answer(images, numbers)
+        return found.cpu().numpy()
+
+    @torch.inference_mode()
+    def network(self, shown: Sequence[Tensor]) -> list[Tensor]:  # noqa: D102
+        answers: dict[int, Tensor] = {}
+        sizes = [each.shape[1:] for each in shown]
+        for size in dict.fromkeys(sizes):
+            places = [place for place, each in enumerate(sizes) if each == size]
+            with self._precise():
+                found = self.module.network_pass(torch.cat([shown[place] for place in places]))
+            answers |= zip(places, torch.split(found, [len(shown[place]) for place in places]), strict=True)
+        return [answers[place] for place in range(len(shown))]
 
     def masks(self, probability: NDArray[np.float32]) -> NDArray[np.uint8]:  # noqa: D102
         compare = np.greater_equal if self.module.threshold_is_foreground else np.greater
@@ -194,7 +218,7 @@ class Subtractor(StreamSubtractor):
         vars(self).update(state)
         self._beside = ThreadPoolExecutor(1, "renewal")
 
-    def _answer(self, images: Sequence[NDArray[np.uint8]], numbers: Sequence[int] | None) -> Tensor:
+    def _answer(self, images: Sequence[NDArray[np.uint8]], numbers: Sequence[int] | None) -> Passes:
         checked_frames(images, self.batch_size, numbers)
         height, width = images[0].shape[:2]
         resumed, self._resumed = self._resumed, None
@@ -212,7 +236,7 @@ class Subtractor(StreamSubtractor):
             self._gather(chosen, images)
         if self.system.needs_pool:
             self._renew(chosen[-1])
-        return self._run(chosen)
+        return (yield from self._run(chosen))
 
     def _begin(self, frame_size: tuple[int, int]) -> None:
         """Begin with a stream of frames of a size."""
@@ -226,7 +250,7 @@ class Subtractor(StreamSubtractor):
         if self.system.streams:
             for number, image in enumerate(self._given, -len(self._given)):
                 self.footage.add(number, resized(image, frame_size))
-                self._run([number], is_scored=False)
+                together([self._run([number], is_scored=False)], self.network)
 
     def resume(self, frame_size: tuple[int, int], pool: Sequence[NDArray[np.uint8]], state: Mapping[str, Any]) -> None:
         """Begin with what another subtractor of this system has learnt, instead of nothing.
@@ -297,15 +321,21 @@ class Subtractor(StreamSubtractor):
         with self._precise():
             return self.module.begin_scene(cast("SceneInputs", scene))
 
-    @torch.inference_mode()
-    def _run(self, numbers: Sequence[int], is_scored: bool = True) -> Tensor:
+    def _run(self, numbers: Sequence[int], is_scored: bool = True) -> Passes:
         """Return the probability of foreground of some of the newest frames, shape ``(B, h, w)``."""
         footage = cast("Footage", self.footage)
         frames = frame_inputs(self.module.inputs, footage, numbers)
         about = {"number": torch.tensor(numbers), "is_scored": torch.full((len(numbers),), is_scored)}
-        batch = cast("EvaluationBatch", self._ready(frames | about))
-        with self._precise():
-            return self.module.mean_probability(self.context, batch, footage.frame_size[::-1]).float()
+        with torch.inference_mode():
+            passes = self.module.passes(self.context, cast("EvaluationBatch", self._ready(frames | about)))
+        answer: Any = None
+        while True:
+            with torch.inference_mode(), self._precise():  # neither holds while the caller is at work
+                try:
+                    shown = passes.send(answer)
+                except StopIteration as end:
+                    return self.module.mean_of(end.value, footage.frame_size[::-1]).float()
+            answer = yield shown
 
     def _ready(self, batch: dict[str, Tensor]) -> dict[str, Any]:
         on_device = {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}

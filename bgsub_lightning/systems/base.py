@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypedDict, cast
 
@@ -41,6 +41,10 @@ if TYPE_CHECKING:
 Threshold = float | Literal["validation"]
 """Probability above which a pixel is called foreground; or the best one of the validation that a checkpoint was saved
 after."""
+
+
+Passes = Generator[Tensor, Tensor, Tensor]
+"""See :meth:`BgsModule.passes`."""
 
 
 class BestValidation(TypedDict):
@@ -138,6 +142,28 @@ class BgsModule(LightningModule):
             mean is the system's answer.
         """
 
+    def passes(self, context: Any, batch: EvaluationBatch) -> Passes:
+        """Answer as :meth:`probability` does, but leave a network's passes to the caller, who can join those of scenes.
+
+        Systems that have none compute all by themselves.
+
+        Args:
+            context: The scene's.
+            batch: The frames.
+
+        Yields:
+            What :meth:`network_pass` is to be shown, ``(n, …)``; what it returns is sent back.
+
+        Returns:
+            As :meth:`probability` does.
+        """
+        yield from ()
+        return self.probability(context, batch)
+
+    def network_pass(self, shown: Tensor) -> Tensor:
+        """Show a network what :meth:`passes` yields, ``(n, …)``; the answer of an item depends on no other item."""
+        raise NotImplementedError
+
     def frame_pictures(self, context: Any, batch: EvaluationBatch, position: int) -> dict[str, Tensor]:
         """Show what the system makes of a frame on the way to its answer: title → as :meth:`SceneContext.pictures`.
 
@@ -150,7 +176,11 @@ class BgsModule(LightningModule):
 
     def mean_probability(self, context: Any, batch: EvaluationBatch, size: tuple[int, int]) -> Tensor:
         """Return the mean of the draws of :meth:`probability` at a height and width, shape ``(B, h, w)``."""
-        return self._at_size(self.probability(context, batch), size).mean(0)
+        return self.mean_of(self.probability(context, batch), size)
+
+    def mean_of(self, draws: Tensor, size: tuple[int, int]) -> Tensor:
+        """Return the mean of draws, ``(D, B, H, W)``, at a height and width, shape ``(B, h, w)``."""
+        return self._at_size(draws, size).mean(0)
 
     def context_of(self, batch: EvaluationBatch) -> SceneContext:
         """Return the context of a batch's scene, which is kept from its first batch until its last."""

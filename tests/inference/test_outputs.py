@@ -34,8 +34,7 @@ from bgsub_lightning.inference import (
 )
 from bgsub_lightning.inference.annotation import tinted
 from bgsub_lightning.inference.outputs import Kind, Output
-from bgsub_lightning.inference.pipeline import WriterThread, prefetch
-from bgsub_lightning.inference.segmenting import batches
+from bgsub_lightning.inference.pipeline import Prefetch, WriterThread
 from bgsub_lightning.inference.sources import Images
 
 KINDS: list[Kind] = ["mask_video", "masks", "overlay", "side_by_side", "boxes_csv", "boxes_jsonl"]
@@ -305,9 +304,9 @@ def test_ahead_raises_what_is_raised_and_ends_its_thread() -> None:
     before = threading.active_count()
     taken = []
     with pytest.raises(ValueError, match="of the source"):
-        taken.extend(prefetch(items(), 1))
+        taken.extend(Prefetch(items(), 1))
     assert taken == [0, 1, 2]
-    endless = prefetch(iter(int, 1), 2)
+    endless = iter(Prefetch(iter(int, 1), 2))
     next(endless)
     endless.close()  # type: ignore[attr-defined]
     assert threading.active_count() == before
@@ -315,7 +314,7 @@ def test_ahead_raises_what_is_raised_and_ends_its_thread() -> None:
 
 def test_ahead_drops_what_nobody_takes() -> None:
     dropped: list[int] = []
-    items = prefetch(range(100), 2, dropped.append)
+    items = iter(Prefetch(range(100), 2, dropped.append))
     taken = [next(items)]
     while len(dropped) < 90:
         time.sleep(0.001)

@@ -6,7 +6,7 @@ P.-L. St-Charles et al., IEEE TIP 2015) gives its statistics to a U-Net, which t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.ranges import check_range
+from bgsub_lightning.core.steps import together
 from bgsub_lightning.data import ByteStream, EvaluationBatch, SceneInputs, ScenesDataModule, TrainingBatch
 from bgsub_lightning.datasets.labels import LabelRule
 from bgsub_lightning.losses import batch_dice, image_dice, masked_binary_cross_entropy
@@ -27,7 +28,7 @@ from bgsub_lightning.systems.any_scene.inputs import EarlierFrame, SampleBanks
 from bgsub_lightning.systems.any_scene.network import AnySceneNetwork, normalised
 from bgsub_lightning.systems.any_scene.stream import Rules, SceneStream, Seen
 from bgsub_lightning.systems.any_scene.weights import shipped as shipped_weights
-from bgsub_lightning.systems.base import BgsModule, Threshold, identity
+from bgsub_lightning.systems.base import BgsModule, Passes, Threshold, identity
 from bgsub_lightning.systems.decay import cosine_decay, decay_groups
 from bgsub_lightning.systems.sizes import sized
 from bgsub_lightning.systems.weights import read_checkpoint
@@ -124,6 +125,10 @@ class AnyScene(BgsModule):
         Frames are shown to the network together up to the next one whose mask the background model needs: the same
         answers, however they are put in batches.
         """
+        return together([self.passes(context, batch)], lambda shown: [self.network_pass(*shown)])[0]
+
+    def passes(self, context: SceneStream, batch: EvaluationBatch) -> Passes:
+        """Answer as :meth:`probability` does; the background model works here, and the network with the caller."""
         frames = batch["image"].movedim(-3, -1).cpu().numpy()
         found: list[NDArray[np.float32]] = []
         waiting: list[Seen] = []
@@ -131,18 +136,22 @@ class AnyScene(BgsModule):
             seen, mask = context.see(frame), None
             waiting.append(seen)
             if seen.is_due:
-                judged = self._judged(waiting)
+                judged = yield from self._judged(waiting)
                 found += map(context.in_place, judged, waiting)
                 mask, waiting = judged[-1] > self.threshold, []
             context.learn(seen, mask)
-        found += map(context.in_place, self._judged(waiting), waiting)
+        if waiting:
+            found += map(context.in_place, (yield from self._judged(waiting)), waiting)
         return torch.from_numpy(np.stack(found)).to(batch["image"].device)[None]
 
-    def _judged(self, waiting: Sequence[Seen]) -> list[NDArray[np.float32]]:
-        if not waiting:
-            return []
-        shown = torch.from_numpy(np.stack([seen.planes for seen in waiting])).to(self.device)
-        return list(torch.sigmoid(self(shown).float()).cpu().numpy())
+    def network_pass(self, shown: Tensor) -> Tensor:
+        """Return the probability of foreground, ``(n, h, w)``, float32, for planes, ``(n, 14, h, w)``, uint8."""
+        return torch.sigmoid(self(shown.to(self.device)).float())
+
+    @staticmethod
+    def _judged(waiting: Sequence[Seen]) -> Generator[Tensor, Tensor, list[NDArray[np.float32]]]:
+        found = yield torch.from_numpy(np.stack([seen.planes for seen in waiting]))
+        return list(found.cpu().numpy())
 
     def note(self, data: ScenesDataModule, all_unseen: bool) -> str:
         """Say what the weights were trained on, where that is rendered scenes alone."""
