@@ -2,47 +2,19 @@
 
 from __future__ import annotations
 
-import signal
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args
 from urllib.parse import urlsplit
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-from bgsub_lightning.core.console import console, warn
 from bgsub_lightning.core.errors import UserError
-from bgsub_lightning.core.files import atomic_write, claimed
-from bgsub_lightning.core.memory import keep_freed_memory
 from bgsub_lightning.core.ranges import check_range
 from bgsub_lightning.core.text import safe_name
-from bgsub_lightning.datasets.checks import some
-from bgsub_lightning.datasets.depth import parsed_range
-from bgsub_lightning.datasets.origin import origin_of
-from bgsub_lightning.inference import (
-    POOL,
-    SHIPPED,
-    Codec,
-    Kind,
-    Opened,
-    Precision,
-    Setup,
-    Source,
-    StreamSubtractor,
-    Wanted,
-    open_outputs,
-    open_source,
-    open_subtractor,
-    segment_frames,
-)
-from bgsub_lightning.inference.outputs import Live
-from bgsub_lightning.inference.reduced import Reduced
-from bgsub_lightning.inference.segmenting import SegmentProgress
-from bgsub_lightning.inference.showing import shown
+from bgsub_lightning.inference import POOL, SHIPPED, Codec, Kind, Precision, Setup, Wanted
+from bgsub_lightning.inference.cameras import CameraOptions, listed_cameras
+from bgsub_lightning.inference.result import Analysis
+from bgsub_lightning.inference.session import Plan, run_session
 
-_MINUTE = 60.0
 _PLAIN: frozenset[Kind] = frozenset({"mask_video", "masks", "side_by_side", "boxes_csv", "boxes_jsonl", "coco"})
 """What needs no objects, only their blobs."""
 
@@ -85,8 +57,12 @@ def segment(
 
     Args:
         source: A video file, a folder of images, a pattern such as 'frames/*.jpg' or frames/in%06d.png, the number of
-            a camera, or the address of a stream (rtsp://…).
-        out: Folder for what is written. Default: a new one beside the source, or here for cameras and streams.
+            a camera, or the address of a stream (rtsp://…). Or several: a .yaml file with lines such as
+            yard: rtsp://… or street: {source: street.mp4, count_line: '40,0,40,48'}, whose paths are relative to it;
+            an entry can set rate, range, background, threshold, state, work_size, clean, least_area, roi, ignore,
+            count_line, zone and still, and all other options hold for every camera.
+        out: Folder for what is written; in it, one for each camera of a list. Default: a new one beside the source, or
+            here for cameras and streams.
         checkpoint: AnyScene, whose weights ship with the package; a checkpoint of any system; or MOG2, KNN or
             TemporalMedian, which have no weights.
         modules: Modules outside of this package whose classes the checkpoint may name, such as own_network, or
@@ -122,7 +98,7 @@ def segment(
         codec: Of the videos: h264 (.mkv with ffv1, which loses nothing).
         rate: Frames per second of images, which do not tell it; videos have their own. Default: 25.
         latency: One frame at a time, for an answer as soon as there can be one.
-        batch_size: Frames that are subtracted together otherwise, fewer where they are large; those of cameras and
+        batch_size: Frames that are subtracted together otherwise, those of all cameras of a list; those of cameras and
             streams come one by one.
         device: Where to compute, such as cpu or cuda:1. Default: a GPU if there is one.
         precision: Arithmetic of the networks: 32, bf16 or 16. Default: 32 on a CPU, bf16 on a GPU.
@@ -136,19 +112,23 @@ def segment(
         UserError: If the source or the checkpoint cannot be used, or an option makes no sense.
     """
     check_range("--", least=1, most=10**12, frames=frames)
-    check_range("--", least=0, most=1e9, least_area=least_area, reconnect=reconnect)
-    check_range("--", least=0.0003, most=1000, rate=rate)
-    has_places = bool(count_line or zone or still)
-    kinds = _kinds(write, has_places, report)
-    if has_places and not (show or serve is not None) and _PLAIN.issuperset(kinds):
-        raise UserError(
-            "--write: nothing that is written shows lines, zones or what stands still; got "
-            f"{','.join(kinds)}. Add events_jsonl, or leave the option out."
-        )
-    folder = _default_folder(source) if out is None else out
-    _require_free(folder, kinds)
-    keep_freed_memory()
-    opened = open_source(source, rate, reconnect, parsed_range(range))
+    check_range("--", least=0, most=1e9, reconnect=reconnect)
+    common = CameraOptions(
+        source=source,
+        rate=rate,
+        range=range,
+        background=str(background),
+        threshold=threshold,
+        state=None if state is None else str(state),
+        work_size=work_size,
+        clean=clean,
+        least_area=least_area,
+        roi=roi,
+        ignore=ignore,
+        count_line=count_line,
+        zone=zone,
+        still=still,
+    )
     setup = Setup(
         checkpoint,
         modules,
@@ -162,82 +142,50 @@ def segment(
         precision,
         compile,
     )
-    ready = open_subtractor(opened, setup)
-    subtractor = ready.subtractor
-    keep = _keeper(subtractor, state)
-    _introduce(ready, opened, source, work_size)
-    is_followed = has_places or show or serve is not None or not _PLAIN.issuperset(kinds)
-    shadows = not clean or checkpoint != "TemporalMedian"  # the others know shadows by themselves
+    cameras = listed_cameras(common)
+    folder = _default_folder(source) if out is None else out
+    is_watched = show or serve is not None
+    plans = []
+    for camera in cameras:
+        with camera.naming():
+            options, place = camera.options, folder / camera.name
+            kinds = _kinds(write, options.has_places, report)
+            _require_use(options, kinds, is_watched)
+            wanted = _wanted(options, checkpoint, options.has_places or is_watched or not _PLAIN.issuperset(kinds))
+            _require_free(place, kinds)
+            of_camera = replace(
+                setup,
+                background=options.background,
+                threshold=options.threshold,
+                batch_size=max(1, setup.batch_size // len(cameras)),
+            )
+            plans.append(Plan(camera, place, kinds, codec, wanted, of_camera, reconnect, frames))
+    run_session(plans, show, serve)
+
+
+def _wanted(options: CameraOptions, checkpoint: str, is_followed: bool) -> Wanted:
     wanted = Wanted(
-        clean, shadows, least_area, roi, ignore, count_line, zone, still, tracks=is_followed, watch=is_followed
+        options.clean,
+        not options.clean or checkpoint != "TemporalMedian",  # the others know shadows by themselves
+        options.least_area,
+        options.roi,
+        options.ignore,
+        options.count_line,
+        options.zone,
+        options.still,
+        tracks=is_followed,
+        watch=is_followed,
     )
-    with ExitStack() as closing:
-        outputs = open_outputs(folder, kinds, codec, opened.rate, opened.name)
-        if show or serve is not None:
-            outputs.append(Live(closing.enter_context(shown(show, serve, opened.name))))
-        closing.enter_context(claimed(folder))
-        bar = closing.enter_context(_bar())
-        total = min((count for count in (frames, opened.count) if count), default=None)
-        task = bar.add_task("Segmenting", total=total, speed="")
-
-        def advance(done: SegmentProgress) -> None:
-            bar.update(task, completed=done.frames, speed=f"{done.frames / done.seconds:.1f} frames/s")
-            keep(False)
-
-        by = subtractor if work_size is None else Reduced(subtractor, work_size)
-        with _stopped_by_sigterm():
-            try:
-                done = segment_frames(by, opened, outputs, wanted, advance, frames)
-            except RuntimeError as error:
-                if type(error).__name__ != "OutOfMemoryError":  # PyTorch's
-                    raise
-                raise UserError(
-                    f"--batch_size: so many frames do not fit into the memory of {ready.device} at once; got "
-                    f"{subtractor.batch_size}. Try fewer, or --device cpu."
-                ) from error
-    keep(True)
-    _conclude(done, opened, [output.path for output in outputs if not isinstance(output, Live)], subtractor.restarts)
-    if done.is_interrupted:
-        raise SystemExit(130)
+    Analysis(wanted)  # refuses what makes no sense, before anything is opened
+    return wanted
 
 
-def _keeper(subtractor: StreamSubtractor, path: Path | None) -> Callable[[bool], None]:
-    """Return what writes the state to a file, each minute, or at once at the end; what is in the file is taken now."""
-    if path is None:
-        return lambda _: None
-    from bgsub_lightning.inference.saved import load_state, require_savable, save_state  # with PyTorch
-
-    require_savable(subtractor)
-    if path.exists():
-        load_state(subtractor, path)
-    try:
-        with atomic_write(path.with_name(f".{path.name}.try"), "wb"):  # now, rather than when all is done
-            pass
-        path.with_name(f".{path.name}.try").unlink()
-    except OSError as error:
-        raise UserError(f"--state: {path}: cannot be written ({error.strerror}). Name another file.") from error
-    written = time.monotonic()
-
-    def keep(is_end: bool) -> None:
-        nonlocal written
-        if is_end or time.monotonic() - written > _MINUTE:
-            written = time.monotonic()
-            try:
-                save_state(subtractor, path)
-            except OSError as error:  # frames are worth more than their restart
-                warn(f"--state: {path}: cannot be written ({error.strerror}); the last one stays.")
-
-    return keep
-
-
-@contextmanager
-def _stopped_by_sigterm() -> Iterator[None]:
-    """Take SIGTERM as Ctrl-C: what is written becomes whole."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def _require_use(options: CameraOptions, kinds: list[Kind], is_watched: bool) -> None:
+    if options.has_places and not is_watched and _PLAIN.issuperset(kinds):
+        raise UserError(
+            "--write: nothing that is written shows lines, zones or what stands still; got "
+            f"{','.join(kinds)}. Add events_jsonl, or leave the option out."
+        )
 
 
 def _kinds(write: str | None, has_places: bool, report: bool) -> list[Kind]:
@@ -268,74 +216,8 @@ def _default_folder(source: str) -> Path:
     return folder
 
 
-def _introduce(ready: Opened, source: Source, given: str, work_size: int | None) -> None:
-    size = "the size of its frames" if ready.size is None else "{}×{}".format(*ready.size)
-    if work_size is not None and ready.size is None:
-        size = f"{work_size} pixels or less"
-    length = "live" if source.is_live else f"{source.count:,} frames" if source.count else "of unknown length"
-    console.print(
-        f"{ready.subtractor.kind} ({ready.subtractor.name}) on {ready.device}, at {size}: {source.name}, {length}, "
-        f"{float(source.rate):.4g} a second.",
-        *ready.notes,
-        soft_wrap=True,
-    )
-    if not source.is_live and Path(given).is_dir() and (origin := origin_of(Path(given))):
-        console.print(f"The source shows {origin}.", soft_wrap=True)
-
-
 def _require_free(out: Path, write: list[Kind]) -> None:
     if out.is_file():
         raise UserError(f"--out: {out}: is a file; a folder is needed.")
     if "masks" in write and next((out / "masks").glob("bin*.png"), None):
         raise UserError(f"--out: {out / 'masks'}: holds masks already, which would be mixed. Name another folder.")
-
-
-def _bar() -> Progress:
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TextColumn("{task.completed:,} frames, {task.fields[speed]}"),
-        TimeRemainingColumn(elapsed_when_finished=True),
-    )
-    return Progress(*columns, console=console)
-
-
-def _conclude(done: SegmentProgress, source: Source, written: list[Path], restarts: int) -> None:
-    if done.is_interrupted:
-        console.print(
-            f"Stopped after {done.frames:,} frames, {done.time:.1f} s from the beginning; what is written is whole."
-        )
-        if not done.frames:
-            return
-    if source.why_ended:
-        warn(f"{source.why_ended}.")
-    for count, what in (
-        (source.damaged, "could not be decoded: skipped"),
-        (done.dropped, "came while others were being subtracted: left out"),
-    ):
-        if count:
-            warn(f"{some(count, 'frame')} {what}.")
-    if source.depth.warning:
-        warn(f"{source.depth.warning} This is said once.")
-    if source.reopened:
-        warn(f"The stream broke off {some(source.reopened, 'time')}, and was opened again.")
-    if restarts:
-        warn(
-            f"The background restarted {some(restarts, 'time')}: most of the picture had changed, "
-            f"as when a camera turns or zooms."
-        )
-    if done.flooded:
-        warn(
-            f"Most of the picture is foreground in {some(done.flooded, 'frame')}, the first at {done.flooded_at:.1f} "
-            f"s: the light or the view changed, or the background shows another scene."
-        )
-    if done.resized:
-        warn(f"The frames changed their size {some(done.resized, 'time')}; the background restarted.")
-    if not done.frames:
-        why = f" ({source.why_ended})" if source.why_ended else ""
-        raise UserError(f"--source: {source.name}: has no frame that can be decoded{why}.")
-    console.print(
-        f"{done.frames:,} frames in {done.seconds:.1f} s ({done.frames / done.seconds:.1f} a second), "
-        f"{100 * done.foreground:.2f} % of the pixels foreground. Written: {', '.join(map(str, written))}.",
-        soft_wrap=True,
-    )

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from bgsub_lightning.frames.opencv import OPENCV
 from bgsub_lightning.inference.blobs import Box, boxes
 from bgsub_lightning.inference.events import Event
-from bgsub_lightning.inference.opening import BASELINES, SHIPPED, Opened, Setup, open_subtractor
+from bgsub_lightning.inference.opening import BASELINES, SHIPPED, Opened, Setup, named_system, open_subtractor
 from bgsub_lightning.inference.outputs import Codec, Kind, open_outputs
 from bgsub_lightning.inference.result import Result, Wanted
-from bgsub_lightning.inference.segmenting import SegmentProgress, segment_frames
+from bgsub_lightning.inference.segmenting import Feed, SegmentProgress, segment_feeds, segment_frames
 from bgsub_lightning.inference.sources import Frame, Source, open_source
 from bgsub_lightning.inference.stream import POOL, OpenCvSubtractor, Precision, StreamSubtractor
 from bgsub_lightning.inference.tracking import Track
@@ -39,6 +39,7 @@ __all__ = [
     "Box",
     "Codec",
     "Event",
+    "Feed",
     "Frame",
     "Kind",
     "OpenCvSubtractor",
@@ -56,9 +57,11 @@ __all__ = [
     "boxes",
     "load_system",
     "named_modules",
+    "named_system",
     "open_outputs",
     "open_source",
     "open_subtractor",
+    "segment_feeds",
     "segment_frames",
 ]
 

@@ -48,6 +48,9 @@ class Setup:
         device: Where to compute; ``None``: a GPU if there is one.
         precision: Of the networks' arithmetic; ``None``: 32 on a CPU, bf16 on a GPU.
         compile: Whether torch.compile works on the networks.
+
+    Raises:
+        UserError: If a number lies outside of its range, or there are no networks to compile.
     """
 
     checkpoint: str = SHIPPED
@@ -65,6 +68,11 @@ class Setup:
     def __post_init__(self) -> None:
         if isinstance(self.background, str) and self.background not in get_args(Background):
             object.__setattr__(self, "background", Path(self.background))
+        check_range("--", least=1, most=10_000, pool=self.pool, batch_size=self.batch_size)
+        check_range("--", above=0, most=1e6, every=self.every, refresh=self.refresh)
+        check_range("--", least=0, below=1, threshold=self.threshold)
+        if self.compile and (self.checkpoint in BASELINES or self.checkpoint.endswith(".onnx")):
+            raise UserError(f"--compile: {self.checkpoint} has no networks of PyTorch. Leave the option out.")
 
 
 @dataclass(frozen=True)
@@ -84,19 +92,32 @@ class Opened:
     notes: tuple[str, ...]
 
 
-def open_subtractor(source: Source, setup: Setup) -> Opened:
-    """Make the subtractor of a source, with the frames that its background is made of.
+def named_system(setup: Setup) -> System | None:
+    """Load the system that a setup names; ``None`` for MOG2 and KNN, which are OpenCV's alone.
 
     Raises:
-        UserError: If the checkpoint cannot be used, or an option makes no sense for it or for the source.
+        UserError: If it cannot be used.
     """
-    check_range("--", least=1, most=10_000, pool=setup.pool, batch_size=setup.batch_size)
-    check_range("--", above=0, most=1e6, every=setup.every, refresh=setup.refresh)
-    check_range("--", least=0, below=1, threshold=setup.threshold)
+    if setup.checkpoint in OPENCV:
+        return None
+    from bgsub_lightning.inference.system import load_system  # with PyTorch
+    from bgsub_lightning.inference.trust import named_modules
+
+    return load_system(setup.checkpoint, named_modules(setup.modules))
+
+
+def open_subtractor(source: Source, setup: Setup, system: System | None) -> Opened:
+    """Make the subtractor of a source, with the frames that its background is made of.
+
+    Args:
+        source: The source.
+        setup: How it is subtracted.
+        system: That of :func:`named_system`; several sources can share one.
+
+    Raises:
+        UserError: If an option makes no sense for the system or for the source.
+    """
     name, refresh = setup.checkpoint, setup.refresh
-    if setup.compile and (name in BASELINES or name.endswith(".onnx")):
-        raise UserError(f"--compile: {name} has no networks of PyTorch. Leave the option out.")
-    system = None if name in OPENCV else _system(name, setup.modules)
     if system is None or not system.needs_pool:
         _require_no_background(name, system, setup.background, refresh)
     elif refresh is None and source.is_live:
@@ -134,13 +155,6 @@ def open_subtractor(source: Source, setup: Setup) -> Opened:
     if setup.compile:
         notes.append("The networks are compiled at the first frames.")
     return Opened(subtractor, device, system.size if system else None, tuple(notes))
-
-
-def _system(name: str, modules: str) -> System:
-    from bgsub_lightning.inference.system import load_system  # with PyTorch
-    from bgsub_lightning.inference.trust import named_modules
-
-    return load_system(name, named_modules(modules))
 
 
 def _with_pytorch(system: System, options: dict[str, Any], is_free: bool) -> tuple[StreamSubtractor, str]:

@@ -29,7 +29,7 @@ class Reduced:
     """
 
     def __init__(self, subtractor: StreamSubtractor, work_size: int) -> None:
-        check_whole("--", least=16, most=100_000, work_size=work_size)
+        checked_work_size(work_size)
         self.subtractor = subtractor
         self.work_size = work_size
         self.batch_size = subtractor.batch_size
@@ -73,6 +73,16 @@ class Reduced:
             return list(images)
         size = max(1, round(width * scale)), max(1, round(height * scale))
         return [cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.uint8) for image in images]
+
+
+def checked_work_size(work_size: int | None) -> None:
+    """Check a size to work at.
+
+    Raises:
+        UserError: If it is out of its range.
+    """
+    if work_size is not None:
+        check_whole("--", least=16, most=100_000, work_size=work_size)
 
 
 def _size(image: NDArray[np.uint8]) -> tuple[int, int]:

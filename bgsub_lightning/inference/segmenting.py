@@ -21,7 +21,7 @@ from bgsub_lightning.core.steps import together
 from bgsub_lightning.core.text import suggestion
 from bgsub_lightning.datasets.depth import checked_range
 from bgsub_lightning.datasets.scene import Range
-from bgsub_lightning.inference.opening import Setup, open_subtractor
+from bgsub_lightning.inference.opening import Setup, named_system, open_subtractor
 from bgsub_lightning.inference.outputs import Output
 from bgsub_lightning.inference.pipeline import Prefetch, WriterThread
 from bgsub_lightning.inference.reduced import Reduced
@@ -346,7 +346,7 @@ def stream(
         fit_record(value, hints[name], name, _FIX)
     setup = Setup(**{name: options[name] for name in options.keys() & of_setup})
     wanted = Wanted(**{name: options[name] for name in options.keys() & of_wanted})
-    subtractor = open_subtractor(opened, setup).subtractor
+    subtractor = open_subtractor(opened, setup, named_system(setup)).subtractor
     by = subtractor if work_size is None else Reduced(subtractor, work_size)
     yield from results(by, opened, wanted, limit, probability)
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import html
 import io
 import socket
 import threading
 import time
+from collections.abc import Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
+from urllib.parse import quote, unquote
 
 import cv2
 import numpy as np
@@ -23,11 +26,24 @@ _PATIENCE = 10.0
 """Seconds that a browser may take for a picture, before it is disconnected."""
 _BOUNDARY = "frame"
 _LOCAL = ("127.0.0.1", "localhost")
-_PAGE = b"""<!doctype html>
+_HEAD = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>bgsub_lightning</title>
-<style>body{margin:0;background:#111;display:grid;place-items:center;min-height:100vh}img{max-width:100vw;max-height:100vh}
+"""
+_PAGE = f"""{_HEAD}<style>body{{margin:0;background:#111;display:grid;place-items:center;min-height:100vh}}
+img{{max-width:100vw;max-height:100vh}}
 </style><img src="stream" alt="live overlay"></html>
+"""
+_PAGE_OF_SEVERAL = f"""{_HEAD}<style>body{{margin:0;background:#111;color:#ddd;font:14px sans-serif}}
+main{{display:grid;grid-template-columns:repeat(auto-fit,minmax(320px,1fr));gap:8px;padding:8px}}
+figure{{margin:0}}img{{width:100%}}a{{color:inherit}}</style><main>FIGURES</main><script>
+// newest frames, one after the other: a browser keeps six connections to a host, and streams would hold them
+for (const image of document.images) {{
+  const next = () => {{ image.src = image.dataset.frame + "?" + Date.now(); }};
+  image.onload = () => setTimeout(next, 100);
+  image.onerror = () => setTimeout(next, 1000);
+  next();
+}}</script></html>
 """
 
 
@@ -62,23 +78,22 @@ class _Handler(BaseHTTPRequestHandler):
         self.rfile = _Deadline(self.connection, time.monotonic() + _PATIENCE)
 
     def do_GET(self) -> None:
-        path = self.path.partition("?")[0]
+        owner = self.server.owner
+        camera, _, path = unquote(self.path.partition("?")[0])[1:].rpartition("/")
         name = self.headers.get("Host", "").rpartition(":")[0] or self.headers.get("Host", "")
         is_foreign = self.headers.get("Sec-Fetch-Site", "none") == "cross-site"  # a page that embeds this one
-        if is_foreign or (self.server.owner.is_local and name not in _LOCAL):  # or calls this machine by its own name
+        if is_foreign or (owner.is_local and name not in _LOCAL):  # or calls this machine by its own name
             self.send_error(HTTPStatus.FORBIDDEN)
-        elif path == "/":
-            self._send("text/html; charset=utf-8", _PAGE)
-        elif path == "/frame.jpg":
-            content = self.server.owner.picture(after=0)[1]
-            if content is None:
-                self.send_error(HTTPStatus.SERVICE_UNAVAILABLE, "no frame yet")
-            else:
-                self._send("image/jpeg", content)
-        elif path == "/stream":
-            self._stream()
-        else:
+        elif not path and not camera:
+            self._send("text/html; charset=utf-8", owner.page.encode())
+        elif (newest := owner.newest.get(camera)) is None or path not in {"frame.jpg", "stream"}:
             self.send_error(HTTPStatus.NOT_FOUND)
+        elif path == "stream":
+            self._stream(newest)
+        elif (content := newest.picture(after=0)[1]) is None:
+            self.send_error(HTTPStatus.SERVICE_UNAVAILABLE, "no frame yet")
+        else:
+            self._send("image/jpeg", content)
 
     def _send(self, kind: str, content: bytes) -> None:
         self.send_response(HTTPStatus.OK)
@@ -88,15 +103,15 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    def _stream(self) -> None:
+    def _stream(self, newest: _Newest) -> None:
         try:
             self.send_response(HTTPStatus.OK)
             self.send_header("Content-Type", f"multipart/x-mixed-replace; boundary={_BOUNDARY}")
             self.send_header("Cache-Control", "no-store")
             self.end_headers()
-            owner, number = self.server.owner, 0
-            while not owner.is_closed:  # a camera may stall, and a model take a minute to be compiled
-                number, content = owner.picture(after=number)
+            number = 0
+            while not newest.is_closed:  # a camera may stall, and a model take a minute to be compiled
+                number, content = newest.picture(after=number)
                 if content is None:
                     continue
                 head = f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(content)}\r\n\r\n"
@@ -133,47 +148,22 @@ class _Server(ThreadingHTTPServer):
         """Print nothing where a browser has left in the middle of a picture."""
 
 
-class FrameServer:
-    """Serves the newest picture at ``/``, as a stream at ``/stream``, and alone at ``/frame.jpg``; takes nothing.
-
-    Pictures are encoded when somebody watches. Slow browsers miss pictures, and delay nothing. Bound to
-    this machine, it answers only those that call it 127.0.0.1 or localhost; it never answers pages of other sites. As a
-    context manager it ends with its context.
-
-    Args:
-        port: TCP port; 0: any free one.
-        host: Address to listen at; only this machine is served by ``127.0.0.1``.
+class _Newest:
+    """The newest picture of a stream, encoded when somebody watches.
 
     Attributes:
-        url: Where it serves.
-        is_closed: Whether it has ended.
-
-    Raises:
-        UserError: If the port is in use, or the address is not this machine's.
+        is_closed: Whether there will be no other.
     """
 
-    def __init__(self, port: int = 0, host: str = "127.0.0.1") -> None:
-        self.is_local = host in _LOCAL
+    def __init__(self) -> None:
         self._changed = threading.Condition()
         self._image: NDArray[np.uint8] | None = None
         self._encoded: bytes | None = None
         self._number = 0
         self.is_closed = False
-        try:
-            self._server = _Server((host, port))
-        except (OSError, OverflowError) as error:
-            raise UserError(
-                f"--serve: {host}:{port} cannot be listened at; got {getattr(error, 'strerror', None) or error}. "
-                f"Take another port."
-            ) from error
-        self._server.owner = self
-        shown = "127.0.0.1" if host in {"", "0.0.0.0"} else host
-        self.url = f"http://{shown}:{self._server.server_address[1]}/"
-        self._thread = threading.Thread(target=self._server.serve_forever, name="serve", daemon=True)
-        self._thread.start()
 
     def show(self, image: NDArray[np.uint8]) -> None:
-        """Serve a picture from now on: RGB, shape ``(h, w, 3)``, uint8. It must not be changed afterwards."""
+        """Take a picture: RGB, shape ``(h, w, 3)``, uint8. It must not be changed afterwards."""
         with self._changed:
             self._image, self._encoded = image, None
             self._number += 1
@@ -198,10 +188,56 @@ class FrameServer:
         return number, encoded
 
     def close(self) -> None:
-        """End: the port is free again."""
         with self._changed:
             self.is_closed = True
             self._changed.notify_all()
+
+
+class FrameServer:
+    """Serves the newest picture at ``/``, as a stream at ``/stream``, and alone at ``/frame.jpg``; takes nothing.
+
+    Of several cameras ``/`` shows all, and each has its ``/NAME/stream`` and ``/NAME/frame.jpg``. Pictures are encoded
+    when somebody watches. Slow browsers miss pictures, and delay nothing. Bound to this machine, it answers only those
+    that call it 127.0.0.1 or localhost; it never answers pages of other sites. As a context manager it ends with its
+    context.
+
+    Args:
+        port: TCP port; 0: any free one.
+        host: Address to listen at; only this machine is served by ``127.0.0.1``.
+        cameras: The cameras' names; one without a name by default.
+
+    Attributes:
+        url: Where it serves.
+
+    Raises:
+        UserError: If the port is in use, or the address is not this machine's.
+    """
+
+    def __init__(self, port: int = 0, host: str = "127.0.0.1", cameras: Sequence[str] = ("",)) -> None:
+        self.is_local = host in _LOCAL
+        self.newest = {camera: _Newest() for camera in cameras}
+        self.page = _PAGE if list(cameras) == [""] else _PAGE_OF_SEVERAL.replace("FIGURES", _figures(cameras))
+        try:
+            self._server = _Server((host, port))
+        except (OSError, OverflowError) as error:
+            raise UserError(
+                f"--serve: {host}:{port} cannot be listened at; got {getattr(error, 'strerror', None) or error}. "
+                f"Take another port."
+            ) from error
+        self._server.owner = self
+        shown = "127.0.0.1" if host in {"", "0.0.0.0"} else host
+        self.url = f"http://{shown}:{self._server.server_address[1]}/"
+        self._thread = threading.Thread(target=self._server.serve_forever, name="serve", daemon=True)
+        self._thread.start()
+
+    def show(self, image: NDArray[np.uint8], camera: str = "") -> None:
+        """Serve a picture from now on: RGB, shape ``(h, w, 3)``, uint8. It must not be changed afterwards."""
+        self.newest[camera].show(image)
+
+    def close(self) -> None:
+        """End: the port is free again."""
+        for each in self.newest.values():
+            each.close()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -211,3 +247,11 @@ class FrameServer:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+
+def _figures(cameras: Sequence[str]) -> str:
+    return "".join(
+        f'<figure><img data-frame="{quote(camera)}/frame.jpg" alt="{html.escape(camera)}">'
+        f'<figcaption><a href="{quote(camera)}/stream">{html.escape(camera)}</a></figcaption></figure>'
+        for camera in cameras
+    )

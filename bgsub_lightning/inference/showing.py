@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import cv2
 import numpy as np
@@ -20,34 +21,36 @@ Show = Callable[[NDArray[np.uint8]], bool]
 
 
 @contextmanager
-def shown(window: bool, serve: str | None, title: str) -> Iterator[Show]:
+def shown(window: bool, serve: str | None, title: str, cameras: Sequence[str] = ("",)) -> Iterator[list[Show]]:
     """Open a window or a server, and close it at the end.
 
     Args:
-        window: Whether a window is wanted, where OpenCV has any.
+        window: Whether a window is wanted, where OpenCV has any and there is one camera.
         serve: ``PORT`` or ``HOST:PORT`` of the server; ``None``: any free port, where there is no window.
         title: Of the window.
+        cameras: The cameras' names; one without a name by default.
 
     Yields:
-        What takes the pictures, all in one thread.
+        What takes the pictures of each camera, all in one thread.
 
     Raises:
         UserError: If ``serve`` is no port, or is in use.
     """
-    if window and serve is None and _has_window():
-        yield lambda image: _show(title, image)
+    if window and serve is None and len(cameras) == 1 and _has_window():
+        yield [lambda image: _show(title, image)]
         return
     host, port = address(serve or "0")
-    with FrameServer(port, host) as server:
+    with FrameServer(port, host, cameras) as server:
         if window and serve is None:
-            console.print("OpenCV has no windows here, so that a browser shows the overlay.")
+            which = "OpenCV has no windows here" if len(cameras) == 1 else "There are several cameras"
+            console.print(f"{which}, so that a browser shows the overlay.")
         console.print(f"Watch at {server.url}", soft_wrap=True)
 
-        def show(image: NDArray[np.uint8]) -> bool:
-            server.show(image)
+        def show(camera: str, image: NDArray[np.uint8]) -> bool:
+            server.show(image, camera)
             return False
 
-        yield show
+        yield [partial(show, camera) for camera in cameras]
 
 
 def address(serve: str) -> tuple[str, int]:
