@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -116,12 +118,14 @@ def segment_feeds(
                 lanes.append(_Lane(feed, changed))
                 closing.callback(lanes[-1].close)
             closing.callback(_stop, lanes)
+            several = len(feeds) > 1
+            threads = closing.enter_context(ThreadPoolExecutor(len(os.sched_getaffinity(0)))) if several else None
             while active := [lane for lane in lanes if not lane.is_closed]:
                 with changed:
                     changed.wait_for(lambda: any(lane.is_ready for lane in active))
                     ready = [lane for lane in active if lane.is_ready]
                 turns = [(lane, frames) for lane in ready if (frames := lane.take())]
-                together([lane.step(frames) for lane, frames in turns], ready[0].feed.subtractor.network)
+                together([lane.step(frames) for lane, frames in turns], ready[0].feed.subtractor.network, threads)
                 for lane in ready:
                     if lane.is_over:
                         lane.close()

@@ -186,7 +186,7 @@ class _Session:
         if not done.frames and not done.is_interrupted:
             why = f" ({source.why_ended})" if source.why_ended else ""
             self.fail(work.camera, UserError(f"--source: {source.name}: has no frame that can be decoded{why}."))
-        elif source.why_ended:
+        elif source.why_ended and work.camera.name:  # at once, and again in the summary
             warn(f"{work.camera.prefix}{source.why_ended}.")
 
     def conclude(self, plans: Sequence[Plan]) -> None:
@@ -297,6 +297,8 @@ def _conclude(work: _Work) -> None:
         )
         if not done.frames:
             return
+    if source.why_ended:
+        warn(f"{prefix}{source.why_ended}.")
     for count, what in (
         (source.damaged, "could not be decoded: skipped"),
         (done.dropped, "came while others were being subtracted: left out"),
