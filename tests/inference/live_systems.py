@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -92,6 +94,23 @@ def write_video(
             container.mux(stream.encode(shown))
         container.mux(stream.encode(None))
     return path
+
+
+def serving(content: bytes, times: int) -> tuple[str, threading.Thread]:
+    """Send the same to so many callers, one after the other, then be gone."""
+    server = socket.create_server(("127.0.0.1", 0))
+    server.settimeout(60)
+
+    def serve() -> None:
+        with server:
+            for _ in range(times):
+                caller, _ = server.accept()
+                with caller:
+                    caller.sendall(content)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    return f"tcp://127.0.0.1:{server.getsockname()[1]}", thread
 
 
 def predicted(system: System, root: Path, folder: Path) -> dict[int, NDArray[np.float32]]:

@@ -16,7 +16,7 @@ import av
 import cv2
 import numpy as np
 import pytest
-from live_systems import moving_square, write_video
+from live_systems import moving_square, serving, write_video
 
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.inference import open_source, sources
@@ -102,23 +102,6 @@ def test_damaged_packets_are_skipped_and_counted(tmp_path: Path) -> None:
     assert source.damaged >= 1
     assert len(found) + source.damaged == 20
     assert found == sorted(set(found) - {8})
-
-
-def serving(content: bytes, times: int) -> tuple[str, threading.Thread]:
-    """Send the same to so many callers, one after the other, then be gone."""
-    server = socket.create_server(("127.0.0.1", 0))
-    server.settimeout(60)
-
-    def serve() -> None:
-        with server:
-            for _ in range(times):
-                caller, _ = server.accept()
-                with caller:
-                    caller.sendall(content)
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    return f"tcp://127.0.0.1:{server.getsockname()[1]}", thread
 
 
 def test_a_stream_that_broke_off_is_opened_again(tmp_path: Path) -> None:
