@@ -13,6 +13,9 @@ Systems are those of the small experiments with weights as they are drawn, whose
 `--experiments` names others. Each runs in a process of its own, which tells its peak memory. A third table compares
 ways in which the networks alone run. Without `--source` the video is a synthetic twin's.
 
+`--streams 8` measures something else: `segment` of a list of so many synthetic streams against `segment` of one after
+the other, with its usual outputs, both in a process that has started already.
+
     python benchmarks/segment.py --source street.mp4
 """
 
@@ -44,6 +47,7 @@ from measure import table_of
 from rich.table import Table
 
 from bgsub_lightning import synthetic
+from bgsub_lightning.cli import main as command
 from bgsub_lightning.core.config import merged
 from bgsub_lightning.core.console import console
 from bgsub_lightning.core.memory import keep_freed_memory
@@ -201,51 +205,49 @@ def ways(name: str, given: Given) -> dict[str, float]:
     return {way: rate(each) for way, each in made.items()}
 
 
-def against_opencv(sizes: Sequence[str], frames: int, threads: int | None, rounds: range) -> Table:
-    """Compare `segment` with ten lines of OpenCV, in turn; the larger the frames, the fewer."""
+def streams(name: str, way: str, folder: Path, threads: int | None) -> dict[str, float]:
+    """Frames per second of all streams of a folder, and MiB of memory at most, by a command for all or for each."""
+    if threads:
+        torch.set_num_threads(threads)
+        cv2.setNumThreads(threads)
+    videos = sorted(folder.glob("*/overlay.mp4"))
+    lists = folder / "cam.yaml"
+    lists.write_text("".join(f"'{video.parent.name}': {video}\n" for video in videos))
+    sources = [lists] if way == "together" else videos
+    with tempfile.TemporaryDirectory() as out:
+
+        def segment(source: Path, number: int, *options: str) -> None:
+            made = command(["segment", str(source), f"--checkpoint={name}", f"--out={out}/{number}", *options])
+            assert made == 0, f"{source}: segment failed"
+
+        segment(videos[0], 0, "--frames=20")  # a process that has started already
+        seconds, spent = seconds_of(lambda: [segment(source, number) for number, source in enumerate(sources, 1)])
+    frames = sum(open_source(str(video)).count or 0 for video in videos)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"by the clock": frames / seconds, "of processors": frames / spent, "MiB": memory}
+
+
+def of_streams(count: int, frames: int, threads: int | None, rounds: int) -> Table:
+    """Measure streams together and one after the other, in turn; the best of each counts, and the most memory."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        original = [frame.image for frame in open_source(str(twin(Path(folder), 200)))]
-        for size in sizes:
-            width, height = map(int, size.split("x"))
-            count = min(frames, max(24, round(frames * 320 * 240 / (width * height))))
-            video = scaled(Path(folder) / size, original, (width, height), count)
-            for outputs, (write, codec) in OUTPUTS.items():
-                ways: dict[str, list[str]] = {"OpenCV": [], "MOG2": []}
-                if (size, write) == ("1920x1080", "boxes_csv,overlay"):
-                    ways["AnyScene"] = ["--work-size", "480"]
-                given = [str(video), write, "--codec", codec, "--frames", str(count)]
-                given += ["--threads", str(threads)] if threads else []
-                best = ten_lines({way: [way, *given, *more] for way, more in ways.items()}, rounds)
-                base = best.pop("OpenCV")
-                for way, ours in best.items():
-                    rates = [f"{ours[key] / base[key]:.2f}" for key in ("rate", "per processor")]
-                    growth = f"{ours['growth']:.2f}" if count >= 1000 else ""
-                    memory = [f"{ours['MiB']:.0f}", f"{base['MiB']:.0f}", growth]
-                    rows.append([size, outputs, way, *rates, *memory])
-    headings = ["frames", "outputs", "system", "a second", "a CPU second", "MiB", "OpenCV's", "growth"]
-    return table_of("Frames of `segment`, times those of ten lines of OpenCV", headings, rows)
-
-
-def ten_lines(ways: dict[str, list[str]], rounds: range) -> dict[str, dict[str, float]]:
-    """Run ways in turn, each in a process of its own, and return the best of each figure."""
-    best: dict[str, dict[str, float]] = {}
-    for _ in rounds:
-        for way, words in ways.items():
-            done = subprocess.run([sys.executable, str(TEN_LINES), *words], check=True, stdout=subprocess.PIPE)
-            found: dict[str, float] = json.loads(done.stdout)
-            best[way] = {key: max(value, best.get(way, {}).get(key, 0)) for key, value in found.items()}
-    return best
-
-
-def scaled(folder: Path, frames: Sequence[np.ndarray], size: tuple[int, int], count: int) -> Path:
-    """Write a video of so many frames: those that are given, forwards and backwards."""
-    output = open_outputs(folder, ["overlay"], "h264", Fraction(25))[0]
-    for number, frame in enumerate(islice(cycle([*frames, *reversed(frames)]), count), 1):
-        image = np.asarray(cv2.resize(frame, size), np.uint8)
-        output.write(Result(number, number / 25, image, image[..., 0] * 0))
-    output.close()
-    return output.path
+        for number in range(count):
+            twin(Path(folder) / f"camera{number}", frames, number)
+        for name in ("AnyScene", "MOG2"):
+            found: dict[str, list[dict[str, float]]] = {"together": [], "one after the other": []}
+            for _ in range(rounds):
+                for way, each in found.items():
+                    with multiprocessing.get_context("spawn").Pool(1) as pool:
+                        each.append(pool.apply(streams, (name, way, Path(folder), threads)))
+            best = {
+                key: [max(one[key] for one in each) for each in found.values()]
+                for key in ("by the clock", "of processors", "MiB")
+            }
+            ratios = [f"{best[key][0] / best[key][1]:.2f}" for key in ("by the clock", "of processors")]
+            rows.append([name, f"{best['by the clock'][0]:.1f}", *ratios, *(f"{each:.0f}" for each in best["MiB"])])
+    headings = ["system", "frames per second", "times one after the other", "the same per processor second"]
+    title = f"{count} streams of 320×240 in one process"
+    return table_of(title, [*headings, "MiB", "MiB one after the other"], rows)
 
 
 def main() -> None:
@@ -257,12 +259,12 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, help="of the networks; default: as `segment` has them")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each, in turn; the best counts")
-    parser.add_argument("--tables", nargs="+", choices=TABLES, default=TABLES, help="default: all")
-    parser.add_argument(
-        "--sizes", nargs="*", default=["320x240", "1920x1080", "3840x2160"], help="for ten lines of OpenCV"
-    )
-    parser.add_argument("--small-frames", type=int, default=2000, help="of them, at 320×240")
+    parser.add_argument("--no-ways", action="store_true", help="leave out the second table, which compiles")
+    parser.add_argument("--streams", type=int, help="measure so many streams in one process, and nothing else")
     options = parser.parse_args()
+    if options.streams:
+        console.print(of_streams(options.streams, options.frames, options.threads, options.rounds))
+        return
     on_gpu = options.device != "cpu"
     with tempfile.TemporaryDirectory() as folder:
         source = options.source or str(twin(Path(folder), options.frames))
@@ -314,9 +316,9 @@ def of_ways(best: dict[str, dict[str, float]]) -> Table:
     return table_of("The network, times its frames per second in batches by PyTorch", ["system", *headings], rows)
 
 
-def twin(folder: Path, frames: int) -> Path:
+def twin(folder: Path, frames: int, seed: int = 0) -> Path:
     """Write a synthetic video."""
-    list(synthetic.render_all(folder / "twin", synthetic.plan(1, ["baseline"], 0), (320, 240), 60, frames, 1))
+    list(synthetic.render_all(folder / "twin", synthetic.plan(1, ["baseline"], seed), (320, 240), 60, frames, 1))
     scene = CDnet2014().scenes(folder / "twin", ["baseline"])[0]
     outputs = open_outputs(folder, ["overlay"], "h264", Fraction(25))
     for number, file in enumerate(list(scene.frames.values())[:frames], 1):

@@ -121,13 +121,8 @@ class StreamSubtractor(ABC):
     ) -> Generator[Any, Any, list[Bytes]]:
         """Take the next frames as :meth:`push` does, but leave passes of a network to the caller.
 
-        Subtractors of one system can share them, by :func:`bgsub_lightning.core.steps.together`.
-
-        Yields:
-            What :meth:`network` is to be shown; its answer is sent back.
-
-        Returns:
-            As :meth:`push` does.
+        It yields what :meth:`network` is to be shown, and is sent the answer; subtractors of one system can share the
+        passes, by :func:`bgsub_lightning.core.steps.together`.
         """
         yield from ()
         return self.push(images, numbers)

@@ -11,6 +11,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,7 +19,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from live_systems import moving_square, save, serving, tiny_system, write_video
+from live_systems import TINY, moving_square, save, serving, tiny_system, write_video
 from numpy.typing import NDArray
 from tiny_training import quiet
 
@@ -88,6 +89,27 @@ def test_streams_share_the_passes_of_the_network(monkeypatch: pytest.MonkeyPatch
         for found, ways in zip(together(steps, subtractors[0].network), alone, strict=True):
             np.testing.assert_allclose(found[0], ways[number], atol=1e-4)
     assert passes == [(3, 14, 48, 64), (1, 14, 48, 96)] * 60
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_streams_in_threads_do_not_disturb_each_other(name: str) -> None:
+    system = tiny_system(name)
+    films = [moving_square(10, (48, 32), seed) for seed in range(3)]
+
+    def begun() -> list[Subtractor]:
+        return [Subtractor(system, "cpu", film[:3], batch_size=2) for film in films]
+
+    alone = [
+        [each.probability(film[start : start + 2]) for start in range(0, 10, 2)]
+        for each, film in zip(begun(), films, strict=True)
+    ]
+    subtractors = begun()
+    with ThreadPoolExecutor(2) as threads:
+        for batch, start in enumerate(range(0, 10, 2)):
+            pairs = zip(subtractors, films, strict=True)
+            steps = [each.probability_in_steps(film[start : start + 2]) for each, film in pairs]
+            for found, expected in zip(together(steps, subtractors[0].network, threads), alone, strict=True):
+                np.testing.assert_allclose(found, expected[batch], atol=1e-4)
 
 
 def test_options_of_a_camera_are_its_own(videos: Path) -> None:
