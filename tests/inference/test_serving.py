@@ -126,3 +126,21 @@ def test_a_port_in_use_and_an_impossible_one() -> None:
         FrameServer(70_000)
     with pytest.raises(UserError, match=r"--serve.*192\.0\.2\.1"):
         FrameServer(0, "192.0.2.1")
+
+
+def test_several_cameras_have_a_page_and_their_own_pictures() -> None:
+    with FrameServer(cameras=["yard", "é&<b>"]) as server:
+        server.show(picture(0), "yard")
+        server.show(picture(200), "é&<b>")
+        page = get(server.url)[2].decode()
+        assert 'data-frame="yard/frame.jpg"' in page
+        assert 'data-frame="%C3%A9%26%3Cb%3E/frame.jpg"' in page
+        assert "<b>" not in page
+        for name, level in (("yard", 0), ("%C3%A9%26%3Cb%3E", 200)):
+            status, _, content = get(f"{server.url}{name}/frame.jpg?1")
+            shown = cv2.imdecode(np.frombuffer(content, np.uint8), 1)[..., ::-1]
+            assert status == 200
+            np.testing.assert_allclose(shown.reshape(-1, 3).mean(0), picture(level)[0, 0], atol=4)
+        assert [get(server.url + path)[0] for path in ("frame.jpg", "street/frame.jpg", "yard", "yard/x/stream")] == [
+            404
+        ] * 4
