@@ -234,7 +234,7 @@ def of_streams(count: int, frames: int, threads: int | None, rounds: int) -> Tab
         for number in range(count):
             twin(Path(folder) / f"camera{number}", frames, number)
         for name in ("AnyScene", "MOG2"):
-            found: dict[str, list[dict[str, float]]] = {"together": [], "one after the other": []}
+            found: dict[str, list[dict[str, float]]] = {"together": [], "one by one": []}
             for _ in range(rounds):
                 for way, each in found.items():
                     with multiprocessing.get_context("spawn").Pool(1) as pool:
@@ -245,9 +245,9 @@ def of_streams(count: int, frames: int, threads: int | None, rounds: int) -> Tab
             }
             ratios = [f"{best[key][0] / best[key][1]:.2f}" for key in ("by the clock", "of processors")]
             rows.append([name, f"{best['by the clock'][0]:.1f}", *ratios, *(f"{each:.0f}" for each in best["MiB"])])
-    headings = ["system", "frames per second", "times one after the other", "the same per processor second"]
+    headings = ["system", "frames/s", "times one by one", "per processor s", "MiB", "MiB one by one"]
     title = f"{count} streams of 320×240 in one process"
-    return table_of(title, [*headings, "MiB", "MiB one after the other"], rows)
+    return table_of(title, headings, rows)
 
 
 def main() -> None:
