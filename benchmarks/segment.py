@@ -13,8 +13,8 @@ Systems are those of the small experiments with weights as they are drawn, whose
 `--experiments` names others. Each runs in a process of its own, which tells its peak memory. A third table compares
 ways in which the networks alone run. Without `--source` the video is a synthetic twin's.
 
-`--streams 8` measures something else: `segment` of a list of so many synthetic streams against `segment` of one after
-the other, with its usual outputs, both in a process that has started already.
+The last table is `segment` of a list of `--streams` synthetic streams against `segment` of one after the other, with
+its usual outputs, both in a process that has started already.
 
     python benchmarks/segment.py --source street.mp4
 """
@@ -48,7 +48,7 @@ from rich.table import Table
 
 from bgsub_lightning import synthetic
 from bgsub_lightning.cli import main as command
-from bgsub_lightning.core.config import merged
+from bgsub_lightning.core.config import merged_config
 from bgsub_lightning.core.console import console
 from bgsub_lightning.core.memory import keep_freed_memory
 from bgsub_lightning.core.run_info import model_config
@@ -69,7 +69,7 @@ from bgsub_lightning.inference.segmenting import segment_frames
 from bgsub_lightning.inference.sources import Source
 from bgsub_lightning.inference.system import build
 
-TABLES = ("opencv", "parts", "ways")
+TABLES = ("opencv", "parts", "ways", "streams")
 EXPERIMENTS = ("bmn_bsn_small", "cdn_medal_small", "recon_mcfcn_small", "crossnet_small", "siamese_small")
 
 
@@ -101,7 +101,7 @@ def system_of(name: str) -> System:
     if name in BASELINES:
         return load_system(name)
     torch.manual_seed(0)
-    system = build(yaml.safe_load(model_config(merged(Path(f"experiments/{name}.yaml")))), Path(name))
+    system = build(yaml.safe_load(model_config(merged_config(Path(f"experiments/{name}.yaml")))), Path(name))
     system.module.threshold_from_validation = False  # there was none
     return system
 
@@ -152,7 +152,7 @@ def parts(name: str, given: Given) -> dict[str, float]:
         def write() -> None:
             outputs = open_outputs(Path(folder), ["mask_video"], "h264", memory.rate)
             for frame, mask in zip(frames, masks, strict=True):
-                outputs[0].write(frame, mask)
+                outputs[0].write(Result(frame.number, frame.time, frame.image, mask))
             outputs[0].close()
 
         def whole() -> tuple[float, float]:
@@ -210,6 +210,7 @@ def streams(name: str, way: str, folder: Path, threads: int | None) -> dict[str,
     if threads:
         torch.set_num_threads(threads)
         cv2.setNumThreads(threads)
+    console.quiet = True  # of the commands; this process is the pool's
     videos = sorted(folder.glob("*/overlay.mp4"))
     lists = folder / "cam.yaml"
     lists.write_text("".join(f"'{video.parent.name}': {video}\n" for video in videos))
@@ -250,6 +251,53 @@ def of_streams(count: int, frames: int, threads: int | None, rounds: int) -> Tab
     return table_of(title, headings, rows)
 
 
+def against_opencv(sizes: Sequence[str], frames: int, threads: int | None, rounds: range) -> Table:
+    """Compare `segment` with ten lines of OpenCV, in turn; the larger the frames, the fewer."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        original = [frame.image for frame in open_source(str(twin(Path(folder), 200)))]
+        for size in sizes:
+            width, height = map(int, size.split("x"))
+            count = min(frames, max(24, round(frames * 320 * 240 / (width * height))))
+            video = scaled(Path(folder) / size, original, (width, height), count)
+            for outputs, (write, codec) in OUTPUTS.items():
+                ways: dict[str, list[str]] = {"OpenCV": [], "MOG2": []}
+                if (size, write) == ("1920x1080", "boxes_csv,overlay"):
+                    ways["AnyScene"] = ["--work-size", "480"]
+                given = [str(video), write, "--codec", codec, "--frames", str(count)]
+                given += ["--threads", str(threads)] if threads else []
+                best = ten_lines({way: [way, *given, *more] for way, more in ways.items()}, rounds)
+                base = best.pop("OpenCV")
+                for way, ours in best.items():
+                    rates = [f"{ours[key] / base[key]:.2f}" for key in ("rate", "per processor")]
+                    growth = f"{ours['growth']:.2f}" if count >= 1000 else ""
+                    memory = [f"{ours['MiB']:.0f}", f"{base['MiB']:.0f}", growth]
+                    rows.append([size, outputs, way, *rates, *memory])
+    headings = ["frames", "outputs", "system", "a second", "a CPU second", "MiB", "OpenCV's", "growth"]
+    return table_of("Frames of `segment`, times those of ten lines of OpenCV", headings, rows)
+
+
+def ten_lines(ways: dict[str, list[str]], rounds: range) -> dict[str, dict[str, float]]:
+    """Run ways in turn, each in a process of its own, and return the best of each figure."""
+    best: dict[str, dict[str, float]] = {}
+    for _ in rounds:
+        for way, words in ways.items():
+            done = subprocess.run([sys.executable, str(TEN_LINES), *words], check=True, stdout=subprocess.PIPE)
+            found: dict[str, float] = json.loads(done.stdout)
+            best[way] = {key: max(value, best.get(way, {}).get(key, 0)) for key, value in found.items()}
+    return best
+
+
+def scaled(folder: Path, frames: Sequence[np.ndarray], size: tuple[int, int], count: int) -> Path:
+    """Write a video of so many frames: those that are given, forwards and backwards."""
+    output = open_outputs(folder, ["overlay"], "h264", Fraction(25))[0]
+    for number, frame in enumerate(islice(cycle([*frames, *reversed(frames)]), count), 1):
+        image = np.asarray(cv2.resize(frame, size), np.uint8)
+        output.write(Result(number, number / 25, image, image[..., 0] * 0))
+    output.close()
+    return output.path
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", help="a video or images; default: a synthetic twin's, at 320×240")
@@ -259,12 +307,13 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, help="of the networks; default: as `segment` has them")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each, in turn; the best counts")
-    parser.add_argument("--no-ways", action="store_true", help="leave out the second table, which compiles")
-    parser.add_argument("--streams", type=int, help="measure so many streams in one process, and nothing else")
+    parser.add_argument("--tables", nargs="+", choices=TABLES, default=TABLES, help="default: all")
+    parser.add_argument(
+        "--sizes", nargs="*", default=["320x240", "1920x1080", "3840x2160"], help="for ten lines of OpenCV"
+    )
+    parser.add_argument("--small-frames", type=int, default=2000, help="of them, at 320×240")
+    parser.add_argument("--streams", type=int, default=8, help="streams in one process")
     options = parser.parse_args()
-    if options.streams:
-        console.print(of_streams(options.streams, options.frames, options.threads, options.rounds))
-        return
     on_gpu = options.device != "cpu"
     with tempfile.TemporaryDirectory() as folder:
         source = options.source or str(twin(Path(folder), options.frames))
@@ -282,6 +331,8 @@ def main() -> None:
             console.print(of_parts(in_turn(parts, [*options.experiments, "MOG2", "KNN"], given, rounds), on_gpu))
         if "ways" in options.tables:
             console.print(of_ways(in_turn(ways, options.experiments, given, rounds)))
+        if "streams" in options.tables:
+            console.print(of_streams(options.streams, options.frames, options.threads, options.rounds))
 
 
 def in_turn(

@@ -84,4 +84,4 @@ def stream(
     """
     from bgsub_lightning.inference.segmenting import stream as results
 
-    yield from results(source, probability, work_size, rate, reconnect, range, frames, options)
+    return results(source, probability, work_size, rate, reconnect, range, frames, options)

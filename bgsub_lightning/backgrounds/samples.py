@@ -349,7 +349,15 @@ class SampleBackground:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what :meth:`state_dict` returned."""
+        """Go on from what :meth:`state_dict` returned.
+
+        Raises:
+            ValueError: If it is of frames of another size.
+        """
+        known: dict[str, NDArray[Any]] = {"locked": self.locked.samples, "blind": self.blind.samples}
+        for name, array in {**known, "locked_for": self.locked_for, "flips": self.flips}.items():
+            if tuple(state[name].shape) != array.shape:
+                raise ValueError(f"{name} has shape {tuple(state[name].shape)}, not {array.shape}")
         self.frames, self.updates, self.blind_until = state["frames"], state["updates"], state["blind_until"]
         self.schedule.stride, self.schedule.times = state["stride"], list(state["times"])
         for bank, samples in ((self.locked, state["locked"]), (self.blind, state["blind"])):

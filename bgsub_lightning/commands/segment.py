@@ -98,8 +98,8 @@ def segment(
         codec: Of the videos: h264 (.mkv with ffv1, which loses nothing).
         rate: Frames per second of images, which do not tell it; videos have their own. Default: 25.
         latency: One frame at a time, for an answer as soon as there can be one.
-        batch_size: Frames that are subtracted together otherwise, those of all cameras of a list; those of cameras and
-            streams come one by one.
+        batch_size: Frames that are subtracted together otherwise, those of all cameras of a list, fewer where they are
+            large; those of cameras and streams come one by one.
         device: Where to compute, such as cpu or cuda:1. Default: a GPU if there is one.
         precision: Arithmetic of the networks: 32, bf16 or 16. Default: 32 on a CPU, bf16 on a GPU.
         compile: Let torch.compile work on the networks, for which the first frames wait up to a minute.
@@ -143,7 +143,7 @@ def segment(
         compile,
     )
     cameras = listed_cameras(common)
-    folder = _default_folder(source) if out is None else out
+    folder = default_folder(source) if out is None else out
     is_watched = show or serve is not None
     plans = []
     for camera in cameras:
@@ -151,7 +151,7 @@ def segment(
             options, place = camera.options, folder / camera.name
             kinds = _kinds(write, options.has_places, report)
             _require_use(options, kinds, is_watched)
-            wanted = _wanted(options, checkpoint, options.has_places or is_watched or not _PLAIN.issuperset(kinds))
+            wanted = _wanted(options, options.has_places or is_watched or not _PLAIN.issuperset(kinds))
             _require_free(place, kinds)
             of_camera = replace(
                 setup,
@@ -163,10 +163,9 @@ def segment(
     run_session(plans, show, serve)
 
 
-def _wanted(options: CameraOptions, checkpoint: str, is_followed: bool) -> Wanted:
+def _wanted(options: CameraOptions, is_followed: bool) -> Wanted:
     wanted = Wanted(
         options.clean,
-        not options.clean or checkpoint != "TemporalMedian",  # the others know shadows by themselves
         options.least_area,
         options.roi,
         options.ignore,
@@ -174,7 +173,7 @@ def _wanted(options: CameraOptions, checkpoint: str, is_followed: bool) -> Wante
         options.zone,
         options.still,
         tracks=is_followed,
-        watch=is_followed,
+        watch=is_followed or options.clean,
     )
     Analysis(wanted)  # refuses what makes no sense, before anything is opened
     return wanted
@@ -200,7 +199,7 @@ def _kinds(write: str | None, has_places: bool, report: bool) -> list[Kind]:
     return [kind for kind in known if kind in named or (report and kind == "report")]
 
 
-def _default_folder(source: str) -> Path:
+def default_folder(source: str) -> Path:
     """Return a folder that does not exist yet: beside a file, here for cameras and streams."""
     path = Path(source).expanduser()
     if "://" in source:

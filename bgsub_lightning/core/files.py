@@ -53,6 +53,11 @@ class PartialFile:
                 os.open(self.partial, flags, 0o666), f"{mode}+", **text if mode == "w" else {}
             )
 
+    def show(self) -> None:
+        """Give the file its name while more is written to it."""
+        self.partial.replace(self.path)
+        self.partial = self.path
+
     def publish(self, sync: bool = True) -> None:
         """Give the file its name.
 

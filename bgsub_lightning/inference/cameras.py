@@ -151,7 +151,7 @@ def listed_cameras(common: CameraOptions) -> list[ListedCamera]:
         with camera.naming():
             camera.options.check()
         cameras.append(camera)
-    _require_places_of_their_own(file, cameras)
+    _require_separate_places(file, cameras)
     return cameras
 
 
@@ -186,7 +186,7 @@ def _from(folder: Path, key: str, value: Any) -> Any:
     return str(path) if is_path.get(key) else value
 
 
-def _require_places_of_their_own(file: Path, cameras: list[ListedCamera]) -> None:
+def _require_separate_places(file: Path, cameras: list[ListedCamera]) -> None:
     """Refuse two cameras that would write to one place, on disks as well that do not know upper and lower case."""
     names, states = dict[str, str](), dict[Path, str]()
     for camera in cameras:

@@ -210,7 +210,12 @@ class _Lines(_FileOutput):
     Args:
         path: The file.
         header: The names of the columns of a CSV.
+
+    Attributes:
+        is_read_along: Whether the file has its name from the first line on, as that of a camera, which never ends.
     """
+
+    is_read_along = False
 
     def __init__(self, path: Path, header: Sequence[str] = ()) -> None:
         super().__init__(path)
@@ -222,8 +227,10 @@ class _Lines(_FileOutput):
             self.partial = PartialFile(self.path)
             if self.header:
                 self._rows([self.header])
+            if self.is_read_along:
+                self.partial.show()
         self._lines(result)
-        if time.monotonic() - self._flushed > 1:  # for those who read along, and for what a killed process leaves
+        if self.is_read_along or time.monotonic() - self._flushed > 1:  # a killed process leaves the rest
             self._file.flush()
             self._flushed = time.monotonic()
 
@@ -355,7 +362,9 @@ class Live(Output):
         """Leave what is shown to its owner."""
 
 
-def open_outputs(folder: Path, kinds: Sequence[Kind], codec: Codec, rate: Fraction, name: str = "") -> list[Output]:
+def open_outputs(
+    folder: Path, kinds: Sequence[Kind], codec: Codec, rate: Fraction, name: str = "", is_live: bool = False
+) -> list[Output]:
     """Make what is to be written into a folder.
 
     Args:
@@ -364,6 +373,7 @@ def open_outputs(folder: Path, kinds: Sequence[Kind], codec: Codec, rate: Fracti
         codec: Of the videos.
         rate: Frames per second on the average.
         name: Of the source, for the page.
+        is_live: Whether the source never ends, so that files of lines are read while they are written.
     """
     ending = ".mp4" if codec == "h264" else ".mkv"
     files: dict[Kind, Callable[[], Output]] = {
@@ -376,7 +386,11 @@ def open_outputs(folder: Path, kinds: Sequence[Kind], codec: Codec, rate: Fracti
         "coco": lambda: Coco(folder / "coco.json"),
         "report": lambda: Page(folder / "report.html", name),
     }
-    return [
+    outputs = [
         files[kind]() if kind in files else Video(folder / f"{kind}{ending}", kind, codec, rate)
         for kind in dict.fromkeys(kinds)
     ]
+    for output in outputs:
+        if isinstance(output, _Lines):
+            output.is_read_along = is_live
+    return outputs

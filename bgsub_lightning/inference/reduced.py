@@ -33,6 +33,7 @@ class Reduced:
         self.subtractor = subtractor
         self.work_size = work_size
         self.batch_size = subtractor.batch_size
+        self.has_shadows = subtractor.has_shadows
 
     def push_in_steps(
         self, images: Sequence[NDArray[np.uint8]], numbers: Sequence[int] | None = None
@@ -65,6 +66,10 @@ class Reduced:
     def masks(self, probability: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Return what is foreground; see :meth:`StreamSubtractor.masks`."""
         return self.subtractor.masks(probability)
+
+    def reset(self) -> None:
+        """Forget the stream; see :meth:`StreamSubtractor.reset`."""
+        self.subtractor.reset()
 
     def _small(self, images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
         width, height = _size(images[0])

@@ -99,6 +99,8 @@ def region(given: str | Path, key: str, size: Size) -> NDArray[np.bool_]:
         UserError: If the image has another size or cannot be read, or a polygon is none.
     """
     if Path(given).suffix.lower() in _IMAGES:
+        if not Path(given).is_file():
+            raise UserError(f"{key}: {given}: there is no such file. Give a PNG, or polygons.")
         image = read_pixels(Path(given), cv2.IMREAD_GRAYSCALE)
         if image is None:
             raise UserError(f"{key}: {given}: is no image that can be decoded. Give a PNG, or polygons.")

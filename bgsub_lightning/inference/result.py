@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -16,18 +16,16 @@ from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.inference.blobs import Box, blob_of
 from bgsub_lightning.inference.cleaning import Cleaner, without_shadows
 from bgsub_lightning.inference.events import Activity, Event, is_hole
+from bgsub_lightning.inference.reduced import Reduced
 from bgsub_lightning.inference.regions import Points, lines, polygons, region
+from bgsub_lightning.inference.restarting import FLOODED, Restarts
 from bgsub_lightning.inference.sources import Frame
+from bgsub_lightning.inference.stream import StreamSubtractor
 from bgsub_lightning.inference.tracking import Track, Tracker
 from bgsub_lightning.inference.watching import PictureWatch, Seen
 
 if TYPE_CHECKING:
     import supervision
-
-
-FLOODED = 0.7
-"""Share of foreground beyond which a mask shows a change of light or of the camera's view rather than what moves; the
-same as that beyond which AnyScene's background restarts."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +79,6 @@ class Wanted:
 
     Attributes:
         clean: Whether masks are cleaned; see :class:`Cleaner`.
-        shadows: Whether shadows stay: those of systems that compare colours, as TemporalMedian does; see
-            :func:`without_shadows`.
         least_area: Pixels of the smallest blob that has a box, and that stays in a clean mask.
         roi: Where foreground counts, as :func:`region` takes it; ``None``: everywhere.
         ignore: Where it does not.
@@ -90,14 +86,14 @@ class Wanted:
         zone: Zones whose objects are counted, as :func:`polygons` takes them.
         still: Seconds after which an object that stands still is reported; ``None``: never.
         tracks: Whether objects are followed; lines, zones and ``still`` need it.
-        watch: Whether changes of the whole picture are reported.
+        watch: Whether changes of the whole picture are reported; where masks are cleaned, the background restarts when
+            the camera was moved or has turned to infrared.
 
     Raises:
         UserError: If lines, zones or ``still`` are wanted without tracks.
     """
 
     clean: bool = True
-    shadows: bool = True
     least_area: int = 50
     roi: str | None = None
     ignore: str | None = None
@@ -112,6 +108,10 @@ class Wanted:
             if getattr(self, name) is not None and not self.tracks:
                 raise UserError(f"{name}: needs objects. Leave tracks=False out.")
 
+    def restarts(self, subtractor: StreamSubtractor | Reduced) -> Restarts:
+        """Return what restarts the background of a stream, where masks are cleaned."""
+        return Restarts(subtractor, PictureWatch() if self.watch else None, self.clean)
+
 
 RAW = Wanted(clean=False, tracks=False, watch=False)
 """Masks as the system gives them, and their boxes."""
@@ -125,48 +125,61 @@ class Analysis:
 
     Args:
         wanted: What is made.
+        has_shadows: Whether the masks hold shadows, as those of systems that compare colours do; they are removed where
+            masks are cleaned, see :func:`without_shadows`.
+
+    Attributes:
+        activity: The lines and zones, with their counts.
 
     Raises:
         UserError: If an option is none.
     """
 
-    def __init__(self, wanted: Wanted) -> None:
+    def __init__(self, wanted: Wanted, has_shadows: bool = False) -> None:
         self.wanted = wanted
+        self._has_shadows = has_shadows and wanted.clean
         self.size: tuple[int, int] | None = None
         self._tracker = Tracker() if wanted.tracks else None
-        self._watch = PictureWatch() if wanted.watch else None
-        self._activity = Activity(still=wanted.still)
+        self.activity = Activity(still=wanted.still)
         self._places: tuple[dict[str, Points], dict[str, Points]] = ({}, {})
         self._first = (1, 1)
 
-    def __call__(self, frame: Frame, mask: NDArray[np.uint8], probability: NDArray[np.float32] | None = None) -> Result:
+    def __call__(
+        self,
+        frame: Frame,
+        mask: NDArray[np.uint8],
+        probability: NDArray[np.float32] | None = None,
+        seen: Sequence[Seen] = (),
+    ) -> Result:
         """Make the result of the next frame.
 
         Args:
             frame: The frame.
             mask: Its mask, shape ``(h, w)``, uint8, 0 and 255.
             probability: That of foreground, shape ``(h, w)``; handed on.
+            seen: Changes of the whole picture in this frame.
 
         Raises:
             UserError: If this is the first frame, and a region, a line or a zone does not fit it.
         """
         size = (mask.shape[0], mask.shape[1])
-        events: list[Any] = []
+        events: list[Event | Seen] = []
         if size != self.size:
             events += self._begin(size, frame)
-        if not self.wanted.shadows and self._scenery.picture is not None:
+        elif any(change.restarts for change in seen):
+            events += self._forget(frame)
+        if self._has_shadows and self._scenery.picture is not None:
             mask = without_shadows(mask, frame.image, self._scenery.picture)
         mask, found = self._cleaner(mask)
-        if self._watch:
-            events += self._watch.update(frame.image, frame.number, frame.time)
+        events += seen
         tracks: list[Track] = []
         if self._tracker:
             is_flood = np.count_nonzero(mask) > FLOODED * mask.size  # a change of light, which is no object
             tracks = self._tracker.update([] if is_flood else found, frame.time, size)
-            events += self._activity.update(frame.number, frame.time, tracks, partial(self._is_hole, frame, mask))
-        if self.wanted.still is not None or not self.wanted.shadows:
+            events += self.activity.update(frame.number, frame.time, tracks, partial(self._is_hole, frame, mask))
+        if self.wanted.still is not None or self._has_shadows:
             self._scenery.take(frame, mask)
-        return Result(frame.number, frame.time, frame.image, mask, probability, found, tracks, events, self._activity)
+        return Result(frame.number, frame.time, frame.image, mask, probability, found, tracks, events, self.activity)
 
     def _begin(self, size: tuple[int, int], frame: Frame) -> list[Event]:
         """Fit everything to a size; return the events of what has left."""
@@ -185,12 +198,10 @@ class Analysis:
                 {} if wanted.zone is None else polygons(wanted.zone, "--zone", size),
             )
         else:
-            events = self._activity.update(frame.number, frame.time, [])
-            if self._tracker:
-                self._tracker.forget()
+            events = self._forget(frame)
         scale = np.array(size[::-1]) / self._first[::-1]
         moved = [{name: points * scale for name, points in named.items()} for named in self._places]
-        self._activity.place(moved[0], moved[1], size)
+        self.activity.place(moved[0], moved[1], size)
         inside = self._inside
         if inside is not None and size != self._first:
             inside = cv2.resize(inside.astype(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST) > 0
@@ -198,6 +209,13 @@ class Analysis:
         self._scenery = Scenery()
         self.size = size
         return events
+
+    def _forget(self, frame: Frame) -> list[Event]:
+        """Begin again with another view: all objects leave; ids and counts go on."""
+        self._scenery = Scenery()
+        if self._tracker:
+            self._tracker.forget()
+        return self.activity.update(frame.number, frame.time, [])
 
     def _is_hole(self, frame: Frame, mask: NDArray[np.uint8], box: Box) -> bool:
         known = self._scenery.picture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import threading
 import time
@@ -18,18 +19,21 @@ from av.error import FFmpegError
 from numpy.typing import NDArray
 
 from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.ranges import check_range, check_whole
 from bgsub_lightning.core.records import fit_record
 from bgsub_lightning.core.steps import together
 from bgsub_lightning.core.text import suggestion
 from bgsub_lightning.datasets.depth import checked_range
 from bgsub_lightning.datasets.scene import Range
+from bgsub_lightning.inference.cameras import LISTS
 from bgsub_lightning.inference.opening import Setup, named_system, open_subtractor
 from bgsub_lightning.inference.outputs import Output
 from bgsub_lightning.inference.pipeline import Prefetch, WriterThread
 from bgsub_lightning.inference.reduced import Reduced
-from bgsub_lightning.inference.result import FLOODED, RAW, Analysis, Result, Wanted
+from bgsub_lightning.inference.result import RAW, Analysis, Result, Wanted
 from bgsub_lightning.inference.sources import Frame, Source, open_source
 from bgsub_lightning.inference.stream import StreamSubtractor
+from bgsub_lightning.inference.watching import Seen
 
 _FIX = "Give it as `segment --help` says."
 _WAITING = 2
@@ -55,8 +59,6 @@ class SegmentProgress:
         is_interrupted: Whether Ctrl-C has ended it.
         written: Number of frames whose results were written.
         foreground: Share of foreground pixels in their masks.
-        flooded: Number of frames of which more than :data:`FLOODED` is foreground, as after the light was switched.
-        flooded_at: Time of the first of them in s since the source's beginning.
     """
 
     frames: int = 0
@@ -67,8 +69,6 @@ class SegmentProgress:
     is_interrupted: bool = False
     written: int = 0
     foreground: float = 0.0
-    flooded: int = 0
-    flooded_at: float = 0.0
 
 
 @dataclass(eq=False)
@@ -82,6 +82,8 @@ class Feed:
         wanted: What is made of the masks.
         limit: End after so many frames; ``None``: at the source's end.
         progress: How far it has come.
+        restarts: When the background begins again.
+        analyse: What makes results of the masks.
         error: What has ended it, if it failed.
     """
 
@@ -93,6 +95,10 @@ class Feed:
     progress: SegmentProgress = field(default_factory=SegmentProgress)
     error: UserError | OSError | None = None
 
+    def __post_init__(self) -> None:
+        self.restarts = self.wanted.restarts(self.subtractor)
+        self.analyse = Analysis(self.wanted, self.subtractor.has_shadows)
+
 
 def segment_feeds(
     feeds: Sequence[Feed],
@@ -103,7 +109,7 @@ def segment_feeds(
 
     Each feed decodes its frames, and analyses and writes its results, in threads. The feeds that have frames take
     turns, a batch each, and share the passes of the network where the system has them. A live source is shown to its
-    subtractor frame by frame, as they come, if its batches are of one. A feed that fails is closed, and the others go
+    subtractor frame by frame, at once, if its batches are of one. A feed that fails is closed, and the others go
     on. Whatever ends a feed, Ctrl-C as well, its outputs are closed, and hold what was done until then.
 
     Args:
@@ -188,7 +194,6 @@ class _Lane:
         self.feed = feed
         self.is_over = self.is_closed = False
         self._changed = changed
-        self._analyse = Analysis(feed.wanted)
         self._size: tuple[int, ...] | None = None
         self._unwritten = 0
         self._started = time.perf_counter()
@@ -219,19 +224,16 @@ class _Lane:
             shape = frames[0].image.shape
             progress.resized += self._size is not None and shape != self._size
             self._size = shape
-            masks = yield from self.feed.subtractor.push_in_steps(
-                [frame.image for frame in frames], [frame.number for frame in frames]
-            )
-            with self._changed:
-                self._unwritten += 1
-            self._writer.put((frames, masks))
-            progress.frames += len(frames)
-            progress.time = frames[-1].time
-            for frame, mask in zip(frames, masks, strict=True):
-                if np.count_nonzero(mask) > FLOODED * mask.size:
-                    if not progress.flooded:
-                        progress.flooded_at = frame.time
-                    progress.flooded += 1
+            for part, seen in self.feed.restarts.parts(frames):
+                masks = yield from self.feed.subtractor.push_in_steps(
+                    [frame.image for frame in part], [frame.number for frame in part]
+                )
+                self.feed.restarts.look(part, masks)
+                with self._changed:
+                    self._unwritten += 1
+                self._writer.put((part, masks, seen))
+                progress.frames += len(part)
+                progress.time = part[-1].time
             progress.seconds = time.perf_counter() - self._started
 
     def stop(self) -> None:
@@ -246,11 +248,11 @@ class _Lane:
             self.feed.progress.seconds = time.perf_counter() - self._started
         self.is_closed = True
 
-    def _write(self, batch: tuple[Sequence[Frame], Sequence[NDArray[np.uint8]]]) -> None:
+    def _write(self, batch: tuple[Sequence[Frame], Sequence[NDArray[np.uint8]], Sequence[Sequence[Seen]]]) -> None:
         progress = self.feed.progress
         try:
-            for frame, mask in zip(*batch, strict=True):
-                result = self._analyse(frame, mask)
+            for frame, mask, seen in zip(*batch, strict=True):
+                result = self.feed.analyse(frame, mask, seen=seen)
                 progress.written += 1
                 share = float(np.count_nonzero(result.mask)) / mask.size
                 progress.foreground += (share - progress.foreground) / progress.written
@@ -318,16 +320,17 @@ def results(
     Raises:
         UserError: If there is no probability, as of MOG2 and KNN.
     """
-    analyse = Analysis(wanted)
-    for frames in _frames_ahead(source, subtractor.batch_size, limit, SegmentProgress()):
-        images, numbers = [frame.image for frame in frames], [frame.number for frame in frames]
-        if not probability:
-            yield from map(analyse, frames, subtractor.push(images, numbers))
-            continue
-        likely = subtractor.probability(images, numbers)
-        if likely is None:
-            raise UserError("probability: MOG2 and KNN have none. Leave the option out, or take another system.")
-        yield from map(analyse, frames, subtractor.masks(likely), likely)
+    analyse, restarts = Analysis(wanted, subtractor.has_shadows), wanted.restarts(subtractor)
+    for batch in _frames_ahead(source, subtractor.batch_size, limit, SegmentProgress()):
+        for frames, seen in restarts.parts(batch):
+            images, numbers = [frame.image for frame in frames], [frame.number for frame in frames]
+            likely = subtractor.probability(images, numbers) if probability else None
+            if probability and likely is None:
+                raise UserError("probability: MOG2 and KNN have none. Leave the option out, or take another system.")
+            masks = subtractor.push(images, numbers) if likely is None else list(subtractor.masks(likely))
+            restarts.look(frames, masks)
+            each = itertools.repeat(None) if likely is None else likely
+            yield from map(analyse, frames, masks, each, seen)
 
 
 def stream(
@@ -342,8 +345,15 @@ def stream(
 ) -> Iterator[Result]:
     """Open a source and go through its results; see :func:`bgsub_lightning.stream`."""
     of_setup, of_wanted = ({field.name for field in fields(each)} for each in (Setup, Wanted))
+    named = {"frames", "probability", "range", "rate", "reconnect", "work_size"}
     for name in options.keys() - of_setup - of_wanted:
-        raise UserError(f"{name}: there is no such option. {suggestion(name, sorted(of_setup | of_wanted))}")
+        raise UserError(f"{name}: there is no such option. {suggestion(name, sorted(named | of_setup | of_wanted))}")
+    if limit is not None:
+        check_whole("", least=1, most=10**12, frames=limit)
+    check_range("", least=0, most=1e9, reconnect=reconnect)
+    fit_record(probability, bool, "probability", _FIX)
+    if Path(str(source)).suffix.lower() in LISTS:
+        raise UserError(f"source: {source}: is a list of cameras, which `segment` takes. Open each for itself.")
     opened = open_source(str(source), rate, reconnect, None if levels is None else checked_range(levels, "range"))
     hints = get_type_hints(Setup) | get_type_hints(Wanted)
     for name, value in options.items():
@@ -352,7 +362,7 @@ def stream(
     wanted = Wanted(**{name: options[name] for name in options.keys() & of_wanted})
     subtractor = open_subtractor(opened, setup, named_system(setup)).subtractor
     by = subtractor if work_size is None else Reduced(subtractor, work_size)
-    yield from results(by, opened, wanted, limit, probability)
+    return results(by, opened, wanted, limit, probability)
 
 
 def _close(output: Output) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import io
+import math
 import socket
 import threading
 import time
@@ -12,7 +13,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit
 
 import cv2
 import numpy as np
@@ -24,8 +25,10 @@ CLIENTS = 16
 """Connections at once; more are refused."""
 _PATIENCE = 10.0
 """Seconds that a browser may take for a picture, before it is disconnected."""
+_OLD = 5.0
+"""Seconds after which a picture is not the newest any more, as where a camera has ended."""
 _BOUNDARY = "frame"
-_LOCAL = ("127.0.0.1", "localhost")
+_LOCAL = ("127.0.0.1", "localhost", "::1")
 _HEAD = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>bgsub_lightning</title>
@@ -36,13 +39,22 @@ img{{max-width:100vw;max-height:100vh}}
 """
 _PAGE_OF_SEVERAL = f"""{_HEAD}<style>body{{margin:0;background:#111;color:#ddd;font:14px sans-serif}}
 main{{display:grid;grid-template-columns:repeat(auto-fit,minmax(320px,1fr));gap:8px;padding:8px}}
-figure{{margin:0}}img{{width:100%}}a{{color:inherit}}</style><main>FIGURES</main><script>
+figure{{margin:0}}img{{width:100%}}a{{color:inherit}}
+.old img{{opacity:.3}}.old figcaption::after{{content:" – no picture"}}</style><main>FIGURES</main><script>
 // newest frames, one after the other: a browser keeps six connections to a host, and streams would hold them
 for (const image of document.images) {{
-  const next = () => {{ image.src = image.dataset.frame + "?" + Date.now(); }};
-  image.onload = () => setTimeout(next, 100);
-  image.onerror = () => setTimeout(next, 1000);
-  next();
+  const show = async () => {{
+    let answer = null;
+    try {{ answer = await fetch(image.dataset.frame, {{cache: "no-store"}}); }} catch {{ }}
+    image.parentElement.classList.toggle("old", !answer?.ok);
+    if (answer?.ok) {{
+      const url = URL.createObjectURL(await answer.blob());
+      image.onload = () => URL.revokeObjectURL(url);
+      image.src = url;
+    }}
+    setTimeout(show, answer?.ok ? 100 : 1000);
+  }};
+  show();
 }}</script></html>
 """
 
@@ -80,7 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         owner = self.server.owner
         camera, _, path = unquote(self.path.partition("?")[0])[1:].rpartition("/")
-        name = self.headers.get("Host", "").rpartition(":")[0] or self.headers.get("Host", "")
+        name = urlsplit(f"//{self.headers.get('Host', '')}").hostname
         is_foreign = self.headers.get("Sec-Fetch-Site", "none") == "cross-site"  # a page that embeds this one
         if is_foreign or (owner.is_local and name not in _LOCAL):  # or calls this machine by its own name
             self.send_error(HTTPStatus.FORBIDDEN)
@@ -90,8 +102,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(HTTPStatus.NOT_FOUND)
         elif path == "stream":
             self._stream(newest)
-        elif (content := newest.picture(after=0)[1]) is None:
-            self.send_error(HTTPStatus.SERVICE_UNAVAILABLE, "no frame yet")
+        elif newest.is_old or (content := newest.picture(after=0)[1]) is None:
+            self.send_error(HTTPStatus.SERVICE_UNAVAILABLE, "no new frame")
         else:
             self._send("image/jpeg", content)
 
@@ -129,6 +141,8 @@ class _Server(ThreadingHTTPServer):
     owner: FrameServer
 
     def __init__(self, address: tuple[str, int]) -> None:
+        if ":" in address[0]:
+            self.address_family = socket.AF_INET6
         super().__init__(address, _Handler)
         self._places = threading.BoundedSemaphore(CLIENTS)
 
@@ -160,13 +174,20 @@ class _Newest:
         self._image: NDArray[np.uint8] | None = None
         self._encoded: bytes | None = None
         self._number = 0
+        self._at = math.inf
         self.is_closed = False
+
+    @property
+    def is_old(self) -> bool:
+        """Whether the newest picture is more than 5 s old."""
+        return time.monotonic() - self._at > _OLD
 
     def show(self, image: NDArray[np.uint8]) -> None:
         """Take a picture: RGB, shape ``(h, w, 3)``, uint8. It must not be changed afterwards."""
         with self._changed:
             self._image, self._encoded = image, None
             self._number += 1
+            self._at = time.monotonic()
             self._changed.notify_all()
 
     def picture(self, after: int) -> tuple[int, bytes | None]:
@@ -222,10 +243,10 @@ class FrameServer:
         except (OSError, OverflowError) as error:
             raise UserError(
                 f"--serve: {host}:{port} cannot be listened at; got {getattr(error, 'strerror', None) or error}. "
-                f"Take another port."
+                f"Take another port, or an address of this machine."
             ) from error
         self._server.owner = self
-        shown = "127.0.0.1" if host in {"", "0.0.0.0"} else host
+        shown = socket.gethostname() if host in {"", "0.0.0.0", "::"} else f"[{host}]" if ":" in host else host
         self.url = f"http://{shown}:{self._server.server_address[1]}/"
         self._thread = threading.Thread(target=self._server.serve_forever, name="serve", daemon=True)
         self._thread.start()

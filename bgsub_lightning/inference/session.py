@@ -24,11 +24,12 @@ from bgsub_lightning.inference.cameras import ListedCamera
 from bgsub_lightning.inference.opening import Opened, Setup, named_system, open_subtractor
 from bgsub_lightning.inference.outputs import Codec, Kind, Live, open_outputs
 from bgsub_lightning.inference.reduced import Reduced
-from bgsub_lightning.inference.result import Wanted
+from bgsub_lightning.inference.result import Analysis, Wanted
 from bgsub_lightning.inference.segmenting import Feed, segment_feeds
 from bgsub_lightning.inference.showing import shown
 from bgsub_lightning.inference.sources import Source, open_source
 from bgsub_lightning.inference.stream import StreamSubtractor
+from bgsub_lightning.inference.watching import PictureWatch
 
 if TYPE_CHECKING:
     from bgsub_lightning.inference.system import System
@@ -112,11 +113,11 @@ class _Work:
         self.camera = plan.camera
         self.ready = open_subtractor(source, plan.setup, system)
         options = plan.camera.options
-        self.keep = _keeper(self.ready.subtractor, options.state)
         by = self.ready.subtractor if options.work_size is None else Reduced(self.ready.subtractor, options.work_size)
-        self.outputs = open_outputs(plan.folder, plan.kinds, plan.codec, source.rate, source.name)
+        self.outputs = open_outputs(plan.folder, plan.kinds, plan.codec, source.rate, source.name, source.is_live)
         self.is_settled = False
         self.feed = Feed(source, by, self.outputs, plan.wanted, plan.limit)
+        self.keep = _keeper(self.ready.subtractor, self.feed.restarts.watch, options.state)
         _introduce(self.ready, source, plan.camera)
 
 
@@ -168,7 +169,7 @@ class _Session:
                 bar.update(tasks[feed], completed=done.frames, speed=f"{done.frames / done.seconds:.1f} frames/s")
                 of_feed[feed].keep(False)
 
-            with _stopped_by_sigterm(), _naming_batch_size(self.works[0]):
+            with _stopped_once(), _naming_batch_size(self.works[0]):
                 segment_feeds(list(of_feed), advance, lambda feed: self._settle(of_feed[feed]))
         for work in self.works:
             self._settle(work)
@@ -221,7 +222,7 @@ def _naming_batch_size(work: _Work) -> Iterator[None]:
         ) from error
 
 
-def _keeper(subtractor: StreamSubtractor, state: str | None) -> Callable[[bool], None]:
+def _keeper(subtractor: StreamSubtractor, watch: PictureWatch | None, state: str | None) -> Callable[[bool], None]:
     """Return what writes the state to a file, each minute, or at once at the end; what is in the file is taken now."""
     if state is None:
         return lambda _: None
@@ -230,7 +231,7 @@ def _keeper(subtractor: StreamSubtractor, state: str | None) -> Callable[[bool],
     path = Path(state)
     require_savable(subtractor)
     if path.exists():
-        load_state(subtractor, path)
+        load_state(subtractor, path, watch)
     try:
         with atomic_write(path.with_name(f".{path.name}.try"), "wb"):  # now, rather than when all is done
             pass
@@ -244,7 +245,7 @@ def _keeper(subtractor: StreamSubtractor, state: str | None) -> Callable[[bool],
         if is_end or time.monotonic() - written > _MINUTE:
             written = time.monotonic()
             try:
-                save_state(subtractor, path)
+                save_state(subtractor, path, watch)
             except OSError as error:  # frames are worth more than their restart
                 warn(f"--state: {path}: cannot be written ({error.strerror}); the last one stays.")
 
@@ -252,20 +253,30 @@ def _keeper(subtractor: StreamSubtractor, state: str | None) -> Callable[[bool],
 
 
 @contextmanager
-def _stopped_by_sigterm() -> Iterator[None]:
-    """Take SIGTERM as Ctrl-C: what is written becomes whole."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+def _stopped_once() -> Iterator[None]:
+    """Take SIGTERM as Ctrl-C, and neither a second time, while files become whole."""
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+
+    def stop(number: int, frame: object) -> None:
+        for each in before:
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for each, handler in before.items():
+        if handler is not signal.SIG_IGN:  # as that of a job in the background
+            signal.signal(each, stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 def _introduce(ready: Opened, source: Source, camera: ListedCamera) -> None:
     size = "the size of its frames" if ready.size is None else "{}×{}".format(*ready.size)
     if camera.options.work_size is not None and ready.size is None:
         size = f"{camera.options.work_size} pixels or less"
-    length = "live" if source.is_live else f"{source.count:,} frames" if source.count else "of unknown length"
+    length = "live" if source.is_live else some(source.count, "frame") if source.count else "of unknown length"
     console.print(
         f"{camera.prefix}{ready.subtractor.kind} ({ready.subtractor.name}) on {ready.device}, at {size}: "
         f"{source.name}, {length}, {float(source.rate):.4g} a second.",
@@ -292,8 +303,8 @@ def _conclude(work: _Work) -> None:
     source, done, prefix = work.feed.source, work.feed.progress, work.camera.prefix
     if done.is_interrupted:
         console.print(
-            f"{prefix}Stopped after {done.frames:,} frames, {done.time:.1f} s from the beginning; what is written is "
-            f"whole."
+            f"{prefix}Stopped after {some(done.frames, 'frame')}, {done.time:.1f} s from the beginning; what is "
+            f"written is whole."
         )
         if not done.frames:
             return
@@ -309,21 +320,32 @@ def _conclude(work: _Work) -> None:
         warn(f"{prefix}{source.depth.warning} This is said once.")
     if source.reopened:
         warn(f"{prefix}The stream broke off {some(source.reopened, 'time')}, and was opened again.")
-    if restarts := work.ready.subtractor.restarts:
+    if restarts := work.ready.subtractor.restarts + work.feed.restarts.count:
         warn(
             f"{prefix}The background restarted {some(restarts, 'time')}: most of the picture had changed, "
-            f"as when a camera turns or zooms."
+            f"as when a camera is moved, or turns to infrared."
         )
-    if done.flooded:
+    if flooded := work.feed.restarts.flooded:
         warn(
-            f"{prefix}Most of the picture is foreground in {some(done.flooded, 'frame')}, the first at "
-            f"{done.flooded_at:.1f} s: the light or the view changed, or the background shows another scene."
+            f"{prefix}Most of the picture is foreground in {some(flooded, 'frame')}, the first at "
+            f"{work.feed.restarts.flooded_at:.1f} s: the light or the view changed, or the background shows another "
+            f"scene."
         )
     if done.resized:
         warn(f"{prefix}The frames changed their size {some(done.resized, 'time')}; the background restarted.")
     console.print(
-        f"{prefix}{done.frames:,} frames in {done.seconds:.1f} s ({done.frames / done.seconds:.1f} a second), "
+        f"{prefix}{some(done.frames, 'frame')} in {done.seconds:.1f} s ({done.frames / done.seconds:.1f} a second), "
         f"{100 * done.foreground:.2f} % of the pixels foreground. Written: "
-        f"{', '.join(str(output.path) for output in work.outputs)}.",
+        f"{', '.join(str(output.path) for output in work.outputs if output.path.exists())}.",
+        *_counts(work.feed.analyse),
         soft_wrap=True,
     )
+
+
+def _counts(analyse: Analysis) -> Iterator[str]:
+    """Say what was counted at lines and zones."""
+    activity = analyse.activity
+    for name, counts in activity.counts.items():
+        if name:
+            inside = f", {len(counts.inside)} inside at the end" if name in activity.zones else ""
+            yield f"{name}: {counts.into} in, {counts.out} out{inside}."

@@ -39,7 +39,7 @@ def shown(window: bool, serve: str | None, title: str, cameras: Sequence[str] = 
     if window and serve is None and len(cameras) == 1 and _has_window():
         yield [lambda image: _show(title, image)]
         return
-    host, port = address(serve or "0")
+    host, port = address("0" if serve is None else serve)
     with FrameServer(port, host, cameras) as server:
         if window and serve is None:
             which = "OpenCV has no windows here" if len(cameras) == 1 else "There are several cameras"
@@ -59,14 +59,17 @@ def address(serve: str) -> tuple[str, int]:
     Example:
         >>> address("8080"), address("0.0.0.0:80")
         (('127.0.0.1', 8080), ('0.0.0.0', 80))
+        >>> address("[::1]:80")
+        ('::1', 80)
 
     Raises:
         UserError: If it is none.
     """
     host, _, port = serve.rpartition(":")
-    if not port.isdecimal() or int(port) > 65535:
+    is_bare = ":" in host and not (host.startswith("[") and host.endswith("]"))  # of which the port cannot be known
+    if not port.isdecimal() or int(port) > 65535 or is_bare:
         raise UserError(f"--serve: must be a port from 0 to 65535, or HOST:PORT; got {serve!r}.")
-    return host or "127.0.0.1", int(port)
+    return host.strip("[]") or "127.0.0.1", int(port)
 
 
 def _has_window() -> bool:

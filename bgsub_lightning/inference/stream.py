@@ -85,6 +85,11 @@ class StreamSubtractor(ABC):
         """How often the background restarted by itself, as when the camera was moved."""
         return 0
 
+    @property
+    def has_shadows(self) -> bool:
+        """Whether its masks hold the shadows of objects, as those of colours that are compared do."""
+        return False
+
     def reset(self) -> None:
         """Forget the stream; a pool that was given is taken again."""
         self._shape = None

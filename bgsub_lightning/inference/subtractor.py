@@ -32,6 +32,7 @@ from bgsub_lightning.inference.stream import (
 )
 from bgsub_lightning.inference.system import System
 from bgsub_lightning.systems.base import Passes
+from bgsub_lightning.systems.baselines.thresholded import ThresholdedDifference
 from bgsub_lightning.systems.compiling import compile_in_place
 
 _BACKGROUNDS = ("background", "reconstruction", "base image")
@@ -108,8 +109,9 @@ class Subtractor(StreamSubtractor):
         self._is_fixed = False
         self._beside = ThreadPoolExecutor(1, "renewal")
         self.footage: Footage | None = None
-        self._resumed: tuple[int, int] | None = None
+        self._resumed: tuple[tuple[int, int], str] | None = None
         self.context: SceneContext | None = None
+        self._restarts = 0
         self.reset()
 
     @property
@@ -118,7 +120,7 @@ class Subtractor(StreamSubtractor):
 
     @property
     def restarts(self) -> int:  # noqa: D102
-        return self.context.restarts if self.context else 0
+        return self._restarts + (self.context.restarts if self.context else 0)
 
     @property
     def is_warm(self) -> bool:  # noqa: D102
@@ -126,8 +128,13 @@ class Subtractor(StreamSubtractor):
             return True
         return self.footage is not None and len(self.footage.pool) == self.footage.pool.maxlen
 
+    @property
+    def has_shadows(self) -> bool:  # noqa: D102
+        return isinstance(self.module, ThresholdedDifference)
+
     def reset(self) -> None:  # noqa: D102
         super().reset()
+        self._restarts = self.restarts
         self.footage = self.context = None
         self._next = 1
         self._pooled = self._renewed = -math.inf  # numbers of the frames at which that was last done
@@ -222,9 +229,12 @@ class Subtractor(StreamSubtractor):
         checked_frames(images, self.batch_size, numbers)
         height, width = images[0].shape[:2]
         resumed, self._resumed = self._resumed, None
-        if resumed is not None and resumed != (width, height):
-            was = "×".join(map(str, resumed))
-            raise UserError(f"state: is of frames of {was} pixels; got {width}×{height}. Save one of such frames.")
+        if resumed is not None and resumed[0] != (width, height):
+            was = "×".join(map(str, resumed[0]))
+            raise UserError(
+                f"{resumed[1]}: is of frames of {was} pixels; got {width}×{height}. Name another, or leave the option "
+                f"out."
+            )
         if self.footage is None or self.footage.frame_size != (width, height):
             self._begin((width, height))
         footage = cast("Footage", self.footage)
@@ -252,20 +262,27 @@ class Subtractor(StreamSubtractor):
                 self.footage.add(number, resized(image, frame_size))
                 together([self._run([number], is_scored=False)], self.network)
 
-    def resume(self, frame_size: tuple[int, int], pool: Sequence[NDArray[np.uint8]], state: Mapping[str, Any]) -> None:
+    def resume(
+        self,
+        frame_size: tuple[int, int],
+        pool: Sequence[NDArray[np.uint8]],
+        state: Mapping[str, Any],
+        source: str = "state",
+    ) -> None:
         """Begin with what another subtractor of this system has learnt, instead of nothing.
 
         Args:
             frame_size: Width and height of its frames; others are refused from now on.
             pool: Its pool.
             state: Its context's.
+            source: What errors about it begin with.
 
         Raises:
             Exception: If the state is none of such a context.
         """
         given, self._given = self._given, []  # the state is newer
         self._begin(frame_size)
-        self._given, self._resumed = given, frame_size
+        self._given, self._resumed = given, (frame_size, source)
         footage = cast("Footage", self.footage)
         if self.system.needs_pool:
             footage.pool.clear()

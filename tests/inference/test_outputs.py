@@ -35,6 +35,7 @@ from bgsub_lightning.inference import (
 from bgsub_lightning.inference.annotation import tinted
 from bgsub_lightning.inference.outputs import Kind, Output
 from bgsub_lightning.inference.pipeline import Prefetch, WriterThread
+from bgsub_lightning.inference.segmenting import batches
 from bgsub_lightning.inference.sources import Images
 
 KINDS: list[Kind] = ["mask_video", "masks", "overlay", "side_by_side", "boxes_csv", "boxes_jsonl"]

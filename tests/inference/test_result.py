@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 import bgsub_lightning
 from bgsub_lightning.core.errors import UserError
-from bgsub_lightning.inference import Frame, Wanted, boxes, open_outputs
+from bgsub_lightning.inference import Frame, Subtractor, Wanted, boxes, load_system, open_outputs
 from bgsub_lightning.inference.activity_page import ActivityPage, clock, heat_map
 from bgsub_lightning.inference.annotation import Annotator, colour, label
 from bgsub_lightning.inference.blobs import Box
@@ -115,6 +115,35 @@ def test_a_hole_is_told_from_something_new() -> None:
         found += [analyse(Frame(n, n / 10, after), mask) for n in range(20, 40)]
         events = [event.event for result in found for event in result.events]
         assert events == ["enter", expected]
+
+
+def test_shadows_of_compared_colours_go_where_masks_are_cleaned() -> None:
+    generator = np.random.default_rng(0)
+    wall = generator.integers(100, 160, (60, 80, 1)).repeat(3, 2).astype(np.uint8)
+    shaded = wall.copy()
+    shaded[20:40, 10:35] = (wall[20:40, 10:35] * 0.7).round()
+    mask = np.zeros((60, 80), np.uint8)
+    mask[20:40, 10:35] = 255
+    for clean, has_shadows, stays in ((True, True, False), (True, False, True), (False, True, True)):
+        analyse = Analysis(Wanted(clean=clean), has_shadows)
+        analyse(Frame(1, 0.0, wall), np.zeros_like(mask))
+        assert analyse(Frame(2, 1.0, shaded), mask).mask[24:36, 14:31].any() == stays
+    assert Subtractor(load_system("TemporalMedian"), "cpu").has_shadows
+    assert not bgsub_lightning.load("MOG2").has_shadows
+
+
+def test_lines_of_a_camera_are_read_while_they_are_written(tmp_path: Path) -> None:
+    found = results()
+    outputs = open_outputs(tmp_path, ["events_jsonl", "tracks_csv"], "h264", Fraction(25), "camera", is_live=True)
+    for result in found[:-1]:
+        for output in outputs:
+            output.write(result)
+    names = [json.loads(line)["event"] for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    assert names == ["enter", "enter", "cross", "leave"]
+    assert len((tmp_path / "tracks.csv").read_text().splitlines()) > 15
+    for output in outputs:
+        output.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["events.jsonl", "tracks.csv"]
 
 
 def test_a_flood_is_no_object() -> None:
@@ -265,6 +294,13 @@ def test_a_video_can_be_gone_through(tmp_path: Path) -> None:
     assert found[-1].probability is None
     with pytest.raises(UserError, match="probability"):
         next(bgsub_lightning.stream(path, checkpoint="MOG2", probability=True))
+    for name, value in (("frames", 0), ("frames", 2.5), ("frames", "5"), ("reconnect", -1), ("probability", "no")):
+        with pytest.raises(UserError, match=f"{name}.*got"):
+            bgsub_lightning.stream(path, checkpoint="MOG2", **{name: value})  # at once
+    with pytest.raises(UserError, match=r"limit.*frames"):
+        bgsub_lightning.stream(path, limit=5)
+    with pytest.raises(UserError, match=r"cam\.yaml.*list"):
+        bgsub_lightning.stream(tmp_path / "cam.yaml")
     with pytest.raises(UserError, match=r"least_aera.*least_area"):
         next(bgsub_lightning.stream(path, least_aera=3))
     for name, value in (("clean", "false"), ("zone", [(0, 0)]), ("batch_size", "many")):

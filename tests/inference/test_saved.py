@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -48,7 +50,7 @@ def test_a_state_of_another_system_or_size_is_refused(tmp_path: Path) -> None:
         load_state(made("Siamese"), path)
     other = made("AnyScene")
     load_state(other, path)
-    with pytest.raises(UserError, match=r"64×48.*96×48"):
+    with pytest.raises(UserError, match=r"--state: .*x\.state: .*64×48.*96×48"):
         other.push([moving_square(1, (96, 48))[0]])
 
 
@@ -63,20 +65,32 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
         b"",
         content[: len(content) // 2],
         b"no state",
+        None,
         torch.tensor([1.0]),
         {"a": 1},
         record | {"size": "x"},
     ):
-        if isinstance(written, bytes):
+        if written is None:
+            broken.unlink()
+            broken.mkdir()
+        elif isinstance(written, bytes):
             broken.write_bytes(written)
         else:
             torch.save(written, broken)
         with pytest.raises(UserError, match=r"--state: .*broken\.state"):
             load_state(made("AnyScene"), broken)
+        if written is None:
+            broken.rmdir()
     for name in record["context"]:
         changed = {key: value for key, value in record["context"].items() if key != name}
         torch.save(record | {"context": changed}, broken)
         with pytest.raises(UserError, match=rf"--state: .*broken\.state.*{name}"):
+            load_state(made("AnyScene"), broken)
+    samples = record["context"]["background"]
+    for name in ("blind", "locked_for", "flips"):
+        changed = record["context"] | {"background": samples | {name: samples[name][..., :-2, :]}}
+        torch.save(record | {"context": changed}, broken)
+        with pytest.raises(UserError, match=r"--state: .*broken\.state"):
             load_state(made("AnyScene"), broken)
 
 
@@ -102,6 +116,30 @@ def test_the_command_goes_on_where_it_was(tmp_path: Path, capfd: pytest.CaptureF
     assert torch.load(state, weights_only=True)["context"]["background"]["frames"] == 40
     assert main(["segment", str(first), "--checkpoint=MOG2", f"--state={state}"]) == 2
     assert "MOG2" in capfd.readouterr().err
+
+
+def test_a_state_that_cannot_be_written_is_said_at_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    video = write_video(tmp_path / "1.mkv", moving_square(3, (64, 48)))
+    state = video / "x.state"  # in a folder that is a file
+    assert main(["segment", str(video), f"--state={state}", f"--out={tmp_path / 'out'}"]) == 2
+    assert f"error: {video}: " in " ".join(capfd.readouterr().err.split())
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_view_that_changed_meanwhile_is_noticed(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    street = cv2.GaussianBlur(generator.integers(0, 255, (120, 160, 3), np.uint8), (0, 0), 3)
+    street = cv2.normalize(street, street, 20, 220, cv2.NORM_MINMAX)
+    state, events = tmp_path / "x.state", []
+    for name, shift in (("before", 0), ("after", 20)):
+        image = np.roll(street, shift, 1).astype(np.int16)
+        frames = [(image + generator.integers(-2, 3, image.shape)).clip(0, 255).astype(np.uint8) for _ in range(80)]
+        video, out = write_video(tmp_path / f"{name}.mkv", frames), tmp_path / name
+        options = ["--checkpoint=TemporalMedian", f"--state={state}", f"--out={out}", "--write=events_jsonl"]
+        assert main(["segment", str(video), *options]) == 0
+        events.append([json.loads(line)["event"] for line in (out / "events.jsonl").read_text().splitlines()])
+    assert "camera_moved" not in events[0]
+    assert "camera_moved" in events[1]
 
 
 def test_libraries_cannot_save_theirs() -> None:

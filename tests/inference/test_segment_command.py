@@ -19,6 +19,7 @@ import pytest
 from live_systems import moving_square, save, tiny_system, write_video
 
 from bgsub_lightning.cli import main
+from bgsub_lightning.commands.segment import default_folder
 from bgsub_lightning.inference import open_source, subtractor
 from bgsub_lightning.synthetic import plan, render_all
 
@@ -56,11 +57,14 @@ def test_one_word_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cap
     assert "AnyScene" in printed
 
 
-def test_lines_zones_and_a_report(video: Path, tmp_path: Path) -> None:
+def test_lines_zones_and_a_report(video: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     write_video(video, moving_square(40, (96, 48)))
     options = ["--checkpoint=MOG2", "--least_area=10", f"--out={out}", "--report", "--still=1"]
     assert main(["segment", str(video), *options, "--count_line=40,0,40,48", "--zone=50,0,70,0,70,48,50,48"]) == 0
+    printed = capfd.readouterr().out
+    assert "line 1: 0 in, 1 out." in printed
+    assert "zone 1: 1 in, 1 out, 0 inside" in printed
     names = ["boxes.csv", "events.jsonl", "overlay.mp4", "report.html", "tracks.csv"]
     assert sorted(each.name for each in out.iterdir()) == names
     events = [json.loads(line) for line in (out / "events.jsonl").read_text().splitlines()]
@@ -96,19 +100,48 @@ def test_the_overlay_is_served(tmp_path: Path) -> None:
     [
         ("--serve", "x"),
         ("--serve", "99999"),
+        ("--serve", ""),
+        ("--serve", "::1:8080"),
         ("--count_line", "1,1,1,1"),
         ("--zone", "0,0,10,0"),
         ("--roi", "0,0,1000,0,0,10"),
         ("--still", "-1"),
+        ("--zone", "0,0,20,20,20,0,0,20"),
+        ("--zone", "zones.json"),
         ("--work_size", "3"),
         ("--ignore", "absent.json"),
     ],
 )
 def test_bad_options_are_refused(option: str, value: str, video: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    video.with_name("zones.json").write_text('{"": [[0, 0], [9, 0], [9, 9]]}')
+    value = value.replace("zones.json", str(video.with_name("zones.json")))
     assert main(["segment", str(video), "--checkpoint=MOG2", f"{option}={value}"]) == 2
     printed = capfd.readouterr().err
     assert option.strip("-") in printed
     assert "Traceback" not in printed
+
+
+@pytest.mark.parametrize("option", ["--count_line=1,1,9,9", "--zone=0,0,9,0,9,9", "--still=5"])
+def test_what_nothing_shows_is_refused(option: str, video: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["segment", str(video), "--checkpoint=MOG2", option, "--write=masks,boxes_csv"]) == 2
+    assert "--write" in capfd.readouterr().err
+    assert not list(video.parent.glob("*_segmented"))
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("rtsp://user:secret@cam.example:554/live?pw=secret", "cam.example_segmented"),
+        ("0", "camera_0_segmented"),
+        ("film/street 1.mp4", "film/street_1_segmented"),
+        ("frames", "frames_segmented"),
+    ],
+)
+def test_default_folders_hold_no_passwords(
+    source: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert default_folder(source) == Path(name)
 
 
 def test_a_synthetic_source_is_called_so(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -225,7 +258,7 @@ def test_ctrl_c_leaves_a_playable_file_and_says_how_far_it_came(sent: signal.Sig
     video = write_video(tmp_path / "long.mkv", moving_square(400, (320, 240)))
     command = [sys.executable, "-m", "bgsub_lightning", "segment", f"--source={video}", "--checkpoint=KNN"]
     process = subprocess.Popen(
-        [*command, f"--out={tmp_path / 'out'}", "--write=mask_video,masks"],
+        [*command, f"--out={tmp_path / 'out'}", "--write=mask_video,masks,report"],
         stdout=subprocess.PIPE,
         text=True,
         env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
@@ -235,9 +268,12 @@ def test_ctrl_c_leaves_a_playable_file_and_says_how_far_it_came(sent: signal.Sig
         assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(sent)
+    time.sleep(0.3)
+    process.send_signal(sent)  # by an impatient user, while files become whole
     told, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Stopped after" in told
+    assert (tmp_path / "out/report.html").exists()
     frames = len(list(open_source(str(tmp_path / "out/mask_video.mp4"))))
     assert 0 < frames < 400
     assert f"Stopped after {frames} frames" in told

@@ -77,6 +77,26 @@ def test_there_may_be_no_picture_yet(server: FrameServer, monkeypatch: pytest.Mo
     assert get(server.url + "frame.jpg")[0] == 503
 
 
+def test_an_old_picture_is_not_the_newest(server: FrameServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.show(picture(0))
+    monkeypatch.setattr(serving, "_OLD", 0.0)
+    assert get(server.url + "frame.jpg")[0] == 503
+    monkeypatch.setattr(serving, "_OLD", 60.0)
+    assert get(server.url + "frame.jpg")[0] == 200
+
+
+def test_addresses_of_version_6() -> None:
+    try:
+        server = FrameServer(0, "::1")
+    except UserError:
+        pytest.skip("this machine has no IPv6")
+    with server:
+        server.show(picture(0))
+        assert server.url.startswith("http://[::1]:")
+        assert get(server.url + "frame.jpg")[0] == 200
+        assert get(server.url + "frame.jpg", Host="evil.example")[0] == 403
+
+
 @pytest.mark.parametrize("path", ["x", "../etc/passwd", "stream/.."])
 def test_nothing_else_is_there(server: FrameServer, path: str) -> None:
     assert get(server.url + path)[0] == 404
