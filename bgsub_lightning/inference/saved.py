@@ -14,7 +14,7 @@ from bgsub_lightning.core.files import atomic_write
 from bgsub_lightning.inference.stream import StreamSubtractor
 from bgsub_lightning.inference.subtractor import Subtractor
 from bgsub_lightning.inference.watching import PictureWatch
-from bgsub_lightning.systems.weights import damage
+from bgsub_lightning.systems.weights import damage, read_plain
 
 _VERSION = 1
 _FIX = "Name another, or leave the option out."
@@ -94,11 +94,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise UserError(f"--state: {path}: is a folder; a file is needed. {_FIX}")
     if what := damage(path):
         raise UserError(f"--state: {path}: is damaged ({what}). {_FIX}")
-    try:
-        record = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever the bytes lead to
-        reason = str(error).strip().partition("\n")[0]
-        raise UserError(f"--state: {path}: cannot be read without running code of it ({reason}). {_FIX}") from error
+    record = read_plain(path, f"--state: {path}", _FIX)
     if not isinstance(record, dict) or record.get("bgsub_lightning_state") != _VERSION or "system" not in record:
         raise UserError(f"--state: {path}: is no state that segment wrote. {_FIX}")
     return record

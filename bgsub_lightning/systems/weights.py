@@ -247,11 +247,7 @@ def read_checkpoint(path: Path, finite: bool = True) -> dict[str, Any]:
         raise UserError(f"{path}: there is no such checkpoint. Name one of `fit`.")
     if what := damage(path):
         raise UserError(f"{path}: is no checkpoint, or one that was cut off ({what}). Name another.")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever the bytes lead to
-        reason = str(error).strip().partition("\n")[0]
-        raise UserError(f"{path}: cannot be read without running code of it ({reason}). Name another.") from error
+    content = read_plain(path, str(path), "Name another.")
     if not isinstance(content, dict):
         raise UserError(f"{path}: must hold the state of a run; got a {type(content).__name__}. Name one of `fit`.")
     fit_record(content, _Checkpoint, str(path), "Name another checkpoint.")
@@ -264,6 +260,24 @@ def read_checkpoint(path: Path, finite: bool = True) -> dict[str, Any]:
             fix = "Its training has diverged: name an earlier checkpoint, or lower the learning rate."
             _require_finite(value, f"{path}: state_dict.{name}", fix)
     return content
+
+
+def read_plain(path: Path, name: str, fix: str) -> Any:
+    """Read tensors and plain values of ``torch.save`` onto the CPU; nothing in the file is executed.
+
+    Args:
+        path: The file.
+        name: What an error begins with.
+        fix: What it ends with.
+
+    Raises:
+        UserError: If it holds anything else.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever the bytes lead to
+        reason = str(error).strip().partition("\n")[0]
+        raise UserError(f"{name}: cannot be read without running code of it ({reason}). {fix}") from error
 
 
 def _require_finite(weights: Tensor, name: str, fix: str) -> None:
