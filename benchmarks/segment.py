@@ -10,7 +10,7 @@ by the clock, which on a busy machine favours what has more threads, and by the 
 of the memory in that of a tenth of the frames. AnyScene subtracts at `--work_size 480`.
 
 Systems are those of the small experiments with weights as they are drawn, whose speed is that of trained ones;
-`--experiments` names others. Each runs in a process of its own, which tells its peak memory. A third table compares
+`--experiments` names others. Each runs in its own process, whose peak memory is measured. A third table compares
 ways in which the networks alone run. Without `--source` the video is a synthetic twin's.
 
 The last table is `segment` of a list of `--streams` synthetic streams against `segment` of one after the other, with
@@ -278,7 +278,7 @@ def against_opencv(sizes: Sequence[str], frames: int, threads: int | None, round
 
 
 def ten_lines(ways: dict[str, list[str]], rounds: range) -> dict[str, dict[str, float]]:
-    """Run ways in turn, each in a process of its own, and return the best of each figure."""
+    """Run ways in turn, each in its own process, and return the best of each figure."""
     best: dict[str, dict[str, float]] = {}
     for _ in rounds:
         for way, words in ways.items():
@@ -338,7 +338,7 @@ def main() -> None:
 def in_turn(
     measure: Callable[[str, Given], dict[str, float]], names: Sequence[str], given: Given, rounds: range
 ) -> dict[str, dict[str, float]]:
-    """Measure all systems several times, each in a process of its own, and return the best of each figure."""
+    """Measure all systems several times, each in its own process, and return the best of each figure."""
     best: dict[str, dict[str, float]] = {}
     for _ in rounds:
         for name in names:

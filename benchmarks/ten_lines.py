@@ -1,6 +1,6 @@
 """What a user of OpenCV writes for masks and boxes of a video, and `segment` for the same outputs.
 
-`benchmarks/segment.py` runs both in turn, each in a process of its own, and compares them:
+`benchmarks/segment.py` runs both in turn, each in its own process, and compares them:
 
     python benchmarks/ten_lines.py OpenCV street.mp4 boxes_csv,overlay
     python benchmarks/ten_lines.py MOG2 street.mp4 boxes_csv,overlay

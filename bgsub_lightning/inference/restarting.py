@@ -77,4 +77,4 @@ class Restarts:
 
 
 def _are_due(changes: Sequence[Seen]) -> bool:
-    return any(change.restarts for change in changes)
+    return any(change.is_of_view for change in changes)

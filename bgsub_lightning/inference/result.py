@@ -166,7 +166,7 @@ class Analysis:
         events: list[Event | Seen] = []
         if size != self.size:
             events += self._begin(size, frame)
-        elif any(change.restarts for change in seen):
+        elif any(change.is_of_view for change in seen):
             events += self._forget(frame)
         if self._has_shadows and self._scenery.picture is not None:
             mask = without_shadows(mask, frame.image, self._scenery.picture)

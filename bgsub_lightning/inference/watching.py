@@ -75,7 +75,7 @@ class Seen:
         return {"frame": self.frame, "time": round(self.time, 6), "event": self.event}
 
     @property
-    def restarts(self) -> bool:
+    def is_of_view(self) -> bool:
         """Whether no background that was learnt before holds any more."""
         return self.event in {"camera_moved", "infrared", "colour"}
 

@@ -120,10 +120,10 @@ def test_batches_are_cut_where_the_background_restarts() -> None:
     frames = [Frame(n, n / RATE, view(7 if n >= AT else 0)) for n in range(120)]
     parts = [part for start in range(0, 120, 8) for part in restarts.parts(frames[start : start + 8])]
     assert [frame.number for part, _ in parts for frame in part] == list(range(120))
-    cut = [part[0].number for part, seen in parts if any(change.restarts for change in seen[0])]
+    cut = [part[0].number for part, seen in parts if any(change.is_of_view for change in seen[0])]
     assert restarts.count == len(cut) == 1
     assert AT < cut[0] < AT + 25
-    assert not any(change.restarts for _, seen in parts for each in seen[1:] for change in each)
+    assert not any(change.is_of_view for _, seen in parts for each in seen[1:] for change in each)
     assert list(Restarts(subtractor, None, is_on=True).parts(frames[:8])) == [(frames[:8], [[]] * 8)]
 
 
