@@ -12,6 +12,7 @@ from two_processes import TwoProcesses
 
 from bgsub_lightning.losses.cross_entropy import masked_binary_cross_entropy, masked_cross_entropy
 from bgsub_lightning.losses.dice import batch_dice, image_dice
+from bgsub_lightning.losses.jaccard import batch_jaccard
 from bgsub_lightning.losses.reduction import global_count
 from bgsub_lightning.systems.cdn_medal.loss import mixture_nll
 from bgsub_lightning.systems.crossnet.loss import focal_loss, l1_loss, scale_weight
@@ -45,6 +46,7 @@ LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "L1": lambda outputs, _, classes: l1_loss(outputs[:, 0], classes),
     "Dice, of the batch": lambda outputs, _, classes: batch_dice(outputs[:, 0], classes),
     "Dice, of images": lambda outputs, _, classes: image_dice(outputs[:, 0], classes),
+    "Jaccard": lambda outputs, _, classes: batch_jaccard(outputs[:, 0], classes),
     "contrastive": lambda outputs, _, classes: contrastive(2 * outputs[:, 0], classes),
     "constant": lambda outputs, _, classes: class_constant(classes, 1.5) + 0 * outputs.sum(),
     "reconstruction": lambda outputs, others, _: squared_error(outputs, others),
