@@ -19,7 +19,7 @@ from bgsub_lightning.data.inputs import Input
 from bgsub_lightning.datasets.scene import Scene
 from bgsub_lightning.frames import FrameStore, SceneFrames, median, read_image
 from bgsub_lightning.splits import FrameSet
-from bgsub_lightning.splits.protocols import generator_of
+from bgsub_lightning.splits.draws import generator_of
 
 _OPTION = "model.init_args.base"
 _SHARE = 0.1  # of the tested frames with foreground, by its area: 'many foreground pixels'

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.ranges import check_range
 from bgsub_lightning.datasets.cdnet2014 import CDnet2014
 from bgsub_lightning.datasets.scene import Scene, raise_for_errors, select
+from bgsub_lightning.splits.draws import DRAWN_TEXT, Drawn, draw, generator_of, listed, published_frames
 from bgsub_lightning.splits.folds import scene_folds
 from bgsub_lightning.splits.frameset import FrameSet, Split, ValidationKind
 
@@ -132,14 +132,22 @@ class SceneWise(Protocol):
     """Scene-wise cross-validation: one fold's scenes are tested, the others' are trained on.
 
     With 3 folds and without PTZ it is the protocol of BMN-BSN (section 4.1); the lists of that paper are not published,
-    so this project's are used. With 4 folds and nothing excluded it is that of BSUV-Net 2.0, by its published lists.
-    Folds of one scene each, ``[[baseline/highway], [baseline/pedestrians]]``, leave one scene out in turn.
+    so this project's are used. With 4 folds, nothing excluded and 200 frames it is that of BSUV-Net 2.0 and SeqFeedNet,
+    by their published lists. Folds of one scene each, ``[[baseline/highway], [baseline/pedestrians]]``, leave one scene
+    out in turn.
 
     Args:
         folds: Number of folds, or the scenes of each: categories, or patterns of ``category/video``.
         exclude: Categories or patterns that take no part.
         train: Those that every fold trains on and none tests, as rendered scenes beside real ones.
+        frames: Labelled frames of each training scene to train on, all where it has no more; 0: all. Validation is held
+            out of these frames; tests score all labelled frames of their scenes.
+        drawn: How they are drawn, as in :class:`~bgsub_lightning.splits.LabelBudget`; ``"fgsegnet"``: scenes that the
+            published list does not know are drawn as by ``"balanced"``.
         validation: See :class:`Protocol`; scenes that it names are tested by no fold either.
+
+    Raises:
+        UserError: If there are fewer than two folds, or the published list has fewer frames than are asked for.
     """
 
     def __init__(
@@ -147,6 +155,8 @@ class SceneWise(Protocol):
         folds: int | Sequence[Sequence[str]] = 3,
         exclude: Sequence[str] = ("PTZ",),
         train: Sequence[str] = (),
+        frames: int = 0,
+        drawn: Drawn = "fgsegnet",
         validation: HoldOut = HoldOut(),
     ) -> None:
         super().__init__(validation)
@@ -154,12 +164,22 @@ class SceneWise(Protocol):
         self.folds = folds if isinstance(folds, int) else len(folds)
         if self.folds < 2:
             raise UserError(f"{OPTION}.folds: must be at least 2; got {folds}.")
+        check_range(f"{OPTION}.", least=0, frames=frames)
+        if drawn == "fgsegnet" and frames > (most := max(map(len, published_frames().values()))):
+            raise UserError(
+                f"{OPTION}.frames: the published list has {most} frames of each video; got {frames}. Ask for fewer, or "
+                f"set {OPTION}.drawn=balanced."
+            )
         self.exclude = tuple(exclude)
         self.train = tuple(train)
+        self.frames = frames
+        self.drawn = drawn
 
     def describe(self, fold: int) -> str:  # noqa: D102
         tested = f" ({', '.join(self.lists[fold - 1])})" if self.lists and 1 <= fold <= self.folds else ""
-        return f"fold {fold} of {self.folds}{tested}" + (f", without {', '.join(self.exclude)}" if self.exclude else "")
+        budget = f", {self.frames} frames per training scene ({DRAWN_TEXT[self.drawn]})" if self.frames else ""
+        without = f", without {', '.join(self.exclude)}" if self.exclude else ""
+        return f"fold {fold} of {self.folds}{tested}{budget}{without}"
 
     def assign(  # noqa: D102
         self, scenes: Sequence[Scene], fold: int, seed: int
@@ -174,7 +194,21 @@ class SceneWise(Protocol):
         }
         folds = self._folds([scene for scene in left if scene.key not in always])
         taking_part = [scene for scene in left if scene.key in folds or scene.key in always]
-        return _by_scene(taking_part, {key for key, of_scene in folds.items() if of_scene == fold})
+        train, test, test_scenes = _by_scene(taking_part, {key for key, of_scene in folds.items() if of_scene == fold})
+        if self.frames:
+            train = FrameSet.of((scene, self._draw(scene, labelled, seed)) for scene, labelled in train)
+        return train, test, test_scenes
+
+    def _draw(self, scene: Scene, labelled: Sequence[int], seed: int) -> list[int]:
+        """The frames of a scene to train on."""
+        is_listed = self.drawn == "fgsegnet" and scene.key in published_frames()
+        candidates = listed(scene) if is_listed else labelled
+        if not candidates:
+            raise UserError(
+                f"{OPTION}.drawn: {scene.key} has no mask of a frame of the published list; got {self.drawn!r}. Set "
+                f"{OPTION}.drawn=balanced to draw from all labelled frames."
+            )
+        return draw(scene, candidates, self.frames, self.drawn != "random" and not is_listed, seed)
 
     def _folds(self, scenes: Sequence[Scene]) -> dict[str, int]:
         """Return the fold of each scene that is dealt to one."""
@@ -281,16 +315,6 @@ def left_after(exclude: Sequence[str], scenes: Sequence[Scene]) -> list[Scene]:
     left = [scene for scene in scenes if scene.key not in excluded]
     raise_for_errors(left)
     return left
-
-
-def generator_of(scene: Scene, *seeds: int) -> np.random.Generator:
-    """Make a generator that depends on the seeds and the scene, and on no other scene."""
-    return generator_named(f"{scene.dataset}:{scene.key}", *seeds)
-
-
-def generator_named(name: str, *seeds: int) -> np.random.Generator:
-    """Make a generator that depends on the seeds and a name."""
-    return np.random.default_rng((*seeds, zlib.crc32(name.encode())))
 
 
 def _part(scene: Scene, numbers: Sequence[int], fraction: float, seed: int) -> list[int]:

@@ -8,8 +8,9 @@ from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.datasets.labels import MOVING
 from bgsub_lightning.datasets.scene import Scene
 from bgsub_lightning.frames import SceneFrames
+from bgsub_lightning.splits.draws import generator_named, generator_of
 from bgsub_lightning.splits.frameset import FrameSet, ValidationKind
-from bgsub_lightning.splits.protocols import OPTION, HoldOut, Protocol, generator_named, generator_of, left_after
+from bgsub_lightning.splits.protocols import OPTION, HoldOut, Protocol, left_after
 
 
 class CategoryBudget(Protocol):

@@ -15,8 +15,9 @@ import pytest
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.datasets import Scene
 from bgsub_lightning.datasets.cdnet2014 import published_videos
-from bgsub_lightning.splits import FrameSet, HoldOut, LabelBudget
-from bgsub_lightning.splits.budget import published_frames
+from bgsub_lightning.evaluation.extent import missing_folds, protocol_name
+from bgsub_lightning.splits import FrameSet, HoldOut, LabelBudget, SceneWise
+from bgsub_lightning.splits.draws import published_frames
 
 HIGHWAY, CANOE = "baseline/highway", "dynamicBackground/canoe"
 MakeMasked = Callable[[str, Mapping[int, int]], Scene]
@@ -236,3 +237,123 @@ def test_a_list_without_foreground_says_so(make_masked: MakeMasked) -> None:
     scene = make_masked(CANOE, {number: 0 if number in listed else 9 for number in range(800, 1190)})
     with pytest.raises(UserError, match=r"canoe: .*200 frames"):
         LabelBudget().split([scene], 1, 0)
+
+
+# --- the same budget for the training scenes of scene-wise folds ------------------------------------------------------
+
+
+def field_scenes(make_scene: Callable[..., Scene]) -> list[Scene]:
+    """The 53 videos with all labelled frames that the committed list of videos gives them, without files."""
+    return [
+        make_scene(
+            f"{row['category']}/{row['video']}",
+            range(int(row["temporal_roi_start"]), int(row["last_labelled_frame"]) + 1),
+        )
+        for row in published_videos()
+    ]
+
+
+@pytest.mark.parametrize(("fold", "videos"), [(1, 39), (2, 40), (3, 40), (4, 40)])
+def test_the_fields_folds_train_on_200_frames_of_each_video(
+    make_scene: Callable[..., Scene], fold: int, videos: int
+) -> None:
+    scenes = field_scenes(make_scene)
+    every, split = (SceneWise(4, exclude=[], frames=count).split(scenes, fold, 0) for count in (0, 200))
+    assert (len(split.train.scenes), len(split.train)) == (videos, 200 * videos)
+    assert numbers(split.train) == {scene.key: published_frames()[scene.key] for scene in every.train.scenes}
+    assert (split.test, split.test_scenes) == (every.test, every.test_scenes)  # all that is labelled
+    assert split.validation_kind == "training frames"
+    assert len(split.validation) == 96
+    assert {*keys_of(split.validation)} <= {*keys_of(split.train)}
+    assert all({*chosen} <= {*numbers(split.train)[scene.key]} for scene, chosen in split.validation)
+
+
+def keys_of(frames: FrameSet) -> list[str]:
+    return [scene.key for scene in frames.scenes]
+
+
+@pytest.mark.parametrize("drawn", ["fgsegnet", "balanced", "random"])
+@pytest.mark.parametrize("seed", range(3))
+def test_training_frames_are_those_of_the_budget(
+    scenes: list[Scene], make_masked: MakeMasked, drawn: str, seed: int
+) -> None:
+    folds = [[HIGHWAY], [CANOE], ["mine"]]
+    tested = make_masked("mine/tested", {1: 1, 2: 0})
+    expected = LabelBudget(50, drawn).split(scenes, 1, seed)  # type: ignore[arg-type]
+    split = SceneWise(folds, exclude=[], frames=50, drawn=drawn).split([*scenes, tested], 3, seed)  # type: ignore[arg-type]
+    assert numbers(split.train) == numbers(expected.train)
+    assert numbers(split.test) == {"mine/tested": (1, 2)}
+
+
+def test_scenes_that_the_list_does_not_know_are_drawn_balanced(scenes: list[Scene], make_masked: MakeMasked) -> None:
+    own = make_masked("mine/a", {number: (number < 40) * 9 for number in range(1, 400)})
+    tested = make_masked("mine/tested", {1: 1})
+    folds = [["baseline", "dynamicBackground", "mine/a"], ["mine/tested"]]
+    split = SceneWise(folds, exclude=[], frames=200).split([*scenes, own, tested], 2, 4)
+    assert numbers(split.train)[HIGHWAY] == published_frames()[HIGHWAY]
+    chosen = numbers(split.train)["mine/a"]
+    assert (len(chosen), sum(number < 40 for number in chosen)) == (200, 39)
+    assert chosen == LabelBudget(200, "balanced").split([own], 1, 4).train.numbers[0]
+
+
+def test_scenes_with_fewer_frames_give_all(make_masked: MakeMasked) -> None:
+    half = make_masked(CANOE, dict.fromkeys(range(800, 1000), 9))
+    few, empty = make_masked("mine/few", {1: 1, 2: 0, 3: 9}), make_masked("mine/empty", dict.fromkeys(range(1, 400), 0))
+    tested = make_masked("mine/tested", {1: 1})
+    folds = [["dynamicBackground", "mine/few", "mine/empty"], ["mine/tested"]]
+    found = numbers(SceneWise(folds, exclude=[], frames=200).split([half, few, empty, tested], 2, 0).train)
+    assert found[CANOE] == tuple(number for number in published_frames()[CANOE] if number < 1000)
+    assert found["mine/few"] == (1, 2, 3)
+    assert len({*found["mine/empty"]}) == 200  # other scenes have the foreground that is learnt
+
+
+def test_validation_is_held_out_of_the_budget(make_scene: Callable[..., Scene]) -> None:
+    scenes = field_scenes(make_scene)
+    whole = SceneWise(4, exclude=["PTZ"], frames=200).split(scenes, 1, 0)
+    of_scenes, of_frames = (
+        SceneWise(4, exclude=["PTZ"], frames=200, validation=validation).split(scenes, 1, 0)
+        for validation in (HoldOut(scenes=3, frames=0), HoldOut(fraction=0.1, frames=0))
+    )
+    assert not any(key.startswith("PTZ/") for key in keys_of(whole.train) + keys_of(whole.test))
+    for split in (of_scenes, of_frames):
+        assert split.train.isdisjoint(split.validation)
+        assert numbers(whole.train) == {
+            key: tuple(sorted(numbers(split.train).get(key, ()) + numbers(split.validation).get(key, ())))
+            for key in numbers(whole.train)
+        }
+    assert len(of_scenes.validation) == 600
+    assert {len(chosen) for chosen in of_frames.validation.numbers} == {20}
+
+
+def test_descriptions_of_scene_wise_budgets() -> None:
+    field = SceneWise(4, exclude=[], frames=200).describe(2)
+    assert field == "fold 2 of 4, 200 frames per training scene (FgSegNet's list)"
+    assert (protocol_name(field), missing_folds(field)) == (
+        "fold … of 4, 200 frames per training scene (FgSegNet's list)",
+        ("fold 1 of 4", "fold 3 of 4", "fold 4 of 4"),
+    )
+    assert SceneWise(frames=9, drawn="balanced").describe(1).endswith("(balanced by foreground), without PTZ")
+    named = SceneWise([["mine/a"], ["mine/b"]], frames=9, drawn="random", exclude=[]).describe(2)
+    assert named == "fold 2 of 2 (mine/b), 9 frames per training scene (at random)"
+    assert SceneWise(drawn="balanced").describe(1) == SceneWise().describe(1) == "fold 1 of 3, without PTZ"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"frames": -1}, r"protocol\.init_args\.frames: .*got -1\b"),
+        ({"frames": 201}, r"protocol\.init_args\.frames: .*\b200 frames.* got 201\b.*drawn=balanced"),
+    ],
+)
+def test_impossible_budgets_of_folds_are_refused(settings: dict[str, int], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        SceneWise(4, **settings)  # type: ignore[arg-type]
+    assert SceneWise(4, frames=201, drawn="balanced").frames == 201
+
+
+def test_another_video_of_a_listed_name_says_so(make_masked: MakeMasked) -> None:
+    """As a rendered twin is, whose frames have other numbers."""
+    scenes = [make_masked(HIGHWAY, dict.fromkeys(range(1, 30), 9)), make_masked(CANOE, {1: 1})]
+    with pytest.raises(UserError, match=r"protocol\.init_args\.drawn: baseline/highway .*'fgsegnet'.*drawn=balanced"):
+        SceneWise(4, frames=9).split(scenes, 3, 0)
+    assert len(SceneWise(4, frames=9, drawn="balanced").split(scenes, 3, 0).train) == 9
