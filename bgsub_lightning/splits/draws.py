@@ -31,7 +31,8 @@ def published_frames() -> dict[str, tuple[int, ...]]:
     """The field's list of 200 training frames for each of the 53 videos of CDnet2014: ``category/video`` → numbers.
 
     It is that of L. A. Lim, H. Yalim Keles, "Foreground segmentation using convolutional neural networks for multiscale
-    feature encoding" (FgSegNet), Pattern Recognition Letters 2018; BSUV-Net 2.0 uses it nearly unchanged.
+    feature encoding" (FgSegNet), Pattern Recognition Letters 2018. BSUV-Net 2.0 publishes the same frames of every
+    video.
     """
     text = files("bgsub_lightning.splits").joinpath("fgsegnet_200_frames.csv").read_text()
     rows = csv.DictReader(text.splitlines())
