@@ -346,6 +346,21 @@ def test_shorter_fits_of_any_scene_decay_to_their_end(name: str, tmp_path: Path)
     assert cli.model.hparams["widths"] == whole.model.hparams["widths"]
 
 
+@pytest.mark.parametrize("name", [*(f"{paper}_small" for paper in PAPERS), "mog2"])
+def test_the_fields_protocol_is_laid_over_any_experiment(name: str, tmp_path: Path) -> None:
+    part = f"--config={FOLDER / 'parts/four_fold.yaml'}"
+    alone, field = build(name, tmp_path), build(name, tmp_path, part, "--data.init_args.fold=2")
+    protocol, expected = field.datamodule.protocol, SceneWise(4, exclude=[], frames=200, drawn="fgsegnet")
+    assert (type(protocol), field.datamodule.fold) == (SceneWise, 2)
+    assert vars(protocol) == vars(expected)
+    assert protocol.describe(2) == "fold 2 of 4, 200 frames per training scene (FgSegNet's list)"
+    assert field.model.hparams == alone.model.hparams
+    assert vars(field.datamodule).keys() == vars(alone.datamodule).keys()
+    arguments = "{folds: 4, exclude: [], frames: 200, drawn: fgsegnet}"
+    line = f"--data.init_args.protocol={{class_path: SceneWise, init_args: {arguments}}}"
+    assert vars(build(name, tmp_path, line).datamodule.protocol) == vars(expected)
+
+
 def test_any_scene_scene_wise_tests_as_bmn_bsn_does(tmp_path: Path) -> None:
     data, paper = build("any_scene_scene_wise", tmp_path).datamodule, build("bmn_bsn_fold1", tmp_path).datamodule
     assert isinstance(data.protocol, SceneWise)

@@ -18,6 +18,7 @@ Run one experiment for each of several values, one after the other: `fit`, then 
   {PROGRAM} campaign experiments/cdn_medal.yaml --over scene='baseline/*' --data.init_args.root FOLDER
   {PROGRAM} campaign FILE --over scene='*,!PTZ' --over seed=0,1,2 --dry_run
   {PROGRAM} campaign FILE --over model.init_args.lr=1e-3,1e-4 --trainer.max_steps=500
+  {PROGRAM} campaign FILE --config parts/four_fold.yaml --over fold=1,2,3,4
 
 The same command continues a campaign: finished runs are skipped, and killed runs are resumed. More values, or more runs
 in the file, are added to what is there.
@@ -48,9 +49,21 @@ def parse_campaign(options: Sequence[str]) -> CampaignOptions:
     Raises:
         UserError: If they do not fit.
     """
-    usage = "FILE [--over NAME=VALUE[,VALUE…]] [--out FOLDER] [--only NAME[,NAME]] [--dry_run] [--results] [OPTIONS]"
+    usage = (
+        "FILE [--config PART] [--over NAME=VALUE[,VALUE…]] [--out FOLDER] [--only NAME[,NAME]] [--dry_run] [--results] "
+        "[OPTIONS]"
+    )
     parser = OptionParser("campaign", usage, _HELP, _MORE)
     parser.add_argument("file", type=Path, metavar="FILE", help="the experiment")
+    parser.add_argument(
+        "--config",
+        dest="parts",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="PART",
+        help="a file whose values are laid over the experiment's, such as parts/four_fold.yaml; may be repeated",
+    )
     parser.add_argument(
         "--over",
         dest="grid",
@@ -63,7 +76,10 @@ def parse_campaign(options: Sequence[str]) -> CampaignOptions:
         "'baseline/*': each matching scene is a run, and !PATTERN takes scenes out again",
     )
     parser.add_argument(
-        "--out", type=Path, metavar="FOLDER", help="folder of the runs' directories. Default: runs/NAME of FILE"
+        "--out",
+        type=Path,
+        metavar="FOLDER",
+        help="folder of the runs' directories. Default: runs/NAME of FILE (and PART)",
     )
     parser.add_argument("--only", metavar="NAME[,NAME]", help="run only these; patterns such as 'fold_*'")
     parser.add_argument("--dry_run", action="store_true", help="show what would be run, and run nothing")

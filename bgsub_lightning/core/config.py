@@ -79,30 +79,30 @@ def files_first(options: Sequence[str]) -> list[str]:
     return files + others
 
 
-def merged_config(file: Path) -> dict[str, Any]:
-    """Return the content of a file over that of the files it includes, with its parts read.
+def merged_config(*files: Path) -> dict[str, Any]:
+    """Return the content of files over that of the files they include, with their parts read.
 
     Args:
-        file: The file, or the name of an experiment that ships.
+        *files: The files, or the names of experiments that ship; each changes single values of those before it.
 
     Raises:
         UserError: If a file is missing, is no YAML, or includes itself.
     """
-    content = _merged(find_file(file, "experiments"))
+    content = _laid_over(files)
     content.pop(CAMPAIGN, None)
     return content
 
 
-def campaign_of(file: Path) -> Any:
-    """Return what a file, or one it includes, says under the key ``campaign``; empty if there is none.
+def campaign_of(*files: Path) -> Any:
+    """Return what files, or those they include, say under the key ``campaign``; empty if there is none.
 
     Args:
-        file: The file, or the name of an experiment that ships.
+        *files: The files, or the names of experiments that ship; each changes single values of those before it.
 
     Raises:
         UserError: If a file is missing, is no YAML, or includes itself.
     """
-    return _merged(find_file(file, "experiments")).get(CAMPAIGN, {})
+    return _laid_over(files).get(CAMPAIGN, {})
 
 
 def flat(content: Mapping[str, Any], above: str = "") -> dict[str, Any]:
@@ -116,6 +116,13 @@ def flat(content: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     for name, value in content.items():
         found |= flat(value, f"{above}{name}.") if isinstance(value, Mapping) else {f"{above}{name}": value}
     return found
+
+
+def _laid_over(files: Sequence[Path]) -> dict[str, Any]:
+    content: dict[str, Any] = {}
+    for file in files:
+        content = _over(content, _merged(find_file(file, "experiments")))
+    return content
 
 
 def _merged(file: Path, including: tuple[Path, ...] = ()) -> dict[str, Any]:

@@ -42,6 +42,7 @@ class CampaignOptions:
     """Options of ``campaign``, as its help has them; patterns of scenes are not expanded."""
 
     file: Path
+    parts: Sequence[Path] = ()
     grid: Sequence[tuple[str, list[str]]] = ()
     out: Path | None = None
     only: str | None = None
@@ -55,13 +56,13 @@ class Campaign(RunPlan):
     """The runs of a campaign.
 
     Attributes:
-        file: The experiment.
+        files: The experiment, and what is laid over it.
         runs: All runs.
         chosen: Those that are wanted.
         grid: Name → its values; empty if the experiment lists its runs.
     """
 
-    file: Path
+    files: tuple[Path, ...]
     runs: tuple[Run, ...]
     chosen: tuple[Run, ...]
     grid: Mapping[str, list[str]]
@@ -71,7 +72,7 @@ class Campaign(RunPlan):
         """The content of ``campaign.json``."""
         return {
             "version": 2,
-            "configuration": merged_config(self.file),
+            "configuration": merged_config(*self.files),
             "options": list(self.passthrough),
             "commands": list(self.commands),
             "grid": dict(self.grid),
@@ -112,7 +113,8 @@ def plan_campaign(options: CampaignOptions) -> Campaign:
         UserError: If the options do not fit, or the folder holds another campaign.
     """
     refuse_ours(options.passthrough, "run", "name the experiment first, `campaign FILE …`.")
-    commands, runs = runs_of_file(options.file)
+    files = (options.file, *options.parts)
+    commands, runs = runs_of_file(*files)
     grid: dict[str, list[str]] = {}
     for name, values in options.grid:
         key = f"data.init_args.{name}" if name in DATA_ARGUMENTS else name
@@ -123,16 +125,16 @@ def plan_campaign(options: CampaignOptions) -> Campaign:
         raise UserError(f"--over: {options.file} lists its runs under campaign.runs; got a grid too. Use one of them.")
     if not grid and not runs:
         raise UserError(f"{options.file}: lists no runs under campaign.runs. Add a grid, such as --over fold=1,2,3.")
-    base = ("--config", str(options.file))
+    base = tuple(word for file in files for word in ("--config", str(file)))
     if "scene" in grid:
         grid["scene"] = _scenes(commands[0], [*base, *options.passthrough], grid["scene"])
     runs = runs or runs_of_grid(grid)
     campaign = Campaign(
-        out=options.out or Path("runs") / options.file.stem,
+        out=options.out or Path("runs") / "_".join(file.stem for file in files),
         base=base,
         passthrough=options.passthrough,
         commands=commands,
-        file=options.file,
+        files=files,
         runs=tuple(runs),
         chosen=tuple(choose(runs, options.only) if options.only else runs),
         grid=grid,

@@ -159,8 +159,12 @@ class _Section(BaseModel):
     runs: dict[Any, Annotated[dict[str, Any], MinLen(1)]] = {}
 
 
-def runs_of_file(file: Path) -> tuple[tuple[str, ...], list[Run]]:
+def runs_of_file(file: Path, *parts: Path) -> tuple[tuple[str, ...], list[Run]]:
     """Read the key ``campaign`` of an experiment.
+
+    Args:
+        file: The experiment.
+        *parts: Files that are laid over it.
 
     Returns:
         The commands of each run, and the runs, of which there may be none.
@@ -169,7 +173,7 @@ def runs_of_file(file: Path) -> tuple[tuple[str, ...], list[Run]]:
         UserError: If the key does not hold what it may hold.
     """
     fix = "Example: `commands: [test]` and `runs: {highway: {data.init_args.scene: baseline/highway}}`."
-    section = fit_record(campaign_of(file) or {}, _Section, f"{file}: campaign", fix)
+    section = fit_record(campaign_of(file, *parts) or {}, _Section, f"{file}: campaign", fix)
     runs = [Run(safe_name(str(name)), str(name), _options(values)) for name, values in section.runs.items()]
     return tuple(section.commands), _distinct(runs)
 

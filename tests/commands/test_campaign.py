@@ -105,7 +105,16 @@ def listing_runs(experiment: Path, **content: Any) -> Path:
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert campaign("--help") == 0
     told = capsys.readouterr().out
-    for part in ("FILE", "--over NAME=VALUE", "--out FOLDER", "--only", "--dry_run", "commands: [test]", "fit --help"):
+    for part in (
+        "FILE",
+        "--config PART",
+        "--over NAME=VALUE",
+        "--out FOLDER",
+        "--only",
+        "--dry_run",
+        "commands: [test]",
+        "fit --help",
+    ):
         assert part in told
 
 
@@ -128,6 +137,29 @@ def test_dry_run_tells_the_commands_and_leaves_nothing(
 def test_default_folder_is_that_of_the_experiment(mog2: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert campaign(mog2, "--over=fold=1", "--dry_run") == 0
     assert "--run_dir=runs/mog2/fold_1 " in capsys.readouterr().out
+
+
+def test_files_are_laid_over_the_experiment(
+    mog2: Path, out: Path, calls: list[str], fails: Fails, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As the parts that ship are, each file's values over those of the files before it."""
+    protocol = {"class_path": "bgsub_lightning.splits.SceneWise", "init_args": {"folds": 4, "exclude": []}}
+    four, budget = tmp_path / "four.yaml", tmp_path / "budget.yaml"
+    four.write_text(yaml.safe_dump({"data": {"init_args": {"protocol": protocol}}}))
+    budget.write_text("data: {init_args: {protocol: {init_args: {frames: 1, drawn: random}}}}")
+    parts = ["--config", four, f"--config={budget}", "--over=fold=1,3"]
+    assert campaign(mog2, *parts, "--dry_run") == 0
+    line = capfd.readouterr().out.splitlines()[0]
+    assert f"--config {mog2} --config {four} --config {budget} --run_dir=runs/mog2_four_budget/fold_1" in line
+    assert campaign(mog2, *parts, "--out", out) == 0
+    assert [f"--config {four} --config {budget}" in call for call in calls] == [True, True]
+    assert TestResult.load(out).protocol == "folds 1, 3 of 4, 1 frames per training scene (at random)"
+    assert json.loads((out / "campaign.json").read_text())["configuration"]["data"]["init_args"]["protocol"] == {
+        "class_path": protocol["class_path"],
+        "init_args": {"folds": 4, "exclude": [], "frames": 1, "drawn": "random"},
+    }
+    message = fails(campaign(mog2, *parts[:2], parts[-1], "--out", out))
+    assert "configuration.data.init_args.protocol.init_args.frames: 1 there, absent here" in message
 
 
 @pytest.mark.parametrize(
@@ -163,7 +195,8 @@ def test_checkpoint_of_each_command(
         (["--over", "scene=*", "--data.init_args.root=/no/such"], ["/no/such: there is no such folder"]),
         (["--over", "fold=1", "--only", "fold_2"], ["--only: ", "'fold_2'", "fold_1"]),
         (["--over", "fold=1", "--run_dir=x"], ["--run_dir: ", "--out FOLDER"]),
-        (["--over", "fold=1", "--config=x"], ["--config: ", "campaign FILE"]),
+        (["--over", "fold=1", "--config=x.yaml"], ["x.yaml: ", "no such file"]),
+        (["--over", "fold=1", "--config"], ["--config: expected one argument", "campaign --help"]),
         (["--over", "fold=1", "--trainer.max_epohcs=3"], ["max_epohcs"]),
         (["--over", "model.init_args.mehtod=KNN"], ["mehtod"]),
         (["--over"], ["--over: expected one argument", "campaign --help"]),
