@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import cast
 
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.text import join_some
@@ -118,7 +119,7 @@ class Footnotes:
             averaging = Cell(text="not stated", footnotes=("unknown_averaging",))
         else:
             footnotes = () if row.averaging in averagings else ("other_averaging",)
-            averaging = Cell(text=AVERAGING_TEXT[row.averaging], footnotes=footnotes)
+            averaging = Cell(text=averaging_text(row.averaging), footnotes=footnotes)
         return source, protocol, averaging, leakage
 
     def overall(
@@ -184,6 +185,11 @@ def _title(series: Sequence[Series]) -> str:
     if len(names) > 1:
         raise UserError(f"A table is of one dataset, and these tests are of {', '.join(names)}. Report each by itself.")
     return dataset_title(tests_of(series))
+
+
+def averaging_text(averaging: str | None) -> str:
+    """Say how metrics come about, in the words of tables."""
+    return AVERAGING_TEXT.get(cast(Averaging, averaging), averaging or "averaging is not stated")
 
 
 def leakage_text(leakage: Leakage | None) -> str:

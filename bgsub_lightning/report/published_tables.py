@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bgsub_lightning.evaluation.extent import OVERALL
-from bgsub_lightning.report.footnotes import AVERAGING_TEXT, CONTEXT, SYSTEM, leakage_text, method_name, printed_cell
+from bgsub_lightning.report.footnotes import CONTEXT, SYSTEM, averaging_text, leakage_text, method_name, printed_cell
 from bgsub_lightning.report.published import PublishedRow, PublishedTable
 from bgsub_lightning.report.resulttable import METRIC_COLUMNS, Cell, Column, ResultTable, TableRow
 
@@ -53,6 +53,5 @@ def of_published(table: PublishedTable) -> ResultTable:
 
 
 def _context(row: PublishedRow) -> tuple[Cell, ...]:
-    averaging = AVERAGING_TEXT[row.averaging] if row.averaging else "averaging is not stated"
-    texts = (row.kind or "not stated", row.protocol, averaging, leakage_text(row.leakage))
+    texts = (row.kind or "not stated", row.protocol, averaging_text(row.averaging), leakage_text(row.leakage))
     return tuple(Cell(text=text) for text in texts)

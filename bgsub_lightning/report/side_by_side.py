@@ -59,7 +59,7 @@ def like_beside_like(
             group.append(averaging)
     rows = []
 
-    def add_published(of: Container[Averaging | None]) -> None:
+    def add_published(of: Container[str | None]) -> None:
         for table, row, cells in theirs:
             if row.averaging in of:
                 context = notes.context_of(table, row, averagings)

@@ -17,7 +17,6 @@ import yaml
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.text import suggestion
 from bgsub_lightning.evaluation.extent import OVERALL
-from bgsub_lightning.metrics import Averaging
 from bgsub_lightning.splits import Leakage
 
 Kind = Literal["unsupervised", "zero-shot", "semi-supervised", "supervised"]
@@ -65,7 +64,8 @@ class PublishedRow:
         system: The class of our module that follows it; empty if there is none.
         leakage: What its training has seen of the tested scenes; ``None`` if that is not known.
         protocol: Which frames train and test, in a few words; empty if that is not known.
-        averaging: How its metrics come about; ``None`` if that is not known.
+        averaging: How its metrics come about: one of :data:`bgsub_lightning.metrics.Averaging`, or in words what ours
+            has no like of; ``None`` if that is not known.
         numbers: (part, metric) → number. A part is a category of CDnet2014 (its folder's name), a sequence of another
             dataset, or :data:`OVERALL`; a metric is one of :data:`bgsub_lightning.metrics.METRICS` and
             :data:`bgsub_lightning.metrics.DICE_METRICS`, or ``frames_per_second``.
@@ -76,7 +76,7 @@ class PublishedRow:
     system: str
     leakage: Leakage | None
     protocol: str
-    averaging: Averaging | None
+    averaging: str | None
     numbers: Mapping[tuple[str, str], Printed]
 
 
@@ -235,7 +235,7 @@ def _row(method: str, numbers: dict[tuple[str, str], Printed], content: Mapping[
         system=known.get("system", ""),
         leakage=None if leakage == _UNKNOWN else cast(Leakage, leakage),
         protocol="" if protocol == _UNKNOWN else protocol,
-        averaging=None if averaging == _UNKNOWN else cast(Averaging, averaging),
+        averaging=None if averaging == _UNKNOWN else averaging,
         numbers=numbers,
     )
 
