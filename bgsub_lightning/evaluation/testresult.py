@@ -107,6 +107,9 @@ class TestResult:
         seconds: How long that took, loading and counting included; of several tests together, their sum.
         origin: Who rendered the dataset, in words; empty: it was filmed, as far as is known.
         untested: Runs of a campaign, other than folds, that are missing from the merged result.
+        parameters: Number of the system's parameters; ``None`` where it has none, or a test did not count them.
+        flop_per_frame: Operations of its evaluation of a frame of 320×240, two for each multiply-add, without what is
+            computed once per scene; ``None`` where they were not counted.
     """
 
     __test__ = False  # no test case, whatever pytest thinks of the name
@@ -130,6 +133,8 @@ class TestResult:
     seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     origin: str = ""
     untested: list[str] = field(default_factory=list)
+    parameters: Count | None = None
+    flop_per_frame: Count | None = None
 
     @property
     def frames(self) -> dict[str, int]:
@@ -140,6 +145,11 @@ class TestResult:
     def frames_per_second(self) -> float | None:
         """Frames shown per second; ``None`` if it was not measured."""
         return self.frames_shown / self.seconds if self.seconds else None
+
+    @property
+    def gflop_per_frame(self) -> float | None:
+        """10⁹ operations per frame of 320×240; ``None`` where they were not counted."""
+        return None if self.flop_per_frame is None else self.flop_per_frame / 1e9
 
     @property
     def extent(self) -> Extent:

@@ -31,6 +31,11 @@ CONTEXT = (
 """The columns that say of what kind a row is."""
 
 SYSTEM = Column("system", "system", None)
+ARITHMETIC = (
+    "GFLOP: billions of operations of convolutions and products of matrices, 2 for each multiply-add, without what is "
+    "computed once per scene or loaded with a frame, such as optical flow."
+)
+"""What the column of that name says."""
 _NOTES = {
     "other_averaging": "averaged otherwise than ours",
     "unknown_averaging": "averaging is not stated",
@@ -125,15 +130,20 @@ class Footnotes:
     def overall(
         self, series: Series, averaging: Averaging, with_training: bool, of_part: bool = False
     ) -> dict[str, Cell]:
-        """Return the cell of each overall metric, and of the speed; none of a series that is not whole."""
-        speeds = {"frames_per_second": cell_of(series.frames_per_second)}
+        """Return the cell of each overall metric, none of a series that is not whole; and of what the system costs."""
+        count = series.parameters
+        costs = {
+            "frames_per_second": cell_of(series.frames_per_second),
+            "parameters": Cell() if count is None else Cell(count, text=f"{count:,}"),
+            "gflop_per_frame": Cell(series.gflop_per_frame),
+        }
         if not (series.extent.is_whole or of_part):
             note = self._note(series.extent.note)
-            return {metric: Cell(footnotes=(note,)) for metric in (*METRICS, "mean_dice")} | speeds
+            return {metric: Cell(footnotes=(note,)) for metric in (*METRICS, "mean_dice")} | costs
         found = series.over_tested(averaging, with_training)
         footnotes = {"precision": self._silent(series, list(series.frames))}
         metrics = dict.fromkeys([*found, "precision"])
-        return {metric: cell_of(found.get(metric), footnotes.get(metric, ())) for metric in metrics} | speeds
+        return {metric: cell_of(found.get(metric), footnotes.get(metric, ())) for metric in metrics} | costs
 
     def of_part(self, series: Series, part: str, metric: str) -> tuple[str, ...]:
         """Return the footnotes of a category's or a sequence's cell."""

@@ -18,7 +18,7 @@ def merged(results: Sequence[TestResult], name: str) -> TestResult:
 
     The counts of a video stay what they are, the leakage is the worst, frames shown and seconds are added up, if known
     of all. ``fold`` is 0 if there were several, which the protocol names; several checkpoints or devices
-    are listed with commas between; ``threshold`` is ``None`` if there were several.
+    are listed with commas between; ``threshold``, and what a system costs, are ``None`` if there were several.
 
     Args:
         results: At least one, of the same system under the same protocol, but for the fold.
@@ -55,6 +55,8 @@ def merged(results: Sequence[TestResult], name: str) -> TestResult:
         seconds=sum(each.seconds for each in results) if is_timed else 0.0,
         threshold=first.threshold if len({each.threshold for each in results}) == 1 else None,
         threshold_from=first.threshold_from if len({each.threshold_from for each in results}) == 1 else "",
+        parameters=first.parameters if len({each.parameters for each in results}) == 1 else None,
+        flop_per_frame=first.flop_per_frame if len({each.flop_per_frame for each in results}) == 1 else None,
         missing={key: count for each in results for key, count in each.missing.items()},
         device=_joined([each.device for each in results]),
         versions={

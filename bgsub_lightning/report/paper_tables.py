@@ -16,6 +16,7 @@ from bgsub_lightning.evaluation.extent import OVERALL
 from bgsub_lightning.metrics import METRICS, THRESHOLDS, Averaging
 from bgsub_lightning.report.datasets import comparable
 from bgsub_lightning.report.footnotes import (
+    ARITHMETIC,
     AVERAGING_TEXT,
     SYSTEM,
     Footnotes,
@@ -25,7 +26,7 @@ from bgsub_lightning.report.footnotes import (
 )
 from bgsub_lightning.report.published import PublishedRow, PublishedTable, category_codes, published
 from bgsub_lightning.report.results import Results
-from bgsub_lightning.report.resulttable import METRIC_COLUMNS, Cell, Column, Level, ResultTable, TableRow
+from bgsub_lightning.report.resulttable import COSTS, METRIC_COLUMNS, Cell, Column, Level, ResultTable, TableRow
 from bgsub_lightning.report.series import MeanSd, Series, tests_of
 from bgsub_lightning.report.side_by_side import averagings_of, like_beside_like, numbers_of, overall_of
 from bgsub_lightning.report.thresholds import ThresholdCurve
@@ -83,7 +84,7 @@ def by_part(
 
 
 def overall(series: Sequence[Series], against: Sequence[PublishedTable] = ()) -> ResultTable:
-    """All metrics overall: a row for each system and averaging; one where some are the same.
+    """All metrics overall, and what a system costs: a row for each system and averaging; one where some are the same.
 
     Args:
         series: Systems on one dataset.
@@ -93,13 +94,13 @@ def overall(series: Sequence[Series], against: Sequence[PublishedTable] = ()) ->
         UserError: If the systems are of several datasets.
     """
     notes = Footnotes(series)
-    metrics = (*METRICS, "mean_dice", "frames_per_second")
+    metrics = (*METRICS, "mean_dice", *COSTS)
     tables = [table for table in _published(against, series) if not _is_ablation(table)]
     theirs = [
         (table, row, [printed_cell(row.numbers.get((OVERALL, metric))) for metric in metrics])
         for table in tables
         for row in table.rows
-        if any((OVERALL, metric) in row.numbers for metric in metrics if metric != "frames_per_second")
+        if any((OVERALL, metric) in row.numbers for metric in metrics if metric not in COSTS)
     ]
     used = {table.source for table, _, _ in theirs}
     return notes.table(
@@ -107,7 +108,7 @@ def overall(series: Sequence[Series], against: Sequence[PublishedTable] = ()) ->
         f"Overall on {notes.dataset}",
         (SYSTEM, *(METRIC_COLUMNS[metric] for metric in metrics)),
         like_beside_like(notes, ("video", "pooled", "frames"), overall_of(notes, metrics), theirs, "overall"),
-        after=_notes_of(table for table in tables if table.source in used),
+        after=[*_arithmetic(series), *_notes_of(table for table in tables if table.source in used)],
     )
 
 
@@ -299,7 +300,7 @@ def ablation(series: Sequence[Series], against: Sequence[PublishedTable] = ()) -
 
 
 def speed(series: Sequence[Series], against: Sequence[PublishedTable] = ()) -> ResultTable:
-    """Frames per second with the device, and the overall F-measure: a row for each system.
+    """Frames per second with the device, what a frame costs, and the overall F-measure: a row for each system.
 
     Args:
         series: Systems on one dataset.
@@ -310,10 +311,10 @@ def speed(series: Sequence[Series], against: Sequence[PublishedTable] = ()) -> R
         UserError: If the systems are of several datasets.
     """
     notes = Footnotes(series)
-    metrics = ("frames_per_second", "f_measure")
+    metrics = (*COSTS, "f_measure")
     every = _published(against, series)
     theirs = [
-        (table, row, [Cell(text=table.setup), printed_cell(number), _f_measure_of(row, same_paper)])
+        (table, row, [Cell(text=table.setup), printed_cell(number), Cell(), Cell(), _f_measure_of(row, same_paper)])
         for table in every
         for same_paper in [[other for other in every if other.paper == table.paper]]
         for row in table.rows
@@ -326,6 +327,7 @@ def speed(series: Sequence[Series], against: Sequence[PublishedTable] = ()) -> R
         (SYSTEM, Column("device", "device", None), *(METRIC_COLUMNS[metric] for metric in metrics)),
         like_beside_like(notes, averagings_of(theirs), ours, theirs, "overall", False),
         ["Ours: frames shown to the system per second, scored or not, loading and counting included."],
+        _arithmetic(series),
     )
 
 
@@ -362,6 +364,10 @@ def differences(series: Sequence[Series]) -> list[dict[str, str]]:
     keys = [key for key in series[0].settings if all(key in each.settings for each in series)]
     keys = [key for key in keys if len({each.settings[key] for each in series}) > 1]
     return [{key: each.settings[key] for key in keys} for each in series]
+
+
+def _arithmetic(series: Sequence[Series]) -> list[str]:
+    return [ARITHMETIC] if any(each.gflop_per_frame for each in series) else []
 
 
 def _notes_of(tables: Iterable[PublishedTable]) -> list[str]:

@@ -135,9 +135,14 @@ METRIC_COLUMNS = {
         Column("mean_dice", "Mean Dice", 4, "higher"),
         Column("mean_dice_include_empty", "Mean Dice", 4, "higher"),
         Column("frames_per_second", "frames/s", 1, "higher"),
+        Column("parameters", "parameters", 0),
+        Column("gflop_per_frame", "GFLOP per frame at 320×240", 2),
     )
 }
-"""Metric → its column."""
+"""Metric → its column; so do the speed and what a system costs."""
+
+COSTS = ("frames_per_second", "parameters", "gflop_per_frame")
+"""The columns that are of a system, and not of the frames it was tested on."""
 
 
 def context_as_footnotes(table: ResultTable) -> ResultTable:

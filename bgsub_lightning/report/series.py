@@ -7,12 +7,15 @@ from collections import ChainMap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from bgsub_lightning.evaluation.extent import Extent, extent_of, folds_of, missing_folds, protocol_name
 from bgsub_lightning.evaluation.testresult import TestResult
 from bgsub_lightning.metrics import Averaging, Scores
 from bgsub_lightning.splits import Leakage
 from bgsub_lightning.splits.leaks import worst
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -174,6 +177,16 @@ class Series:
         return MeanSd.of(rates) if len(rates) == len(self.per_seed) else None
 
     @property
+    def parameters(self) -> int | None:
+        """Number of its parameters; ``None`` where it is not one and the same for all."""
+        return _only({whole.parameters for whole in self.per_seed})
+
+    @property
+    def gflop_per_frame(self) -> float | None:
+        """10⁹ operations per frame of 320×240; ``None`` where they are not known, and the same for all."""
+        return _only({whole.gflop_per_frame for whole in self.per_seed})
+
+    @property
     def partial(self) -> dict[str, int]:
         """``category/name`` → frames that should have been scored and were not."""
         return {key: count for whole in self.per_seed for key, count in whole.missing.items()}
@@ -192,6 +205,10 @@ class Series:
 def tests_of(series: Iterable[Series]) -> list[TestResult]:
     """Return what was found by systems, each seed by itself."""
     return [whole for each in series for whole in each.per_seed]
+
+
+def _only(values: set[T | None]) -> T | None:
+    return values.pop() if len(values) == 1 else None
 
 
 def _over(rows: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, dict[str, MeanSd]]:

@@ -173,7 +173,23 @@ def _remarks(results: Sequence[TestResult], averaging: Averaging, dice: str) -> 
         rest = f"the metrics are of the other {scored}" if scored else "there are no metrics"
         names = join_some(sorted(first.missing))
         remarks.append(f"Partial: {sum(first.missing.values())} frames of {names} were not scored; {rest}.")
-    return (*remarks, *dataset_remarks(results), *_of_test(first, averaging))
+    return (*remarks, *dataset_remarks(results), *_of_test(first, averaging), *_costs(results))
+
+
+def _costs(results: Sequence[TestResult]) -> list[str]:
+    """What the systems cost, in a line; none where nothing is known of any."""
+    if not any(each.parameters or each.flop_per_frame for each in results):
+        return []
+    costs = [
+        f"{each.name}: {_shown(each.parameters, ',')} parameters, {_shown(each.gflop_per_frame, '.2f')} "
+        f"{METRIC_COLUMNS['gflop_per_frame'].heading}"
+        for each in results
+    ]
+    return [f"{'; '.join(costs)}."]
+
+
+def _shown(value: float | None, digits: str) -> str:
+    return "–" if value is None else f"{value:{digits}}"
 
 
 def _of_test(result: TestResult, averaging: Averaging) -> list[str]:

@@ -53,6 +53,16 @@ def test_folds_are_one_result(tmp_path: Path) -> None:
     assert TestResult.load(tmp_path) == whole
 
 
+def test_what_a_system_costs_is_kept_where_it_is_one() -> None:
+    costs = {"parameters": 3500, "flop_per_frame": 270_000_000}
+    parts = [result(1, "a/x", **costs), result(2, "b/x", **costs)]
+    whole = merged(parts, "all")
+    assert (whole.parameters, whole.flop_per_frame, whole.gflop_per_frame) == (3500, 270_000_000, 0.27)
+    for other in ({"parameters": 3500}, {**costs, "flop_per_frame": 1}):
+        whole = merged([parts[0], result(2, "b/x", **other)], "all")
+        assert (whole.parameters, whole.flop_per_frame, whole.gflop_per_frame) == (3500, None, None)
+
+
 def test_folds_that_are_named_are_one_result() -> None:
     protocol = SceneWise([["a/x"], ["b/*", "c/y"]], exclude=["PTZ"])
     whole = merged(

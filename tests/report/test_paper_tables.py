@@ -33,6 +33,7 @@ from bgsub_lightning.report.results import Results, load_results
 from bgsub_lightning.report.resulttable import Cell, Column, ResultTable, TableRow, context_as_footnotes
 from bgsub_lightning.report.series import Series
 from bgsub_lightning.report.terminal import table as terminal
+from bgsub_lightning.report.writers import as_csv, as_markdown
 from tests.made_results import KEYS, cdnet_keys, fold, made, saved
 
 
@@ -332,6 +333,35 @@ def test_speed_beside_the_mean_of_what_is_printed(tmp_path: Path) -> None:
     assert medal.value == pytest.approx(np.mean(numbers))
     assert medal.footnotes == ("mean_of_printed",)
     assert cell(table, "CDN-MEDAL-net", "device").text == "320×240, GTX 1070 Ti"
+
+
+def test_what_systems_cost_has_columns(tmp_path: Path) -> None:
+    """Of every test that has counted it, and a dash else; published rows have none."""
+    results = made("ours", parameters=30_366_977, flop_per_frame=150_912_000_000), made("older")
+    ours = series(tmp_path, *results)
+    for table in (overall(ours, against=published("CDnet2014")), speed(ours, against=published("CDnet2014"))):
+        columns = {column.key: column for column in table.columns}
+        assert columns["gflop_per_frame"].heading == "GFLOP per frame at 320×240"
+        count, arithmetic = cell(table, "ours", "parameters"), cell(table, "ours", "gflop_per_frame")
+        assert (count.shown(0), arithmetic.shown(columns["gflop_per_frame"].digits)) == ("30,366,977", "150.91")
+        for row in ("older", "CDN-MEDAL-net"):
+            assert [cell(table, row, key).shown(2) for key in ("parameters", "gflop_per_frame")] == ["–", "–"]
+        assert any("multiply-add" in remark for remark in table.remarks)
+        place = [name for name, _ in (each.split(",", 1) for each in as_csv(table).splitlines())].index("ours")
+        assert ",30366977,150.912," in as_csv(table).splitlines()[place]
+        assert "| 30,366,977 | 150.91 |" in as_markdown(table)
+    assert not any("multiply-add" in remark for remark in overall(series(tmp_path, results[1])).remarks)
+    several = [replace(results[0], seed=seed, parameters=count) for seed, count in ((0, 5), (1, 6))]
+    assert Series("x", (), tuple(several)).parameters is None
+    assert Series("x", (), tuple(several)).gflop_per_frame == 150.912
+
+
+def test_what_systems_cost_in_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    ours, older = made("ours", parameters=194_660, flop_per_frame=761_856_000), made("older")
+    console.print(terminal([ours, older]))
+    assert in_order(capsys.readouterr().out, "ours", "194,660 parameters, 0.76 GFLOP", "older", "– parameters, –")
+    console.print(terminal([older]))
+    assert "GFLOP" not in capsys.readouterr().out
 
 
 def test_one_dataset_at_a_time(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from bgsub_lightning.cli import main
 from bgsub_lightning.data import Image, ScenesDataModule
 from bgsub_lightning.evaluation import TestResult
 from bgsub_lightning.splits import LabelBudget
+from bgsub_lightning.systems import BmnBsn
 from bgsub_lightning.systems.base import BgsModule
 
 KEYS = ("baseline/highway", "shadow/bungalows")
@@ -181,7 +183,14 @@ def test_the_speed_is_of_the_frames_that_were_shown(
     on_disk = sum(len(list((cdnet / key / "input").iterdir())) for key in KEYS)
     assert result.frames_shown == seen == (on_disk if streams else len(rows_of(tmp_path / "run")))
     assert 0 < result.seconds < elapsed
-    assert json.loads((tmp_path / "run/scores.json").read_text())["frames_per_second"] == seen / result.seconds
+    stored = json.loads((tmp_path / "run/scores.json").read_text())
+    assert stored["frames_per_second"] == seen / result.seconds
+    network = BmnBsn(**SYSTEMS[system]) if system == "BmnBsn" else None  # type: ignore[arg-type]
+    assert stored["parameters"] == (network and sum(each.numel() for each in network.parameters()))
+    assert bool(stored["flop_per_frame"]) is (network is not None)
+    del stored["parameters"], stored["flop_per_frame"]
+    (tmp_path / "run/scores.json").write_text(json.dumps(stored))  # as earlier tests wrote it
+    assert TestResult.load(tmp_path / "run") == replace(result, parameters=None, flop_per_frame=None)
 
 
 def test_other_frames_than_those_of_the_training_are_refused(

@@ -285,6 +285,8 @@ def _facts(run: FinishedRun) -> dict[str, str]:
         "remark": result.remark,
         "device": result.device,
         "frames per second": f"{result.frames_per_second:.1f}" if result.frames_per_second else "",
+        "parameters": f"{result.parameters:,}" if result.parameters else "",
+        "GFLOP per frame at 320×240": f"{result.gflop_per_frame:.2f}" if result.gflop_per_frame else "",
         "versions": ", ".join(f"{package} {version}" for package, version in result.versions.items()),
         "command": f"python -m bgsub_lightning test --config {_short(str(test))}{weights}" if test.is_file() else "",
     }

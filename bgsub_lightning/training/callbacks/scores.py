@@ -20,6 +20,7 @@ from bgsub_lightning.evaluation import FrameScore, TestResult, VideoResult, data
 from bgsub_lightning.metrics import SceneConfusion
 from bgsub_lightning.report.terminal import table
 from bgsub_lightning.splits.leaks import leakage, trained_frames, worst
+from bgsub_lightning.systems.arithmetic import flop_per_frame, parameter_count, shapes_of
 from bgsub_lightning.systems.base import BgsModule
 from bgsub_lightning.training.callbacks.frames import FrameCallback
 from bgsub_lightning.training.processes import gathered
@@ -39,6 +40,7 @@ class ScoreWriter(FrameCallback):
         self.rows: list[FrameScore] = []
         self.shown = 0
         self.started = self.seconds = 0.0
+        self.shapes: dict[str, Any] = {}
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Apply the leak guard.
@@ -59,6 +61,13 @@ class ScoreWriter(FrameCallback):
             )
         self.rows, self.shown = [], 0
         self.started = time.perf_counter()
+
+    def on_test_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Keep what the first batch of a scene looks like, to count the arithmetic of a frame by it."""
+        if batch["first_in_scene"]:
+            self.shapes = shapes_of(batch)
 
     def on_frames(self, module: BgsModule, scene: Scene, outputs: Any, batch: EvaluationBatch, stage: str) -> None:  # noqa: D102
         self.shown += len(batch["number"])  # a system that carries state sees frames that are not scored
@@ -123,6 +132,8 @@ class ScoreWriter(FrameCallback):
             threshold_from=module.threshold_from,
             device=device_name(module.device),
             versions=versions_of_run(),
+            parameters=parameter_count(module),
+            flop_per_frame=flop_per_frame(module, self.shapes, resizes=data.size is not None),
         )
         result.save(folder / "scores.json")
         trained = {key: trained_frames(module.trained_on, result.dataset, key) for key in {row.video for row in rows}}
