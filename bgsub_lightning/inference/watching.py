@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections import deque
 from collections.abc import Iterator
@@ -27,27 +26,27 @@ _FAST, _SLOW = 0.5, 10.0
 """Seconds over which the two pictures that are compared follow the frames."""
 _LIGHT = 0.2
 """Median change of the logarithm of the brightness, within half a second, that is a jump of the light."""
-_ALIKE = 0.35, 0.6
-"""Correlation of the edges of two pictures of one view at least; and its share of what is usual for the scene."""
-_SHIFT = 3
-"""Pixels in any direction, of the reduced pictures, by which a camera that shakes may be out of place."""
-_LEAST_SHIFT = 2.0
-"""Pixels by which most parts are out of place, the same for 1.4 s, where the camera was moved a little."""
-_MOST = 0.6
-"""Share of the parts that are most of them; of a shaking camera, half may be out of place so."""
-_DELAY = 8
-"""Looks, 1.6 s, after which the slower picture takes a frame: it holds the old view while the new one is seen."""
+_ELSEWHERE = 0.4
+"""Share of the correlation that is usual for the scene, below which the view is another; trucks stay above."""
+_STEADY = 0.65
+"""Share of it at least, between the picture and that of eight looks before, where the camera has come to rest."""
+_NOWHERE = 0.15
+"""Share below which the view is another even while the camera still turns or zooms."""
+_KNOWN = 0.2
+"""Correlation, usual for the scene, from which edges say something of the view; those of waves do not."""
+_UNKNOWN = 0.5
+"""Correlation that is taken for usual where a view was learnt by another run."""
+_LOOKS = 8
+"""Looks, 1.6 s, for which another view must last, and which the slower picture lags behind: it holds the old view."""
 _STABLE = 1.0
-"""Seconds for which a change of the view, or of colours, must last."""
+"""Seconds for which a change of the colours must last, and of age of the pictures before light is compared."""
 _NIGHT = 16.0
 """Grey levels that are added before brightness is compared, so that a flicker of one level at night is nothing."""
-_CLEAR = 4.0
+_CLEAR = 3.0
 """Strength of an edge, in grey levels, from which the view is known by it."""
-_CALM = 0.8
-"""Correlation of most parts in their places above which they are not searched for elsewhere, which takes time."""
-_FEW_PARTS = 4
 _FEW = 0.02
-"""Share of such pixels below which a picture, as of fog, is not compared by its edges."""
+"""Share of such pixels below which a part, as of fog, is not compared."""
+_FEW_PARTS = 4
 _FROZEN = 5.0
 """Seconds without any change of any pixel that are a frozen picture; cameras have noise."""
 _DARK = 10
@@ -84,10 +83,11 @@ class PictureWatch:
     """Notices changes of the whole picture; it looks at five frames per second, reduced to a width of 160 pixels.
 
     The mean picture of the last half second is compared with that of ten seconds before: by the correlation of their
-    edges, which depends on the view and hardly on the light. Each of 4×4 parts is searched for within three pixels of
-    its place, where a shaking camera may have it; a camera that was moved has most parts out of place, the same way for
-    1.4 s, or nowhere. Waves are blurred in both pictures, and lower the correlation that is usual for the scene. A jump
-    of the light changes the brightness of most pixels at once.
+    edges, which depends on the view and hardly on the light. It is the median of 4×4 parts, so that objects in some do
+    not count, and is taken of upright and level edges apart, since a camera that turns aside leaves the level ones in
+    place. The camera was moved where either stays far below what is usual for the scene, while the picture is as
+    steady as usual: that of a camera that shakes is not, nor that of a truck that passes. A jump of the light changes
+    the brightness of most pixels at once.
     """
 
     def __init__(self) -> None:
@@ -108,8 +108,9 @@ class PictureWatch:
 
     def expect(self, view: NDArray[np.float32]) -> None:
         """Expect a view that another has learnt, so that one that has changed meanwhile is noticed."""
-        self._fast = self._slow = view
+        self._fast, self._slow = None, view
         self._age = _SLOW
+        self._usual = np.full(2, _UNKNOWN)
 
     def update(self, image: NDArray[np.uint8], number: int, time: float) -> list[Seen]:
         """Take the next frame.
@@ -130,11 +131,11 @@ class PictureWatch:
 
     def _forget(self) -> None:
         self._fast = self._slow = None
-        self._waiting: deque[NDArray[np.float32]] = deque(maxlen=_DELAY)
-        self._places: deque[NDArray[np.float32]] = deque(maxlen=7)
+        self._waiting: deque[NDArray[np.float32]] = deque(maxlen=_LOOKS)
+        self._seen: deque[NDArray[np.float32]] = deque(maxlen=_LOOKS)
+        self._shares: deque[NDArray[np.float64]] = deque(maxlen=_LOOKS)
         self._age = 0.0
-        self._usual = 1.0
-        self._unlike_since: float | None = None
+        self._usual = np.ones(2)
 
     def _changes(self, small: NDArray[np.uint8], time: float, step: float) -> Iterator[Change]:
         if self._last is None or not np.array_equal(small, self._last):
@@ -148,7 +149,7 @@ class PictureWatch:
         self._state = state
         if state is None:
             yield from self._colours(small, time)
-            yield from self._view(grey.astype(np.float32), time, step)
+            yield from self._view(grey.astype(np.float32), step)
 
     def _colours(self, small: NDArray[np.uint8], time: float) -> Iterator[Change]:
         size = (max(1, small.shape[1] // 4), max(1, small.shape[0] // 4))
@@ -165,55 +166,53 @@ class PictureWatch:
             self._forget()
             yield "colour" if has_colour else "infrared"
 
-    def _view(self, grey: NDArray[np.float32], time: float, step: float) -> Iterator[Change]:
-        if self._fast is None or self._slow is None or self._slow.shape != grey.shape:
+    def _view(self, grey: NDArray[np.float32], step: float) -> Iterator[Change]:
+        if self._slow is None or self._slow.shape != grey.shape:
             self._forget()
-            self._fast = self._slow = grey
+            self._slow = grey
+        if self._fast is None:
+            self._fast = grey
             return
         self._age += step
         ratio = np.log(grey + _NIGHT) - np.log(self._fast + _NIGHT)
         light = float(np.median(ratio))  # most pixels are not of something that passes
         self._fast = _followed(self._fast, grey, step, _FAST)
-        if abs(light) > _LIGHT and self._age > _STABLE and self._unlike_since is None:
+        if abs(light) > _LIGHT and self._age > _STABLE:
             self._fast, self._slow = grey, self._slow * math.exp(light)
             self._waiting.clear()
             yield "light_changed"
             return
-        places = _found(_edges(self._fast), _edges(self._slow))
-        self._places.append(places)
-        if np.count_nonzero(places[:, 2]) < _FEW_PARTS:  # too few edges to know a view by, as in fog
-            self._slow = self._followed_late(grey, step)
-            return
-        alike = float(np.median(places[places[:, 2] > 0, 2]))
-        if self._is_out_of_place():
+        self._seen.append(self._fast)
+        if self._is_elsewhere(step):
             self._forget()
             yield "camera_moved"
             return
-        least, share = _ALIKE
-        if self._age > _STABLE and alike < min(least, share * self._usual):
-            self._unlike_since = time if self._unlike_since is None else self._unlike_since
-            if time - self._unlike_since >= _STABLE:
-                self._forget()
-                yield "camera_moved"
-            return
-        self._unlike_since = None
         self._slow = self._followed_late(grey, step)
-        self._usual = _followed(self._usual, alike, step, min(_SLOW, self._age))
 
-    def _is_out_of_place(self) -> bool:
-        """Whether most parts are where they were not, and stay there: a camera that shakes comes back."""
-        if len(self._places) < (self._places.maxlen or 0):
-            return False
-        places = np.array(self._places)
-        stays = (np.ptp(places[..., :2], axis=0).max(1) <= 1) & (places[..., 2] > 0.4).all(0)
-        is_away = np.hypot(*places[-1, :, :2].T) >= _LEAST_SHIFT
-        return bool((stays & is_away).sum() > _MOST * np.count_nonzero(places[-1, :, 2]))
+    def _is_elsewhere(self, step: float) -> bool:
+        """Whether the view is another, and has been for eight looks."""
+        assert self._fast is not None
+        assert self._slow is not None
+        edges, old = _edges(self._fast), _edges(self._slow)
+        known = _parts(np.abs(old) > _CLEAR) > _FEW
+        enough = known.sum(0) >= _FEW_PARTS
+        alike = np.where(enough, _alike(edges, old, known), self._usual)
+        usual = np.maximum(self._usual, 1e-6)
+        self._shares.append(alike / usual)
+        most = np.max(self._shares, axis=0)
+        is_away = enough & (usual > _KNOWN) & (most < _ELSEWHERE)
+        if len(self._shares) == _LOOKS and is_away.any():
+            rest = _alike(edges, _edges(self._seen[0]), known) / usual
+            if (is_away & ((rest > _STEADY) | (most < _NOWHERE))).any():
+                return True
+        self._usual = _followed(self._usual, alike, step, min(_SLOW, self._age))
+        return False
 
     def _followed_late(self, grey: NDArray[np.float32], step: float) -> NDArray[np.float32]:
         """Return the slower picture once it has taken the frame that has waited longest."""
         assert self._slow is not None
-        is_young = self._age < 2 * _DELAY * _EVERY
-        late = grey if is_young else self._waiting[0] if len(self._waiting) == _DELAY else self._slow
+        is_young = self._age < 2 * _LOOKS * _EVERY
+        late = grey if is_young else self._waiting[0] if len(self._waiting) == _LOOKS else self._slow
         self._waiting.append(grey)
         return _followed(self._slow, late, step, min(_SLOW, self._age))
 
@@ -231,33 +230,14 @@ def _edges(grey: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.dstack([x / scale, y / scale])
 
 
-def _found(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Search the 4×4 parts of a picture in another.
-
-    What passes in front of some parts changes those alone; a camera that moves changes all.
-
-    Returns:
-        Shape ``(16, 3)``: how far each is out of place, x and y in pixels, and its correlation; 0 without edges.
-    """
-    in_place = _in_place(first, second)
-    if np.median(in_place[:, 2]) > _CALM:
-        return in_place
-    height, width, _ = first.shape
-    rows, columns = (itertools.pairwise(np.linspace(0, side, 5, dtype=int)) for side in (height, width))
-    places = np.zeros((16, 3), np.float32)
-    for place, ((top, bottom), (left, right)) in enumerate(itertools.product(rows, columns)):
-        known = np.ascontiguousarray(second[top:bottom, left:right])
-        seen = np.ascontiguousarray(first[top + _SHIFT : bottom - _SHIFT, left + _SHIFT : right - _SHIFT])
-        if seen.size and (np.hypot(*cv2.split(known)) > _CLEAR).mean() > _FEW:
-            _, most, _, (x, y) = cv2.minMaxLoc(cv2.matchTemplate(known, seen, cv2.TM_CCORR_NORMED))
-            places[place] = x - _SHIFT, y - _SHIFT, max(most, 1e-6)
-    return places
+def _alike(first: NDArray[Any], second: NDArray[Any], known: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Correlate edges, part by part; return the medians of the known parts, ``(2,)``: of upright and of level edges."""
+    both, one, other = (_parts(product) for product in (first * second, first * first, second * second))
+    alike = both / np.sqrt(one * other + 1e-9)
+    return np.array([np.median(each[has]) if has.any() else 1.0 for each, has in zip(alike.T, known.T, strict=True)])
 
 
-def _in_place(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Compare parts where they are; returned as by :func:`_found`."""
-    products = [cv2.transform(a * b, np.ones((1, 2))) for a, b in ((first, second), (first, first), (second, second))]
-    both, one, other = (cv2.resize(each, (4, 4), interpolation=cv2.INTER_AREA).ravel() for each in products)
-    places = np.zeros((16, 3), np.float32)
-    places[:, 2] = np.maximum(both / np.sqrt(one * other + 1e-9), 1e-6)
-    return places
+def _parts(values: NDArray[Any]) -> NDArray[np.float32]:
+    """Means of 4×4 parts, ``(16, 2)``."""
+    means: NDArray[Any] = cv2.resize(values.astype(np.float32), (4, 4), interpolation=cv2.INTER_AREA)
+    return means.reshape(16, 2)

@@ -63,9 +63,9 @@ def grey(image: np.ndarray, number: int) -> np.ndarray:
     return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None].repeat(3, 2)
 
 
-def turned(image: np.ndarray, degrees: float) -> np.ndarray:
+def turned(image: np.ndarray, degrees: float, zoom: float = 1) -> np.ndarray:
     height, width = image.shape[:2]
-    turn = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1)
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, zoom)
     return cv2.warpAffine(image, turn, (width, height), borderMode=cv2.BORDER_REFLECT)
 
 
@@ -73,6 +73,32 @@ def test_a_camera_that_shakes_is_not_moved() -> None:
     generator = np.random.default_rng(3)
     places = generator.integers(-4, 5, (200, 2))
     assert clip(lambda image, number: np.roll(image, tuple(places[number]), (0, 1))) == []
+
+
+@pytest.mark.parametrize("speed", [4, 12])
+def test_a_long_truck_that_passes_is_no_move(speed: int) -> None:
+    truck = view(5)[20:, :150]
+
+    def passing(image: np.ndarray, number: int) -> np.ndarray:
+        front = speed * (number - AT)
+        left, right = max(0, front - 150), min(180, front)
+        if left < right:
+            image[10:110, left:right] = truck[:, left - front + 150 : right - front + 150]
+        return image
+
+    assert clip(passing) == []
+
+
+def test_a_scene_that_is_seen_again_after_a_restart_is_known() -> None:
+    generator = np.random.default_rng(1)
+    for shift, events in ((0, []), (20, ["camera_moved"])):
+        watch, found = PictureWatch(), []
+        small = cv2.resize(cv2.cvtColor(view(), cv2.COLOR_RGB2GRAY), (160, 107), interpolation=cv2.INTER_AREA)
+        watch.expect(small.astype(np.float32))
+        for number in range(50):
+            noisy = np.roll(view(), shift, 1) + generator.normal(0, 2, (120, 180, 3))
+            found += watch.update(noisy.clip(0, 255).astype(np.uint8), number, number / RATE)
+        assert [each.event for each in found] == events
 
 
 def test_nothing_happens() -> None:
@@ -88,7 +114,15 @@ def test_light_goes_up_and_down_slowly() -> None:
     [
         (lambda image, number: np.roll(image, (12, 20), (0, 1)), "camera_moved", 2.5),
         (lambda image, number: np.roll(image, (3, 5), (0, 1)), "camera_moved", 3.0),
+        (lambda image, number: np.roll(image, 4, 1), "camera_moved", 3.0),  # level edges stay in place
+        (lambda image, number: np.roll(image, 4, 0), "camera_moved", 3.0),
         (lambda image, number: turned(image, 4), "camera_moved", 3.0),
+        (lambda image, number: turned(image, -6), "camera_moved", 3.0),
+        (lambda image, number: turned(image, 10), "camera_moved", 3.0),
+        (lambda image, number: turned(image, 0, 1.05), "camera_moved", 3.0),
+        (lambda image, number: turned(image, 0, 1.1), "camera_moved", 3.0),
+        (lambda image, number: turned(image, 0, 0.9), "camera_moved", 3.0),
+        (lambda image, number: turned(image, 0, 1.2), "camera_moved", 3.0),
         (lambda image, number: np.concatenate([view(7)[:, 60:], image[:, :60]], 1), "camera_moved", 2.5),
         (lambda image, number: image * 0.6, "light_changed", 0.5),
         (lambda image, number: np.minimum(image * 1.4, 255), "light_changed", 0.5),
