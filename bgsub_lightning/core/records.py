@@ -6,11 +6,12 @@ A schema is a type whose annotations pydantic checks: mostly the dataclass that 
 from __future__ import annotations
 
 import csv
+import json
 import re
 import reprlib
 import stat
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
@@ -56,7 +57,7 @@ def read_text(file: Path) -> str:
         raise UserError(f"{file}: is not UTF-8; got {got!r} at byte {error.start:,}. Save it as UTF-8.") from error
 
 
-def read_json(file: Path, schema: type[T], fix: str, extra: Extra = "forbid") -> T:
+def read_json(file: Path, schema: type[T], fix: str, extra: Extra = "forbid", unique: bool = False) -> T:
     """Read a JSON file into a type.
 
     Args:
@@ -65,12 +66,26 @@ def read_json(file: Path, schema: type[T], fix: str, extra: Extra = "forbid") ->
             converted.
         fix: How the user can mend a file that does not fit, as a sentence.
         extra: Whether keys that a class does not have are refused or passed over.
+        unique: Whether a key that an object has twice is refused, as in files that people write; the last one counts
+            otherwise.
 
     Raises:
         FileNotFoundError: If there is none.
         UserError: If it cannot be read, is no JSON, or does not fit. It names the key and the value.
     """
-    return parse_json(read_text(file), schema, str(file), fix, extra)
+    text = read_text(file)
+    found = parse_json(text, schema, str(file), fix, extra)
+    if unique:
+        json.loads(text, object_pairs_hook=partial(_require_unique, str(file)))
+    return found
+
+
+def _require_unique(source: str, pairs: list[tuple[str, Any]]) -> None:
+    seen = set[str]()
+    for key, _ in pairs:
+        if key in seen:
+            raise UserError(f"{source}: {key}: is given twice. Remove one, or give it another name.")
+        seen.add(key)
 
 
 def parse_json(text: str | bytes, schema: type[T], source: str, fix: str, extra: Extra = "forbid") -> T:

@@ -22,6 +22,7 @@ Size = tuple[int, int]
 """Height and width in pixels."""
 
 _Point = tuple[FiniteFloat, FiniteFloat]
+_FORM = 'Write {"name": [[x, y], [x, y], …]}.'
 _IMAGES = (".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff")
 
 
@@ -147,7 +148,7 @@ def crossing(start: Sequence[float], end: Sequence[float], first: Sequence[float
 def _read(given: str | Path, key: str, kind: str) -> dict[str, Points]:
     if Path(given).suffix.lower() == ".json":
         try:
-            found = read_json(Path(given), dict[str, list[_Point]], 'Write {"name": [[x, y], [x, y], …]}.')
+            found = read_json(Path(given), dict[str, list[_Point]], _FORM, unique=True)
         except FileNotFoundError:
             raise UserError(f"{key}: {given}: there is no such file.") from None
     else:

@@ -47,6 +47,13 @@ def test_bad_polygons_are_refused(given: str, value: str) -> None:
         polygons(given, "--zone", SIZE)
 
 
+def test_a_name_that_is_given_twice_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "zones.json"
+    file.write_text('{"gate": [[0, 0], [9, 0], [0, 9]], "gate": [[50, 0], [59, 0], [50, 9]]}')
+    with pytest.raises(UserError, match=r"zones\.json: gate: "):
+        polygons(file, "--zone", SIZE)
+
+
 @pytest.mark.parametrize(
     ("content", "value"),
     [([[0, 0], [1, 1]], "got"), ({"a": [[0, "x"]]}, "a.*'x'"), ({"a": [[0, 0, 0]]}, "a.*0, 0, 0"), ({}, "points")],
