@@ -6,6 +6,7 @@ import importlib
 import inspect
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from itertools import takewhile
@@ -72,6 +73,7 @@ def run_command(name: str, function: Callable[..., None], options: Sequence[str]
     from bgsub_lightning.core.parser import PlainParser
 
     parameters = inspect.signature(function).parameters
+    options = _joined(options)
     words = list(takewhile(lambda option: not option.startswith("-"), options))
     flags = {f"--{parameter.name}" for parameter in parameters.values() if parameter.annotation in (bool, "bool")}
     pairs = zip(options, [*options[1:], "-"], strict=False)
@@ -83,6 +85,22 @@ def run_command(name: str, function: Callable[..., None], options: Sequence[str]
         value = json.dumps(words) if str(parameter.annotation).startswith("list") else " ".join(words)
         rest = [f"--{parameter.name}", value, *rest]
     auto_cli(function, args=rest, prog=f"{PROGRAM} {name}", parser_class=PlainParser, as_positional=False)
+
+
+def _joined(options: Sequence[str]) -> list[str]:
+    """Write a value that begins with a negative number as part of its option, which argparse takes for another.
+
+    Example:
+        >>> _joined(["--zone", "-10,0,5,9", "--out", "-x"])
+        ['--zone=-10,0,5,9', '--out', '-x']
+    """
+    joined: list[str] = []
+    for option in options:
+        if re.match(r"-\.?\d", option) and joined and re.fullmatch(r"--\w+", joined[-1]):
+            joined[-1] += f"={option}"
+        else:
+            joined.append(option)
+    return joined
 
 
 def _listed(options: Sequence[str], lists: set[str]) -> list[str]:
