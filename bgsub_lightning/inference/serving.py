@@ -107,13 +107,17 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send("image/jpeg", content)
 
+    def do_HEAD(self) -> None:
+        self.do_GET()  # which sends no body then
+
     def _send(self, kind: str, content: bytes) -> None:
         self.send_response(HTTPStatus.OK)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
         self.send_header("Cache-Control", "no-store")
         self.end_headers()
-        self.wfile.write(content)
+        if self.command != "HEAD":
+            self.wfile.write(content)
 
     def _stream(self, newest: _Newest) -> None:
         try:
@@ -122,7 +126,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Cache-Control", "no-store")
             self.end_headers()
             number = 0
-            while not newest.is_closed:  # a camera may stall, and a model take a minute to be compiled
+            while (
+                self.command != "HEAD" and not newest.is_closed
+            ):  # a camera may stall, and a model take a minute to be compiled
                 number, content = newest.picture(after=number)
                 if content is None:
                     continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
 import threading
 import urllib.error
@@ -70,6 +71,22 @@ def test_one_picture(server: FrameServer) -> None:
     status, kind, content = get(server.url + "frame.jpg?1")
     assert (status, kind) == (200, "image/jpeg")
     assert cv2.imdecode(np.frombuffer(content, np.uint8), 1).shape == (48, 64, 3)
+
+
+def test_heads_are_those_of_pages_and_pictures(server: FrameServer) -> None:
+    server.show(picture(0))
+    for path, status in (("", 200), ("frame.jpg", 200), ("stream", 200), ("x", 404)):
+        connection = http.client.HTTPConnection(server.url.rpartition("//")[2].strip("/"), timeout=20)
+        connection.request("HEAD", f"/{path}")
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()) == (status, b"")
+        kind = answer.headers["Content-Type"]
+        connection.request("GET", f"/{path}")
+        with connection.getresponse() as whole:
+            assert (whole.status, whole.headers["Content-Type"]) == (status, kind)
+            if path != "stream":
+                assert whole.headers["Content-Length"] == answer.headers["Content-Length"]
+        connection.close()
 
 
 def test_there_may_be_no_picture_yet(server: FrameServer, monkeypatch: pytest.MonkeyPatch) -> None:
