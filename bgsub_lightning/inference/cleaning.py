@@ -58,7 +58,8 @@ class Cleaner:
 
 
 def _filled(mask: NDArray[Any], least: int) -> NDArray[np.uint8]:
-    """Fill small holes, and what blobs cut off at the border of the picture."""
+    """Fill small holes, and what blobs cut off at the border of the picture; not what may be all of the background."""
+    least = min(least, mask.size // 2)
     framed = np.asarray(cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=255), np.uint8)
     found = Outlines(framed)
     found.paint(framed, found.is_hole & (found.areas < least), 255)

@@ -34,6 +34,14 @@ def test_large_holes_stay() -> None:
     assert Cleaner(least_area=300)(mask)[0][22, 32] == 255
 
 
+@pytest.mark.parametrize("least", [3000, 4000, 4800, 4801, 10**6])
+def test_nothing_is_as_large_as_the_picture(least: int) -> None:
+    for mask in (blob(), np.zeros((60, 80), np.uint8)):
+        clean, found = Cleaner(least)(mask)
+        assert not clean.any()
+        assert found == []
+
+
 def test_small_blobs_go_by_their_area_in_pixels() -> None:
     mask = np.zeros((60, 80), np.uint8)
     mask[5:12, 5:12] = 255  # 49
