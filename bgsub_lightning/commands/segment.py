@@ -59,8 +59,8 @@ def segment(
         source: A video file, a folder of images, a pattern such as 'frames/*.jpg' or frames/in%06d.png, the number of
             a camera, or the address of a stream (rtsp://…). Or several: a .yaml file with lines such as
             yard: rtsp://… or street: {source: street.mp4, count_line: '40,0,40,48'}, whose paths are relative to it;
-            an entry can set rate, range, background, threshold, state, work_size, clean, least_area, roi, ignore,
-            count_line, zone and still, and all other options hold for every camera.
+            an entry can set rate, range, background, pool, every, refresh, threshold, state, work_size, clean,
+            least_area, roi, ignore, count_line, zone and still; other options hold for every camera.
         out: Folder for what is written; in it, one for each camera of a list. Default: a new one beside the source, or
             here for cameras and streams.
         checkpoint: AnyScene, whose weights ship with the package; a checkpoint of any system; or MOG2, KNN or
@@ -96,14 +96,15 @@ def segment(
             cameras and streams.
         threshold: Probability above which a pixel is foreground. Default: the system's.
         codec: Of the videos: h264 (.mkv with ffv1, which loses nothing).
-        rate: Frames per second of images, which do not tell it; videos have their own. Default: 25.
+        rate: Frames per second of images. Default: 25. Videos, cameras and streams have their own times, and refuse it.
         latency: One frame at a time, for an answer as soon as there can be one.
         batch_size: Frames that are subtracted together otherwise, those of all cameras of a list, fewer where they are
             large; those of cameras and streams come one by one.
         device: Where to compute, such as cpu or cuda:1. Default: a GPU if there is one.
         precision: Arithmetic of the networks: 32, bf16 or 16. Default: 32 on a CPU, bf16 on a GPU.
         compile: Let torch.compile work on the networks, for which the first frames wait up to a minute.
-        reconnect: Seconds for which a stream that broke off is opened again and again before it counts as ended.
+        reconnect: Seconds for which a stream that broke off is opened again and again before it counts as ended, and
+            for which a camera or a stream that is not up at the beginning is waited for (in a list 10 s at most).
         frames: End after so many frames. Default: at the source's end.
         range: Grey levels of frames of 16 bits that become 0 and 255, such as 51000,52000. Default: by the first
             frames, from their 0.1th to their 99.9th percentile and half as much on either side, 255 levels at least.
@@ -118,6 +119,9 @@ def segment(
         rate=rate,
         range=range,
         background=str(background),
+        pool=pool,
+        every=every,
+        refresh=refresh,
         threshold=threshold,
         state=None if state is None else str(state),
         work_size=work_size,
@@ -156,6 +160,9 @@ def segment(
             of_camera = replace(
                 setup,
                 background=options.background,
+                pool=options.pool,
+                every=options.every,
+                refresh=options.refresh,
                 threshold=options.threshold,
                 batch_size=max(1, setup.batch_size // len(cameras)),
             )

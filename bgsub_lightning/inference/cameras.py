@@ -17,6 +17,7 @@ from bgsub_lightning.datasets.depth import parsed_range
 from bgsub_lightning.inference.opening import Background
 from bgsub_lightning.inference.reduced import checked_work_size
 from bgsub_lightning.inference.sources import IMAGES
+from bgsub_lightning.inference.stream import POOL
 
 LISTS = (".yaml", ".yml")
 """Endings of files that list cameras."""
@@ -35,6 +36,9 @@ class CameraOptions:
         rate: Frames per second of images.
         range: Grey levels that become 0 and 255, of frames of 16 bits.
         background: What references and backgrounds are made of.
+        pool: Number of these frames.
+        every: Seconds between two frames that the stream gives.
+        refresh: Seconds after which the background is rebuilt.
         threshold: Probability above which a pixel is foreground.
         state: File that keeps what was learnt of the scene.
         work_size: Pixels of the longer side at which larger frames are subtracted.
@@ -51,6 +55,9 @@ class CameraOptions:
     rate: float | None = None
     range: str | None = None
     background: str = "auto"
+    pool: int = POOL
+    every: float = 1.0
+    refresh: float | None = None
     threshold: float | None = None
     state: str | None = None
     work_size: int | None = None

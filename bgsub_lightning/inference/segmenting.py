@@ -7,10 +7,12 @@ import math
 import os
 import threading
 import time
+import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -33,6 +35,7 @@ from bgsub_lightning.inference.reduced import Reduced
 from bgsub_lightning.inference.result import RAW, Analysis, Result, Wanted
 from bgsub_lightning.inference.sources import Frame, Source, open_source
 from bgsub_lightning.inference.stream import StreamSubtractor
+from bgsub_lightning.inference.waiting import open_when_up
 from bgsub_lightning.inference.watching import Seen
 
 _FIX = "Give it as `segment --help` says."
@@ -354,7 +357,9 @@ def stream(
     fit_record(probability, bool, "probability", _FIX)
     if Path(str(source)).suffix.lower() in LISTS:
         raise UserError(f"source: {source}: is a list of cameras, which `segment` takes. Open each for itself.")
-    opened = open_source(str(source), rate, reconnect, None if levels is None else checked_range(levels, "range"))
+    checked = None if levels is None else checked_range(levels, "range")
+    say = partial(warnings.warn, stacklevel=3)
+    opened = open_when_up(lambda: open_source(str(source), rate, reconnect, checked), reconnect, say)
     hints = get_type_hints(Setup) | get_type_hints(Wanted)
     for name, value in options.items():
         fit_record(value, hints[name], name, _FIX)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,12 +30,15 @@ from bgsub_lightning.inference.segmenting import Feed, segment_feeds
 from bgsub_lightning.inference.showing import shown
 from bgsub_lightning.inference.sources import Source, open_source
 from bgsub_lightning.inference.stream import StreamSubtractor
+from bgsub_lightning.inference.waiting import open_when_up
 from bgsub_lightning.inference.watching import PictureWatch
 
 if TYPE_CHECKING:
     from bgsub_lightning.inference.system import System
 
 _MINUTE = 60.0
+_OTHERS_WAIT = 10.0
+"""Seconds for which the cameras of a list wait for one that is not up yet."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +52,7 @@ class Plan:
         codec: Of the videos.
         wanted: What is made of the masks.
         setup: How it is subtracted; all plans of a session have one system.
-        reconnect: Seconds for which a stream that broke off is opened again.
+        reconnect: Seconds for which a stream that broke off, or is not up yet, is tried.
         limit: End after so many frames; ``None``: at the source's end.
     """
 
@@ -78,8 +82,7 @@ def run_session(plans: Sequence[Plan], window: bool = False, serve: str | None =
     """
     keep_freed_memory()
     session = _Session()
-    with ThreadPoolExecutor(len(plans)) as threads:  # those that do not answer cost their timeout once
-        sources = list(threads.map(_opened, plans))
+    sources = _opened(plans)
     for plan, source in zip(plans, sources, strict=True):
         if isinstance(source, Exception):
             session.fail(plan.camera, source)
@@ -93,12 +96,30 @@ def run_session(plans: Sequence[Plan], window: bool = False, serve: str | None =
     session.conclude(plans)
 
 
-def _opened(plan: Plan) -> Source | UserError:
-    options = plan.camera.options
-    try:
-        return open_source(options.source, options.rate, plan.reconnect, parsed_range(options.range))
-    except UserError as error:
-        return error
+def _opened(plans: Sequence[Plan]) -> list[Source | UserError]:
+    """Open all sources at once: those that do not answer cost their timeout once."""
+    stop = threading.Event()
+
+    def opened(plan: Plan) -> Source | UserError:
+        given = plan.camera.options
+        levels = parsed_range(given.range)
+        seconds = plan.reconnect if len(plans) == 1 else min(plan.reconnect, _OTHERS_WAIT)
+        try:
+            return open_when_up(
+                lambda: open_source(given.source, given.rate, plan.reconnect, levels),
+                seconds,
+                lambda text: warn(plan.camera.prefix + text.removeprefix("--source: ")),
+                stop,
+            )
+        except UserError as error:
+            return error
+
+    with ThreadPoolExecutor(len(plans)) as threads:
+        try:
+            return list(threads.map(opened, plans))
+        except KeyboardInterrupt:
+            stop.set()
+            raise
 
 
 class _Work:
@@ -187,7 +208,7 @@ class _Session:
         if not done.frames and not done.is_interrupted:
             why = f" ({source.why_ended})" if source.why_ended else ""
             self.fail(work.camera, UserError(f"--source: {source.name}: has no frame that can be decoded{why}."))
-        elif source.why_ended and work.camera.name:  # at once, and again in the summary
+        elif source.why_ended and work.camera.name:  # at once, while others go on
             warn(f"{work.camera.prefix}{source.why_ended}.")
 
     def conclude(self, plans: Sequence[Plan]) -> None:
@@ -308,8 +329,8 @@ def _conclude(work: _Work) -> None:
         )
         if not done.frames:
             return
-    if source.why_ended:
-        warn(f"{prefix}{source.why_ended}.")
+    if source.why_ended and not work.camera.name:  # of a list it was printed when it ended
+        warn(f"{source.why_ended}.")
     for count, what in (
         (source.damaged, "could not be decoded: skipped"),
         (done.dropped, "came while others were being subtracted: left out"),

@@ -50,6 +50,9 @@ _STEP = 1.0
 _LEAP = 10.0
 """Seconds by which they may go ahead, beyond those that have passed."""
 
+_REFUSALS = (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError, av.error.ProtocolNotFoundError)
+"""Errors of an address that time does not mend."""
+
 _OPTIONS = {"rtsp_flags": "prefer_tcp"}
 """For FFmpeg, whose RTSP would lose packets over UDP without a word."""
 
@@ -66,6 +69,18 @@ class Frame(NamedTuple):
     number: int
     time: float
     image: NDArray[np.uint8]
+
+
+class NotUpError(UserError):
+    """A camera or a stream cannot be opened, but may be later.
+
+    Attributes:
+        what: The problem alone, for a message while it is waited for.
+    """
+
+    def __init__(self, what: str, fix: str = "") -> None:
+        super().__init__(f"{what}.{fix}")
+        self.what = what
 
 
 class Source(ABC):
@@ -135,6 +150,7 @@ class VideoFile(Source):
         levels: Grey levels that become 0 and 255, of a video of 16 bits; ``None``: by its first frames.
 
     Raises:
+        NotUpError: If it is a stream that cannot be opened now.
         UserError: If it cannot be opened, or holds no video.
     """
 
@@ -272,10 +288,14 @@ class VideoFile(Source):
                     f"--source: {self.name}: is no video that FFmpeg knows, or one that was cut off ({reason}): an "
                     f".mp4 without its end has lost its table of contents. Get it again, or let a repair tool see it."
                 ) from error
-            raise UserError(
-                f"--source: {self.name}: cannot be opened as a video ({reason}). Name a video file, a folder of "
-                f"images, a pattern such as 'frames/*.jpg', the number of a camera, or the address of a stream."
-            ) from None  # which holds the address with its password
+            what = f"--source: {self.name}: cannot be opened as a video ({reason})"
+            fix = (
+                " Name a video file, a folder of images, a pattern such as 'frames/*.jpg', the number of a camera, or "
+                "the address of a stream."
+            )
+            may_come = "://" in self._address and not isinstance(error, _REFUSALS) and type(error) is not ValueError
+            # without the cause, which holds the address with its password
+            raise (NotUpError(what, fix) if may_come else UserError(f"{what}.{fix}")) from None
         if not container.streams.video:
             container.close()
             raise UserError(f"--source: {self.name}: holds no video.")
@@ -384,7 +404,7 @@ class Camera(Source):
         levels: As of other sources; the frames of most cameras have 8 bits, and so no range.
 
     Raises:
-        UserError: If there is none of that number.
+        NotUpError: If there is none of that number.
     """
 
     is_live = True
@@ -395,7 +415,7 @@ class Camera(Source):
         with _silent_opencv():
             self.capture = cv2.VideoCapture(index)
         if not self.capture.isOpened():
-            raise UserError(f"--source: there is no camera {index}, or it is in use.")
+            raise NotUpError(f"--source: there is no camera {index}, or it is in use")
         self.rate = Fraction(self.capture.get(cv2.CAP_PROP_FPS) or 25).limit_denominator(1001)
 
     def __iter__(self) -> Iterator[Frame]:
@@ -426,13 +446,15 @@ def open_source(source: str, rate: float | None = None, reconnect: float = 10.0,
     Args:
         source: A video file, a folder of images, a pattern such as ``frames/*.jpg`` or ``frames/in%06d.png``, the
             number of a camera, or the address of a stream (``rtsp://…``).
-        rate: Frames per second of images, which have none; ``None``: 25.
+        rate: Frames per second of images, which have none; ``None``: 25. Videos and cameras have their own.
         reconnect: See :class:`VideoFile`.
         levels: Grey levels that become 0 and 255, of frames of 16 bits; ``None``: by the first ones (see
             :func:`bgsub_lightning.datasets.depth.range_of`).
 
     Raises:
-        UserError: If it is none of these, cannot be opened, or is a folder of files under several patterns of names.
+        NotUpError: If it is a camera or a stream that cannot be opened now.
+        UserError: If it is none of these, cannot be opened, is a folder of files under several patterns of names, or
+            has its own times where a rate is given.
     """
     check_range("--", least=0.0003, most=1000, rate=rate)
     per_second = Fraction(25 if rate is None else rate).limit_denominator(100_000)
@@ -446,6 +468,7 @@ def open_source(source: str, rate: float | None = None, reconnect: float = 10.0,
     if source.isdecimal() and not is_there:
         if len(source) > 4:
             raise UserError(f"--source: must be a camera's number of at most 4 digits; got {source}. Name another.")
+        _require_no_rate(rate, f"camera {source}")
         return Camera(int(source), levels)
     if is_there and path.is_dir():
         if files := [file for file in path.iterdir() if is_image(file)]:
@@ -471,7 +494,14 @@ def open_source(source: str, rate: float | None = None, reconnect: float = 10.0,
         raise UserError(f"--source: {source}: there is no such file or folder.")
     if is_there and (path.is_fifo() or path.is_socket()):
         raise UserError(f"--source: {source}: must be a file, or the address of a stream; got a pipe. Name another.")
-    return VideoFile(source if "://" in source else str(path), reconnect, levels=levels)
+    address = source if "://" in source else str(path)
+    _require_no_rate(rate, _without_secrets(address))
+    return VideoFile(address, reconnect, levels=levels)
+
+
+def _require_no_rate(rate: float | None, name: str) -> None:
+    if rate is not None:
+        raise UserError(f"--rate: {name} has its own times; got {rate:g}. Leave the option out: it is for images.")
 
 
 def _require_one_pattern(files: Sequence[Path], folder: str) -> None:

@@ -96,9 +96,9 @@ def write_video(
     return path
 
 
-def serving(content: bytes, times: int) -> tuple[str, threading.Thread]:
+def serving(content: bytes, times: int, port: int = 0) -> tuple[str, threading.Thread]:
     """Send the same to so many callers, one after the other, then be gone."""
-    server = socket.create_server(("127.0.0.1", 0))
+    server = socket.create_server(("127.0.0.1", port))
     server.settimeout(60)
 
     def serve() -> None:

@@ -45,6 +45,18 @@ def test_a_video_and_a_checkpoint_are_all_it_takes(
     assert sorted(each.name for each in out.iterdir()) == ["boxes.csv", "overlay.mp4"]
 
 
+def test_a_video_has_its_own_times(video: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["segment", str(video), "--rate=5"]) == 2
+    error = capfd.readouterr().err
+    assert "--rate: " in error
+    assert "got 5" in error
+
+
+def test_a_zone_may_begin_with_a_minus(video: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["segment", str(video), "--zone", "-10,0,20,0,20,20", "--out", str(tmp_path / "out")]) == 2
+    assert "(-10, 0)" in capfd.readouterr().err
+
+
 def test_one_word_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "film").mkdir()

@@ -115,7 +115,7 @@ def test_streams_in_threads_do_not_disturb_each_other(name: str) -> None:
 def test_options_of_a_camera_are_its_own(videos: Path) -> None:
     (videos / "cam.yaml").write_text(
         "yard: yard.mkv\n"
-        "street: {source: street.mkv, count_line: '40,0,40,48', rate: 5}\n"
+        "street: {source: street.mkv, count_line: '40,0,40,48'}\n"
         "images: {source: images, rate: 5, zone: 'zone.json', clean: false}\n"
     )
     (videos / "zone.json").write_text('{"gate": [[30, 0], [50, 0], [50, 48], [30, 48]]}')
@@ -134,6 +134,25 @@ def test_options_of_a_camera_are_its_own(videos: Path) -> None:
     assert gate == [("enter", "gate"), ("leave", "gate")]
     rates = {name: open_source(str(videos / "out" / name / "overlay.mkv")).rate for name in ("street", "images")}
     assert rates == {"street": 25, "images": 5}
+
+
+def test_each_camera_has_its_background(videos: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    checkpoint = save(tiny_system("Siamese"), videos / "run/last.ckpt")
+    (videos / "cam.yaml").write_text("yard: {source: yard.mkv, pool: 7}\nstreet: {source: street.mkv, refresh: 1}\n")
+    options = [f"--checkpoint={checkpoint}", "--pool=9", "--device=cpu", "--write=masks", f"--out={videos / 'out'}"]
+    assert main(["segment", str(videos / "cam.yaml"), *options]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    for name, pool in (("yard", 7), ("street", 9)):
+        assert [line for line in lines if line.startswith(f"{name}: ") and f" {pool} frames" in line]
+
+
+@pytest.mark.parametrize("value", ["pool: 0", "every: 0", "refresh: -1", "rate: 5"])
+def test_options_that_do_not_fit_are_named(value: str, videos: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (videos / "cam.yaml").write_text(f"yard: {{source: yard.mkv, {value}}}\n")
+    options = ["--checkpoint=MOG2", f"--out={videos / 'out'}"]
+    assert main(["segment", str(videos / "cam.yaml"), *options]) == 2
+    captured = capfd.readouterr()
+    assert f"cam.yaml: yard.{value.partition(':')[0]}: " in captured.out + captured.err
 
 
 def test_each_camera_has_its_state(videos: Path) -> None:
@@ -173,7 +192,7 @@ def test_dead_cameras_are_named_and_the_others_go_on(videos: Path, capfd: pytest
     for name in ("absent", "broken", "blank", "far", "place"):
         assert [line for line in lines if line.startswith("error") and f" {name}: " in line]
     assert [line for line in lines if "cam.yaml: place.roi: " in line and "(900, 0)" in line]
-    assert [line for line in lines if line.startswith("warning over: ") and "0.2 s" in line]
+    assert len([line for line in lines if line.startswith("warning over: ") and "0.2 s" in line]) == 1
     for name, count in (("yard", 30), ("street", 40), ("door", 50)):
         assert len(masks_in(videos / "out" / name)) == count
         assert [line for line in lines if line.startswith(f"{name}: {count} frames")]
@@ -181,7 +200,8 @@ def test_dead_cameras_are_named_and_the_others_go_on(videos: Path, capfd: pytest
 
 def test_where_all_are_dead_nothing_came_of_it(videos: Path, fails: Callable[..., str]) -> None:
     (videos / "cam.yaml").write_text("absent: absent.mkv\nfar: rtsp://127.0.0.1:9/x\n")
-    message = fails(main(["segment", str(videos / "cam.yaml"), "--checkpoint=MOG2", f"--out={videos / 'out'}"]))
+    options = ["--checkpoint=MOG2", f"--out={videos / 'out'}", "--reconnect=0"]
+    message = fails(main(["segment", str(videos / "cam.yaml"), *options]))
     assert "cam.yaml: " in message
     assert "absent; far" in message
     assert not (videos / "out").exists()

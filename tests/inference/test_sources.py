@@ -19,8 +19,9 @@ import pytest
 from live_systems import moving_square, serving, write_video
 
 from bgsub_lightning.core.errors import UserError
-from bgsub_lightning.inference import open_source, sources
+from bgsub_lightning.inference import open_source, sources, waiting
 from bgsub_lightning.inference.sources import Camera, Images, VideoFile
+from bgsub_lightning.inference.waiting import open_when_up
 
 
 def write_images(folder: Path, numbers: range, ending: str = ".png") -> list[np.ndarray[Any, Any]]:
@@ -119,6 +120,41 @@ def test_a_stream_that_broke_off_is_opened_again(tmp_path: Path) -> None:
     assert times[0] == 0
     assert (np.diff(times) > 0.03).all()  # though the server sent faster than time goes
     assert re.search(r"stream .*\b1 s", source.why_ended)
+
+
+def test_a_stream_that_is_not_up_yet_is_waited_for(tmp_path: Path) -> None:
+    content = write_video(tmp_path / "v.ts", moving_square(20, (64, 48)), "mpeg2video", "yuv420p").read_bytes()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    said: list[str] = []
+
+    def say(text: str) -> None:
+        said.append(text)
+        serving(content, 1, port)
+
+    source = open_when_up(lambda: open_source(f"tcp://127.0.0.1:{port}", reconnect=0), 30, say)
+    assert len(list(source)) == 20
+    assert len(said) == 1
+
+
+def test_a_stream_that_does_not_come_up_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "_PAUSE", 0.01)
+    said: list[str] = []
+    for address in ("rtsp://127.0.0.1:9/x", "99"):
+        with pytest.raises(UserError, match="9"):
+            open_when_up(lambda address=address: open_source(address), 0.1, said.append)
+    assert len(said) == 2
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(UserError, match="127"):
+        open_when_up(lambda: open_source("rtsp://127.0.0.1:9/x"), 1e9, said.append, stop)
+
+
+@pytest.mark.parametrize("address", ["absent.mkv", "notes.txt", "nosuch://127.0.0.1/x"])
+def test_what_time_does_not_mend_is_not_waited_for(address: str, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no video")
+    with pytest.raises(UserError, match="source"):
+        open_when_up(lambda: open_source(address if ":" in address else str(tmp_path / address)), 1e9, pytest.fail)
 
 
 def shifted(path: Path, seconds: float) -> bytes:
