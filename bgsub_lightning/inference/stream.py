@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterable, Sequence
-from itertools import pairwise
-from numbers import Integral
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +18,7 @@ from bgsub_lightning.datasets.depth import Depth, checked_range
 from bgsub_lightning.datasets.scene import Range
 from bgsub_lightning.frames.images import resized
 from bgsub_lightning.frames.opencv import opencv_subtractor
+from bgsub_lightning.inference.checking import checked_frame, checked_frames, got, require_number
 from bgsub_lightning.inference.sources import Images, is_image
 
 Bytes = NDArray[np.uint8]
@@ -29,8 +28,6 @@ Precision = Literal["32", "bf16", "16"]
 
 POOL = 25
 """Frames of the pool by default."""
-
-_FRAME = "must be uint8 or uint16, BGR (h, w, 3) or grey (h, w)"
 
 
 class StreamSubtractor(ABC):
@@ -182,23 +179,23 @@ class StreamSubtractor(ABC):
             UserError: If it is no such image, the rate is none, or the system learns of every frame and cannot leave
                 its background.
         """
-        frame = self._bytes(_checked(image, "frame"), "frame")
+        frame = self._bytes(checked_frame(image, "frame"), "frame")
         if self._depth.warning and not self._has_told_range:
             self._has_told_range = True
             warnings.warn(f"{self._depth.warning} This is said once.", stacklevel=2)
-        _require_one("learningRate", learningRate)
+        require_number("learningRate", learningRate)
         check_range("", most=1, learningRate=learningRate)
         size = frame.shape[:2]
         known = None
         for name, mask in (("fgmask", fgmask), ("knownForegroundMask", knownForegroundMask)):
             if mask is not None and (not isinstance(mask, np.ndarray) or mask.shape != size):
-                raise UserError(f"{name}: must have the frame's shape {size}; got {_got(mask)}.")
+                raise UserError(f"{name}: must have the frame's shape {size}; got {got(mask)}.")
         if fgmask is not None and (fgmask.dtype != np.uint8 or not fgmask.flags.writeable):
             how = "" if fgmask.flags.writeable else " that is read-only"
-            raise UserError(f"fgmask: must be uint8, and writeable; got {_got(fgmask)}{how}.")
+            raise UserError(f"fgmask: must be uint8, and writeable; got {got(fgmask)}{how}.")
         if knownForegroundMask is not None:
             if knownForegroundMask.dtype.kind not in "buif":
-                raise UserError(f"knownForegroundMask: must be of numbers; got {_got(knownForegroundMask)}.")
+                raise UserError(f"knownForegroundMask: must be of numbers; got {got(knownForegroundMask)}.")
             known = knownForegroundMask != 0
         if self._shape not in (None, size) and not self._has_warned:
             self._has_warned = True
@@ -250,8 +247,8 @@ class StreamSubtractor(ABC):
         if isinstance(pool, np.ndarray) and (pool.ndim == 2 or (pool.ndim == 3 and pool.shape[2] in {1, 3})):
             pool = [pool]
         if not isinstance(pool, (Sequence, np.ndarray)):
-            raise UserError(f"reference_pool: must be a sequence of frames, or the path of some; got {_got(pool)}.")
-        given = [_checked(image, f"reference_pool[{place}]") for place, image in enumerate(pool)]
+            raise UserError(f"reference_pool: must be a sequence of frames, or the path of some; got {got(pool)}.")
+        given = [checked_frame(image, f"reference_pool[{place}]") for place, image in enumerate(pool)]
         self._depth.look(given)
         images = [self._bytes(image, f"reference_pool[{place}]") for place, image in enumerate(given)]
         if len({image.shape[:2] for image in images}) > 1:
@@ -357,64 +354,12 @@ def checked_options(options: dict[str, Any], threshold: float | None) -> None:
     for most, names in ((100_000, ("pool_size", "batch_size")), (10**12, ("stride", "refresh_interval"))):
         for name in (name for name in names if name in options):
             if options[name] is not None or name != "refresh_interval":
-                _require_one(name, options[name])
+                require_number(name, options[name])
             check_whole("", least=1, most=most, **{name: options[name]})
     if threshold is not None:
-        _require_one("threshold", threshold)
+        require_number("threshold", threshold)
     check_range("", least=0, below=1, threshold=threshold)
     check_choice("", Precision, precision=options.get("precision", "32"))
     for name in ("blocking", "compiled"):
         if not isinstance(options.get(name, True), bool):
-            raise UserError(f"{name}: must be True or False; got {_got(options[name])}.")
-
-
-def checked_frames(images: Sequence[Bytes], most: int, numbers: Sequence[int] | None = None) -> None:
-    """Check what is pushed.
-
-    Raises:
-        UserError: If there are too many, they are no RGB images of one size, or their numbers are none.
-    """
-    if not isinstance(images, (Sequence, np.ndarray)) or not 1 <= len(images) <= most:
-        got = len(images) if isinstance(images, (Sequence, np.ndarray)) else _got(images)
-        raise UserError(f"images: must be 1 to {most} frames (batch_size); got {got}.")
-    for place, image in enumerate(images):
-        is_array = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.size
-        if not is_array or image.shape != (*images[0].shape[:2], 3):
-            raise UserError(f"images[{place}]: must be RGB (h, w, 3), uint8, all of one size; got {_got(image)}.")
-    if numbers is not None:
-        found = list(numbers) if isinstance(numbers, (Sequence, np.ndarray)) else []
-        are_whole = all(isinstance(each, Integral) and not isinstance(each, bool) for each in found)
-        if not are_whole or len(found) != len(images) or any(one >= other for one, other in pairwise(found)):
-            what = f"whole numbers that ascend, one for each frame of {len(images)}"
-            raise UserError(f"numbers: must be {what}; got {_got(numbers)}.")
-
-
-def _require_one(name: str, value: Any) -> None:
-    """Refuse nothing at all, and several, which :func:`check_range` lets pass."""
-    if value is None or (isinstance(value, Iterable) and not isinstance(value, str)):
-        raise UserError(f"{name}: must be a number; got {_got(value)}.")
-
-
-def _checked(image: Any, name: str) -> NDArray[Any]:
-    """Return a frame of 8 or 16 bits, in the order of bytes that this machine has.
-
-    Raises:
-        UserError: If it is none.
-    """
-    if not (
-        isinstance(image, np.ndarray)
-        and image.dtype.kind == "u"
-        and image.dtype.itemsize <= 2
-        and image.ndim in {2, 3}
-        and image.shape[2:] in {(), (1,), (3,)}
-        and image.size
-    ):
-        is_float = isinstance(image, np.ndarray) and image.dtype.kind == "f"
-        raise UserError(f"{name}: {_FRAME}; got {_got(image)}.{' Convert it to uint8.' if is_float else ''}")
-    return image.astype(image.dtype.newbyteorder("="), copy=False)
-
-
-def _got(value: Any) -> str:
-    if isinstance(value, np.ndarray):
-        return f"{value.dtype} of shape {value.shape}"
-    return "nothing" if value is None else f"{type(value).__name__} {str(value)[:40]!r}"
+            raise UserError(f"{name}: must be True or False; got {got(options[name])}.")

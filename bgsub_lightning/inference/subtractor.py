@@ -21,15 +21,9 @@ from bgsub_lightning.data import EvaluationBatch, Hop, SceneInputs
 from bgsub_lightning.data.dataset import frame_inputs, ready
 from bgsub_lightning.datasets.scene import Range
 from bgsub_lightning.frames.images import resized
+from bgsub_lightning.inference.checking import checked_frames
 from bgsub_lightning.inference.footage import Footage, history_length
-from bgsub_lightning.inference.stream import (
-    POOL,
-    Precision,
-    StreamSubtractor,
-    checked_frames,
-    checked_options,
-    uncopyable,
-)
+from bgsub_lightning.inference.stream import POOL, Precision, StreamSubtractor, checked_options, uncopyable
 from bgsub_lightning.inference.system import System
 from bgsub_lightning.systems.base import Passes
 from bgsub_lightning.systems.baselines.thresholded import ThresholdedDifference
