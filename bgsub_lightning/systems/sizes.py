@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from bgsub_lightning.core.errors import UserError
 
@@ -29,7 +30,7 @@ def sized(network: Callable[P, N], *arguments: P.args, **settings: P.kwargs) -> 
         UserError: If it would have more than 10⁹ parameters.
     """
     try:
-        with torch.device("meta"):
+        with _Undrawn(), torch.device("meta"):
             count = sum(parameter.numel() for parameter in network(*arguments, **settings).parameters())
         has = f"{count:,}"
     except (RuntimeError, TypeError, OverflowError) as error:
@@ -42,3 +43,13 @@ def sized(network: Callable[P, N], *arguments: P.args, **settings: P.kwargs) -> 
             f"model.init_args: {name} must have at most {_MOST:,} parameters; got {has}. Lower its widths or its depth."
         )
     return network(*arguments, **settings)
+
+
+class _Undrawn(TorchFunctionMode):
+    """Leaves out the draws from N(μ, σ²), for which PyTorch would import its compiler where no memory is taken."""
+
+    def __torch_function__(self, function: Any, types: Any, arguments: Any = (), settings: Any = None) -> Any:
+        settings = settings or {}
+        if function in (Tensor.normal_, nn.init.normal_):
+            return arguments[0] if arguments else settings["tensor"]
+        return function(*arguments, **settings)
