@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import subprocess
 from pathlib import Path
 from typing import Annotated, Any, NotRequired
 
-import lightning
 import numpy
 import torch
 import yaml
@@ -46,7 +46,7 @@ class _RunConfiguration(TypedDict):
 
 def versions_of_run() -> dict[str, str]:
     """Return package → version of what decides over the numbers of a run."""
-    return versions(torch=torch.__version__, lightning=lightning.__version__, numpy=numpy.__version__)
+    return versions(torch=torch.__version__, lightning=importlib.metadata.version("lightning"), numpy=numpy.__version__)
 
 
 def source_tree(folder: Path = Path(__file__).parent) -> dict[str, Any] | None:

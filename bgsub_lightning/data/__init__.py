@@ -1,9 +1,11 @@
 """Samples, and the one datamodule that is composed of source × protocol × inputs × augmentation."""
 
+from typing import TYPE_CHECKING
+
+from bgsub_lightning.core.lazy import when_used
 from bgsub_lightning.data.background import Background, StoredBackground
 from bgsub_lightning.data.base_image import BaseImage, BaseMask
 from bgsub_lightning.data.crops import Crop
-from bgsub_lightning.data.datamodule import ScenesDataModule
 from bgsub_lightning.data.inputs import ByteStream, Histories, Hop, Image, Input, References, Stream
 from bgsub_lightning.data.pasting import VocObjects
 from bgsub_lightning.data.sample import EvaluationBatch, SceneInputs, TrainingBatch
@@ -23,6 +25,9 @@ from bgsub_lightning.data.transforms import (
     Sway,
 )
 from bgsub_lightning.data.truth_background import TruthBackground
+
+if TYPE_CHECKING:
+    from bgsub_lightning.data.datamodule import ScenesDataModule
 
 __all__ = [
     "Background",
@@ -59,3 +64,5 @@ __all__ = [
     "TruthBackground",
     "VocObjects",
 ]
+
+__getattr__ = when_used(__name__, {"datamodule": ["ScenesDataModule"]})  # with Lightning and albumentations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from bgsub_lightning.data.augment import ClipAugmentation
 from bgsub_lightning.data.batches import Draw
 from bgsub_lightning.data.crops import Crop
 from bgsub_lightning.data.inputs import Input, Pixels
@@ -21,6 +20,9 @@ from bgsub_lightning.data.transforms import Sample, SampleTransform, rng_of, tab
 from bgsub_lightning.datasets.labels import UNKNOWN
 from bgsub_lightning.frames import SceneFrames
 from bgsub_lightning.splits import FrameSet
+
+if TYPE_CHECKING:
+    from bgsub_lightning.data.augment import ClipAugmentation
 
 
 class TrainingDataset(Dataset[dict[str, Any]]):

@@ -5,9 +5,9 @@ What needs PyTorch is imported when it is first used: sources, outputs, MOG2 and
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from bgsub_lightning.core.lazy import when_used
 from bgsub_lightning.frames.opencv import OPENCV
 from bgsub_lightning.inference.blobs import Box, boxes
 from bgsub_lightning.inference.events import Event
@@ -23,13 +23,6 @@ if TYPE_CHECKING:
     from bgsub_lightning.inference.subtractor import Subtractor
     from bgsub_lightning.inference.system import System, load_system
     from bgsub_lightning.inference.trust import named_modules
-
-_WHEN_USED = {
-    "Subtractor": "subtractor",
-    "System": "system",
-    "load_system": "system",
-    "named_modules": "trust",
-}
 
 __all__ = [
     "BASELINES",
@@ -65,8 +58,7 @@ __all__ = [
     "segment_frames",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHEN_USED:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_WHEN_USED[name]}"), name)
+__getattr__ = when_used(
+    __name__,
+    {"subtractor": ["Subtractor"], "system": ["System", "load_system"], "trust": ["named_modules"]},
+)

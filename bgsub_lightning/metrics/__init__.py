@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from bgsub_lightning.core.lazy import when_used
 from bgsub_lightning.metrics.from_counts import (
     COUNTS,
     DICE_COUNTS,
@@ -26,11 +26,6 @@ from bgsub_lightning.metrics.from_counts import (
 if TYPE_CHECKING:
     from bgsub_lightning.metrics.counting import confusion_counts, dice_counts, threshold_counts
     from bgsub_lightning.metrics.scenes import SceneConfusion, SceneDice, ThresholdConfusion, ThresholdDice
-
-_WHEN_USED = {
-    **dict.fromkeys(("confusion_counts", "dice_counts", "threshold_counts"), "counting"),
-    **dict.fromkeys(("SceneConfusion", "SceneDice", "ThresholdConfusion", "ThresholdDice"), "scenes"),
-}
 
 __all__ = [
     "COUNTS",
@@ -57,8 +52,10 @@ __all__ = [
     "undefined",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHEN_USED:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_WHEN_USED[name]}"), name)
+__getattr__ = when_used(
+    __name__,
+    {
+        "counting": ["confusion_counts", "dice_counts", "threshold_counts"],
+        "scenes": ["SceneConfusion", "SceneDice", "ThresholdConfusion", "ThresholdDice"],
+    },
+)
