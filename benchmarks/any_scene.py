@@ -48,11 +48,11 @@ from bgsub_lightning.core.memory import keep_freed_memory
 from bgsub_lightning.inference import SHIPPED, Subtractor, System, load_system, open_source
 from bgsub_lightning.inference.onnx import export_system, load_onnx
 from bgsub_lightning.synthetic import CATEGORIES, VideoPlan, render_video
-from bgsub_lightning.systems.any_scene import AnyScene, AnySceneNetwork, Rules, SceneStream
+from bgsub_lightning.systems.any_scene import AnySceneNetwork, AnySceneSystem, Rules, SceneStream
 from bgsub_lightning.systems.any_scene.alignment import Alignment
 from bgsub_lightning.systems.any_scene.relighting import Relighting
-from bgsub_lightning.systems.baselines.bgslibrary import BgsLibrarySubtractor
-from bgsub_lightning.systems.baselines.classical import ClassicalSubtractor, StreamingSubtractor
+from bgsub_lightning.systems.baselines import BgsLibrarySubtractorSystem, ClassicalSubtractorSystem
+from bgsub_lightning.systems.baselines.classical import StreamingSystem
 
 Image = NDArray[np.uint8]
 
@@ -147,13 +147,13 @@ class Warm:
         return made
 
 
-def any_scene(subtractor: Subtractor) -> AnyScene:
+def any_scene(subtractor: Subtractor) -> AnySceneSystem:
     return any_scene_of(subtractor.system)
 
 
-def any_scene_of(system: System) -> AnyScene:
-    if not isinstance(system.module, AnyScene):
-        raise UserError(f"--checkpoint: must be of AnyScene, not of {type(system.module).__name__}.")
+def any_scene_of(system: System) -> AnySceneSystem:
+    if not isinstance(system.module, AnySceneSystem):
+        raise UserError(f"--checkpoint: must be of AnyScene, not of {system.module.kind}.")
     return system.module
 
 
@@ -181,7 +181,7 @@ class Way:
         return self.count / spent
 
 
-def library(module: StreamingSubtractor, warm: Warm) -> Callable[[Image], Image]:
+def library(module: StreamingSystem, warm: Warm) -> Callable[[Image], Image]:
     """Return what applies a subtractor of a library that has seen the frames ahead."""
     context = module.begin_scene({})
     module.masks(context, warm.footage[0][None])
@@ -240,9 +240,9 @@ def quantised(exported: Path, folder: Path, warm: Warm, samples: int = 32) -> Sy
 def ways(warm: Warm, count: int, with_ways: bool, folder: Path) -> tuple[dict[str, Way], list[str]]:
     """Return all ways, and remarks on those that this machine does not have."""
     remarks = []
-    found = {name: library(ClassicalSubtractor(name), warm) for name in ("MOG2", "KNN")}
+    found = {name: library(ClassicalSubtractorSystem(name), warm) for name in ("MOG2", "KNN")}
     try:
-        sub_sense = BgsLibrarySubtractor()
+        sub_sense = BgsLibrarySubtractorSystem()
         atexit.register(sub_sense.teardown, "predict")  # it would tell of its end
         found["SuBSENSE"] = library(sub_sense, warm)
     except UserError as error:

@@ -39,16 +39,13 @@ from bgsub_lightning.synthetic import Plan, Rendered, lasiesta, limu, render_all
 from bgsub_lightning.systems import AnyScene
 from bgsub_lightning.systems.any_scene import EarlierFrame, SampleBanks
 from bgsub_lightning.systems.base import BgsModule
-from bgsub_lightning.systems.baselines.bgslibrary import BgsLibrarySubtractor
-from bgsub_lightning.systems.baselines.classical import ClassicalSubtractor
-from bgsub_lightning.systems.baselines.thresholded import ThresholdedDifference
-from bgsub_lightning.systems.bmn_bsn.system import BmnBsn
-from bgsub_lightning.systems.cdn_medal.system import CdnMedal
-from bgsub_lightning.systems.crossnet.system import CrossNet
+from bgsub_lightning.systems.baselines import BgsLibrarySubtractor, ClassicalSubtractor, ThresholdedDifference
+from bgsub_lightning.systems.bmn_bsn import BmnBsn
+from bgsub_lightning.systems.cdn_medal import CdnMedal
+from bgsub_lightning.systems.crossnet import CrossNet
+from bgsub_lightning.systems.recon_mcfcn import FrameFcn, ReconMcfcn
 from bgsub_lightning.systems.recon_mcfcn.background import ReconstructedBackground
-from bgsub_lightning.systems.recon_mcfcn.fcn import FrameFcn
-from bgsub_lightning.systems.recon_mcfcn.system import ReconMcfcn
-from bgsub_lightning.systems.siamese.system import Siamese
+from bgsub_lightning.systems.siamese import Siamese
 from bgsub_lightning.training.callbacks import EarlyStopping
 from bgsub_lightning.training.cli import TrainingCLI, run_trainer
 

@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 import torch
+from jsonargparse import ArgumentParser
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from torch import Tensor
 
-from bgsub_lightning.systems.staged import StagedModule
+from bgsub_lightning.systems import BgsModule, StagedModule
 
 quiet = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers",
@@ -27,6 +28,15 @@ quiet = pytest.mark.filterwarnings(
     "ignore:The dirpath has changed from",
 )
 """What Lightning warns of in such trainings."""
+
+
+def module_of(record: dict[str, Any]) -> BgsModule:
+    """Build a system with its trainer's half from a class and its arguments, as the command line does."""
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(BgsModule, "model", fail_untyped=False)
+    module = parser.instantiate(parser.parse_object({"model": record})).model
+    assert isinstance(module, BgsModule)
+    return module
 
 
 def trainer(folder: Path, callbacks: Sequence[Callback] = (), **settings: Any) -> Trainer:

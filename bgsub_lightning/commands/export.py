@@ -53,7 +53,7 @@ def export(checkpoint: str, out: Path, source: str | None = None, frames: int = 
 
 def _table(system: System, written: list[Written]) -> Table:
     shown = Table(
-        title=f"{type(system.module).__name__} ({system.name})",
+        title=f"{system.module.kind} ({system.name})",
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE,

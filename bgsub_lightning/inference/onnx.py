@@ -78,7 +78,7 @@ def export_system(system: System, path: Path) -> list[Written]:
     """
     _require("onnxscript")
     parts = _export_targets(system)
-    system.module.load_threshold(verbose=False)
+    system.module.load_threshold()
     system = replace(system, module=copy.deepcopy(system.module).cpu().float())
     unit = system.module.size_divisor
     first = _recorded(system, (2 * unit, unit), 2)
@@ -196,7 +196,7 @@ class _Part(nn.Module):
 def _export_targets(system: System) -> dict[str, Callable[..., Any]]:
     module = system.module
     if not module.export_targets:
-        kind = type(module).__name__
+        kind = module.kind
         why = (
             f"{kind} does not name its networks. Give it the property `export_targets`, as BgsModule describes it"
             if next(module.parameters(), None) is not None
@@ -316,7 +316,7 @@ def _about(system: System, files: dict[str, str]) -> _About:
         "version": 1,
         "bgsub_lightning": __version__,
         "system": system.model_config,
-        "module": type(system.module).__name__,
+        "module": system.module.kind,
         "inputs": _FRAMES,
         "threshold": system.module.threshold,
         "trained_on": sorted(system.module.trained_on),

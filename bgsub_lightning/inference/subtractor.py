@@ -25,9 +25,9 @@ from bgsub_lightning.inference.checking import checked_frames
 from bgsub_lightning.inference.footage import Footage, history_length
 from bgsub_lightning.inference.stream import POOL, Precision, StreamSubtractor, checked_options, uncopyable
 from bgsub_lightning.inference.system import System
-from bgsub_lightning.systems.base import Passes
-from bgsub_lightning.systems.baselines.thresholded import ThresholdedDifference
+from bgsub_lightning.systems.baselines import ThresholdedDifferenceSystem
 from bgsub_lightning.systems.compiling import compile_in_place
+from bgsub_lightning.systems.system import Passes
 
 _BACKGROUNDS = ("background", "reconstruction", "base image")
 _TYPES = {"bf16": torch.bfloat16, "16": torch.float16}
@@ -89,7 +89,7 @@ class Subtractor(StreamSubtractor):
         self.device = _usable(device)
         self.module = system.module.to(self.device).eval().requires_grad_(False)
         if threshold is None:
-            self.module.load_threshold(verbose=False)
+            self.module.load_threshold()
         self.threshold = self.module.threshold if threshold is None else threshold
         self.taus = tuple(tau for entry in self.module.inputs if isinstance(entry, Hop) for tau in entry.taus)
         if compiled:
@@ -110,7 +110,7 @@ class Subtractor(StreamSubtractor):
 
     @property
     def kind(self) -> str:  # noqa: D102
-        return type(self.module).__name__
+        return self.module.kind
 
     @property
     def restarts(self) -> int:  # noqa: D102
@@ -124,7 +124,7 @@ class Subtractor(StreamSubtractor):
 
     @property
     def has_shadows(self) -> bool:  # noqa: D102
-        return isinstance(self.module, ThresholdedDifference)
+        return isinstance(self.module, ThresholdedDifferenceSystem)
 
     def reset(self) -> None:  # noqa: D102
         super().reset()

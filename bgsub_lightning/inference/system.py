@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,16 +10,16 @@ from pathlib import Path
 import yaml
 from jsonargparse import ArgumentParser, Namespace
 
+from bgsub_lightning import systems
 from bgsub_lightning.core.errors import UserError, cause_of
 from bgsub_lightning.core.run_info import SystemRecord, read_system, system_of_run
 from bgsub_lightning.data import References, Stream
 from bgsub_lightning.frames import DisFlow, FlowMethod
 from bgsub_lightning.inference import BASELINES, SHIPPED
 from bgsub_lightning.inference.trust import import_modules, require_trusted, trusted
-from bgsub_lightning.systems import AnyScene
-from bgsub_lightning.systems.base import BgsModule
-from bgsub_lightning.systems.baselines.classical import ClassicalSubtractor
-from bgsub_lightning.systems.baselines.thresholded import ThresholdedDifference
+from bgsub_lightning.systems import BgsSystem
+from bgsub_lightning.systems.any_scene import weights
+from bgsub_lightning.systems.baselines import ClassicalSubtractorSystem, ThresholdedDifferenceSystem
 from bgsub_lightning.systems.weights import read_checkpoint
 
 _MEDIAN_THRESHOLD = 0.15  # that of experiments/threshold_median.yaml
@@ -39,7 +40,7 @@ class System:
     """
 
     name: str
-    module: BgsModule
+    module: BgsSystem
     size: tuple[int, int] | None = None
     flow: FlowMethod = DisFlow()  # noqa: RUF009 (it cannot be changed)
     model_config: str = ""
@@ -76,7 +77,7 @@ def load_system(source: str | Path = SHIPPED, modules: Sequence[str] = ()) -> Sy
     if str(source) in BASELINES:
         return System(str(source), _baseline(str(source)).eval())
     if source == SHIPPED:
-        return replace(_of_checkpoint(AnyScene.shipped()), name=SHIPPED)
+        return replace(_of_checkpoint(weights.shipped()), name=SHIPPED)
     path = Path(source).expanduser()
     if path.suffix == ".onnx":
         from bgsub_lightning.inference.onnx import load_onnx  # which needs this module, and an extra
@@ -115,11 +116,12 @@ def build(record: SystemRecord, source: Path, modules: Sequence[str] = ()) -> Sy
     """
     require_trusted(record, modules, source)
     parser = ArgumentParser(exit_on_error=False)
-    parser.add_subclass_arguments(BgsModule, "model", fail_untyped=False)
+    parser.add_subclass_arguments(BgsSystem, "model", fail_untyped=False)
     parser.add_argument("--flow", type=FlowMethod)
     given = {"model": record["model"], "flow": record.get("flow") or {"class_path": "bgsub_lightning.frames.DisFlow"}}
     try:
         with trusted(modules):
+            given["model"] = record["model"] | {"class_path": _without_trainer(record["model"]["class_path"])}
             parsed = parser.parse_object(given)
             require_trusted(parsed.as_dict(), modules, source)  # also what was text, or in a file that it names
             made: Namespace = parser.instantiate(parsed)
@@ -141,15 +143,25 @@ def build(record: SystemRecord, source: Path, modules: Sequence[str] = ()) -> Sy
     )
 
 
+def _without_trainer(class_path: str) -> str:
+    """Return the path of the half of a system of this package that needs no trainer: that of NAME is NAMESystem."""
+    module, _, name = class_path.rpartition(".")
+    module = module or systems.__name__
+    if not f"{module}.".startswith(f"{systems.__name__}."):
+        return class_path
+    half = f"{name}System"
+    return f"{module}.{half}" if hasattr(importlib.import_module(module), half) else class_path
+
+
 def _of_run(path: Path) -> str | None:
     """The record of a checkpoint that has none, from the configuration of its run."""
     config = path.resolve().parent.parent / "config.yaml"
     return system_of_run(config) if config.is_file() else None
 
 
-def _baseline(name: str) -> BgsModule:
+def _baseline(name: str) -> BgsSystem:
     if name in {"MOG2", "KNN"}:
-        return ClassicalSubtractor("MOG2" if name == "MOG2" else "KNN")
+        return ClassicalSubtractorSystem("MOG2" if name == "MOG2" else "KNN")
     from bgsub_lightning.backgrounds.classical import TemporalMedian
 
-    return ThresholdedDifference(TemporalMedian(), _MEDIAN_THRESHOLD)
+    return ThresholdedDifferenceSystem(TemporalMedian(), _MEDIAN_THRESHOLD)

@@ -1,29 +1,86 @@
-"""Systems, each in its folder: network, loss, training rule, state of a scene; next to them what they share."""
+"""Systems, each in its folder: network, loss, training rule, state of a scene; next to them what they share.
 
-from bgsub_lightning.systems.any_scene import AnyScene
-from bgsub_lightning.systems.base import BgsModule, identity
-from bgsub_lightning.systems.baselines import BgsLibrarySubtractor, ClassicalSubtractor, ThresholdedDifference
-from bgsub_lightning.systems.bmn_bsn import BmnBsn
-from bgsub_lightning.systems.cdn_medal import CdnMedal
-from bgsub_lightning.systems.crossnet import CrossNet
-from bgsub_lightning.systems.recon_mcfcn import FrameFcn, ReconMcfcn
-from bgsub_lightning.systems.siamese import Siamese
-from bgsub_lightning.systems.staged import StagedModule
-from bgsub_lightning.systems.untrained import UntrainedModule
+Each has two halves. ``BmnBsnSystem`` is all of it that needs no trainer. ``BmnBsn``, which configurations name, is the
+same as a LightningModule. A half is imported when it is first used, so that inference imports no Lightning.
+"""
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from bgsub_lightning.core.lazy import when_used
+from bgsub_lightning.data.stages import Stage
+from bgsub_lightning.systems.kinds import StagedSystem, UntrainedSystem
+from bgsub_lightning.systems.pretrained import Pretrained, Sgd
+from bgsub_lightning.systems.system import BgsSystem, identity
+
+if TYPE_CHECKING:
+    from bgsub_lightning.systems.any_scene import AnyScene, AnySceneSystem
+    from bgsub_lightning.systems.base import BgsModule
+    from bgsub_lightning.systems.baselines import (
+        BgsLibrarySubtractor,
+        BgsLibrarySubtractorSystem,
+        ClassicalSubtractor,
+        ClassicalSubtractorSystem,
+        ThresholdedDifference,
+        ThresholdedDifferenceSystem,
+    )
+    from bgsub_lightning.systems.bmn_bsn import BmnBsn, BmnBsnSystem
+    from bgsub_lightning.systems.cdn_medal import CdnMedal, CdnMedalSystem
+    from bgsub_lightning.systems.crossnet import CrossNet, CrossNetSystem
+    from bgsub_lightning.systems.recon_mcfcn import FrameFcn, FrameFcnSystem, ReconMcfcn, ReconMcfcnSystem
+    from bgsub_lightning.systems.siamese import Siamese, SiameseSystem
+    from bgsub_lightning.systems.staged import StagedModule
+    from bgsub_lightning.systems.untrained import UntrainedModule
 
 __all__ = [
     "AnyScene",
+    "AnySceneSystem",
     "BgsLibrarySubtractor",
+    "BgsLibrarySubtractorSystem",
     "BgsModule",
+    "BgsSystem",
     "BmnBsn",
+    "BmnBsnSystem",
     "CdnMedal",
+    "CdnMedalSystem",
     "ClassicalSubtractor",
+    "ClassicalSubtractorSystem",
     "CrossNet",
+    "CrossNetSystem",
     "FrameFcn",
+    "FrameFcnSystem",
     "ReconMcfcn",
+    "ReconMcfcnSystem",
     "Siamese",
+    "SiameseSystem",
     "StagedModule",
+    "StagedSystem",
     "ThresholdedDifference",
+    "ThresholdedDifferenceSystem",
     "UntrainedModule",
+    "UntrainedSystem",
     "identity",
 ]
+
+_PAPERS = {
+    "any_scene": ["AnyScene"],
+    "baselines": ["ClassicalSubtractor", "BgsLibrarySubtractor", "ThresholdedDifference"],
+    "bmn_bsn": ["BmnBsn"],
+    "cdn_medal": ["CdnMedal"],
+    "crossnet": ["CrossNet"],
+    "recon_mcfcn": ["FrameFcn", "ReconMcfcn"],
+    "siamese": ["Siamese"],
+}
+
+__getattr__ = when_used(
+    __name__,
+    {
+        **{room: [half for name in names for half in (name, f"{name}System")] for room, names in _PAPERS.items()},
+        "base": ["BgsModule"],
+        "staged": ["StagedModule"],
+        "untrained": ["UntrainedModule"],
+    },
+)
+
+torch.serialization.add_safe_globals([Stage, Sgd, Pretrained])  # checkpoints keep them among the hyperparameters

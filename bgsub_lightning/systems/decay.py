@@ -6,10 +6,11 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
+
+from bgsub_lightning.systems.trainer_types import OptimizerLRScheduler
 
 
 def cosine_decay(optimizer: Optimizer, steps: int, warm_up: int = 0) -> OptimizerLRScheduler:

@@ -12,9 +12,9 @@ from torch import Tensor
 from bgsub_lightning.core.console import console
 from bgsub_lightning.core.ranges import check_range
 from bgsub_lightning.datasets.labels import LabelRule
-from bgsub_lightning.systems.base import Threshold
 from bgsub_lightning.systems.decay import decay_groups
-from bgsub_lightning.systems.staged import StagedModule
+from bgsub_lightning.systems.kinds import StagedSystem
+from bgsub_lightning.systems.system import Threshold
 from bgsub_lightning.systems.vgg import Vgg
 from bgsub_lightning.systems.weights import FirstLayer, load_vgg
 
@@ -60,10 +60,7 @@ class Pretrained:
     range: Range = "caffe"
 
 
-torch.serialization.add_safe_globals([Sgd, Pretrained])  # checkpoints keep them among the hyperparameters
-
-
-class VggModule(StagedModule):
+class VggSystem(StagedSystem):
     """A system trained by SGD, one of whose networks begins with pretrained weights or from scratch.
 
     Args:
@@ -97,13 +94,8 @@ class VggModule(StagedModule):
         """What range that network's input has."""
         return self.pretrained.range if self.pretrained.weights else "unit"
 
-    def on_fit_start(self) -> None:
-        """Begin with the weights that the configuration names, if no run is continued."""
-        if self.trainer.ckpt_path is None:
-            # DDP has already made the processes' weights alike; what is drawn from here on must be so by itself
-            torch.manual_seed(self.trainer.strategy.broadcast(torch.initial_seed()))
-            self.initialise()
-        super().on_fit_start()  # which adds to what the weights have seen before
+    def begin_fit(self) -> None:  # noqa: D102
+        self.initialise()
 
     def initialise(self) -> None:
         """Load the given weights, or say that training starts from scratch."""

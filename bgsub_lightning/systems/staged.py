@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, cast
+from typing import cast
 
 import torch
 from lightning.pytorch.strategies import DDPStrategy
@@ -14,17 +13,14 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from bgsub_lightning.core.compat.lightning import clear_logged, finds_unused_parameters
 from bgsub_lightning.core.errors import UserError
-from bgsub_lightning.data import Input, Span, Stage, StagePlan, TrainingBatch
-from bgsub_lightning.frames import FrameStore, SceneFrames
-from bgsub_lightning.splits import FrameSet
+from bgsub_lightning.data import Input, Span, TrainingBatch
 from bgsub_lightning.systems.base import BgsModule
+from bgsub_lightning.systems.kinds import StagedSystem
 
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
-torch.serialization.add_safe_globals([Stage])  # checkpoints keep stages among the hyperparameters
 
-
-class StagedModule(BgsModule):
+class StagedModule(StagedSystem, BgsModule):
     """A system whose sub-networks learn in stages.
 
     There is one optimiser with one parameter group per sub-network, or two where some parameters have no weight decay;
@@ -36,11 +32,8 @@ class StagedModule(BgsModule):
     epoch of the trainer.
     """
 
-    plan: StagePlan
-
     @property
-    def span(self) -> Span:
-        """The stage of the next step."""
+    def span(self) -> Span:  # noqa: D102
         return self.plan.at(self.global_step)
 
     @property
@@ -51,15 +44,6 @@ class StagedModule(BgsModule):
     def learns(self, network: str) -> bool:
         """Whether a sub-network learns at the next step."""
         return network in self.span.learns
-
-    def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        """Make the optimiser; its rate, 1, is multiplied by the plan's.
-
-        Args:
-            groups: One for each sub-network, with its ``name``, ``network`` and ``params``. A group may be divided, if
-                its parts keep ``network`` and have a ``name`` each.
-        """
-        return torch.optim.Adam(groups, lr=1.0)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Give each sub-network a group, and each group the plan's rates."""
@@ -126,18 +110,6 @@ class StagedModule(BgsModule):
             # (https://github.com/Lightning-AI/pytorch-lightning/issues/18279)
             cast("torch.optim.Optimizer", self.optimizers(use_pl_optimizer=False)).state.clear()
             self._set_modes()
-
-    def begin_stage(self, span: Span, pixels: Sequence[SceneFrames], frames: FrameSet, store: FrameStore) -> None:
-        """Compute what a stage's samples need of the networks that earlier stages have trained; most need nothing.
-
-        Called before the stage's first batch is loaded, by one process after the other.
-
-        Args:
-            span: The stage.
-            pixels: The scenes' pixels.
-            frames: The frames that it learns from.
-            store: Where to keep it: the run's own.
-        """
 
     def training_inputs(self) -> tuple[Input, ...]:  # noqa: D102
         return self.span.inputs

@@ -19,7 +19,7 @@ from bgsub_lightning.cli import main
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.frames import read_image
 from bgsub_lightning.inference import load_system
-from bgsub_lightning.systems import AnyScene
+from bgsub_lightning.systems import AnySceneSystem
 from bgsub_lightning.systems.any_scene import weights as packaged_weights
 from bgsub_lightning.systems.weights import damage
 from bgsub_lightning.training.callbacks.checkpoints import checkpoints_of
@@ -144,7 +144,7 @@ def test_a_fit_begins_with_weights_that_are_named(run: Run, fitted: Path, tmp_pa
     options += [f"--{DATA}.protocol.init_args.{key}" for key in (f"train=[{OTHER}]", "validation.scenes=0")]
     assert run("fit", tuned, *options) == 0
     before, after = weights(path), weights(tuned / "checkpoints/weights.ckpt")
-    assert not {name for name, _ in AnyScene((3, 4, 5, 6)).named_parameters()} & moved(before, after, "")
+    assert not {name for name, _ in AnySceneSystem((3, 4, 5, 6)).named_parameters()} & moved(before, after, "")
     seen = content(tuned / "checkpoints/weights.ckpt")["trained_on"]
     assert seen == SEEN | {f"Rendered:{OTHER}": [[1, 24]]}
 
@@ -174,7 +174,9 @@ def test_weights_of_the_package_serve_where_none_are_named(run: Run, packaged: P
     options = "--model.init_args.weights=shipped", "--model.init_args.lr=1e-30", "--trainer.max_steps=1"
     assert run("fit", tmp_path / "tuned", *options) == 0
     after = weights(tmp_path / "tuned/checkpoints/weights.ckpt")
-    assert not {name for name, _ in AnyScene((3, 4, 5, 6)).named_parameters()} & moved(weights(packaged), after, "")
+    assert not {name for name, _ in AnySceneSystem((3, 4, 5, 6)).named_parameters()} & moved(
+        weights(packaged), after, ""
+    )
 
 
 @pytest.mark.parametrize("damaged", ["cut off", "absent"])
@@ -200,7 +202,7 @@ def test_a_system_that_is_loaded_has_the_rules_that_it_was_fitted_with(run: Run,
     rules = [f"--model.init_args.rules.{key}" for key in ("restless=0", "aligning=false")]
     assert run("fit", tmp_path / "run", *rules, "--trainer.max_steps=1") == 0
     system = load_system(tmp_path / "run/checkpoints/weights.ckpt")
-    assert isinstance(system.module, AnyScene)
+    assert isinstance(system.module, AnySceneSystem)
     assert (system.module.rules.restless, system.module.rules.aligning, system.module.rules.locking) == (0, False, True)
     assert system.size is None
 

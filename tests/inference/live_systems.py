@@ -13,7 +13,7 @@ import numpy as np
 import torch
 import yaml
 from numpy.typing import NDArray
-from tiny_training import trainer
+from tiny_training import module_of, trainer
 
 from bgsub_lightning import systems
 from bgsub_lightning.core.run_info import model_config
@@ -22,6 +22,7 @@ from bgsub_lightning.frames import SceneFrames
 from bgsub_lightning.inference import System
 from bgsub_lightning.inference.system import build
 from bgsub_lightning.splits import Subset
+from bgsub_lightning.systems import BgsModule
 
 TINY: dict[str, dict[str, Any]] = {
     "AnyScene": {"widths": [2, 3, 4, 5]},
@@ -51,14 +52,25 @@ def tiny_system(name: str, **settings: Any) -> System:
     with torch.no_grad():  # answers that are neither all foreground nor all background
         for parameter in system.module.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
-    assert isinstance(system.module, getattr(systems, name))
+    assert isinstance(system.module, getattr(systems, f"{name}System"))
     return system
+
+
+def with_trainer(system: System) -> BgsModule:
+    """The same system as a LightningModule."""
+    module = module_of(yaml.safe_load(system.model_config)["model"])
+    module.load_state_dict(system.module.state_dict())
+    return module
 
 
 def save(system: System, path: Path) -> Path:
     """Write what `fit` would write of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = {"state_dict": system.module.state_dict(), "hyper_parameters": {}, "system": system.model_config}
+    content = {
+        "state_dict": system.module.state_dict(),
+        "hyper_parameters": dict(system.module.hparams),
+        "system": system.model_config,
+    }
     system.module.on_save_checkpoint(content)
     torch.save(content, path)
     return path
@@ -119,7 +131,7 @@ def predicted(system: System, root: Path, folder: Path) -> dict[int, NDArray[np.
         *(system.module.inputs, Subset([], ["*/*"]), root),
         size=system.size, num_workers=0, eval_batch_size=2, flow=system.flow, plan=system.module.plan,
     )  # fmt: skip
-    found = trainer(folder).predict(system.module, data)
+    found = trainer(folder).predict(with_trainer(system), data)
     batches = list(data.predict_dataloader())
     numbers = torch.cat([batch["number"] for batch in batches]).tolist()
     wanted = torch.cat([batch["is_scored"] for batch in batches]).tolist()

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from live_systems import TINY, moving_square, tiny_system
+from live_systems import TINY, moving_square, tiny_system, with_trainer
 from tiny_training import quiet, trainer
 
 from bgsub_lightning.data import ScenesDataModule
@@ -35,8 +35,9 @@ def test_it_is_what_the_paper_has(name: str) -> None:
 def test_everywhere_alike(name: str, make_video: Callable[..., Path], tmp_path: Path) -> None:
     make_video(tmp_path / "data", "baseline", "highway", size=(32, 24))
     system = tiny_system(name, threshold=0.25)
-    module = system.module
-    module.probability = lambda _, batch: torch.full_like(batch["image"][:, 0], 0.25)[None]  # type: ignore[method-assign]
+    module = with_trainer(system)
+    for half in (system.module, module):
+        half.probability = lambda _, batch: torch.full_like(batch["image"][:, 0], 0.25)[None]  # type: ignore[method-assign]
     data = ScenesDataModule(
         module.inputs, Subset([], ["*/*"]), tmp_path / "data", size=None, num_workers=0, plan=module.plan
     )

@@ -18,7 +18,7 @@ import bgsub_lightning
 from bgsub_lightning.cli import main
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.inference import SHIPPED, load_system
-from bgsub_lightning.systems import AnyScene
+from bgsub_lightning.systems import AnySceneSystem
 from bgsub_lightning.systems.any_scene import weights
 from bgsub_lightning.systems.weights import damage
 
@@ -47,7 +47,7 @@ def test_the_file_is_small_and_nothing_in_it_is_executed() -> None:
 def test_it_is_what_is_loaded_where_nothing_is_named() -> None:
     one, other = load_system(), load_system(SHIPPED)
     assert one.name == other.name == SHIPPED == "AnyScene"
-    assert isinstance(one.module, AnyScene)
+    assert isinstance(one.module, AnySceneSystem)
     assert one.model_config == other.model_config
     assert one.size is None
     assert one.module.threshold == other.module.threshold

@@ -13,7 +13,7 @@ import torch
 
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.evaluation import TestResult
-from bgsub_lightning.systems.baselines.bgslibrary import BgsLibrarySubtractor
+from bgsub_lightning.systems.baselines import BgsLibrarySubtractor
 
 Fails = Callable[[int], str]
 

@@ -14,7 +14,7 @@ from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.data import Image, References
 from bgsub_lightning.datasets.labels import LabelRule
 from bgsub_lightning.losses.cross_entropy import masked_cross_entropy
-from bgsub_lightning.systems.bmn_bsn.system import BmnBsn
+from bgsub_lightning.systems.bmn_bsn import BmnBsn
 
 
 def small(**settings: object) -> BmnBsn:

@@ -38,9 +38,9 @@ from bgsub_lightning.datasets import CDnet2014
 from bgsub_lightning.datasets.labels import LabelRule
 from bgsub_lightning.losses.cross_entropy import masked_binary_cross_entropy
 from bgsub_lightning.splits import HoldOut, LabelBudget, Protocol, Subset
+from bgsub_lightning.systems.cdn_medal import CdnMedal
 from bgsub_lightning.systems.cdn_medal.background import DensityBackground
 from bgsub_lightning.systems.cdn_medal.cdn_gm import hard_sigmoid
-from bgsub_lightning.systems.cdn_medal.system import CdnMedal
 from bgsub_lightning.systems.recon_mcfcn.background import ReconstructedBackground
 from bgsub_lightning.training.callbacks import BestCheckpoint, LastCheckpoint, Pictures, StageCheckpoints
 

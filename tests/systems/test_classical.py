@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from bgsub_lightning.systems.baselines.classical import ClassicalSubtractor
+from bgsub_lightning.systems.baselines import ClassicalSubtractor
 
 
 @pytest.mark.parametrize("method", ["MOG2", "KNN"])

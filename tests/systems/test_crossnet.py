@@ -14,8 +14,8 @@ from bgsub_lightning.cli import main
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.data import Hop, Image
 from bgsub_lightning.datasets.labels import LabelRule
+from bgsub_lightning.systems.crossnet import CrossNet
 from bgsub_lightning.systems.crossnet.loss import focal_loss, l1_loss, scale_weight
-from bgsub_lightning.systems.crossnet.system import CrossNet
 
 
 def small(**settings: object) -> CrossNet:

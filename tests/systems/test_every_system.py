@@ -22,8 +22,8 @@ from tiny_training import content, quiet
 from torch import Tensor, nn
 from two_processes import TwoProcesses
 
+from bgsub_lightning.systems.cdn_medal import CdnMedal
 from bgsub_lightning.systems.cdn_medal.loss import mixture_nll
-from bgsub_lightning.systems.cdn_medal.system import CdnMedal
 from bgsub_lightning.training.cli import run_trainer
 
 pytestmark = quiet

@@ -14,9 +14,9 @@ import yaml
 from torch import Tensor
 
 from bgsub_lightning.cli import main
+from bgsub_lightning.systems.siamese import Siamese
 from bgsub_lightning.systems.siamese.loss import contrastive
 from bgsub_lightning.systems.siamese.network import SiameseNetwork
-from bgsub_lightning.systems.siamese.system import Siamese
 
 STAGE = {"steps": 1, "batch_size": 2}
 SYSTEMS: dict[str, tuple[dict[str, Any], set[str]]] = {  # arguments that make it tiny, and the losses that it logs

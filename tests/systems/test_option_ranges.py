@@ -21,17 +21,16 @@ from bgsub_lightning.splits import HoldOut, LabelBudget, SceneWise
 from bgsub_lightning.synthetic.rendered import Rendered
 from bgsub_lightning.systems import AnyScene
 from bgsub_lightning.systems.any_scene.stream import Rules
+from bgsub_lightning.systems.bmn_bsn import BmnBsn
 from bgsub_lightning.systems.bmn_bsn.network import BmnBsnNetwork
-from bgsub_lightning.systems.bmn_bsn.system import BmnBsn
+from bgsub_lightning.systems.cdn_medal import CdnMedal
 from bgsub_lightning.systems.cdn_medal.background import DensityBackground
-from bgsub_lightning.systems.cdn_medal.system import CdnMedal
+from bgsub_lightning.systems.crossnet import CrossNet
 from bgsub_lightning.systems.crossnet.raft import RaftFlow
-from bgsub_lightning.systems.crossnet.system import CrossNet
 from bgsub_lightning.systems.pretrained import Sgd
+from bgsub_lightning.systems.recon_mcfcn import FrameFcn, ReconMcfcn
 from bgsub_lightning.systems.recon_mcfcn.background import ReconstructedBackground
-from bgsub_lightning.systems.recon_mcfcn.fcn import FrameFcn
-from bgsub_lightning.systems.recon_mcfcn.system import ReconMcfcn
-from bgsub_lightning.systems.siamese.system import Siamese
+from bgsub_lightning.systems.siamese import Siamese
 from bgsub_lightning.systems.sizes import sized
 from bgsub_lightning.training.callbacks import BestCheckpoint, EarlyStopping, LastCheckpoint, Pictures
 

@@ -38,9 +38,8 @@ from bgsub_lightning.datasets.labels import LabelRule
 from bgsub_lightning.report.learning import learning_curves
 from bgsub_lightning.splits import FirstHalf, Protocol, SceneWise, Subset
 from bgsub_lightning.systems.pretrained import Pretrained, Sgd
+from bgsub_lightning.systems.recon_mcfcn import FrameFcn, ReconMcfcn
 from bgsub_lightning.systems.recon_mcfcn.background import ReconstructedBackground
-from bgsub_lightning.systems.recon_mcfcn.fcn import FcnModule, FrameFcn
-from bgsub_lightning.systems.recon_mcfcn.system import ReconMcfcn
 from bgsub_lightning.systems.vgg import VGG_LAYERS
 from bgsub_lightning.training.callbacks import BestCheckpoint, LastCheckpoint, StageCheckpoints
 
@@ -48,6 +47,7 @@ RECONSTRUCT = Stage(steps=4, batch_size=2, lr=1e-4)
 SEGMENT = Stage(steps=3, batch_size=2, lr=1e-2, decay="cosine")
 JOINT = Stage(steps=3, batch_size=1, lr=1e-4)
 STEPS, FIRST_OF_SEGMENT, FIRST_OF_JOINT = 10, 4, 7
+Fcn = FrameFcn | ReconMcfcn
 NETWORKS = ("reconstruction", "segmentation")
 SIZE, GRID = 49, 7
 
@@ -73,12 +73,12 @@ def root(tmp_path: Path, make_video: Callable[..., Path]) -> Path:
     return tmp_path / "data"
 
 
-def datamodule(root: Path, system: FcnModule, protocol: Protocol | None = None, **settings: Any) -> ScenesDataModule:
+def datamodule(root: Path, system: Fcn, protocol: Protocol | None = None, **settings: Any) -> ScenesDataModule:
     settings = {"size": None, "num_workers": 0, "flip": 0.5, "eval_batch_size": 4, **settings}
     return ScenesDataModule(system.inputs, protocol or FirstHalf(), root, plan=system.plan, **settings)
 
 
-def fit(root: Path, folder: Path, system: FcnModule, callbacks: Sequence[Callback] = (), **settings: Any) -> Trainer:
+def fit(root: Path, folder: Path, system: Fcn, callbacks: Sequence[Callback] = (), **settings: Any) -> Trainer:
     return fit_whole(system, datamodule(root, system), folder, callbacks, **settings)
 
 
@@ -318,7 +318,7 @@ def test_the_answer_lies_where_the_frame_does(frame: tuple[int, int]) -> None:
 @pytest.mark.parametrize("make", [module, frame_fcn])
 @pytest.mark.parametrize("size", [(24, 32), (37, 51), (SIZE, SIZE)])
 @torch.no_grad()
-def test_probability_is_of_the_frames_own_size(make: Callable[..., FcnModule], size: tuple[int, int]) -> None:
+def test_probability_is_of_the_frames_own_size(make: Callable[..., Fcn], size: tuple[int, int]) -> None:
     system = make().eval()
     for layer in (system.segmentation.fc8,):
         layer.weight.normal_()
@@ -400,7 +400,7 @@ def test_optimizer() -> None:
 
 @pytest.mark.parametrize("size", [960, 48, 1, 0, -7, 9 - 1])
 @pytest.mark.parametrize("make", [module, frame_fcn])
-def test_size_must_fit_the_stride(make: Callable[..., FcnModule], size: int) -> None:
+def test_size_must_fit_the_stride(make: Callable[..., Fcn], size: int) -> None:
     with pytest.raises(UserError, match=rf"model\.init_args\.size: .*8k \+ 1.*{size}\."):
         make(size=size)
 
@@ -488,9 +488,7 @@ def test_validation_changes_nothing(run: Path, root: Path, tmp_path: Path) -> No
 # --- resuming --------------------------------------------------------------------------------------------------------
 
 
-def resume(
-    root: Path, folder: Path, checkpoint: Path, make: Callable[..., FcnModule] = module, workers: int = 0
-) -> Path:
+def resume(root: Path, folder: Path, checkpoint: Path, make: Callable[..., Fcn] = module, workers: int = 0) -> Path:
     system = make(seed=7)  # the weights it begins with do not matter
     return resume_whole(system, datamodule(root, system, num_workers=workers), folder, checkpoint)
 
@@ -773,7 +771,7 @@ def test_lower_precision(root: Path, tmp_path: Path, precision: str) -> None:
 
 @pytest.mark.parametrize("make", [module, frame_fcn])
 @pytest.mark.parametrize("protocol", [FirstHalf(), SceneWise(folds=2, exclude=[])], ids=["first half", "scenes"])
-def test_protocols(make: Callable[..., FcnModule], protocol: Protocol, root: Path, tmp_path: Path) -> None:
+def test_protocols(make: Callable[..., Fcn], protocol: Protocol, root: Path, tmp_path: Path) -> None:
     system = make()
     data = datamodule(root, system, protocol)
     fitted = trainer(tmp_path, limit_val_batches=1.0)

@@ -11,12 +11,11 @@ import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from test_every_system import SYSTEMS, UNTRAINED
-from tiny_training import quiet, trainer
+from tiny_training import module_of, quiet, trainer
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from bgsub_lightning.data import ScenesDataModule
-from bgsub_lightning.inference.system import build
 from bgsub_lightning.splits import Subset
 from bgsub_lightning.systems import BgsModule
 
@@ -48,14 +47,13 @@ class Counted(Callback):
         self.counts.append(len(pl_module.contexts))
 
 
-def module_of(system: str) -> BgsModule:
+def named_module(system: str) -> BgsModule:
     torch.manual_seed(0)
     name = f"bgsub_lightning.systems.{system.partition(',')[0]}"
     init_args = {**SYSTEMS, **UNTRAINED}[system]
     if source := init_args.get("background"):
         init_args = init_args | {"background": source | {"class_path": "bgsub_lightning.backgrounds.TemporalMedian"}}
-    record: Any = {"model": {"class_path": name, "init_args": init_args}, "size": None, "flow": None}
-    module = build(record, Path("a.ckpt")).module
+    module = module_of({"class_path": name, "init_args": init_args})
     module.trained_on = {"CDnet2014:a/x": [1]}
     return module
 
@@ -74,7 +72,7 @@ def predicted(module: BgsModule, data: ScenesDataModule, folder: Path) -> tuple[
 def test_the_order_of_batches_does_not_matter(system: str, tmp_path: Path, make_video: Callable[..., Path]) -> None:
     for name in ("a", "b"):
         make_video(tmp_path / "data", "baseline", name, unlabelled=12, labelled=8)
-    module = module_of(system)
+    module = named_module(system)
     size = (256, 256) if system == "CrossNet" else (32, 24)
     made = [
         kind(module.inputs, Subset([], ["*/*"]), tmp_path / "data", size=size, num_workers=0, eval_batch_size=3)

@@ -36,7 +36,8 @@ from bgsub_lightning.frames import SceneFrames, pseudo_coloured
 from bgsub_lightning.metrics import confusion_counts
 from bgsub_lightning.splits import HoldOut, LabelBudget, Protocol
 from bgsub_lightning.systems.pretrained import Pretrained
-from bgsub_lightning.systems.siamese.system import BaseFeatures, Siamese
+from bgsub_lightning.systems.siamese import Siamese
+from bgsub_lightning.systems.siamese.system import BaseFeatures
 from bgsub_lightning.training.callbacks import BestCheckpoint, LastCheckpoint, Pictures, StageCheckpoints
 
 METRIC = Stage(steps=4, batch_size=2, lr=1e-3)

@@ -21,11 +21,10 @@ from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.data import EvaluationBatch, Stream
 from bgsub_lightning.evaluation import TestResult
 from bgsub_lightning.metrics import THRESHOLDS
-from bgsub_lightning.systems.baselines.classical import ClassicalSubtractor
-from bgsub_lightning.systems.baselines.thresholded import ThresholdedDifference
-from bgsub_lightning.systems.bmn_bsn.system import BmnBsn
+from bgsub_lightning.systems.baselines import ClassicalSubtractor, ThresholdedDifference
+from bgsub_lightning.systems.bmn_bsn import BmnBsn
+from bgsub_lightning.systems.cdn_medal import CdnMedal
 from bgsub_lightning.systems.cdn_medal.background import DensityBackground
-from bgsub_lightning.systems.cdn_medal.system import CdnMedal
 from bgsub_lightning.systems.untrained import UntrainedModule
 
 KEYS = ("baseline/highway", "shadow/bungalows")

@@ -15,7 +15,7 @@ from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.data import ScenesDataModule, Stage
 from bgsub_lightning.evaluation import TestResult
 from bgsub_lightning.splits import HoldOut, LabelBudget
-from bgsub_lightning.systems.siamese.system import Siamese
+from bgsub_lightning.systems.siamese import Siamese
 from bgsub_lightning.training.callbacks import BestCheckpoint, EarlyStopping, LastCheckpoint
 
 Run = Callable[..., int]

@@ -12,14 +12,13 @@ from typing import Any, Literal, cast
 
 import numpy as np
 import torch
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from numpy.typing import NDArray
 from torch import Tensor
 
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.ranges import check_range
 from bgsub_lightning.core.steps import together
-from bgsub_lightning.data import ByteStream, EvaluationBatch, SceneInputs, ScenesDataModule, TrainingBatch
+from bgsub_lightning.data import ByteStream, EvaluationBatch, SceneInputs, TrainingBatch
 from bgsub_lightning.datasets.labels import LabelRule
 from bgsub_lightning.losses import batch_dice, image_dice, masked_binary_cross_entropy
 from bgsub_lightning.synthetic import Rendered
@@ -28,13 +27,14 @@ from bgsub_lightning.systems.any_scene.inputs import EarlierFrame, SampleBanks
 from bgsub_lightning.systems.any_scene.network import AnySceneNetwork, normalised
 from bgsub_lightning.systems.any_scene.stream import Rules, SceneStream, Seen
 from bgsub_lightning.systems.any_scene.weights import shipped as shipped_weights
-from bgsub_lightning.systems.base import BgsModule, Passes, Threshold, identity
 from bgsub_lightning.systems.decay import cosine_decay, decay_groups
 from bgsub_lightning.systems.sizes import sized
+from bgsub_lightning.systems.system import BgsSystem, Passes, Threshold, identity
+from bgsub_lightning.systems.trainer_types import OptimizerLRScheduler, ScenesDataModule
 from bgsub_lightning.systems.weights import read_checkpoint
 
 
-class AnyScene(BgsModule):
+class AnySceneSystem(BgsSystem):
     """A background model of samples, and a small network that judges what it finds.
 
     In training the samples are drawn from the frames before the target, as the model would hold them; in use the model
@@ -162,14 +162,12 @@ class AnyScene(BgsModule):
             return "The scenes are from the same renderer that trained it: others, but made in the same way."
         return "The weights were trained on rendered scenes alone: every real scene is unseen."
 
-    def on_fit_start(self) -> None:
-        """Begin with weights, where some are named and the run resumes no checkpoint."""
-        if self.weights is not None and self.trainer.ckpt_path is None:
+    def begin_fit(self) -> None:  # noqa: D102
+        if self.weights is not None:
             checkpoint = read_checkpoint(self.shipped() if self.weights == "shipped" else Path(self.weights))
             self.on_load_checkpoint(checkpoint)
             self.load_state_dict(checkpoint["state_dict"])
             self.validated = None
-        super().on_fit_start()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW, with a short warm-up."""

@@ -1,11 +1,26 @@
 """Systems without weights: OpenCV's, bgslibrary's, and thresholded backgrounds."""
 
-from bgsub_lightning.systems.baselines.bgslibrary import BgsLibrarySubtractor
-from bgsub_lightning.systems.baselines.classical import ClassicalSubtractor
-from bgsub_lightning.systems.baselines.thresholded import ThresholdedDifference
+from typing import TYPE_CHECKING
+
+from bgsub_lightning.core.lazy import when_used
+from bgsub_lightning.systems.baselines.bgslibrary import BgsLibrarySubtractorSystem
+from bgsub_lightning.systems.baselines.classical import ClassicalSubtractorSystem
+from bgsub_lightning.systems.baselines.thresholded import ThresholdedDifferenceSystem
+
+if TYPE_CHECKING:
+    from bgsub_lightning.systems.baselines.module import (
+        BgsLibrarySubtractor,
+        ClassicalSubtractor,
+        ThresholdedDifference,
+    )
 
 __all__ = [
     "BgsLibrarySubtractor",
+    "BgsLibrarySubtractorSystem",
     "ClassicalSubtractor",
+    "ClassicalSubtractorSystem",
     "ThresholdedDifference",
+    "ThresholdedDifferenceSystem",
 ]
+
+__getattr__ = when_used(__name__, {"module": ["BgsLibrarySubtractor", "ClassicalSubtractor", "ThresholdedDifference"]})

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.text import suggestion
 from bgsub_lightning.data import SceneInputs
-from bgsub_lightning.systems.baselines.classical import LibraryContext, LibrarySubtractor, StreamingSubtractor
+from bgsub_lightning.systems.baselines.classical import LibraryContext, LibrarySubtractor, StreamingSystem
 
 
 @dataclass
@@ -41,7 +41,7 @@ class SilentContext(LibraryContext):
             del self.subtractor
 
 
-class BgsLibrarySubtractor(StreamingSubtractor):
+class BgsLibrarySubtractorSystem(StreamingSystem):
     """A subtractor of bgslibrary, with its default parameters; it needs the extra ``bgslibrary``.
 
     Runs are alike: the library draws from C's generator, which is set with each scene. Those of its subtractors that

@@ -19,7 +19,7 @@ from torch import Tensor
 from bgsub_lightning.backgrounds import SceneContext
 from bgsub_lightning.data import ByteStream, EvaluationBatch, SceneInputs
 from bgsub_lightning.frames.opencv import opencv_subtractor
-from bgsub_lightning.systems.untrained import UntrainedModule
+from bgsub_lightning.systems.kinds import UntrainedSystem
 
 
 class LibrarySubtractor(Protocol):
@@ -49,7 +49,7 @@ class LibraryContext(SceneContext):
         return {"background": torch.from_numpy(rgb).movedim(-1, 0) / 255}
 
 
-class StreamingSubtractor(UntrainedModule):
+class StreamingSystem(UntrainedSystem):
     """A subtractor of a library: it sees every frame of a scene, from the first."""
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class StreamingSubtractor(UntrainedModule):
         return torch.from_numpy(self.masks(context, frames)).float().to(batch["image"].device)[None]
 
 
-class ClassicalSubtractor(StreamingSubtractor):
+class ClassicalSubtractorSystem(StreamingSystem):
     """A subtractor of OpenCV.
 
     Args:

@@ -13,10 +13,10 @@ from torch import Tensor
 from bgsub_lightning.backgrounds import BackgroundContext, BackgroundSource
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.data import EvaluationBatch, SceneInputs, Stream
-from bgsub_lightning.systems.untrained import UntrainedModule
+from bgsub_lightning.systems.kinds import UntrainedSystem
 
 
-class ThresholdedDifference(UntrainedModule):
+class ThresholdedDifferenceSystem(UntrainedSystem):
     """Any background, and a threshold on what differs from it.
 
     It sees every frame of a scene, from the first. The paper measures backgrounds by it, with the threshold that is
@@ -36,23 +36,15 @@ class ThresholdedDifference(UntrainedModule):
         self.inputs = (Stream(),)
         self.background = background
 
-    def on_validation_start(self) -> None:
-        """Check that a source with weights has them."""
-        super().on_validation_start()
-        self._require_weights()
-
-    def on_test_start(self) -> None:
-        """Check that a source with weights has them."""
-        super().on_test_start()
-        self._require_weights()
-
-    def on_predict_start(self) -> None:
-        """Check that a source with weights has them."""
-        super().on_predict_start()
-        self._require_weights()
+    def require_weights(self) -> None:  # noqa: D102
+        if self.state_dict() and not self.trained_on:
+            raise UserError(
+                f"model.init_args.background: {type(self.background).__name__} has weights, and none were given. Name "
+                f"by --ckpt_path FILE a checkpoint of a system that was trained with it."
+            )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take of another system's weights those of the background; see :meth:`BgsModule.on_load_checkpoint`."""
+        """Take of another system's weights those of the background; see :meth:`BgsSystem.on_load_checkpoint`."""
         found = self.background.weights_of(checkpoint.get("state_dict", {}))
         own = self.background.state_dict()
         if own.keys() <= found.keys():
@@ -67,10 +59,3 @@ class ThresholdedDifference(UntrainedModule):
         image = batch["image"]
         difference = (image - self.background.push(context, image)).abs().amax(1)
         return difference.float().mul(255).round_().div_(255)[None]  # both are of 8 bits: no rounding at the threshold
-
-    def _require_weights(self) -> None:
-        if self.state_dict() and not self.trained_on and self.trainer.ckpt_path is None:
-            raise UserError(
-                f"model.init_args.background: {type(self.background).__name__} has weights, and none were given. Name "
-                f"by --ckpt_path FILE a checkpoint of a system that was trained with it."
-            )

@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from bgsub_lightning.backgrounds import SceneContext
@@ -21,10 +20,11 @@ from bgsub_lightning.core.ranges import check_range
 from bgsub_lightning.data import EvaluationBatch, Image, References, SceneInputs, TrainingBatch
 from bgsub_lightning.datasets.labels import LabelRule
 from bgsub_lightning.losses import masked_cross_entropy
-from bgsub_lightning.systems.base import BgsModule, Threshold, identity
 from bgsub_lightning.systems.bmn_bsn.network import BmnBsnNetwork
 from bgsub_lightning.systems.decay import cosine_decay
 from bgsub_lightning.systems.sizes import sized
+from bgsub_lightning.systems.system import BgsSystem, Threshold, identity
+from bgsub_lightning.systems.trainer_types import OptimizerLRScheduler
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class BackgroundMaps(SceneContext):
         return shown | {f"maps {i + 1} to {i + 3}": padded[i : i + 3] for i in range(0, len(padded), 3)}
 
 
-class BmnBsn(BgsModule):
+class BmnBsnSystem(BgsSystem):
     """Background modelling and subtraction by two nested U-Nets, trained end to end by the segmentation loss alone.
 
     The defaults are the paper's numbers (section 4.1).

@@ -20,7 +20,6 @@ from bgsub_lightning.data import (
     Histories,
     Image,
     SceneInputs,
-    ScenesDataModule,
     Span,
     Stage,
     StagePlan,
@@ -31,15 +30,16 @@ from bgsub_lightning.datasets.labels import LabelRule
 from bgsub_lightning.frames import FrameStore, SceneFrames
 from bgsub_lightning.losses import SLOPE, hard_sigmoid, masked_binary_cross_entropy
 from bgsub_lightning.splits import FrameSet
-from bgsub_lightning.systems.base import Threshold, identity
 from bgsub_lightning.systems.cdn_medal.background import DensityBackground
 from bgsub_lightning.systems.cdn_medal.cdn_gm import Mixture
 from bgsub_lightning.systems.cdn_medal.loss import mixture_nll
 from bgsub_lightning.systems.cdn_medal.medal_net import MedalNet
-from bgsub_lightning.systems.staged import StagedModule
+from bgsub_lightning.systems.kinds import StagedSystem
+from bgsub_lightning.systems.system import Threshold, identity
+from bgsub_lightning.systems.trainer_types import ScenesDataModule
 
 
-class CdnMedal(StagedModule):
+class CdnMedalSystem(StagedSystem):
     """A background by a mixture density network, then a small auto-encoder that compares each frame with it.
 
     Stage ``density`` trains CDN-GM on histories of pixels, by likelihood and without labels: it sees every frame of the

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from bgsub_lightning.backgrounds import SceneContext
@@ -19,19 +18,17 @@ from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.ranges import check_choice, check_range
 from bgsub_lightning.data import EvaluationBatch, Hop, Image, TrainingBatch
 from bgsub_lightning.datasets.labels import LabelRule
-from bgsub_lightning.systems.base import BgsModule, Threshold, identity
 from bgsub_lightning.systems.crossnet.loss import LIMIT, SCALE, Share, focal_loss, l1_loss, scale_weight
 from bgsub_lightning.systems.crossnet.network import UNIT, CmDff, CrossNetNetwork, Form, Normalisation
 from bgsub_lightning.systems.decay import cosine_decay
 from bgsub_lightning.systems.sizes import sized
-
-if TYPE_CHECKING:
-    from bgsub_lightning.data import ScenesDataModule
+from bgsub_lightning.systems.system import BgsSystem, Threshold, identity
+from bgsub_lightning.systems.trainer_types import OptimizerLRScheduler, ScenesDataModule
 
 _SHOWN = -1  # the last step of the decoder, Att7 in figure 5
 
 
-class CrossNet(BgsModule):
+class CrossNetSystem(BgsSystem):
     """One model for all scenes: appearance and optical flow, joined by cross-modal dynamic feature filters.
 
     The defaults are the paper's numbers (section IV-A); its ablations (table I) are arguments.

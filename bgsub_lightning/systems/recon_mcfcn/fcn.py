@@ -18,17 +18,17 @@ from bgsub_lightning.core.ranges import check_range
 from bgsub_lightning.data import EvaluationBatch, Image, Input, Span, Stage, StagePlan, TrainingBatch
 from bgsub_lightning.datasets.labels import LabelRule
 from bgsub_lightning.losses import masked_cross_entropy
-from bgsub_lightning.systems.base import Threshold, identity
-from bgsub_lightning.systems.pretrained import Pretrained, Sgd, VggModule
+from bgsub_lightning.systems.pretrained import Pretrained, Sgd, VggSystem
 from bgsub_lightning.systems.recon_mcfcn.mcfcn import STRIDE, Mcfcn
 from bgsub_lightning.systems.resizing import resize
 from bgsub_lightning.systems.sizes import sized
+from bgsub_lightning.systems.system import Threshold, identity
 
 SEGMENT = Stage(6_000, 2, 1e-3)
 """Numbers of the stage that trains the segmentation (section 3.3)."""
 
 
-class FcnModule(VggModule):
+class FcnSystem(VggSystem):
     """A system whose answer is that of DeepLab-LargeFOV on some images, trained by SGD.
 
     Args:
@@ -108,14 +108,14 @@ class FcnModule(VggModule):
         return resize(image, (self.size, self.size))
 
 
-class FrameFcn(FcnModule):
+class FrameFcnSystem(FcnSystem):
     """Baseline-2: the same network on the frame alone (section 4.3).
 
     Args:
         mcfcn_width: Channels of VGG's first layers; the others scale with it.
         size: Height and width of the network's input, 8k + 1.
         segment: Numbers of its one stage; the defaults are the paper's (section 3.3).
-        loss_size: See :class:`FcnModule`.
+        loss_size: See :class:`ReconMcfcn`.
         sgd: How it learns.
         pretrained: What it begins with.
         labels: What the grey levels of a mask mean in training.

@@ -29,13 +29,13 @@ from bgsub_lightning.data import (
     TruthBackground,
 )
 from bgsub_lightning.datasets.labels import LabelRule
-from bgsub_lightning.systems.base import Threshold, identity
 from bgsub_lightning.systems.pretrained import Pretrained, Sgd
-from bgsub_lightning.systems.recon_mcfcn.fcn import SEGMENT, FcnModule
+from bgsub_lightning.systems.recon_mcfcn.fcn import SEGMENT, FcnSystem
 from bgsub_lightning.systems.recon_mcfcn.loss import squared_error
 from bgsub_lightning.systems.recon_mcfcn.reconstruction import BackgroundReconstruction
 from bgsub_lightning.systems.resizing import resize
 from bgsub_lightning.systems.sizes import sized
+from bgsub_lightning.systems.system import Threshold, identity
 from bgsub_lightning.systems.weights import load_state_dict, read_checkpoint
 
 
@@ -56,7 +56,7 @@ class Reconstruction(SceneContext):
         return {title: picture for title, picture in shown.items() if picture is not None}
 
 
-class ReconMcfcn(FcnModule):
+class ReconMcfcnSystem(FcnSystem):
     """A clean background by an encoder-decoder, then a fully convolutional network over the frame and that background.
 
     Three steps: ``reconstruct`` trains the first network, ``segment`` the second with the first fixed, ``joint`` both,
@@ -146,7 +146,7 @@ class ReconMcfcn(FcnModule):
         return {"segmentation.forward": identity, "reconstruction.forward": identity}
 
     def initialise(self) -> None:
-        """Begin with the weights of an earlier run, or as :meth:`FcnModule.initialise` does.
+        """Begin with the weights of an earlier run, or as :meth:`FcnSystem.initialise` does.
 
         Raises:
             UserError: If the checkpoint holds other networks, or does not record what they were trained on.

@@ -32,11 +32,11 @@ from bgsub_lightning.data import (
 from bgsub_lightning.datasets.labels import LabelRule
 from bgsub_lightning.frames import pseudo_coloured
 from bgsub_lightning.losses import masked_binary_cross_entropy
-from bgsub_lightning.systems.base import Threshold, identity
-from bgsub_lightning.systems.pretrained import Pretrained, Sgd, VggModule
+from bgsub_lightning.systems.pretrained import Pretrained, Sgd, VggSystem
 from bgsub_lightning.systems.siamese.loss import class_constant, contrastive, pair_classes
 from bgsub_lightning.systems.siamese.network import Fusion, SiameseNetwork, distance, fuse
 from bgsub_lightning.systems.sizes import sized
+from bgsub_lightning.systems.system import Threshold, identity
 from bgsub_lightning.systems.unet import UNet
 
 _PRIOR = 0.03  # share of foreground that the encoder-decoder begins with
@@ -58,7 +58,7 @@ class BaseFeatures(SceneContext):
         return {"base image": self.base}
 
 
-class Siamese(VggModule):
+class SiameseSystem(VggSystem):
     """A frame is compared with any other of its scene, and what has changed is added to it and segmented.
 
     Stage ``metric`` trains the siamese network on pairs of training frames of a scene, by contrast; ``segment`` the
