@@ -9,7 +9,7 @@ from typing import Any
 
 
 def when_used(package: str, names: Mapping[str, Collection[str]]) -> Callable[[str], Any]:
-    """Make the ``__getattr__`` of a package; type checkers see the names by imports under ``TYPE_CHECKING``.
+    """Make the ``__getattr__`` of a package, where ``TYPE_CHECKING`` is false; where it is true the names are imported.
 
     Args:
         package: Its import path.

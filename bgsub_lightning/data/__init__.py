@@ -28,6 +28,8 @@ from bgsub_lightning.data.truth_background import TruthBackground
 
 if TYPE_CHECKING:
     from bgsub_lightning.data.datamodule import ScenesDataModule
+else:
+    __getattr__ = when_used(__name__, {"datamodule": ["ScenesDataModule"]})  # with Lightning and albumentations
 
 __all__ = [
     "Background",
@@ -64,5 +66,3 @@ __all__ = [
     "TruthBackground",
     "VocObjects",
 ]
-
-__getattr__ = when_used(__name__, {"datamodule": ["ScenesDataModule"]})  # with Lightning and albumentations

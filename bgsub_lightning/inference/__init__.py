@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from bgsub_lightning.inference.subtractor import Subtractor
     from bgsub_lightning.inference.system import System, load_system
     from bgsub_lightning.inference.trust import named_modules
+else:
+    __getattr__ = when_used(
+        __name__,
+        {"subtractor": ["Subtractor"], "system": ["System", "load_system"], "trust": ["named_modules"]},
+    )
 
 __all__ = [
     "BASELINES",
@@ -57,8 +62,3 @@ __all__ = [
     "segment_feeds",
     "segment_frames",
 ]
-
-__getattr__ = when_used(
-    __name__,
-    {"subtractor": ["Subtractor"], "system": ["System", "load_system"], "trust": ["named_modules"]},
-)

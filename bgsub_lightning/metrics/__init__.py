@@ -26,6 +26,14 @@ from bgsub_lightning.metrics.from_counts import (
 if TYPE_CHECKING:
     from bgsub_lightning.metrics.counting import confusion_counts, dice_counts, threshold_counts
     from bgsub_lightning.metrics.scenes import SceneConfusion, SceneDice, ThresholdConfusion, ThresholdDice
+else:
+    __getattr__ = when_used(
+        __name__,
+        {
+            "counting": ["confusion_counts", "dice_counts", "threshold_counts"],
+            "scenes": ["SceneConfusion", "SceneDice", "ThresholdConfusion", "ThresholdDice"],
+        },
+    )
 
 __all__ = [
     "COUNTS",
@@ -51,11 +59,3 @@ __all__ = [
     "threshold_counts",
     "undefined",
 ]
-
-__getattr__ = when_used(
-    __name__,
-    {
-        "counting": ["confusion_counts", "dice_counts", "threshold_counts"],
-        "scenes": ["SceneConfusion", "SceneDice", "ThresholdConfusion", "ThresholdDice"],
-    },
-)

@@ -14,6 +14,16 @@ from bgsub_lightning.systems.kinds import StagedSystem, UntrainedSystem
 from bgsub_lightning.systems.pretrained import Pretrained, Sgd
 from bgsub_lightning.systems.system import BgsSystem, identity
 
+_PAPERS = {
+    "any_scene": ["AnyScene"],
+    "baselines": ["ClassicalSubtractor", "BgsLibrarySubtractor", "ThresholdedDifference"],
+    "bmn_bsn": ["BmnBsn"],
+    "cdn_medal": ["CdnMedal"],
+    "crossnet": ["CrossNet"],
+    "recon_mcfcn": ["FrameFcn", "ReconMcfcn"],
+    "siamese": ["Siamese"],
+}
+
 if TYPE_CHECKING:
     from bgsub_lightning.systems.any_scene import AnyScene, AnySceneSystem
     from bgsub_lightning.systems.base import BgsModule
@@ -32,6 +42,16 @@ if TYPE_CHECKING:
     from bgsub_lightning.systems.siamese import Siamese, SiameseSystem
     from bgsub_lightning.systems.staged import StagedModule
     from bgsub_lightning.systems.untrained import UntrainedModule
+else:
+    __getattr__ = when_used(
+        __name__,
+        {
+            **{room: [half for name in names for half in (name, f"{name}System")] for room, names in _PAPERS.items()},
+            "base": ["BgsModule"],
+            "staged": ["StagedModule"],
+            "untrained": ["UntrainedModule"],
+        },
+    )
 
 __all__ = [
     "AnyScene",
@@ -62,25 +82,5 @@ __all__ = [
     "UntrainedSystem",
     "identity",
 ]
-
-_PAPERS = {
-    "any_scene": ["AnyScene"],
-    "baselines": ["ClassicalSubtractor", "BgsLibrarySubtractor", "ThresholdedDifference"],
-    "bmn_bsn": ["BmnBsn"],
-    "cdn_medal": ["CdnMedal"],
-    "crossnet": ["CrossNet"],
-    "recon_mcfcn": ["FrameFcn", "ReconMcfcn"],
-    "siamese": ["Siamese"],
-}
-
-__getattr__ = when_used(
-    __name__,
-    {
-        **{room: [half for name in names for half in (name, f"{name}System")] for room, names in _PAPERS.items()},
-        "base": ["BgsModule"],
-        "staged": ["StagedModule"],
-        "untrained": ["UntrainedModule"],
-    },
-)
 
 torch.serialization.add_safe_globals([Stage, Sgd, Pretrained])  # checkpoints keep them among the hyperparameters

@@ -94,10 +94,7 @@ class VggSystem(StagedSystem):
         """What range that network's input has."""
         return self.pretrained.range if self.pretrained.weights else "unit"
 
-    def begin_fit(self) -> None:  # noqa: D102
-        self.initialise()
-
-    def initialise(self) -> None:
+    def begin_fit(self) -> None:
         """Load the given weights, or say that training starts from scratch."""
         if self.pretrained.weights is None:
             console.print("No pretrained weights are given: VGG's layers start from He's initialisation.")

@@ -27,7 +27,7 @@ from pydantic import ValidationError
 
 os.environ.setdefault("WANDB_SILENT", "true")  # before it is imported: its hints are not about the user's run
 
-from bgsub_lightning import systems
+from bgsub_lightning import backgrounds, data, datasets, splits, systems  # noqa: F401 (short names of classes in YAML)
 from bgsub_lightning.core.compat.lightning import CommandLine, find_unused_parameters, without_anonymous
 from bgsub_lightning.core.compat.warnings import quiet
 from bgsub_lightning.core.config import expand
@@ -48,7 +48,7 @@ from bgsub_lightning.training.run_directory import RunDirectory, run_folder
 from bgsub_lightning.training.save_config import SaveConfig
 
 for _name in systems.__all__:
-    getattr(systems, _name)  # which imports it, so that YAML can name it without its path
+    getattr(systems, _name)  # which imports it, for its short name
 
 
 def run_trainer(command: str, options: Sequence[str], cli: type[TrainingCLI] | None = None) -> TrainingCLI:

@@ -10,6 +10,8 @@ from bgsub_lightning.systems.any_scene.system import AnySceneSystem
 
 if TYPE_CHECKING:
     from bgsub_lightning.systems.any_scene.module import AnyScene
+else:
+    __getattr__ = when_used(__name__, {"module": ["AnyScene"]})
 
 __all__ = [
     "AnyScene",
@@ -21,5 +23,3 @@ __all__ = [
     "SampleBanks",
     "SceneStream",
 ]
-
-__getattr__ = when_used(__name__, {"module": ["AnyScene"]})

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
         ClassicalSubtractor,
         ThresholdedDifference,
     )
+else:
+    __getattr__ = when_used(
+        __name__, {"module": ["BgsLibrarySubtractor", "ClassicalSubtractor", "ThresholdedDifference"]}
+    )
 
 __all__ = [
     "BgsLibrarySubtractor",
@@ -22,5 +26,3 @@ __all__ = [
     "ThresholdedDifference",
     "ThresholdedDifferenceSystem",
 ]
-
-__getattr__ = when_used(__name__, {"module": ["BgsLibrarySubtractor", "ClassicalSubtractor", "ThresholdedDifference"]})

@@ -8,11 +8,11 @@ from bgsub_lightning.systems.bmn_bsn.system import BmnBsnSystem
 
 if TYPE_CHECKING:
     from bgsub_lightning.systems.bmn_bsn.module import BmnBsn
+else:
+    __getattr__ = when_used(__name__, {"module": ["BmnBsn"]})
 
 __all__ = [
     "BmnBsn",
     "BmnBsnNetwork",
     "BmnBsnSystem",
 ]
-
-__getattr__ = when_used(__name__, {"module": ["BmnBsn"]})

@@ -11,6 +11,8 @@ from bgsub_lightning.systems.cdn_medal.system import CdnMedalSystem
 
 if TYPE_CHECKING:
     from bgsub_lightning.systems.cdn_medal.module import CdnMedal
+else:
+    __getattr__ = when_used(__name__, {"module": ["CdnMedal"]})
 
 __all__ = [
     "CdnGm",
@@ -21,5 +23,3 @@ __all__ = [
     "Mixture",
     "mixture_nll",
 ]
-
-__getattr__ = when_used(__name__, {"module": ["CdnMedal"]})

@@ -10,6 +10,8 @@ from bgsub_lightning.systems.crossnet.system import CrossNetSystem
 
 if TYPE_CHECKING:
     from bgsub_lightning.systems.crossnet.module import CrossNet
+else:
+    __getattr__ = when_used(__name__, {"module": ["CrossNet"]})
 
 __all__ = [
     "CrossNet",
@@ -20,5 +22,3 @@ __all__ = [
     "l1_loss",
     "scale_weight",
 ]
-
-__getattr__ = when_used(__name__, {"module": ["CrossNet"]})

@@ -12,6 +12,8 @@ from bgsub_lightning.systems.recon_mcfcn.system import ReconMcfcnSystem
 
 if TYPE_CHECKING:
     from bgsub_lightning.systems.recon_mcfcn.module import FrameFcn, ReconMcfcn
+else:
+    __getattr__ = when_used(__name__, {"module": ["FrameFcn", "ReconMcfcn"]})
 
 __all__ = [
     "BackgroundReconstruction",
@@ -23,5 +25,3 @@ __all__ = [
     "ReconstructedBackground",
     "squared_error",
 ]
-
-__getattr__ = when_used(__name__, {"module": ["FrameFcn", "ReconMcfcn"]})

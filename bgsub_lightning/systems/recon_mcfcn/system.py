@@ -145,14 +145,14 @@ class ReconMcfcnSystem(FcnSystem):
     def export_targets(self) -> dict[str, Callable[..., Any]]:  # noqa: D102
         return {"segmentation.forward": identity, "reconstruction.forward": identity}
 
-    def initialise(self) -> None:
-        """Begin with the weights of an earlier run, or as :meth:`FcnSystem.initialise` does.
+    def begin_fit(self) -> None:
+        """Begin with the weights of an earlier run, or as :meth:`VggSystem.begin_fit` does.
 
         Raises:
             UserError: If the checkpoint holds other networks, or does not record what they were trained on.
         """
         if self.initial is None:
-            super().initialise()
+            super().begin_fit()
             return
         weights = load_state_dict(self.initial)
         checkpoint = read_checkpoint(self.initial.expanduser())
@@ -169,7 +169,7 @@ class ReconMcfcnSystem(FcnSystem):
         self.trained_on = checkpoint["trained_on"]
         console.print(f"The networks begin with those of {self.initial}.", soft_wrap=True)
         if self.begin == "segment" and self.pretrained.weights is not None:
-            super().initialise()
+            super().begin_fit()
             return
         of_run = checkpoint.get("hyper_parameters", {}).get("pretrained", {})
         given = Pretrained(**of_run) if isinstance(of_run, dict) else of_run  # the command line keeps plain values

@@ -9,6 +9,8 @@ from bgsub_lightning.systems.siamese.system import SiameseSystem
 
 if TYPE_CHECKING:
     from bgsub_lightning.systems.siamese.module import Siamese
+else:
+    __getattr__ = when_used(__name__, {"module": ["Siamese"]})
 
 __all__ = [
     "Siamese",
@@ -18,5 +20,3 @@ __all__ = [
     "contrastive",
     "pair_classes",
 ]
-
-__getattr__ = when_used(__name__, {"module": ["Siamese"]})
