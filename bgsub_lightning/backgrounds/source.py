@@ -32,6 +32,9 @@ class SceneContext:
     restarts: int = 0
     """How often the background restarted by itself, as when the camera was moved."""
 
+    def follow(self, before: SceneContext) -> None:
+        """Take over what the stream's context before has, where the pool has given a new background."""
+
     def pictures(self) -> dict[str, Tensor]:
         """Show the background model after the last frame: title → ``(3, H, W)`` or ``(H, W)``, range [0, 1]."""
         return {}

@@ -5,9 +5,12 @@ from typing import TYPE_CHECKING
 from bgsub_lightning.core.lazy import when_used
 from bgsub_lightning.data.background import Background, StoredBackground
 from bgsub_lightning.data.base_image import BaseImage, BaseMask
-from bgsub_lightning.data.crops import Crop
+from bgsub_lightning.data.crops import Crop, SpatioTemporalCrop
+from bgsub_lightning.data.empty_background import EmptyBackground
+from bgsub_lightning.data.foreground_maps import ForegroundMaps
 from bgsub_lightning.data.inputs import ByteStream, Histories, Hop, Image, Input, References, Stream
 from bgsub_lightning.data.pasting import VocObjects
+from bgsub_lightning.data.recent_background import RecentBackground
 from bgsub_lightning.data.sample import EvaluationBatch, SceneInputs, TrainingBatch
 from bgsub_lightning.data.stages import Span, Stage, StagePlan
 from bgsub_lightning.data.transforms import (
@@ -15,8 +18,10 @@ from bgsub_lightning.data.transforms import (
     CloudShade,
     Colours,
     IgnoreIndistinct,
+    IntermittentObjects,
     Jpeg,
     LightChange,
+    LightDifference,
     Misalignment,
     PastedObjects,
     Sample,
@@ -40,16 +45,21 @@ __all__ = [
     "CloudShade",
     "Colours",
     "Crop",
+    "EmptyBackground",
     "EvaluationBatch",
+    "ForegroundMaps",
     "Histories",
     "Hop",
     "IgnoreIndistinct",
     "Image",
     "Input",
+    "IntermittentObjects",
     "Jpeg",
     "LightChange",
+    "LightDifference",
     "Misalignment",
     "PastedObjects",
+    "RecentBackground",
     "References",
     "Sample",
     "SampleTransform",
@@ -57,6 +67,7 @@ __all__ = [
     "ScenesDataModule",
     "SensorNoise",
     "Span",
+    "SpatioTemporalCrop",
     "Stage",
     "StagePlan",
     "StoredBackground",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC
 from collections.abc import Generator, Sequence
 from contextlib import closing
@@ -10,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from bgsub_lightning.core.console import progress_bar
 from bgsub_lightning.data.inputs import Input
 from bgsub_lightning.frames import FrameStore, SceneFrames, StoredArray
 from bgsub_lightning.splits import FrameSet
@@ -46,7 +48,14 @@ class StoredBackground(Input, ABC):
         self._places: dict[str, tuple[str, str, str]] = {}
         self._opened: dict[str, StoredArray] = {}
 
-    def fill(self, pixels: Sequence[SceneFrames], frames: FrameSet, store: FrameStore, source: Backgrounds) -> None:
+    def fill(
+        self,
+        pixels: Sequence[SceneFrames],
+        frames: FrameSet,
+        store: FrameStore,
+        source: Backgrounds,
+        shared: bool = False,
+    ) -> None:
         """Write what the store lacks; :meth:`load` reads from there.
 
         Args:
@@ -54,6 +63,7 @@ class StoredBackground(Input, ABC):
             frames: The frames whose backgrounds are needed.
             store: Where they are kept.
             source: What computes them.
+            shared: Whether runs of other frames or settings may keep theirs in the same store.
 
         Raises:
             UserError: If the store cannot be written.
@@ -61,14 +71,17 @@ class StoredBackground(Input, ABC):
         self._store, self._places, self._opened = store, {}, {}
         for scene, numbers in zip(pixels, frames.numbers, strict=True):
             (width, height), digest = scene.size, source.fingerprint(scene, numbers)
-            place = f"{scene.scene.dataset}/{scene.scene.key}", f"{self.key}_{width}x{height}", digest
+            own = hashlib.sha256(f"{digest} {list(numbers)}".encode()).hexdigest()[:12] if shared else ""
+            kind = f"{self.key}_{width}x{height}" + (f"_{own}" if own else "")
+            place = f"{scene.scene.dataset}/{scene.scene.key}", kind, digest
             self._places[scene.scene.key] = place
             stored = store.open(*place)
             if stored is not None and all(number in stored for number in numbers):
                 continue
-            with closing(source.backgrounds(scene, numbers)) as rows:
+            with closing(source.backgrounds(scene, numbers)) as rows, progress_bar() as bar:
+                task = bar.add_task(f"Backgrounds of {scene.scene.key}", total=len(numbers))
                 for _ in store.write(*place, numbers, lambda _, rows=rows: next(rows), (height, width, 3)):  # type: ignore[misc]
-                    pass
+                    bar.advance(task)
 
     def load(self, pixels: SceneFrames, number: int, seed: int, out: NDArray[np.uint8]) -> None:  # noqa: D102
         key = pixels.scene.key
@@ -77,7 +90,8 @@ class StoredBackground(Input, ABC):
             if opened is None:
                 raise RuntimeError(f"the backgrounds of {key} have not been prepared")
             self._opened[key] = opened
-        self._opened[key].read(number, out)
+        background = self._opened[key].read(number)
+        out[...] = pixels.shown(background)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the opened arrays behind: a file descriptor means nothing in another process."""

@@ -17,9 +17,8 @@ from bgsub_lightning.core.console import console, warn
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.ranges import check_range
 from bgsub_lightning.data.augment import A, ClipAugmentation
-from bgsub_lightning.data.background import StoredBackground
 from bgsub_lightning.data.batches import EvaluationBatches, TrainingBatches
-from bgsub_lightning.data.crops import Crop
+from bgsub_lightning.data.crops import Crop, SpatioTemporalCrop
 from bgsub_lightning.data.dataset import EvaluationDataset, TrainingDataset, ready
 from bgsub_lightning.data.inputs import Hop, Input, Stream
 from bgsub_lightning.data.pasting import VOC_HOMEPAGE, VocObjects, has_foreground
@@ -61,7 +60,8 @@ class ScenesDataModule(LightningDataModule):
         paste: Objects, or a folder in the layout of PASCAL VOC 2012 that holds some, for protocols that paste them into
             the training frames of scenes whose training part has no foreground: the target frames, and no other input.
         allow_training_frames: Test on frames that the checkpoint was trained on, and say so, instead of refusing.
-        crop: Square window of the frames that a training sample shows, at the frames' own scale; ``None``: all of them.
+        crop: Square window of the frames that a training sample shows, at the frames' own scale, the same for all its
+            frames or not; ``None``: all of them.
         transforms: Variations of training samples that know the target from the past, applied in their order. On an
             accelerator, the pointwise ones at the end of the list are computed there, to the same bits.
         mask_code: How masks are written, such as ``BINARY`` for black and white, or 0 and 1; ``None``: as the
@@ -92,7 +92,7 @@ class ScenesDataModule(LightningDataModule):
         plan: StagePlan | None = None,
         paste: VocObjects | Path | None = None,
         flow: FlowMethod = DisFlow(),  # noqa: B008 (it cannot be changed)
-        crop: Crop | None = None,
+        crop: Crop | SpatioTemporalCrop | None = None,
         transforms: Sequence[SampleTransform] = (),
         mask_code: MaskCode | None = None,
         range: tuple[float, float] | None = None,
@@ -267,6 +267,7 @@ class ScenesDataModule(LightningDataModule):
         frames = self.frames_of("fit")
         if self.plan:
             return StagedLoader(self.plan, self._stage, lambda: self._reached()[1])
+        self._prepare(self.inputs, frames)
         batches = TrainingBatches(frames, self.batch_size, self._reached, self.seed, *self._process)
         return self._training(self.inputs, batches)
 
@@ -287,31 +288,42 @@ class ScenesDataModule(LightningDataModule):
     def _stage(self, span: Span, done: int) -> SharedMemoryLoader:
         """Make what a stage's inputs read, then the loader of what is left of it after ``done`` steps."""
         frames = span.inputs[0].drawn_from(self.split)
-        if self.trainer:
-            pixels = [SceneFrames(scene, self.size, self.store) for scene in frames.scenes]
-            # the run's own: backgrounds may depend on its weights
-            store = FrameStore(Path(self.trainer.default_root_dir) / "store")
-            for turn in (True, False):  # the first process writes, the others find what it wrote
-                if self.trainer.is_global_zero is turn:
-                    for entry in span.inputs:
-                        entry.prepare(pixels, frames, store)
-                    cast("StageHook", self.trainer.lightning_module).begin_stage(span, pixels, frames, store)
-                self.trainer.strategy.barrier()
+        self._prepare(span.inputs, frames, span)
         process, steps = self._process, span.stage.steps
         seed = self.seed + span.first  # stages have orders of their own
         batches = TrainingBatches(frames, span.draws, lambda: (done, done), seed, *process, steps, span.stage.repeat)
         return self._training(span.inputs, batches)
 
+    def _require_crop(self, inputs: Sequence[Input], frames: FrameSet) -> None:
+        """Check that inputs and scenes can be cropped."""
+        if self.crop and (unfit := [entry for entry in inputs if not entry.labelled]):
+            raise UserError(
+                f"data.init_args.crop: serves inputs that are frames; got {type(unfit[0]).__name__} among the "
+                f"system's. Set it to null."
+            )
+        for scene in frames.scenes if self.crop else ():
+            cast("Crop", self.crop).require(SceneFrames(scene, self.size))
+
+    def _prepare(self, inputs: Sequence[Input], frames: FrameSet, span: Span | None = None) -> None:
+        """Make what training samples of a run, or of one stage of it, are read from."""
+        self._require_crop(inputs, frames)
+        pixels = [SceneFrames(scene, self.size, self.store) for scene in frames.scenes]
+        if not self.trainer:
+            for entry in inputs if self.store else ():
+                entry.prepare(pixels, frames, cast("FrameStore", self.store))
+            return
+        own = FrameStore(Path(self.trainer.default_root_dir) / "store")  # for what depends on the run's weights
+        for turn in (True, False):  # the first process writes, the others find what it wrote
+            if self.trainer.is_global_zero is turn:
+                for entry in inputs:
+                    entry.prepare(pixels, frames, self.store or own)
+                if span:
+                    cast("StageHook", self.trainer.lightning_module).begin_stage(span, pixels, frames, own)
+            self.trainer.strategy.barrier()
+
     def _training(self, inputs: Sequence[Input], batches: TrainingBatches) -> SharedMemoryLoader:
         size = self.size if self.crop else self.size or self._common_size(batches.frames)
         pixels = [SceneFrames(scene, size, self.store, self.flow) for scene in batches.frames.scenes]
-        if self.crop and (
-            unfit := [entry for entry in inputs if not entry.labelled or isinstance(entry, StoredBackground)]
-        ):
-            raise UserError(
-                f"data.init_args.crop: serves inputs that are read frame by frame; got {type(unfit[0]).__name__} among "
-                f"the system's. Set it to null."
-            )
         for transform in self.transforms:
             transform.prepare(pixels, batches.frames, self.seed)
         width, height = (self.crop.size, self.crop.size) if self.crop else pixels[0].size

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from bgsub_lightning.data.batches import Draw
-from bgsub_lightning.data.crops import Crop
+from bgsub_lightning.data.crops import Crop, Views
 from bgsub_lightning.data.inputs import Input, Pixels
 from bgsub_lightning.data.pasting import VocObjects
 from bgsub_lightning.data.transforms import Sample, SampleTransform, rng_of, tables
@@ -69,29 +69,17 @@ class TrainingDataset(Dataset[dict[str, Any]]):
             batch["mask"] = self.empty(len(draws), size[1], size[0])
         arrays = {key: tensor.numpy() for key, tensor in batch.items()}
         for row, draw in enumerate(draws):
+            parts = {key: array[row] for key, array in arrays.items()}
             pixels = self.scenes[draw.scene]
-            if self.crop:
-                pixels = self.crop.of(pixels, draw.number, draw.seed)
-            for entry in self.inputs:
-                entry.load(pixels, draw.number, draw.seed, arrays[entry.key][row])
-            if self.labelled:
-                mask = pixels.mask(draw.number, arrays["mask"][row])
-                if pixels.scene.key in self.pasted and "image" in arrays:
-                    self.pasted[pixels.scene.key].paste(arrays["image"][row], mask, draw.seed)
-                if self.augment:
-                    parts = [(entry, arrays[entry.key][row]) for entry in self.inputs]
-                    images = [part.reshape(-1, size[1], size[0], 3) for entry, part in parts if entry.colour]
-                    planes = [np.atleast_3d(part).transpose(2, 0, 1) for entry, part in parts if not entry.colour]
-                    self.augment(list(chain(*images)), mask, draw.seed, list(chain(*planes)))
-                if self.transforms:
-                    frames = [(entry.is_past, arrays[entry.key][row]) for entry in self.inputs if entry.colour]
-                    now, past = (
-                        [part.reshape(-1, *part.shape[-3:]) for is_past, part in frames if is_past is wanted]
-                        for wanted in (False, True)
-                    )
-                    sample = Sample(now, past, mask)
-                    for position, transform in self.transforms:
-                        transform(sample, rng_of(draw.seed, position))
+            views = self.crop.of(pixels, draw.number, draw.seed) if self.crop else Views.same(pixels)
+            self._load(draw, views, parts)
+            if self.labelled and self.augment:
+                self._augment(parts, draw.seed)
+            if self.labelled and self.transforms:
+                sample = self._sample(parts)
+                sample.load = self._aligned
+                for position, transform in self.transforms:
+                    transform(sample, rng_of(draw.seed, position))
         if self.labelled:
             chances = [np.random.default_rng((draw.seed, 1)).random() for draw in draws]
             if self.on_device:
@@ -100,6 +88,42 @@ class TrainingDataset(Dataset[dict[str, Any]]):
         batch["scene"] = torch.tensor([draw.scene for draw in draws])
         batch["number"] = torch.tensor([draw.number for draw in draws])
         return batch
+
+    def _load(self, draw: Draw, views: Views, parts: Mapping[str, NDArray[np.uint8]]) -> None:
+        """Load a sample into its parts of a batch, by key."""
+        for entry in self.inputs:
+            entry.load(views.of(entry), draw.number, draw.seed, parts[entry.key])
+        if self.labelled:
+            mask = views.now.mask(draw.number, parts["mask"])
+            key = views.now.scene.key
+            if key in self.pasted and "image" in parts:
+                self.pasted[key].paste(parts["image"], mask, draw.seed)
+
+    def _augment(self, parts: Mapping[str, NDArray[np.uint8]], seed: int) -> None:
+        assert self.augment
+        mask = parts["mask"]
+        images = [parts[entry.key].reshape(-1, *mask.shape, 3) for entry in self.inputs if entry.colour]
+        planes = [np.atleast_3d(parts[entry.key]).transpose(2, 0, 1) for entry in self.inputs if not entry.colour]
+        self.augment(list(chain(*images)), mask, seed, list(chain(*planes)))
+
+    def _sample(self, parts: Mapping[str, NDArray[np.uint8]]) -> Sample:
+        """Show transforms a sample: its frames, as views of its parts of a batch."""
+        frames = [(entry, parts[entry.key]) for entry in self.inputs if entry.colour]
+        shown = [(entry, part.reshape(-1, *part.shape[-3:])) for entry, part in frames]
+        now = [part for entry, part in shown if not entry.is_past]
+        past = [part for entry, part in shown if entry.is_past]
+        long_past = [part for entry, part in shown if entry.is_long_past]
+        planes = [e for e in self.inputs if not e.colour and not e.is_mask and not e.is_long_past]
+        return Sample(now, past, parts["mask"], long_past, [parts[entry.key] for entry in planes])
+
+    def _aligned(self, scene: int, number: int, seed: int) -> Sample:
+        """Load another sample, all of it through the window of its target."""
+        draw, pixels = Draw(scene, number, seed), self.scenes[scene]
+        now = self.crop.aligned(pixels, number, seed) if self.crop else pixels
+        parts = {entry.key: np.empty(entry.shape(now.size), np.uint8) for entry in self.inputs}
+        parts["mask"] = np.empty(now.size[::-1], np.uint8)
+        self._load(draw, Views.same(now), parts)
+        return self._sample(parts)
 
 
 class EvaluationDataset(Dataset[dict[str, Any]]):

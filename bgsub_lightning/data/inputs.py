@@ -50,6 +50,9 @@ class Input:
         is_mask: Whether it is a mask, whose grey levels stay as they are: shape ``(H, W)``, uint8. It has no colour.
         is_past: Whether it shows the scene before the target frame, as references and backgrounds do: a change of light
             or an object that a transform adds now is not in it.
+        is_long_past: Whether it shows the scene long before: what has come since and stays is not in it either. It is
+            of the past as well.
+        of_files: Whether it is read from files that a stream of frames does not have.
         as_bytes: Whether it stays uint8 on the device, range [0, 255], for what works on bytes, as statistics of many
             frames do.
     """
@@ -60,6 +63,8 @@ class Input:
     colour: ClassVar[bool] = True
     is_mask: ClassVar[bool] = False
     is_past: ClassVar[bool] = False
+    is_long_past: ClassVar[bool] = False
+    of_files: ClassVar[bool] = False
     as_bytes: ClassVar[bool] = False
 
     def validate(self, scene: Scene) -> None:
@@ -118,12 +123,12 @@ class Input:
         return split.train
 
     def prepare(self, pixels: Sequence[SceneFrames], frames: FrameSet, store: FrameStore) -> None:
-        """Make what training samples read, before a stage begins.
+        """Make what training samples read, before a run or a stage of it begins.
 
         Args:
             pixels: The scenes' pixels.
             frames: The frames of the samples.
-            store: Where to keep it: the run's own.
+            store: Where to keep it: that of the data, or else the run's own.
         """
 
     def chosen(self, pixels: Sequence[SceneFrames], frames: FrameSet, seed: int) -> Input:
@@ -143,6 +148,10 @@ class Input:
     def scene(self, pixels: SceneFrames, seed: int) -> NDArray[np.uint8] | None:
         """Load what evaluation needs once per scene, shape ``(D, ..., H, W, 3)``, uint8; ``None``: nothing."""
         return None
+
+    def of_stream(self) -> Input:
+        """Return this input as a stream of frames has it, which has no scene."""
+        return self
 
     def of_pool(self, frames: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8] | None:
         """Return what :meth:`scene` loads, made from a pool of frames of a stream.
@@ -226,7 +235,7 @@ class References(Input):
     """
 
     key = "references"
-    is_past = True
+    is_past = is_long_past = True
     count: int
     draws: int = 1
 
@@ -247,6 +256,10 @@ class References(Input):
     def scene(self, pixels: SceneFrames, seed: int) -> NDArray[np.uint8]:  # noqa: D102
         draws = self._draws(pixels.scene.references, f"{pixels.scene.dataset}:{pixels.scene.key}", seed)
         return np.stack([[pixels.image(i) for i in draw] for draw in draws])
+
+    def of_stream(self) -> Input:
+        """Return this input as a stream of frames has it, which has no scene."""
+        return self
 
     def of_pool(self, frames: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
         """Draw from the pool; while it has fewer frames than a draw, each is used several times."""

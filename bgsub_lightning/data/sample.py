@@ -31,6 +31,16 @@ class TrainingBatch(TypedDict, total=False):
     """The background of each target frame, as ``image``."""
     truth_background: Tensor
     """The background of each target frame according to the masks, as ``image``."""
+    empty: Tensor
+    """A background of each target's scene that is as free of foreground as can be had, as ``image``."""
+    recent: Tensor
+    """The median of the frames before each target, as ``image``."""
+    map: Tensor
+    """What could be foreground in each target frame, shape ``(B, 1, H, W)``, float32, range [0, 1]."""
+    recent_map: Tensor
+    """What could be foreground in ``recent``, likewise."""
+    empty_map: Tensor
+    """What could be foreground in ``empty``, likewise."""
     base_image: Tensor
     """Another training frame of each target's scene, as ``image``."""
     base_mask: Tensor
@@ -55,6 +65,8 @@ class SceneInputs(TypedDict, total=False):
     """D draws of N frames of the scene, fixed by (seed, scene): shape ``(D, N, 3, H, W)``."""
     base_image: Tensor
     """The base image of the scene, shape ``(1, 3, H, W)``, as in training."""
+    empty: Tensor
+    """The empty background of the scene, shape ``(1, 3, H, W)``; absent of a camera that moves."""
 
 
 class EvaluationBatch(SceneInputs, total=False):

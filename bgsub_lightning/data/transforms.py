@@ -23,6 +23,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from bgsub_lightning.core.console import console
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.ranges import check_choice, check_range
 from bgsub_lightning.datasets.labels import MOVING, STATIC, UNKNOWN
@@ -33,6 +34,9 @@ Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Frames = Literal["now", "all"]
 """Which frames of a sample change: those of now alone, which sets them apart from the past, or all alike."""
+Load = Callable[[int, int, int], "Sample"]
+"""Loads the sample of a scene's position, the number of a frame, and a seed, before it is varied; its frames are
+aligned."""
 
 
 @dataclass
@@ -43,11 +47,17 @@ class Sample:
         now: Frames of now, the target first: each ``(K, H, W, 3)``, uint8.
         past: Frames of the past, each ``(N, H, W, 3)``, uint8.
         mask: Grey levels of the target's mask, ``(H, W)``, uint8.
+        long_past: Those of the past that are of long before; see :attr:`Input.is_long_past`.
+        planes: What is no picture and not of long before, as maps of foreground and optical flow: each ``(H, W, C)``.
+        load: What loads another sample; ``None``: there is no other.
     """
 
     now: list[Bytes]
     past: list[Bytes]
     mask: Bytes
+    long_past: list[Bytes] = field(default_factory=list)
+    planes: list[Bytes] = field(default_factory=list)
+    load: Load | None = None
 
     def map_now(self, change: Callable[[Bytes], Bytes]) -> None:
         """Change each frame of now, ``(H, W, 3)``."""
@@ -60,6 +70,10 @@ class Sample:
     def map(self, frames: Frames, change: Callable[[Bytes], Bytes]) -> None:
         """Change each frame of now, or of now and of the past, ``(H, W, 3)``."""
         (self.map_all if frames == "all" else self.map_now)(change)
+
+    def map_long_past(self, change: Callable[[Bytes], Bytes]) -> None:
+        """Change each frame of the long past, ``(H, W, 3)``."""
+        _each(self.long_past, change)
 
 
 def _each(groups: Sequence[Bytes], change: Callable[[Bytes], Bytes]) -> None:
@@ -369,6 +383,98 @@ class LightChange(SampleTransform):
 
 
 @dataclass
+class LightDifference(SampleTransform):
+    """Adds one offset to all frames, then another to those of the long past: the light has changed since.
+
+    M. O. Tezcan, P. Ishwar, J. Konrad, "BSUV-Net 2.0", IEEE Access 2021, "illumination difference". There values leave
+    the range [0, 1]; here they are clipped to it, as by a camera.
+
+    Args:
+        p: See :class:`SampleTransform`.
+        offset: Standard deviation of what all channels share, in grey levels.
+        tint: Standard deviation of what each channel has by itself.
+
+    Raises:
+        UserError: If a value is out of range.
+    """
+
+    p: float = 1.0
+    offset: float = 25.5
+    tint: float = 10.2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check("offset", "tint")
+
+    def apply(self, sample: Sample, rng: np.random.Generator) -> None:  # noqa: D102
+        sample.map_all(self.change(rng))
+        sample.map_long_past(self.change(rng))
+
+    def change(self, rng: np.random.Generator) -> Callable[[Bytes], Bytes]:
+        """Draw a change of the light."""
+        offset = rng.normal() * self.offset + rng.normal(size=3) * self.tint
+        table = np.clip(np.rint(np.arange(256)[:, None] + offset), 0, 255).astype(np.uint8)
+        return lambda frame: _looked_up(frame, table)
+
+
+@dataclass
+class IntermittentObjects(SampleTransform):
+    """Puts what moves in another sample into now and the recent past, and not into the long past.
+
+    So a system learns that an object which has come and stands still is foreground. M. O. Tezcan, P. Ishwar, J. Konrad,
+    "BSUV-Net 2.0", IEEE Access 2021, "intermittent object addition".
+
+    Args:
+        p: See :class:`SampleTransform`.
+        of: Categories, or patterns of ``category/video``, of the training scenes that give them.
+        behind: Probability that they lie behind what moves in the sample itself.
+        light: Light of their own, before they are put in; ``None``: as it is.
+
+    Raises:
+        UserError: If a value is out of range.
+    """
+
+    p: float = 0.1
+    of: tuple[str, ...] = ("intermittentObjectMotion",)
+    behind: float = 0.5
+    light: LightDifference | None = field(default_factory=LightDifference)
+    _scenes: list[tuple[int, tuple[int, ...]]] = field(default_factory=list, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check("behind", most=1)
+
+    def prepare(self, scenes: Sequence[SceneFrames], frames: FrameSet, seed: int) -> None:
+        """Note the scenes that give objects; without any, none are put in, which is said once."""
+        numbered = enumerate(zip(scenes, frames.numbers, strict=True))
+        self._scenes = [(place, numbers) for place, (one, numbers) in numbered if one.scene.matches(self.of)]
+        if not self._scenes and self.p:
+            console.print(
+                f"IntermittentObjects: no training scene of {', '.join(self.of)}, so that no objects are put in.",
+                soft_wrap=True,
+            )
+
+    def apply(self, sample: Sample, rng: np.random.Generator) -> None:  # noqa: D102
+        if not self._scenes or sample.load is None:
+            return
+        place, numbers = self._scenes[int(rng.integers(len(self._scenes)))]
+        other = sample.load(place, int(rng.choice(numbers)), int(rng.integers(2**63)))
+        if self.light:
+            self.light(other, rng)
+        cover = other.mask == MOVING
+        if rng.random() < self.behind:
+            cover &= sample.mask != MOVING
+        long_past = {id(group) for group in sample.long_past}
+        for groups, others in ((sample.now, other.now), (sample.past, other.past)):
+            for group, given in zip(groups, others, strict=True):
+                if id(group) not in long_past:
+                    group[:, cover] = given[:, cover]
+        for plane, given in zip(sample.planes, other.planes, strict=True):
+            plane[cover] = given[cover]
+        sample.mask[cover] = MOVING
+
+
+@dataclass
 class CloudShade(SampleTransform):
     """Darkens, or lightens, regions of now with soft borders."""
 
@@ -493,18 +599,21 @@ class SensorNoise(SampleTransform):
     Args:
         p: See :class:`SampleTransform`.
         sigma: Smallest and largest standard deviation in grey levels, drawn on a logarithmic scale.
+        grey: Probability that it is grey.
     """
 
     p: float = 0.25
     sigma: tuple[float, float] = (1.5, 12.0)
+    grey: float = 0.4
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self._check("grey", most=1)
         self._check("sigma", least=1e-6)
 
     def apply(self, sample: Sample, rng: np.random.Generator) -> None:  # noqa: D102
         sigma = np.exp(rng.uniform(*np.log(self.sigma)))
-        in_grey = rng.random() < 0.4
+        in_grey = rng.random() < self.grey
         height, width = sample.mask.shape
         # drawn once, twice as large as a frame: each frame gets a piece of it, which costs a tenth of drawing again
         drawn = rng.standard_normal((2 * height, 2 * width, 1 if in_grey else 3), np.float32) * np.float32(sigma)
@@ -520,7 +629,8 @@ class SensorNoise(SampleTransform):
         sample.map_now(lambda frame: noisy(frame, rng))
         seed = int(rng.integers(2**63))
         for group in sample.past:  # of banks of samples, those of one time are alike
-            alike = np.random.default_rng(seed)
+            differs = len(sample.past) > len(sample.long_past) and any(group is each for each in sample.long_past)
+            alike = np.random.default_rng(seed + differs)
             for frame in group:
                 frame[...] = noisy(frame, alike)
 

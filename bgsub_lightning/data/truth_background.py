@@ -62,7 +62,7 @@ class TruthBackground(StoredBackground):
 
     def prepare(self, pixels: Sequence[SceneFrames], frames: FrameSet, store: FrameStore) -> None:
         """Compute what the store lacks."""
-        self.fill(pixels, frames, store, self)
+        self.fill(pixels, frames, store, self, shared=True)
 
     def fingerprint(self, pixels: SceneFrames, numbers: Sequence[int]) -> str:  # noqa: D102
         scene = pixels.scene
@@ -103,11 +103,11 @@ class TruthBackground(StoredBackground):
 
         def load(number: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
             valid = is_static(number) | never
-            return _only(valid, pixels.image(number)), valid
+            return only(valid, pixels.image(number)), valid
 
         for loaded in around(numbers, count, load):
             valid = np.add.reduce([valid for _, valid in loaded], dtype=np.intp)
-            background = _median([image for image, _ in loaded], valid)
+            background = valid_median([image for image, _ in loaded], valid)
             lacking = valid.flat[elsewhere] < self.enough
             background.reshape(-1, 3)[elsewhere[lacking]] = from_all[lacking]
             yield background
@@ -128,7 +128,7 @@ class TruthBackground(StoredBackground):
             valid = np.zeros(len(chosen), np.intp)
             for i, number in enumerate(numbers):
                 here = usable(number).flat[chosen]
-                levels[..., i] = _only(here, pixels.image(number).reshape(-1, 3)[chosen])
+                levels[..., i] = only(here, pixels.image(number).reshape(-1, 3)[chosen])
                 valid += here
             levels.sort(axis=-1, kind="stable")  # by counting: bytes have few values
             middle = (valid[:, None, None] - 1) // 2
@@ -183,12 +183,12 @@ def sorting_network(count: int) -> tuple[tuple[int, int], ...]:
     return tuple(pairs)
 
 
-def _only(valid: NDArray[np.bool_], levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def only(valid: NDArray[np.bool_], levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Raise what is not valid to the top, where it comes last in any order; levels that are 255 do not suffer."""
     return np.where(valid[..., None], levels, np.uint8(255))
 
 
-def _median(images: Sequence[NDArray[np.uint8]], valid: NDArray[np.intp]) -> NDArray[np.uint8]:
+def valid_median(images: Sequence[NDArray[np.uint8]], valid: NDArray[np.intp]) -> NDArray[np.uint8]:
     """The median over the valid ones of images.
 
     Args:

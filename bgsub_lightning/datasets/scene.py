@@ -93,6 +93,10 @@ class Scene:
         """Whether a frame belongs to the part that a submission must hold masks for."""
         return self.evaluated[0] <= number <= self.evaluated[1]
 
+    def matches(self, patterns: Iterable[str]) -> bool:
+        """Whether one of some categories, or patterns of ``category/video``, is the scene's; see :func:`select`."""
+        return any(fnmatchcase(self.category, each) or fnmatchcase(self.key, each) for each in patterns)
+
     def __repr__(self) -> str:
         return f"Scene({self.dataset}:{self.key}, {len(self.frames)} frames, {len(self.masks)} labelled)"
 

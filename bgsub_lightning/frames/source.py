@@ -69,6 +69,15 @@ class SceneFrames:
         """Return a labelled frame's mask at the input size: grey levels, shape ``(H, W)``, uint8."""
         return self._read(self._stored_masks, self._masks, number, out)
 
+    @property
+    def whole(self) -> SceneFrames:
+        """The whole frames, of which this may show a part."""
+        return self
+
+    def shown(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return what is seen of an image at the input size, ``(H, W)`` or ``(H, W, C)``: all, of whole frames."""
+        return pixels
+
     def truth(self, number: int) -> NDArray[np.uint8]:
         """Return a labelled frame's mask at the frames' own size: grey levels, shape ``(h, w)``, uint8."""
         if self.size == self.scene.size:

@@ -23,8 +23,10 @@ from bgsub_lightning.data import (
     Colours,
     IgnoreIndistinct,
     Image,
+    IntermittentObjects,
     Jpeg,
     LightChange,
+    LightDifference,
     Misalignment,
     PastedObjects,
     References,
@@ -32,6 +34,7 @@ from bgsub_lightning.data import (
     SampleTransform,
     ScenesDataModule,
     SensorNoise,
+    SpatioTemporalCrop,
     Sway,
 )
 from bgsub_lightning.data.batches import Draw
@@ -113,7 +116,7 @@ def paste(scenes: list[SceneFrames]) -> Paste:
 OFF: dict[type[SampleTransform], dict[str, float]] = {Colours: {"grey": 0}, PastedObjects: {"ghost": 0}}
 """What else must be 0 for nothing to happen."""
 ALL = (
-    *(Sway, PastedObjects, LightChange, CloudShade, Colours, Blur, Misalignment, SensorNoise, Jpeg),
+    *(Sway, PastedObjects, LightChange, LightDifference, CloudShade, Colours, Blur, Misalignment, SensorNoise, Jpeg),
     IgnoreIndistinct,
 )
 KINDS = pytest.mark.parametrize("kind", [*ALL, Relit])
@@ -573,8 +576,166 @@ def test_an_accelerator_computes_what_is_pointwise_at_the_end(
     data = ScenesDataModule(
         (Image(),), Subset(["*"], []), tmp_path, size=None, num_workers=0, transforms=[light, Blur(), light, light]
     )
-    strategy = SimpleNamespace(root_device=torch.device(device))
-    data.trainer = SimpleNamespace(strategy=strategy, global_rank=0, world_size=1)  # type: ignore[assignment]
+    strategy = SimpleNamespace(root_device=torch.device(device), barrier=lambda: None)
+    process = {"global_rank": 0, "world_size": 1, "is_global_zero": True, "default_root_dir": tmp_path}
+    data.trainer = SimpleNamespace(strategy=strategy, **process)  # type: ignore[assignment]
     dataset = data.train_dataloader().dataset
     assert [position for position, _ in dataset.on_device] == [2, 3][:expected]
     assert [position for position, _ in dataset.transforms] == [0, 1, 2, 3][: 4 - expected]
+
+
+# --- what BSUV-Net 2.0 varies -----------------------------------------------------------------------------------------
+
+
+def three_images(seed: int = 0) -> Sample:
+    """A frame with an object, its recent background and its empty one, all of one texture."""
+    background = texture(seed)
+    shown = background.copy()
+    shown[OBJECT] = (220, 60, 40)
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    mask[OBJECT] = MOVING
+    recent, empty = background[None].copy(), background[None].copy()
+    return Sample([shown[None].copy()], [empty, recent], mask, [empty])
+
+
+def test_light_differs_from_the_long_past_alone() -> None:
+    """One offset of all three, another of the empty background; each the sum of one of all channels and of each."""
+    common, own = [], []
+    for seed in range(2000):
+        grey = np.full((1, 2, 2, 3), 128, np.uint8)
+        now, recent, empty = grey.copy(), grey.copy(), grey.copy()
+        given = Sample([now], [empty, recent], np.zeros((2, 2), np.uint8), [empty])
+        LightDifference(offset=12.0, tint=5.0)(given, _rng(seed))
+        assert len(np.unique(now.reshape(-1, 3), axis=0)) == 1
+        np.testing.assert_array_equal(now, recent)
+        common.append(now[0, 0, 0] - 128.0)
+        own.append(empty[0, 0, 0].astype(float) - now[0, 0, 0])
+    for found in (np.array(common), np.array(own)):
+        assert np.abs(found.mean(0)).max() < 1.2
+        np.testing.assert_allclose(found.std(0), np.hypot(12, 5), rtol=0.08)
+        between = np.corrcoef(found.T)[0, 1]
+        assert between == pytest.approx(12**2 / (12**2 + 5**2), abs=0.05)
+    assert abs(np.corrcoef(np.array(common)[:, 0], np.array(own)[:, 0])[0, 1]) < 0.08
+
+
+def test_light_is_clipped() -> None:
+    given = Sample([np.full((1, 1, 2, 3), 250, np.uint8)], [], np.zeros((1, 2), np.uint8))
+    levels = set()
+    for seed in range(60):
+        each = copy.deepcopy(given)
+        LightDifference(offset=200.0)(each, _rng(seed))
+        levels |= {*each.now[0].flat}
+    assert {0, 255} <= levels
+
+
+def _rng(seed: int) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+@pytest.fixture
+def objects(scenes: list[SceneFrames]) -> Callable[..., IntermittentObjects]:
+    """Makes the transform; its objects are of scenes of the category ``shadow``."""
+
+    def make(**settings: Any) -> IntermittentObjects:
+        transform = IntermittentObjects(**{"p": 1.0, "of": ("shadow",), "light": None} | settings)
+        transform.prepare(scenes, FrameSet.labelled(each.scene for each in scenes), 0)
+        return transform
+
+    return make
+
+
+def with_another(asked: list[tuple[int, int, int]] | None = None) -> Sample:
+    """A sample that can load another: an object elsewhere, which its recent background shows as well."""
+    given = three_images()
+    given.planes = [np.zeros((HEIGHT, WIDTH, 1), np.uint8)]
+
+    def load(scene: int, number: int, seed: int) -> Sample:
+        if asked is not None:
+            asked.append((scene, number, seed))
+        other = three_images(7)
+        other.mask[:] = 0
+        other.mask[10:25, 10:30] = MOVING
+        other.mask[10, 10] = UNKNOWN
+        other.now[0][0, 10:25, 10:30] = (10, 240, 10)
+        other.past[1][0, 10:25, 10:30] = (12, 238, 12)
+        other.planes = [np.full((HEIGHT, WIDTH, 1), 200, np.uint8)]
+        return other
+
+    given.load = load
+    return given
+
+
+@pytest.mark.parametrize("behind", [0.0, 1.0])
+def test_an_object_that_has_come_is_in_all_but_the_long_past(
+    objects: Callable[..., IntermittentObjects], behind: float
+) -> None:
+    before, asked = with_another(), []
+    after = with_another(asked)
+    objects(behind=behind)(after, _rng(0))
+    cover = np.zeros((HEIGHT, WIDTH), np.bool_)
+    cover[10:25, 10:30] = True
+    cover[10, 10] = False
+    if behind:
+        cover[OBJECT] = False
+    expected = before.mask.copy()
+    expected[cover] = MOVING
+    np.testing.assert_array_equal(after.mask, expected)
+    np.testing.assert_array_equal(after.past[0], before.past[0])  # empty
+    pairs = (before.now[0], after.now[0], (10, 240, 10)), (before.past[1], after.past[1], (12, 238, 12))
+    for old, new, level in pairs:
+        assert np.all(new[0][cover] == level)
+        np.testing.assert_array_equal(new[0][~cover], old[0][~cover])
+    np.testing.assert_array_equal(after.planes[0][..., 0], 200 * cover)  # as the map of what could be foreground
+    ((scene, number, _),) = asked
+    assert scene == 1
+    assert number in range(21, 33)
+
+
+def test_objects_come_as_often_and_from_where_they_are_asked_for(
+    objects: Callable[..., IntermittentObjects], capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[tuple[int, int, int]] = []
+    transform = objects(p=0.1)
+    for seed in range(600):
+        transform(with_another(asked), _rng(seed))
+    assert 30 < len(asked) < 95
+    assert len({number for _, number, _ in asked}) > 8
+    assert len({seed for *_, seed in asked}) == len(asked)
+    assert capsys.readouterr().out == ""
+    none = objects(of=("PTZ", "thermal/*"))
+    assert "PTZ" in capsys.readouterr().out
+    before, after = with_another(), with_another(asked)
+    count = len(asked)
+    none(after, _rng(0))
+    assert len(asked) == count
+    np.testing.assert_array_equal(after.mask, before.mask)
+
+
+def test_another_sample_is_aligned_and_not_varied(scenes: list[SceneFrames], tmp_path: Path) -> None:
+    """Through the window of its target; whatever the crop does to the sample itself."""
+    inputs = (Image(), References(2))
+    crop = SpatioTemporalCrop(24, pan=1.0, shift=0, zoom=0, most_pan=1)
+    dataset = TrainingDataset(scenes, inputs, None, 0.0, crop=crop)
+    other = dataset._aligned(1, 24, 5)
+    window = crop.aligned(scenes[1], 24, 5)
+    np.testing.assert_array_equal(other.now[0][0], window.image(24))
+    np.testing.assert_array_equal(other.mask, window.mask(24))
+    first, second = References(2).frames(scenes[1].scene, 24, 5)
+    np.testing.assert_array_equal(other.past[0], [window.image(first), window.image(second)])
+    assert other.long_past[0] is other.past[0]
+
+
+def test_noise_of_two_backgrounds_is_not_alike() -> None:
+    _, after = varied_images(SensorNoise(p=1.0, sigma=(5.0, 5.0), grey=0.0))
+    empty, recent = (each.astype(int) - 128 for each in after.past)
+    assert abs(np.corrcoef(empty.ravel(), recent.ravel())[0, 1]) < 0.1
+    for noise in (empty, recent, after.now[0].astype(int) - 128):
+        assert noise.std() == pytest.approx(5, rel=0.1)
+        assert abs(np.corrcoef(noise[..., 0].ravel(), noise[..., 1].ravel())[0, 1]) < 0.1
+
+
+def varied_images(transform: SampleTransform) -> tuple[Sample, Sample]:
+    grey = np.full((1, HEIGHT, WIDTH, 3), 128, np.uint8)
+    empty, recent = grey.copy(), grey.copy()
+    given = Sample([grey.copy()], [empty, recent], np.zeros((HEIGHT, WIDTH), np.uint8), [empty])
+    return varied(transform, 0, given)
