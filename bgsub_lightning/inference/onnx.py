@@ -31,6 +31,7 @@ from bgsub_lightning.core.records import parse_json
 from bgsub_lightning.core.run_info import read_system
 from bgsub_lightning.core.text import one_line
 from bgsub_lightning.core.version import __version__
+from bgsub_lightning.data.inputs import Input
 from bgsub_lightning.inference.subtractor import Subtractor
 from bgsub_lightning.inference.system import System, build
 
@@ -80,6 +81,7 @@ def export_system(system: System, path: Path) -> list[Written]:
     parts = _export_targets(system)
     system.module.load_threshold()
     system = replace(system, module=copy.deepcopy(system.module).cpu().float())
+    system.module.inputs = tuple(_Drawn(each) if each.of_files else each for each in system.module.inputs)
     unit = system.module.size_divisor
     first = _recorded(system, (2 * unit, unit), 2)
     second = _recorded(system, (3 * unit, 2 * unit), 3)
@@ -91,6 +93,23 @@ def export_system(system: System, path: Path) -> list[Written]:
         written.append(Written(part, file, inputs, 0.0))
     loaded = load_onnx(path, system.modules)
     return [replace(each, difference=_difference(loaded, each.part, second[each.part])) for each in written]
+
+
+class _Drawn(Input):
+    """Random numbers in the place of what is read from files."""
+
+    per_frame = True
+    colour = False
+
+    def __init__(self, entry: Input) -> None:
+        self.key = entry.key  # type: ignore[misc]
+        self._entry = entry
+
+    def shape(self, size: tuple[int, int]) -> tuple[int, ...]:
+        return self._entry.shape(size)
+
+    def load(self, pixels: Any, number: int, seed: int, out: NDArray[np.uint8]) -> None:
+        out[...] = np.random.default_rng(number).integers(0, 256, out.shape)
 
 
 class _Call(NamedTuple):

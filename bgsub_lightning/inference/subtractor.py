@@ -83,6 +83,11 @@ class Subtractor(StreamSubtractor):
         others = {"batch_size": batch_size, "precision": precision, "blocking": blocking, "compiled": compiled}
         checked_options(of_frames | others, threshold)
         super().__init__(system.name, reference_pool, range)
+        if of_files := [entry for entry in system.module.inputs if entry.of_files]:
+            raise UserError(
+                f"{system.name}: is shown {type(of_files[0]).__name__}, which is read from files that a stream does "
+                f"not have. Use `predict`, or train it without."
+            )
         if device is None:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         self.system = system
@@ -282,7 +287,8 @@ class Subtractor(StreamSubtractor):
             footage.pool.clear()
             footage.pool.extend(pool)
             self._is_stale = bool(pool)
-        elif self.context is not None:
+            self.context = self._begun(footage) if self.system.streams else None
+        if self.context is not None:
             self.context.load_state_dict(_on(self.device, state))
 
     def _gather(self, numbers: Sequence[int], images: Sequence[NDArray[np.uint8]]) -> None:
@@ -318,7 +324,9 @@ class Subtractor(StreamSubtractor):
         self._renewed = number
         footage = cast("Footage", self.footage)
         if self.blocking or self.context is None:
-            self.context = self._begun(footage)
+            before, self.context = self.context, self._begun(footage)
+            if before is not None:
+                self.context.follow(before)
         else:
             self._renewing = self._beside.submit(self._begun, footage.copy())
         self._is_stale = False

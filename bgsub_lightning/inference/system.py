@@ -13,8 +13,9 @@ from jsonargparse import ArgumentParser, Namespace
 from bgsub_lightning import systems
 from bgsub_lightning.core.errors import UserError, cause_of
 from bgsub_lightning.core.run_info import SystemRecord, read_system, system_of_run
-from bgsub_lightning.data import References, Stream
+from bgsub_lightning.data import Input, References, Stream
 from bgsub_lightning.frames import DisFlow, FlowMethod
+from bgsub_lightning.frames.opencv import OPENCV
 from bgsub_lightning.inference import BASELINES, SHIPPED
 from bgsub_lightning.inference.trust import import_modules, require_trusted, trusted
 from bgsub_lightning.systems import BgsSystem
@@ -48,8 +49,8 @@ class System:
 
     @property
     def needs_pool(self) -> bool:
-        """Whether it is shown something that is made of other frames than the newest."""
-        return not self.streams and any(not entry.per_frame for entry in self.module.inputs)
+        """Whether it is shown something that is made of a pool of frames."""
+        return any(type(entry).of_pool is not Input.of_pool for entry in self.module.inputs)
 
     @property
     def streams(self) -> bool:
@@ -131,6 +132,7 @@ def build(record: SystemRecord, source: Path, modules: Sequence[str] = ()) -> Sy
         lines = str(cause_of(error) or error).strip().splitlines()
         reason = lines[-1].strip().rstrip(".") if lines else type(error).__name__
         raise UserError(f"{source}: its system {record['model']['class_path']} cannot be built ({reason}).") from error
+    made.model.inputs = tuple(entry.of_stream() for entry in made.model.inputs)
     size = record.get("size")
     run = source.resolve().parent.parent.name if source.parent.name == "checkpoints" else ""
     return System(
@@ -160,8 +162,8 @@ def _of_run(path: Path) -> str | None:
 
 
 def _baseline(name: str) -> BgsSystem:
-    if name in {"MOG2", "KNN"}:
-        return ClassicalSubtractorSystem("MOG2" if name == "MOG2" else "KNN")
+    if name in OPENCV:
+        return ClassicalSubtractorSystem(name)
     from bgsub_lightning.backgrounds.classical import TemporalMedian
 
     return ThresholdedDifferenceSystem(TemporalMedian(), _MEDIAN_THRESHOLD)

@@ -2,7 +2,7 @@
 
 from bgsub_lightning.splits.budget import LabelBudget
 from bgsub_lightning.splits.frameset import FrameSet, Split
-from bgsub_lightning.splits.leaks import Leakage, TrainingRecord, leakage, training_record
+from bgsub_lightning.splits.leaks import Leakage, TrainingRecord, leakage, published_record, training_record
 from bgsub_lightning.splits.protocols import FirstHalf, HoldOut, Protocol, SceneWise, Subset
 from bgsub_lightning.splits.random_frames import CategoryBudget, RandomShares
 
@@ -20,5 +20,6 @@ __all__ = [
     "Subset",
     "TrainingRecord",
     "leakage",
+    "published_record",
     "training_record",
 ]

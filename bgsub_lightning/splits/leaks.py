@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal, get_args
 
+from bgsub_lightning.datasets.cdnet2014 import CDnet2014, published_videos
 from bgsub_lightning.splits.frameset import FrameSet
 
 Leakage = Literal["unseen scenes", "seen scenes, unseen frames", "unknown", "includes training frames"]
@@ -33,6 +34,28 @@ def training_record(*sets: FrameSet, before: TrainingRecord | None = None) -> Tr
         for scene, numbers in frames:
             seen.setdefault(f"{scene.dataset}:{scene.key}", set()).update(numbers)
     return {key: _ranges(numbers) for key, numbers in sorted(seen.items())}
+
+
+def joined_records(*records: TrainingRecord) -> TrainingRecord:
+    """Return the record of what any of several makers has seen.
+
+    Example:
+        >>> joined_records({"CDnet2014:a/x": [[1, 3]]}, {"CDnet2014:a/x": [[3, 5]]}, {})
+        {'CDnet2014:a/x': [[1, 5]]}
+    """
+    seen: dict[str, set[int]] = {}
+    for record in records:
+        for key, ranges in record.items():
+            seen.setdefault(key, set()).update(_numbers(ranges))
+    return {key: _ranges(numbers) for key, numbers in sorted(seen.items())}
+
+
+def published_record() -> TrainingRecord:
+    """Return the record of weights that were trained on all frames of all videos of CDnet2014, as far as is known."""
+    return {
+        f"{CDnet2014.name}:{row['category']}/{row['video']}": [[1, int(row["temporal_roi_end"])]]
+        for row in published_videos()
+    }
 
 
 def trained_frames(record: TrainingRecord, dataset: str, key: str) -> set[int]:

@@ -18,8 +18,10 @@ _PAPERS = {
     "any_scene": ["AnyScene"],
     "baselines": ["ClassicalSubtractor", "BgsLibrarySubtractor", "ThresholdedDifference"],
     "bmn_bsn": ["BmnBsn"],
+    "bsuv_net": ["BsuvNet"],
     "cdn_medal": ["CdnMedal"],
     "crossnet": ["CrossNet"],
+    "fgsegnet": ["FgSegNet"],
     "recon_mcfcn": ["FrameFcn", "ReconMcfcn"],
     "siamese": ["Siamese"],
 }
@@ -36,8 +38,10 @@ if TYPE_CHECKING:
         ThresholdedDifferenceSystem,
     )
     from bgsub_lightning.systems.bmn_bsn import BmnBsn, BmnBsnSystem
+    from bgsub_lightning.systems.bsuv_net import BsuvNet, BsuvNetSystem
     from bgsub_lightning.systems.cdn_medal import CdnMedal, CdnMedalSystem
     from bgsub_lightning.systems.crossnet import CrossNet, CrossNetSystem
+    from bgsub_lightning.systems.fgsegnet import FgSegNet, FgSegNetSystem
     from bgsub_lightning.systems.recon_mcfcn import FrameFcn, FrameFcnSystem, ReconMcfcn, ReconMcfcnSystem
     from bgsub_lightning.systems.siamese import Siamese, SiameseSystem
     from bgsub_lightning.systems.staged import StagedModule
@@ -62,12 +66,16 @@ __all__ = [
     "BgsSystem",
     "BmnBsn",
     "BmnBsnSystem",
+    "BsuvNet",
+    "BsuvNetSystem",
     "CdnMedal",
     "CdnMedalSystem",
     "ClassicalSubtractor",
     "ClassicalSubtractorSystem",
     "CrossNet",
     "CrossNetSystem",
+    "FgSegNet",
+    "FgSegNetSystem",
     "FrameFcn",
     "FrameFcnSystem",
     "ReconMcfcn",

@@ -7,10 +7,9 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_map_only
-from torch.utils.flop_counter import FlopCounterMode, flop_registry
+from torch.utils.flop_counter import FlopCounterMode
 
+from bgsub_lightning.core.compat.torch import ZerosForCounted
 from bgsub_lightning.data import EvaluationBatch, Stream
 from bgsub_lightning.systems.base import BgsModule
 
@@ -54,7 +53,7 @@ def flop_per_frame(module: BgsModule, shapes: Mapping[str, Any], resizes: bool) 
     count = _OF_STREAM if streams else 1
     try:
         batch = _frame(module, shapes, resizes)
-        skipped = _Skipped()  # type: ignore[no-untyped-call]
+        skipped = ZerosForCounted()  # type: ignore[no-untyped-call]
         with torch.inference_mode(False), torch.no_grad(), torch.compiler.set_stance("force_eager"), skipped:
             context = module.begin_scene(batch)
             if streams:
@@ -65,18 +64,6 @@ def flop_per_frame(module: BgsModule, shapes: Mapping[str, Any], resizes: bool) 
     except Exception:  # whatever a class of the user's raises: a test does not fail for a column of a table
         return None
     return round(counter.get_total_flops() / count) or None
-
-
-class _Skipped(TorchDispatchMode):  # type: ignore[no-untyped-call]  # of torch's own
-    """Gives zeros where an operation is one of those that are counted."""
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func._overloadpacket not in flop_registry:
-            return func(*args, **(kwargs or {}))
-        device = next(each.device for each in args if isinstance(each, Tensor))
-        shapes = tree_map_only(Tensor, lambda each: each.to("meta"), (args, kwargs or {}))
-        answer = func(*shapes[0], **shapes[1])
-        return tree_map_only(Tensor, lambda each: torch.zeros_like(each, device=device), answer)
 
 
 def _frame(module: BgsModule, shapes: Mapping[str, Any], resizes: bool) -> EvaluationBatch:

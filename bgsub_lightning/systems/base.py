@@ -79,6 +79,8 @@ class BgsModule(BgsSystem, LightningModule):
             self.dice = SceneDice(keys)
             self.confusion_at_thresholds = ThresholdConfusion(keys)
             self.dice_at_thresholds = ThresholdDice(keys)
+        if self.tests_weights and stage != "fit" and not self.has_checkpoint:
+            self.begin_fit()
 
     @property
     def datamodule(self) -> ScenesDataModule:

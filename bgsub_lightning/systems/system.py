@@ -63,6 +63,9 @@ class BgsSystem(nn.Module):
     trainable: ClassVar[bool] = True
     """Whether there is something to fit, so that a test needs a checkpoint."""
 
+    tests_weights: ClassVar[bool] = False
+    """Whether a test that names ``weights`` among the arguments needs no checkpoint."""
+
     checkpoint_keys: ClassVar[tuple[str, ...]] = ()
     """Hyperparameters that weights depend on though their shapes do not: a checkpoint of other values is refused."""
 
@@ -71,6 +74,9 @@ class BgsSystem(nn.Module):
 
     size_divisor: ClassVar[int] = 32
     """Frames whose height and width it divides are taken without padding."""
+
+    has_checkpoint: bool = False
+    """Whether a checkpoint gives it weights: the command line knows that before a trainer does."""
 
     inputs: tuple[Input, ...]
     plan: StagePlan | None = None
@@ -258,7 +264,10 @@ class BgsSystem(nn.Module):
         return [child for child in self.children() if next(child.parameters(), None) is not None]
 
     def begin_fit(self) -> None:
-        """Begin a fit with the weights that the configuration names, if it names some; not where a run is resumed."""
+        """Begin a fit with the weights that the configuration names, if it names some; not where a run is resumed.
+
+        Evaluations begin so as well where :attr:`tests_weights` says so and there is no checkpoint.
+        """
 
     def require_weights(self) -> None:
         """Check, before an evaluation that no checkpoint gives weights to, that none are needed.

@@ -76,7 +76,7 @@ class UNet(nn.Module):
         Sizes that ``2**depth`` does not divide are padded by repeating the border, and cropped at the end.
         """
         height, width = x.shape[-2:]
-        x, left, top = _pad_to_multiple(x, 2**self.depth)
+        x, left, top = pad_to_multiple(x, 2**self.depth)
         return self.core(x)[..., top : top + height, left : left + width]
 
     def core(self, x: Tensor) -> Tensor:
@@ -92,7 +92,7 @@ class UNet(nn.Module):
         return self.head(x)  # type: ignore[no-any-return]
 
 
-def _pad_to_multiple(x: Tensor, unit: int) -> tuple[Tensor, int, int]:
+def pad_to_multiple(x: Tensor, unit: int) -> tuple[Tensor, int, int]:
     """Pad both sides of height and width; returns the left and top padding as well."""
     width, height = -x.shape[-1] % unit, -x.shape[-2] % unit
     if width == height == 0:

@@ -208,7 +208,7 @@ class TrainingCLI(CommandLine):
         elif given is None and getattr(self._system, "trainable", True):
             given = self._given.checkpoint
         shipped = self._shipped if self._given.ckpt_path is None else lambda: None
-        path = given and self.directory.checkpoint(given, is_fit, shipped)
+        path = given and self.directory.checkpoint(given, is_fit, shipped, self._has_weights)
         self._given.ckpt_path = path and str(path)
         self.directory.record()  # a damaged one is refused now
         if self.subcommand == "test":
@@ -225,6 +225,7 @@ class TrainingCLI(CommandLine):
         self.parser.add_instantiator(logger_maker(self.run_dir), Logger)
         try:
             super().instantiate_classes()
+            self.model.has_checkpoint = self._given.ckpt_path is not None
             self.model.validate(self.datamodule)
         except ValueError as error:  # jsonargparse wraps what a class has raised
             cause = cause_of(error, UserError, ValidationError)
@@ -328,6 +329,11 @@ class TrainingCLI(CommandLine):
     def _system(self) -> Any:
         """The class of the system; it is not built for that."""
         return pydoc.locate(self._given.model.class_path)
+
+    @property
+    def _has_weights(self) -> bool:
+        """Whether the configuration names weights that a test can work with."""
+        return getattr(self._system, "tests_weights", False) and bool(self._given.get("model.init_args.weights"))
 
     def _shipped(self) -> Path | None:
         """Return the weights of the system that ship with the package."""

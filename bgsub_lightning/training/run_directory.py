@@ -145,13 +145,16 @@ class RunDirectory:
         with atomic_write(self.path / "run.json") as file:
             file.write(json.dumps(content, indent=1) + "\n")
 
-    def checkpoint(self, given: str, is_fit: bool, shipped: Callable[[], Path | None]) -> Path | None:
+    def checkpoint(
+        self, given: str, is_fit: bool, shipped: Callable[[], Path | None], has_weights: bool = False
+    ) -> Path | None:
         """Find what to begin from; a damaged one gives way to the one before only where a run is continued.
 
         Args:
             given: A file, or ``last`` or ``best`` of the run.
             is_fit: Whether a fit begins, which needs none at its first start.
             shipped: Returns weights that are used where the run has no checkpoint, and was never begun.
+            has_weights: Whether the configuration names weights that are used there.
 
         Raises:
             UserError: If there is none, or it is damaged.
@@ -166,6 +169,9 @@ class RunDirectory:
                 console.print(f"There is no {path} yet: this is the first start.")
                 return None
             is_begun = (self.path / "config.yaml").is_file()  # by a fit, which has ended before its first checkpoint
+            if not path.is_file() and not is_begun and has_weights:
+                console.print(f"No checkpoint in {self.path}: the weights that the configuration names are used.")
+                return None
             if not path.is_file() and not is_begun and (weights := shipped()):
                 console.print(f"No checkpoint in {self.path}: the weights that ship with the package are used.")
                 return weights

@@ -17,7 +17,7 @@ from tiny_training import module_of, trainer
 
 from bgsub_lightning import systems
 from bgsub_lightning.core.run_info import model_config
-from bgsub_lightning.data import References, ScenesDataModule
+from bgsub_lightning.data import EmptyBackground, References, ScenesDataModule
 from bgsub_lightning.frames import SceneFrames
 from bgsub_lightning.inference import System
 from bgsub_lightning.inference.system import build
@@ -27,8 +27,10 @@ from bgsub_lightning.systems import BgsModule
 TINY: dict[str, dict[str, Any]] = {
     "AnyScene": {"widths": [2, 3, 4, 5]},
     "BmnBsn": {"references": 3, "maps": 2, "channels": 2, "depth": 2},
+    "BsuvNet": {"width": 1, "history": 5},
     "CdnMedal": {},
     "CrossNet": {"taus": [1, 3], "width": 1},
+    "FgSegNet": {"width": 4},
     "FrameFcn": {"mcfcn_width": 1, "size": 33},
     "ReconMcfcn": {"bottleneck": 4, "width": 1, "mcfcn_width": 1, "size": 33},
     "Siamese": {"width": 2, "channels": 2, "depth": 2},
@@ -144,6 +146,8 @@ def pool_of(system: System, root: Path) -> list[NDArray[np.uint8]]:
     data = ScenesDataModule(system.module.inputs, Subset([], ["*/*"]), root, size=None, num_workers=0)
     (scene,) = data.split.test_scenes
     pixels = SceneFrames(scene, None)
+    if any(isinstance(entry, EmptyBackground) for entry in system.module.inputs):
+        return [pixels.image(number) for number in scene.references]
     references = next((entry for entry in system.module.inputs if isinstance(entry, References)), None)
     if references is None:
         return []

@@ -16,7 +16,7 @@ from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.inference import Subtractor, load_system
 from bgsub_lightning.inference.saved import load_state, require_savable, save_state
 
-SYSTEMS = ("AnyScene", "TemporalMedian", "CdnMedal", "BmnBsn", "Siamese", "FrameFcn")
+SYSTEMS = ("AnyScene", "TemporalMedian", "CdnMedal", "BmnBsn", "BsuvNet", "Siamese", "FrameFcn")
 
 
 def made(name: str) -> Subtractor:

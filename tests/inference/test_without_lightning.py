@@ -18,12 +18,17 @@ from pathlib import Path
 
 import numpy as np
 
+import cv2
+
 import bgsub_lightning
 from bgsub_lightning.cli import main
+from bgsub_lightning.frames.opencv import CONTRIB
 from bgsub_lightning.inference import BASELINES
 
 folder = Path(sys.argv[1])
 for source in (*sorted(folder.glob("*.ckpt")), "AnyScene", *BASELINES):
+    if source in CONTRIB and not hasattr(cv2, "bgsegm"):
+        continue
     subtractor = bgsub_lightning.load(source)
     assert subtractor.apply(np.zeros((32, 32, 3), np.uint8)).shape == (32, 32)
 for result in bgsub_lightning.stream(folder / "video.mp4", checkpoint=str(folder / "BmnBsn.ckpt"), frames=3):

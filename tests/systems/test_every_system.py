@@ -22,6 +22,7 @@ from tiny_training import content, quiet
 from torch import Tensor, nn
 from two_processes import TwoProcesses
 
+from bgsub_lightning.frames.opencv import CONTRIB
 from bgsub_lightning.systems.cdn_medal import CdnMedal
 from bgsub_lightning.systems.cdn_medal.loss import mixture_nll
 from bgsub_lightning.training.cli import run_trainer
@@ -40,9 +41,11 @@ SYSTEMS: dict[str, Settings] = {
     "AnyScene": {"widths": [2, 3, 4, 5], "lr": 1e-3},
     "BmnBsn": {"references": 2, "maps": 2, "channels": 2, "depth": 2, "lr": 1e-2},
     "BmnBsn, class-balanced": {"references": 2, "maps": 2, "channels": 2, "depth": 2, "class_balanced": True},
+    "BsuvNet": {"width": 4, "history": 4, "lr": 1e-3},
     "CdnMedal": stages(density=(8, -2), difference=(1, -2)),
     "CdnMedal, median": stages(difference=(1, -2))
     | {"background": {"class_path": "TemporalMedian", "init_args": {"history": 10, "every": 2}}},
+    "FgSegNet": {"width": 2, "lr": 1e-3},
     "ReconMcfcn": stages(reconstruct=(2, -4), segment=(1, -3), joint=(1, -5))
     | {"bottleneck": 4, "width": 2, "mcfcn_width": 2, "size": 49},
     "FrameFcn": stages(segment=(1, -3)) | {"mcfcn_width": 2, "size": 49},
@@ -54,6 +57,7 @@ SYSTEMS: dict[str, Settings] = {
 UNTRAINED: dict[str, Settings] = {
     "ClassicalSubtractor, MOG2": {"method": "MOG2"},
     "ClassicalSubtractor, KNN": {"method": "KNN"},
+    **{f"ClassicalSubtractor, {name}": {"method": name} for name in CONTRIB if hasattr(cv2, "bgsegm")},
     "ThresholdedDifference": {"background": {"class_path": "TemporalMedian", "init_args": {"history": 10, "every": 2}}},
 }
 """What has nothing to fit, and carries state from frame to frame."""
@@ -79,7 +83,7 @@ class Witness(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.weights = {name: each.detach().clone() for name, each in pl_module.named_parameters()}
         for part in pl_module.modules():
-            if isinstance(part, nn.Dropout):
+            if isinstance(part, nn.Dropout | nn.Dropout2d):
                 part.p = 0.0
             if isinstance(part, nn.Conv2d):
                 part.register_forward_hook(lambda *given: self.types.add(given[-1].dtype))

@@ -13,8 +13,24 @@ from bgsub_lightning.backgrounds.classical import PreviousFrame, TemporalMedian
 from bgsub_lightning.backgrounds.samples import SampleMedian
 from bgsub_lightning.backgrounds.subspace import Eigenbackground, IncrementalPcp
 from bgsub_lightning.core.errors import UserError
-from bgsub_lightning.data import Crop, Hop, ScenesDataModule, Stage
-from bgsub_lightning.data.transforms import Colours, IgnoreIndistinct, PastedObjects, SensorNoise, Sway
+from bgsub_lightning.data import (
+    Crop,
+    EmptyBackground,
+    Hop,
+    RecentBackground,
+    ScenesDataModule,
+    SpatioTemporalCrop,
+    Stage,
+)
+from bgsub_lightning.data.transforms import (
+    Colours,
+    IgnoreIndistinct,
+    IntermittentObjects,
+    LightDifference,
+    PastedObjects,
+    SensorNoise,
+    Sway,
+)
 from bgsub_lightning.datasets import LASIESTA
 from bgsub_lightning.frames import DisFlow, FarnebackFlow, LucasKanadeFlow
 from bgsub_lightning.splits import HoldOut, LabelBudget, SceneWise
@@ -23,10 +39,12 @@ from bgsub_lightning.systems import AnyScene
 from bgsub_lightning.systems.any_scene.stream import Rules
 from bgsub_lightning.systems.bmn_bsn import BmnBsn
 from bgsub_lightning.systems.bmn_bsn.network import BmnBsnNetwork
+from bgsub_lightning.systems.bsuv_net import BsuvNet
 from bgsub_lightning.systems.cdn_medal import CdnMedal
 from bgsub_lightning.systems.cdn_medal.background import DensityBackground
 from bgsub_lightning.systems.crossnet import CrossNet
 from bgsub_lightning.systems.crossnet.raft import RaftFlow
+from bgsub_lightning.systems.fgsegnet import FgSegNet
 from bgsub_lightning.systems.pretrained import Sgd
 from bgsub_lightning.systems.recon_mcfcn import FrameFcn, ReconMcfcn
 from bgsub_lightning.systems.recon_mcfcn.background import ReconstructedBackground
@@ -70,6 +88,11 @@ WRONG: list[tuple[Build, str, tuple[Any, ...]]] = [
     (CrossNet, "betas", ((0.9, 1.0), (-0.1, 0.9), (math.nan, 0.9))),
     (CrossNet, "focal_weight", LEAST_0),
     (CrossNet, "l1_weight", LEAST_0),
+    (FgSegNet, "width", (*COUNT, HUGE)),
+    (FgSegNet, "freeze", (-1, 5)),
+    (FgSegNet, "lr", RATE),
+    (FgSegNet, "alpha", (-0.1, 1.0, math.nan)),
+    (FgSegNet, "patience", COUNT),
     (FrameFcn, "mcfcn_width", (*COUNT, HUGE)),
     (FrameFcn, "size", (*COUNT, 8 * HUGE + 1)),
     (Sgd, "momentum", (-1.0, 1.0, math.nan)),
@@ -107,6 +130,21 @@ WRONG: list[tuple[Build, str, tuple[Any, ...]]] = [
     (data, "flip", SHARE),
     (data, "seed", (-1, 2**32)),
     (data, "size", ((8, 8), (-1, 64), (HUGE, HUGE))),
+    (BsuvNet, "width", (*COUNT, HUGE)),
+    (BsuvNet, "history", COUNT),
+    (BsuvNet, "lr", RATE),
+    (BsuvNet, "weight_decay", LEAST_0),
+    (BsuvNet, "decay_steps", (-1,)),
+    (EmptyBackground, "frames", (*COUNT, HUGE)),
+    (EmptyBackground, "history", COUNT),
+    (RecentBackground, "history", (*COUNT, HUGE)),
+    (SpatioTemporalCrop, "shift", SHARE),
+    (SpatioTemporalCrop, "pan", SHARE),
+    (SpatioTemporalCrop, "most_pan", LEAST_0),
+    (SpatioTemporalCrop, "frames", COUNT),
+    (LightDifference, "offset", LEAST_0),
+    (IntermittentObjects, "behind", SHARE),
+    (SensorNoise, "grey", SHARE),
     (Crop, "size", (*COUNT, HUGE)),
     (Crop, "scale", ((0.0, 1.0), (2.0, 1.0), (1.0, math.inf))),
     (Crop, "tries", (*COUNT, HUGE)),
