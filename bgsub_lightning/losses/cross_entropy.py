@@ -45,7 +45,11 @@ def masked_cross_entropy(logits: Tensor, target: Tensor, class_balanced: bool = 
 
 
 def masked_binary_cross_entropy(
-    logits: Tensor, target: Tensor, sigmoid: Literal["logistic", "hard"], slope: float = SLOPE
+    logits: Tensor,
+    target: Tensor,
+    sigmoid: Literal["logistic", "hard"],
+    slope: float = SLOPE,
+    class_balanced: bool = False,
 ) -> Tensor:
     """Binary cross-entropy, mean over the valid pixels (CDN-MEDAL-net, equation 24).
 
@@ -55,6 +59,8 @@ def masked_binary_cross_entropy(
         sigmoid: What makes probabilities of logits: the logistic function, in a numerically safe form; or
             clip(slope · x + 0.5), whose gradient is 0 where a pixel is saturated, wrongly or not.
         slope: Slope of the hard sigmoid.
+        class_balanced: Weigh the classes of each image: a pixel of class c counts n / (2 n_c), for n valid pixels of
+            the image, of which n_c are of class c.
 
     Returns:
         The loss, a scalar; 0, with gradients of 0, where no pixel is valid.
@@ -72,4 +78,8 @@ def masked_binary_cross_entropy(
         probability = hard_sigmoid(logits, slope)
         chance = torch.where(target == FOREGROUND, probability, 1 - probability)
         losses = -chance.clamp(min=_SMALLEST).log()
+    if class_balanced:
+        of_class = torch.stack([valid & (target != FOREGROUND), target == FOREGROUND])
+        counts = of_class.sum((-2, -1), keepdim=True)
+        losses = losses * (of_class * (counts.sum(0) / (2 * counts.clamp(min=1)))).sum(0)
     return global_mean((losses * valid).sum(), valid.sum())

@@ -18,9 +18,10 @@ from bgsub_lightning.systems.system import Threshold
 from bgsub_lightning.systems.vgg import Vgg
 from bgsub_lightning.systems.weights import FirstLayer, load_vgg
 
-Range = Literal["unit", "imagenet", "caffe"]
+Range = Literal["unit", "imagenet", "caffe", "raw"]
 """What range a network's input has: [-1, 1]; RGB less the mean of ImageNet by its deviation, as torchvision's weights
-take it; or BGR in grey levels less that mean, as DeepLab's do."""
+take it; BGR in grey levels less that mean, as DeepLab's do; or RGB in grey levels, as FgSegNet_v2's code gives it to
+weights of Keras."""
 
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _CAFFE_MEAN = (104.00699, 116.66877, 122.67892)
@@ -60,29 +61,17 @@ class Pretrained:
     range: Range = "caffe"
 
 
-class VggSystem(StagedSystem):
-    """A system trained by SGD, one of whose networks begins with pretrained weights or from scratch.
+class PretrainedVgg:
+    """What a system has whose network begins with VGG-16, pretrained or from scratch.
 
-    Args:
-        sgd: How it learns.
+    Attributes:
         pretrained: What it begins with.
-        labels: What the grey levels of a mask mean in training.
-        threshold: Probability above which a pixel is called foreground; or ``"validation"``, see :class:`BgsModule`.
     """
+
+    pretrained: Pretrained
 
     first_layer: FirstLayer = "normal"
     """What a first layer of more than 3 channels begins with."""
-
-    def __init__(
-        self,
-        sgd: Sgd,
-        pretrained: Pretrained,
-        labels: LabelRule,
-        threshold: Threshold,
-    ) -> None:
-        super().__init__(labels, threshold)
-        self.sgd = sgd
-        self.pretrained = pretrained
 
     @property
     @abstractmethod
@@ -106,10 +95,34 @@ class VggSystem(StagedSystem):
         """Bring images in [0, 1] to :attr:`input_range`."""
         if self.input_range == "unit":
             return 2 * image - 1
+        if self.input_range == "raw":
+            return 255 * image
         if self.input_range == "imagenet":
             mean, deviation = (image.new_tensor(values)[:, None, None] for values in (_MEAN, _DEVIATION))
             return (image - mean) / deviation
         return 255 * image.flip(-3) - image.new_tensor(_CAFFE_MEAN)[:, None, None]
+
+
+class VggSystem(PretrainedVgg, StagedSystem):
+    """A system trained by SGD, one of whose networks begins with pretrained weights or from scratch.
+
+    Args:
+        sgd: How it learns.
+        pretrained: What it begins with.
+        labels: What the grey levels of a mask mean in training.
+        threshold: Probability above which a pixel is called foreground; or ``"validation"``, see :class:`BgsModule`.
+    """
+
+    def __init__(
+        self,
+        sgd: Sgd,
+        pretrained: Pretrained,
+        labels: LabelRule,
+        threshold: Threshold,
+    ) -> None:
+        super().__init__(labels, threshold)
+        self.sgd = sgd
+        self.pretrained = pretrained
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         """SGD with the papers' momentum and weight decay."""
