@@ -36,7 +36,7 @@ class Setup:
 
     Attributes:
         checkpoint: AnyScene, whose weights ship with the package; a checkpoint or an ONNX file of any system; or MOG2,
-            KNN or TemporalMedian, which have no weights.
+            KNN or TemporalMedian, which have no weights; GSOC, CNT or LSBP with opencv-contrib.
         modules: Modules outside of this package whose classes the checkpoint may name; commas between several. They are
             executed.
         background: See :data:`Background`; or the path of a clean image, or of a folder of some.
@@ -93,7 +93,7 @@ class Opened:
 
 
 def named_system(setup: Setup) -> System | None:
-    """Load the system that a setup names; ``None`` for MOG2 and KNN, which are OpenCV's alone.
+    """Load the system that a setup names; ``None`` for those that are OpenCV's alone.
 
     Raises:
         UserError: If it cannot be used.

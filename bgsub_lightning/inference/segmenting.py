@@ -321,7 +321,7 @@ def results(
         probability: Whether results have the probability of foreground.
 
     Raises:
-        UserError: If there is no probability, as of MOG2 and KNN.
+        UserError: If there is no probability, as of OpenCV's.
     """
     analyse, restarts = Analysis(wanted, subtractor.has_shadows), wanted.restarts(subtractor)
     for batch in _frames_ahead(source, subtractor.batch_size, limit, SegmentProgress()):
@@ -329,7 +329,9 @@ def results(
             images, numbers = [frame.image for frame in frames], [frame.number for frame in frames]
             likely = subtractor.probability(images, numbers) if probability else None
             if probability and likely is None:
-                raise UserError("probability: MOG2 and KNN have none. Leave the option out, or take another system.")
+                raise UserError(
+                    "probability: OpenCV's subtractors have none. Leave the option out, or take another system."
+                )
             masks = subtractor.push(images, numbers) if likely is None else list(subtractor.masks(likely))
             restarts.look(frames, masks)
             each = itertools.repeat(None) if likely is None else likely

@@ -17,7 +17,7 @@ from bgsub_lightning.core.ranges import check_choice, check_range, check_whole
 from bgsub_lightning.datasets.depth import Depth, checked_range
 from bgsub_lightning.datasets.scene import Range
 from bgsub_lightning.frames.images import resized
-from bgsub_lightning.frames.opencv import opencv_subtractor
+from bgsub_lightning.frames.opencv import CONTRIB, opencv_subtractor, require_opencv
 from bgsub_lightning.inference.checking import checked_frame, checked_frames, got, require_number
 from bgsub_lightning.inference.sources import Images, is_image
 
@@ -114,7 +114,7 @@ class StreamSubtractor(ABC):
         """Take the next frames as :meth:`push` does, and return the probability of foreground.
 
         Returns:
-            Shape ``(B, h, w)``, float32; ``None``, without having taken them, from MOG2 and KNN, which have none.
+            Shape ``(B, h, w)``, float32; ``None``, without having taken them, from OpenCV's, which have none.
         """
         return None
 
@@ -261,20 +261,20 @@ _OPTIONS = frozenset({"pool_size", "stride", "refresh_interval", "precision", "b
 
 
 class OpenCvSubtractor(StreamSubtractor):
-    """OpenCV's MOG2 or KNN, whose masks are its own without its shadows.
+    """A subtractor of OpenCV, whose masks are its own without its shadows.
 
     Args:
-        name: ``MOG2`` or ``KNN``.
+        name: One of :data:`bgsub_lightning.frames.opencv.OPENCV`.
         reference_pool: See :class:`StreamSubtractor`; these frames are shown ahead.
         range: See :class:`StreamSubtractor`.
         batch_size: The most frames that :meth:`push` is given at once.
         threshold: Has no effect but must be a probability, as those of all systems.
         device: ``None`` or ``cpu``.
-        others: Options of other systems, which mean nothing to these two: they keep no pool.
+        others: Options of other systems, which mean nothing to these: they keep no pool.
 
     Raises:
-        UserError: If the pool holds something else than frames, the threshold is no probability, or the device is
-            another.
+        UserError: If the pool holds something else than frames, the threshold is no probability, the device is
+            another, or the installed OpenCV does not have the subtractor.
     """
 
     def __init__(
@@ -287,6 +287,7 @@ class OpenCvSubtractor(StreamSubtractor):
         device: object = None,
         **others: Any,
     ) -> None:
+        require_opencv(name)
         super().__init__(name, reference_pool, range)
         if unknown := sorted(others.keys() - _OPTIONS):
             raise UserError(f"{unknown[0]}: there is no such option; there are {', '.join(sorted(_OPTIONS))}.")
@@ -310,21 +311,45 @@ class OpenCvSubtractor(StreamSubtractor):
         return [self._apply(np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), np.uint8), -1, None) for image in images]
 
     def _apply(self, image: Bytes, rate: float, known: NDArray[np.bool_] | None) -> Bytes:
-        if self._model is None or image.shape != self._seen:
-            self._seen = image.shape
-            self._model = opencv_subtractor(self.name)
-            for each in self._given:
-                code = cv2.COLOR_RGB2GRAY if image.ndim == 2 else cv2.COLOR_RGB2BGR
-                self._model.apply(cv2.cvtColor(resized(each, (image.shape[1], image.shape[0])), code))
+        if self.name in CONTRIB:
+            return self._apply_contrib(image, rate, known)
+        self._begin(image)
         if known is None:
             mask = self._model.apply(image, learningRate=rate)
         else:
             mask = self._model.apply(image, knownForegroundMask=known.astype(np.uint8), learningRate=rate)
         return np.asarray(cv2.threshold(mask, 254, 255, cv2.THRESH_BINARY)[1], np.uint8)
 
+    def _apply_contrib(self, image: Bytes, rate: float, known: NDArray[np.bool_] | None) -> Bytes:
+        """Do what is asked for where OpenCV would pass over it: these have neither a rate nor known foreground."""
+        if rate == 0:
+            raise UserError(f"learningRate: {self.name} learns of every frame, and cannot leave one out; got 0.")
+        if rate == 1:
+            self._given, self._model = [], None
+        background = None if known is None else self._background()
+        if known is not None and background is not None and background.shape == image.shape:
+            image = np.where(known if image.ndim == 2 else known[..., None], background, image)
+        self._begin(image)
+        return np.asarray(self._model.apply(image), np.uint8)
+
+    def _begin(self, image: Bytes) -> None:
+        """Make a model where there is none of frames of this size."""
+        if self._model is None or image.shape != self._seen:
+            self._seen = image.shape
+            self._model = opencv_subtractor(self.name)
+            for each in self._given:
+                code = cv2.COLOR_RGB2GRAY if image.ndim == 2 else cv2.COLOR_RGB2BGR
+                self._model.apply(cv2.cvtColor(resized(each, (image.shape[1], image.shape[0])), code))
+
     def _background(self) -> Bytes | None:
         image = None if self._model is None else self._model.getBackgroundImage()
-        return None if image is None or not image.size else np.asarray(image, np.uint8)
+        if image is None or not image.size:
+            return None
+        if image.ndim < len(self._seen):  # CNT compares grey levels
+            image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
+        elif image.ndim > len(self._seen):  # GSOC and LSBP compare colours
+            image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+        return np.asarray(image, np.uint8)
 
     def __getstate__(self) -> dict[str, Any]:
         """Refuse to lose what OpenCV has learnt.

@@ -2,13 +2,15 @@
 
 Z. Zivkovic, "Improved adaptive Gaussian mixture model for background subtraction", ICPR 2004 (MOG2); Z. Zivkovic,
 F. van der Heijden, "Efficient adaptive density estimation per image pixel", Pattern Recognition Letters 2006 (KNN).
+Of opencv-contrib: L. Guo, D. Xu, Z. Qiang, "Background subtraction using local SVD binary pattern", CVPR Workshops 2016
+(LSBP); GSOC and CNT (counting), which no paper describes.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Protocol
 
 import cv2
 import numpy as np
@@ -18,7 +20,7 @@ from torch import Tensor
 
 from bgsub_lightning.backgrounds import SceneContext
 from bgsub_lightning.data import ByteStream, EvaluationBatch, SceneInputs
-from bgsub_lightning.frames.opencv import opencv_subtractor
+from bgsub_lightning.frames.opencv import OpenCvName, opencv_subtractor, require_opencv
 from bgsub_lightning.systems.kinds import UntrainedSystem
 
 
@@ -42,10 +44,11 @@ class LibraryContext(SceneContext):
 
     def pictures(self) -> dict[str, Tensor]:
         """Show the background that OpenCV makes of its model."""
-        image = self.subtractor.getBackgroundImage() if isinstance(self.subtractor, cv2.BackgroundSubtractor) else None
+        shown = getattr(self.subtractor, "getBackgroundImage", None)
+        image = shown() if shown else None
         if image is None or not image.size:
             return {}
-        rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        rgb = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB if image.ndim == 2 else cv2.COLOR_BGR2RGB)  # CNT's is grey
         return {"background": torch.from_numpy(rgb).movedim(-1, 0) / 255}
 
 
@@ -86,11 +89,16 @@ class ClassicalSubtractorSystem(StreamingSystem):
     """A subtractor of OpenCV.
 
     Args:
-        method: OpenCV's class, with its default parameters; what it takes for shadow is background.
+        method: OpenCV's class, with its default parameters; what it takes for shadow is background. GSOC, CNT and LSBP
+            need the build opencv-contrib-python-headless.
+
+    Raises:
+        UserError: If the installed OpenCV does not have it.
     """
 
-    def __init__(self, method: Literal["MOG2", "KNN"] = "MOG2") -> None:
+    def __init__(self, method: OpenCvName = "MOG2") -> None:
         super().__init__()
+        require_opencv(method)
         self.save_hyperparameters()
         self.method = method
 
