@@ -15,6 +15,7 @@ COMMANDS = {
     ),
     "sweep": ("commands.sweep:run_sweep", "run a sweep file of W&B here: a grid or a search, without an account"),
     "evaluate": ("commands.evaluate", "score any folder of masks by CDnet's official rule; pack a submission"),
+    "combine": ("commands.combine", "let folders of masks vote: a folder of masks that `evaluate` takes"),
     "report": ("commands.report", "compare the scores of finished tests in one table"),
     "segment": ("commands.segment", "masks, an overlay, boxes of any video or camera"),
     "export": ("commands.export", "write the networks of a checkpoint as ONNX"),

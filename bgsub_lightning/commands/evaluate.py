@@ -13,6 +13,7 @@ from bgsub_lightning.datasets.labels import MaskCode
 from bgsub_lightning.evaluation import MaskFiles, TestResult, count_masks
 from bgsub_lightning.evaluation.mask_checks import located, problems_of, unexpected_files
 from bgsub_lightning.evaluation.mask_evaluation import ScoredMasks, frames_to_score, listed_frames, require_all
+from bgsub_lightning.evaluation.mask_record import MaskRecord
 from bgsub_lightning.evaluation.submission import missing_masks, pack, require_complete, require_whole_dataset
 from bgsub_lightning.report.terminal import table
 from bgsub_lightning.splits import Leakage
@@ -55,8 +56,10 @@ def evaluate(
         frames: The frames.csv of a test, or its run directory: score exactly the frames that it scored, those of the
             training part apart as it did. Default: all labelled frames.
         pattern: Where a frame's mask lies below the folder, with {category}, {video} and {number}.
-        protocol: What the masks' maker trained and tested on, in words, for the tables.
-        leakage: What the masks' maker had seen of these videos, for the tables.
+        protocol: What the masks' maker trained and tested on, in words, for the tables. Default: the maker that
+            masks.json names, which `predict` and `combine` write into the folder, or else the folder's name.
+        leakage: What the masks' maker had seen of these videos, for the tables. What masks.json says of it stands,
+            unless this is worse.
         allow_partial: Take a partial result as it is; and pack a partial archive.
         zip: File for the archive that changedetection.net takes: results/CATEGORY/VIDEO/bin000001.png for all frames
             of the temporal ROI of all 53 videos. What is missing is listed before anything is done.
@@ -85,6 +88,7 @@ def evaluate(
     scenes = with_mask_code(scenes, mask_code)
     chosen = frames_to_score(scenes, listed, reader)
     files = located(files, chosen, reader)
+    record = MaskRecord.load(files.folder)
     missing = missing_masks(files, scenes) if zip else {}
     if not allow_partial:
         require_complete(missing, scenes)
@@ -92,7 +96,8 @@ def evaluate(
     scored = ScoredMasks(files, chosen, listed, count_masks(chosen, files, workers))
     unexpected = unexpected_files(files, scenes, reader, is_whole=scene is None and frames is None)
     of_frames = f", frames of {frames}" if frames else ""
-    result = scored.result(out.name, protocol or f"masks of {files.folder.name}{of_frames}", leakage)
+    maker = record.maker if record else files.folder.name
+    result = scored.result(out.name, protocol or f"masks of {maker}{of_frames}", leakage, record)
     _write(scored, result, unexpected, out)
     if zip:
         packed = pack(zip, files, scenes)

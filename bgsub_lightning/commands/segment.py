@@ -64,7 +64,7 @@ def segment(
         out: Folder for what is written; in it, one for each camera of a list. Default: a new one beside the source, or
             here for cameras and streams.
         checkpoint: AnyScene, whose weights ship with the package; a checkpoint of any system; or MOG2, KNN or
-            TemporalMedian, which have no weights.
+            TemporalMedian, which have no weights; GSOC, CNT or LSBP with opencv-contrib.
         modules: Modules outside of this package whose classes the checkpoint may name, such as own_network, or
             own_network.py from any folder; commas between several. They are executed.
         write: What is written, such as overlay,masks: mask_video, masks (a PNG for each frame), overlay (foreground
@@ -85,7 +85,7 @@ def segment(
         work_size: Pixels of the longer side at which large frames are subtracted, such as 480, which is faster; masks
             have the frames' own size.
         state: File that keeps what was learnt of the scene, so that a restart needs no warm-up: read at the beginning
-            if it is there, and written each minute and at the end. Not for MOG2 and KNN.
+            if it is there, and written each minute and at the end. Not for OpenCV's subtractors.
         background: What references and backgrounds are made of. first: the first frames of the source; spread: frames
             over the whole source; stream: frames as they come; a path: a clean image, or a folder of some. auto: spread
             for files and stream for cameras, of systems that need it.

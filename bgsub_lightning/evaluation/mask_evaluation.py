@@ -29,9 +29,12 @@ from bgsub_lightning.evaluation.frame_scores import (
 )
 from bgsub_lightning.evaluation.mask_checks import Chosen, write_problems
 from bgsub_lightning.evaluation.mask_files import MaskCounts, MaskFiles
+from bgsub_lightning.evaluation.mask_record import MaskRecord
 from bgsub_lightning.evaluation.testresult import TestResult, VideoResult
 from bgsub_lightning.frames import SceneFrames
 from bgsub_lightning.splits import Leakage
+from bgsub_lightning.splits.frameset import FrameSet
+from bgsub_lightning.splits.leaks import worst
 
 
 def listed_frames(path: Path) -> Listed:
@@ -97,8 +100,20 @@ class ScoredMasks:
             return found
         return [frame._replace(is_test=self.listed[key][frame.number].is_test) for frame in found]
 
-    def result(self, name: str, protocol: str, leakage: Leakage) -> TestResult:
-        """Return the metrics, as of a test of a system named ``masks``."""
+    def result(self, name: str, protocol: str, leakage: Leakage, record: MaskRecord | None = None) -> TestResult:
+        """Return the metrics, as of a test of a system named ``masks``.
+
+        Args:
+            name: The result's.
+            protocol: What the masks' maker trained and tested on, in words.
+            leakage: What the maker had seen by the user's word.
+            record: The maker's own, which stands unless it knows nothing or the user's word is worse.
+        """
+        tested = FrameSet.of(
+            (scene, [frame.number for frame in self.frames(scene.key) if frame.is_test]) for scene, _ in self.chosen
+        )
+        recorded = record.leakage(tested) if record else {}
+        found = {scene.key: _leakage(leakage, recorded.get(scene.key, "unknown")) for scene in tested.scenes}
         return TestResult(
             name=name,
             system="masks",
@@ -106,12 +121,12 @@ class ScoredMasks:
             protocol=protocol,
             fold=0,
             seed=0,
-            leakage=leakage,
+            leakage=worst(found.values()) if found else leakage,
             checkpoint=None,
             videos={
-                scene.key: VideoResult(leakage=leakage, **video_of(self.frames(scene.key), scene))
+                scene.key: VideoResult(leakage=found[scene.key], **video_of(self.frames(scene.key), scene))
                 for scene, _ in self.chosen
-                if any(frame.is_test for frame in self.frames(scene.key))
+                if scene.key in found
             },
             device="",
             versions=versions(opencv=cv2.__version__, numpy=np.__version__),
@@ -144,6 +159,12 @@ class ScoredMasks:
 
     def _trained_on(self, frame: FrameScore) -> str:
         return "" if self.listed is None else self.listed[frame.video][frame.number].trained_on
+
+
+def _leakage(given: Leakage, recorded: Leakage) -> Leakage:
+    if "unknown" in (given, recorded):
+        return given if recorded == "unknown" else recorded
+    return worst((given, recorded))
 
 
 def require_all(result: TestResult, out: Path) -> None:

@@ -178,12 +178,12 @@ def official_counts(mask: NDArray[np.uint8], truth: NDArray[np.uint8], roi: NDAr
     return [both, fp, fn, counted - both - fp - fn, shadow_errors]
 
 
-def read_result(path: Path, size: tuple[int, int], is_soft: bool = False) -> NDArray[Any] | tuple[Fault, str]:
+def read_result(path: Path, size: tuple[int, int] | None, is_soft: bool = False) -> NDArray[Any] | tuple[Fault, str]:
     """Decode a mask that a system wrote.
 
     Args:
         path: The file.
-        size: Width and height that it must have.
+        size: Width and height that it must have; ``None``: any.
         is_soft: Whether it may have 16 bits.
 
     Returns:
@@ -202,7 +202,7 @@ def read_result(path: Path, size: tuple[int, int], is_soft: bool = False) -> NDA
         return "unreadable", "no image"
     if image.dtype != np.uint8 and not (is_soft and image.dtype == np.uint16):
         return ("of 16 bits", "") if image.dtype == np.uint16 else ("unreadable", f"{image.dtype} instead of 8 bits")
-    if (found := (image.shape[1], image.shape[0])) != size:
+    if size is not None and (found := (image.shape[1], image.shape[0])) != size:
         return "of another size", f"{found[0]}×{found[1]} instead of {size[0]}×{size[1]}"
     if is_hidden_in_alpha(data):
         return "in its alpha channel", "its colours are the same everywhere"

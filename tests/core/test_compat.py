@@ -29,6 +29,7 @@ from lightning.pytorch.strategies import DDPStrategy, StrategyRegistry
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
+from torch.utils.flop_counter import FlopCounterMode
 
 import bgsub_lightning
 from bgsub_lightning.core.compat import jsonargparse as compat_jsonargparse
@@ -312,6 +313,14 @@ def test_rates_of_a_schedule() -> None:
     schedule = LambdaLR(optimizer, lambda step: 1.0)
     compat_torch.set_last_rates(schedule, [0.3])
     assert schedule.get_last_lr() == [0.3]
+
+
+def test_counted_operations_are_counted_and_not_carried_out() -> None:
+    image, kernel = torch.ones(1, 2, 8, 8), torch.ones(3, 2, 3, 3)
+    with compat_torch.ZerosForCounted(), FlopCounterMode(display=False) as counter:  # type: ignore[no-untyped-call]
+        found = torch.nn.functional.conv2d(image, kernel) + 1
+    assert counter.get_total_flops() == 2 * 3 * 6 * 6 * 2 * 9
+    assert torch.equal(found, torch.ones(1, 3, 6, 6))
 
 
 # --- Optuna ----------------------------------------------------------------------------------------------------------

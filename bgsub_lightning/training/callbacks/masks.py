@@ -13,6 +13,7 @@ from torch import Tensor
 from bgsub_lightning.core.console import console
 from bgsub_lightning.data import EvaluationBatch
 from bgsub_lightning.datasets import Scene
+from bgsub_lightning.evaluation.mask_record import MaskRecord
 from bgsub_lightning.frames import write_png
 from bgsub_lightning.systems.base import BgsModule
 from bgsub_lightning.training.callbacks.frames import FrameCallback
@@ -20,6 +21,8 @@ from bgsub_lightning.training.callbacks.frames import FrameCallback
 
 class MaskWriter(FrameCallback):
     """Writes ``results/<category>/<video>/bin%06d.png``, 0 and 255: CDnet's layout for submissions.
+
+    ``results/masks.json`` records the system and what it was trained on, for ``evaluate`` and ``combine``.
 
     Args:
         folder: Where; ``None``: ``results`` in the run directory.
@@ -30,6 +33,14 @@ class MaskWriter(FrameCallback):
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder
         self.written = 0
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Record the maker before the first mask."""
+        if trainer.is_global_zero:
+            folder = self._folder(trainer)
+            module = cast("BgsModule", pl_module)
+            record = MaskRecord.of_system(Path(trainer.default_root_dir).name, module.trained_on, folder)
+            record.save(folder, self.folder or folder.parent)
 
     def on_frames(self, module: BgsModule, scene: Scene, outputs: Any, batch: EvaluationBatch, stage: str) -> None:  # noqa: D102
         foreground = module.is_foreground(cast("Tensor", outputs)).cpu().numpy()
