@@ -90,8 +90,10 @@ class StoredBackground(Input, ABC):
             if opened is None:
                 raise RuntimeError(f"the backgrounds of {key} have not been prepared")
             self._opened[key] = opened
-        background = self._opened[key].read(number)
-        out[...] = pixels.shown(background)
+        if pixels.whole is pixels:
+            self._opened[key].read(number, out)
+        else:
+            out[...] = pixels.shown(self._opened[key].read(number))
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the opened arrays behind: a file descriptor means nothing in another process."""

@@ -99,8 +99,8 @@ class SpatioTemporalCrop(Crop):
     """Windows that break the alignment of a frame with what came before, as cameras do that shake, pan and zoom.
 
     M. O. Tezcan, P. Ishwar, J. Konrad, "BSUV-Net 2.0: spatio-temporal data augmentations for video-agnostic supervised
-    background subtraction", IEEE Access 2021. Of a camera that moves, the past is the mean of what it saw on its way,
-    the long past that of the whole way. What is left of the three probabilities is a window in one place.
+    background subtraction", IEEE Access 2021. If the camera moves, the past is the mean of its newest views, and the
+    long past the mean of all views on its way. If it neither shifts, zooms nor pans, all frames have the same window.
 
     Args:
         size: See :class:`Crop`.
@@ -264,12 +264,12 @@ class Window(SceneFrames):
 
 @dataclass(frozen=True)
 class Views:
-    """What the frames of a training sample show: of now, of the past, and of the long past.
+    """The windows of a training sample: of now, of the past, and of the long past.
 
     Attributes:
         now: The target and its neighbours in time.
-        past: What the scene was like before.
-        long_past: What it was like before anything came that stays for a while.
+        past: The scene before.
+        long_past: The scene before the objects came that stand still in it now.
     """
 
     now: SceneFrames

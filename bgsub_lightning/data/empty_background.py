@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Literal, get_args
@@ -15,11 +14,12 @@ from bgsub_lightning.core.ranges import check_range
 from bgsub_lightning.data.background import StoredBackground
 from bgsub_lightning.data.recent_background import medians_before
 from bgsub_lightning.data.truth_background import only, valid_median
+from bgsub_lightning.data.video_images import images_of, number_of, require_size
 from bgsub_lightning.datasets.scene import Scene
 from bgsub_lightning.frames import FrameStore, SceneFrames, median, read_image
 from bgsub_lightning.frames.images import resized
 from bgsub_lightning.splits import FrameSet
-from bgsub_lightning.splits.draws import generator_named
+from bgsub_lightning.splits.draws import generator_of
 
 _VERSION = 1
 _IMAGES = (".jpg", ".jpeg", ".png", ".bmp")
@@ -141,13 +141,12 @@ class EmptyBackground(StoredBackground):
         found[count == 0] = 0
         return found
 
-    def _files(self, scene: Scene) -> list[Path]:
-        folder = Path(self.rule) / scene.key
-        files = sorted(path for path in folder.glob("*") if path.suffix.lower() in _IMAGES) if folder.is_dir() else []
+    def _files(self, scene: Scene) -> tuple[Path, ...]:
+        files = images_of(Path(self.rule), scene.key, _IMAGES)
         if not files:
             raise UserError(
-                f"EmptyBackground.rule: {folder}: must hold an image of {scene.key} without foreground; got none. Put "
-                f"one there, or leave the scene out by data.init_args.scene."
+                f"EmptyBackground.rule: {Path(self.rule) / scene.key}: must hold an image of {scene.key} without "
+                f"foreground; got none. Put one there, or leave the scene out by data.init_args.scene."
             )
         return files
 
@@ -163,22 +162,11 @@ class EmptyBackground(StoredBackground):
             UserError: If the scene has none.
         """
         files = self._files(scene)
-        of_frame = [path for path in files if _number(path) == number]
-        drawn = int(generator_named(f"{scene.dataset}:{scene.key}", seed, 7).integers(len(files)))
-        return of_frame[0] if of_frame else files[drawn]
+        drawn = int(generator_of(scene, seed, 7).integers(len(files)))
+        return next((path for path in files if number_of(path) == number), files[drawn])
 
     @staticmethod
     def _image(pixels: SceneFrames, path: Path) -> NDArray[np.uint8]:
         found = read_image(path, levels=pixels.scene.range)
-        height, width = found.shape[:2]
-        if (width, height) != pixels.scene.size:
-            raise UserError(
-                f"{path}: must have the size of the frames of {pixels.scene.key}, {pixels.scene.size[0]}×"
-                f"{pixels.scene.size[1]}; got {width}×{height}. Give one of that size."
-            )
+        require_size(path, found.shape, pixels.scene, "Give one of that size.")
         return resized(found, pixels.whole.size)
-
-
-def _number(path: Path) -> int | None:
-    found = re.search(r"(\d+)$", path.stem)
-    return int(found[1]) if found else None

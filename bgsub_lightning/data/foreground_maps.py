@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import cv2
@@ -15,12 +13,13 @@ from bgsub_lightning.core.decoding import read_pixels
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.data.empty_background import EmptyBackground
 from bgsub_lightning.data.inputs import Input
+from bgsub_lightning.data.video_images import images_of, numbered, require_size
 from bgsub_lightning.datasets.scene import Scene
 from bgsub_lightning.frames import SceneFrames
 from bgsub_lightning.frames.images import resized
 from bgsub_lightning.splits import FrameSet
 
-_IMAGES = {".jpg", ".jpeg", ".png"}
+_IMAGES = (".jpg", ".jpeg", ".png")
 
 
 @dataclass(frozen=True)
@@ -84,26 +83,24 @@ class ForegroundMap(Input):
     def load(self, pixels: SceneFrames, number: int, seed: int, out: NDArray[np.uint8]) -> None:  # noqa: D102
         scene = pixels.scene
         passes = number not in scene.masks and not scene.is_evaluated(number)
-        if passes and number not in _listed(self.folder, scene.key):
+        if passes and number not in numbered(self._files(scene)):
             out[...] = 0
         else:
             out[..., 0] = pixels.shown(resized(self._map(scene, number, seed), pixels.whole.size))
+
+    def _files(self, scene: Scene) -> tuple[Path, ...]:
+        return images_of(self.folder, scene.key, _IMAGES)
 
     def _map(self, scene: Scene, number: int, seed: int) -> NDArray[np.uint8]:
         path = self._file(scene, number, seed)
         found = read_pixels(path, cv2.IMREAD_GRAYSCALE)
         if found is None or found.dtype != np.uint8:
             raise UserError(f"{path}: cannot be decoded as a grey image of 8 bits. Write the map again.")
-        height, width = found.shape
-        if (width, height) != scene.size:
-            raise UserError(
-                f"{path}: must have the size of the frames of {scene.key}, {scene.size[0]}×{scene.size[1]}; got "
-                f"{width}×{height}. Write the map at that size."
-            )
+        require_size(path, found.shape, scene, "Write the map at that size.")
         return found
 
     def _file(self, scene: Scene, number: int, seed: int = 0) -> Path:
-        files = _listed(self.folder, scene.key)
+        files = numbered(self._files(scene))
         if (path := files.get(number)) is None:
             raise UserError(
                 f"{self.folder / scene.key}: must hold a map of frame {number}, *{number:06d}.jpg or .png; got "
@@ -139,14 +136,14 @@ class EmptyMap(ForegroundMap):
     of: EmptyBackground
 
     def _file(self, scene: Scene, number: int, seed: int = 0) -> Path:
-        files = _images(self.folder, scene.key)
+        files = self._files(scene)
         if not files:
             raise UserError(
                 f"{self.folder / scene.key}: must hold a map of the empty background of {scene.key}; got none. Write "
                 f"one, or leave the scene out by data.init_args.scene."
             )
         if not self.of.is_chosen:
-            return _listed(self.folder, scene.key).get(number, files[0])
+            return numbered(files).get(number, files[0])
         image = self.of.chosen_file(scene, number, seed)
         named = [path for path in files if path.stem == image.stem]
         if not named:
@@ -155,17 +152,3 @@ class EmptyMap(ForegroundMap):
                 f"or .jpg; got {len(files)} others. Write it."
             )
         return named[0]
-
-
-@cache
-def _images(folder: Path, key: str) -> tuple[Path, ...]:
-    place = folder / key
-    found = sorted(place.iterdir()) if place.is_dir() else []
-    return tuple(path for path in found if path.suffix.lower() in _IMAGES)
-
-
-@cache
-def _listed(folder: Path, key: str) -> dict[int, Path]:
-    """The maps of a video by the number that their names end with."""
-    numbered = ((re.search(r"(\d+)$", path.stem), path) for path in _images(folder, key))
-    return {int(number[1]): path for number, path in numbered if number}

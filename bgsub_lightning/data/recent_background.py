@@ -20,8 +20,8 @@ _VERSION = 1
 class RecentBackground(StoredBackground):
     """The median of each pixel and channel over the frames before the target, without the target itself.
 
-    M. O. Tezcan, P. Ishwar, J. Konrad, "BSUV-Net", WACV 2020: of 100 frames. Where there are fewer, of those that there
-    are; of the first frame, the frame itself. Of an even number of levels it is the lower of the two in the middle.
+    M. O. Tezcan, P. Ishwar, J. Konrad, "BSUV-Net", WACV 2020, take 100 frames. Early frames have fewer before them, and
+    the first frame is its own background. The median of an even number is the lower of the two in the middle.
 
     An evaluation loads none: systems that see every frame of a scene make it as they go.
 

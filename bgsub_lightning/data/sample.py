@@ -32,7 +32,7 @@ class TrainingBatch(TypedDict, total=False):
     truth_background: Tensor
     """The background of each target frame according to the masks, as ``image``."""
     empty: Tensor
-    """A background of each target's scene that is as free of foreground as can be had, as ``image``."""
+    """The empty background of each target's scene, as ``image``."""
     recent: Tensor
     """The median of the frames before each target, as ``image``."""
     map: Tensor

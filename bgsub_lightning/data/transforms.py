@@ -419,16 +419,16 @@ class LightDifference(SampleTransform):
 
 @dataclass
 class IntermittentObjects(SampleTransform):
-    """Puts what moves in another sample into now and the recent past, and not into the long past.
+    """Puts the moving objects of another sample into now and the recent past, and not into the long past.
 
-    So a system learns that an object which has come and stands still is foreground. M. O. Tezcan, P. Ishwar, J. Konrad,
-    "BSUV-Net 2.0", IEEE Access 2021, "intermittent object addition".
+    A system learns from it that an object which came and stands still is foreground. M. O. Tezcan, P. Ishwar,
+    J. Konrad, "BSUV-Net 2.0", IEEE Access 2021, "intermittent object addition".
 
     Args:
         p: See :class:`SampleTransform`.
         of: Categories, or patterns of ``category/video``, of the training scenes that give them.
         behind: Probability that they lie behind what moves in the sample itself.
-        light: Light of their own, before they are put in; ``None``: as it is.
+        light: Change of the light of the other sample; ``None``: none.
 
     Raises:
         UserError: If a value is out of range.
@@ -445,7 +445,7 @@ class IntermittentObjects(SampleTransform):
         self._check("behind", most=1)
 
     def prepare(self, scenes: Sequence[SceneFrames], frames: FrameSet, seed: int) -> None:
-        """Note the scenes that give objects; without any, none are put in, which is said once."""
+        """Note the scenes that give objects, or print that there are none."""
         numbered = enumerate(zip(scenes, frames.numbers, strict=True))
         self._scenes = [(place, numbers) for place, (one, numbers) in numbered if one.scene.matches(self.of)]
         if not self._scenes and self.p:

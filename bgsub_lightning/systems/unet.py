@@ -6,6 +6,8 @@ with padded convolutions, as in figure 2 of the BMN-BSN paper.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -75,9 +77,7 @@ class UNet(nn.Module):
 
         Sizes that ``2**depth`` does not divide are padded by repeating the border, and cropped at the end.
         """
-        height, width = x.shape[-2:]
-        x, left, top = pad_to_multiple(x, 2**self.depth)
-        return self.core(x)[..., top : top + height, left : left + width]
+        return in_multiples(self.core, x, 2**self.depth)
 
     def core(self, x: Tensor) -> Tensor:
         """Do what :meth:`forward` does, for heights and widths that ``2**depth`` divides."""
@@ -92,13 +92,26 @@ class UNet(nn.Module):
         return self.head(x)  # type: ignore[no-any-return]
 
 
-def pad_to_multiple(x: Tensor, unit: int) -> tuple[Tensor, int, int]:
-    """Pad both sides of height and width; returns the left and top padding as well."""
-    width, height = -x.shape[-1] % unit, -x.shape[-2] % unit
-    if width == height == 0:
-        return x, 0, 0
-    left, top = width // 2, height // 2
-    return F.pad(x, (left, width - left, top, height - top), mode="replicate"), left, top
+def in_multiples(core: Callable[[Tensor], Tensor], x: Tensor, unit: int) -> Tensor:
+    """Show images to a network whose heights and widths must be multiples of ``unit``.
+
+    Both sides are padded by repeating the border.
+
+    Args:
+        core: The network: ``(B, C, H, W)`` → ``(…, H, W)``.
+        x: Images of any size, ``(B, C, h, w)``.
+        unit: What must divide height and width.
+
+    Returns:
+        The answer at the images' size, ``(…, h, w)``.
+    """
+    height, width = x.shape[-2:]
+    more_height, more_width = -height % unit, -width % unit
+    if more_height == more_width == 0:
+        return core(x)
+    left, top = more_width // 2, more_height // 2
+    padding = (left, more_width - left, top, more_height - top)
+    return core(F.pad(x, padding, mode="replicate"))[..., top : top + height, left : left + width]
 
 
 def _init_he(module: nn.Module) -> None:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bgsub_lightning.systems.unet import pad_to_multiple
+from bgsub_lightning.systems.unet import in_multiples
 
 _UNITS = (2, 2, 3, 3, 3)
 _WIDTHS = (1, 2, 4, 8, 8)
@@ -78,9 +78,7 @@ class BsuvUNet(nn.Module):
 
         Sizes that 16 does not divide are padded by repeating the border, and cropped at the end.
         """
-        height, width = x.shape[-2:]
-        x, left, top = pad_to_multiple(x, 16)
-        return self.core(x)[..., top : top + height, left : left + width]
+        return in_multiples(self.core, x, 16)
 
     def core(self, x: Tensor) -> Tensor:
         """Do what :meth:`forward` does, for heights and widths that 16 divides."""

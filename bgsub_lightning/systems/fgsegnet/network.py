@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bgsub_lightning.systems.unet import pad_to_multiple
+from bgsub_lightning.systems.unet import in_multiples
 from bgsub_lightning.systems.vgg import Vgg, conv3x3, relu
 
 Norm = Literal["image", "instance"]
@@ -105,9 +105,7 @@ class FgSegNetwork(Vgg):
 
         Sizes that 4 does not divide are padded by repeating the border, and cropped at the end.
         """
-        height, width = x.shape[-2:]
-        x, left, top = pad_to_multiple(x, 4)
-        return self.core(x)[..., top : top + height, left : left + width]
+        return in_multiples(self.core, x, 4)
 
     def core(self, x: Tensor) -> Tensor:
         """Do what :meth:`forward` does, for heights and widths that 4 divides."""
