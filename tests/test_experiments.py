@@ -39,6 +39,7 @@ from bgsub_lightning.runs.grid import runs_of_file
 from bgsub_lightning.splits import FirstHalf, HoldOut, RandomShares, SceneWise, Subset
 from bgsub_lightning.synthetic import Plan, Rendered, lasiesta, limu, render_all, sbi2015
 from bgsub_lightning.systems import AnyScene
+from bgsub_lightning.systems.ae_ne import AeNe
 from bgsub_lightning.systems.any_scene import EarlierFrame, SampleBanks
 from bgsub_lightning.systems.base import BgsModule
 from bgsub_lightning.systems.baselines import BgsLibrarySubtractor, ClassicalSubtractor, ThresholdedDifference
@@ -68,6 +69,7 @@ class Built(TrainingCLI):
 
 
 SYSTEMS: dict[str, type[BgsModule]] = {  # the beginning of an experiment's name → what it builds
+    "ae_ne": AeNe,
     "any_scene": AnyScene,
     "bmn": BmnBsn,
     "bsuv_net": BsuvNet,
@@ -200,9 +202,9 @@ def test_the_papers_numbers_are_the_defaults_of_its_system(paper: str) -> None:
 
 
 def test_each_published_paper_has_such_a_table() -> None:
-    """Those of the two that are not the five's are among the records."""
+    """Those of the three that are not the five's are among the records."""
     published = {path.stem for path in PUBLISHED.glob("*.yaml") if (SYSTEMS_FOLDER / path.stem).is_dir()}
-    assert published | {"bsuv_net", "fgsegnet"} == {*PAPERS}
+    assert published | {"ae_ne", "bsuv_net", "fgsegnet"} == {*PAPERS}
 
 
 @pytest.mark.parametrize("fold", [1, 2, 3])
@@ -237,6 +239,24 @@ def test_cdn_medal_small_differs_where_its_head_says(tmp_path: Path) -> None:
     stages = {f"density.{name}" for name in ("steps", "batch_size", "lr", "decay", "repeat")}
     stages |= {"difference.steps", "difference.decay"}
     assert different - {"name"} == {*stages, "drawn", "trainer.val_check_interval"}
+
+
+def test_ae_ne_complex_is_what_the_authors_train_next(tmp_path: Path) -> None:
+    simple, further = (build(name, tmp_path).model for name in ("ae_ne", "ae_ne_complex"))
+    assert [sum(p.numel() for p in model.parameters()) for model in (simple, further)] == [3_877_480, 13_881_224]
+    for model, steps in ((simple, 2_500), (further, 24_000)):
+        learn, settle = model.plan
+        assert (learn.stage.steps, learn.stage.steps + settle.stage.steps) == (4 * steps // 5, steps)
+        assert settle.stage == replace(learn.stage, steps=settle.stage.steps, lr=learn.stage.lr / 10)
+
+
+def test_ae_ne_small_differs_where_its_head_says(tmp_path: Path) -> None:
+    full, small = (numbers(build(name, tmp_path)) for name in ("ae_ne", "ae_ne_small"))
+    settings = {key: value for key, value in (full | small).items() if not key.startswith("parameters")}
+    leaves = {key for key, value in settings.items() if not isinstance(value, dict)}
+    different = {key.rpartition("init_args.")[2] for key in leaves if full.get(key) != small.get(key)}
+    stages = {f"{stage}.{name}" for stage in ("learn", "settle") for name in ("steps", "batch_size", "lr")}
+    assert different - {"name"} == {*stages, "size", "width", "closing", "opening"}
 
 
 # of table I: intervals, CmDFF, CS-Focal, focal, L1

@@ -20,7 +20,7 @@ from sweeps import next_run
 
 FOLDER = Path(__file__).parents[1] / "sweeps"
 SWEEPS = sorted(FOLDER.glob("*.yaml"))
-SYSTEMS = ("any_scene", "bmn_bsn", "bsuv_net", "cdn_medal", "crossnet", "fgsegnet", "recon_mcfcn", "siamese")
+SYSTEMS = ("ae_ne", "any_scene", "bmn_bsn", "bsuv_net", "cdn_medal", "crossnet", "fgsegnet", "recon_mcfcn", "siamese")
 SCENES = {f"{row['category']}/{row['video']}" for row in published_videos()}
 
 each_sweep = pytest.mark.parametrize("file", SWEEPS, ids=lambda file: file.stem)
@@ -115,7 +115,7 @@ def test_validation_holds_frames_out(file: Path, tmp_path: Path) -> None:
     assert protocol["class_path"].endswith(".RandomShares") or held_out["scenes"] or held_out["fraction"]
 
 
-@pytest.mark.parametrize("name", ["cdn_medal_scenes", "fgsegnet_scenes", "recon_mcfcn_scenes"])
+@pytest.mark.parametrize("name", ["ae_ne_scenes", "cdn_medal_scenes", "fgsegnet_scenes", "recon_mcfcn_scenes"])
 def test_scenes_are_those_of_the_dataset(name: str) -> None:
     expected = {key for key in SCENES if name != "cdn_medal_scenes" or not key.startswith("PTZ/")}
     points = read_sweep(FOLDER / f"{name}.yaml").grid

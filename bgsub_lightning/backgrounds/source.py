@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -66,6 +66,14 @@ class BackgroundSource(nn.Module, ABC):
 
     A background is an image of 8 bits, as frames are, so that it is the same whether it was kept in a store or not.
     """
+
+    learns_unlabelled: ClassVar[bool] = False
+    """Whether its training sees all frames of a scene, without their labels: those that are tested as well."""
+
+    @property
+    def export_targets(self) -> dict[str, Callable[..., Any]]:
+        """Its networks as they can be exported: path of a method → what makes its answer of the tensors it returns."""
+        return {}
 
     @abstractmethod
     def begin_scene(self) -> BackgroundContext:

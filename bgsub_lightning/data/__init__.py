@@ -8,7 +8,7 @@ from bgsub_lightning.data.base_image import BaseImage, BaseMask
 from bgsub_lightning.data.crops import Crop, SpatioTemporalCrop
 from bgsub_lightning.data.empty_background import EmptyBackground
 from bgsub_lightning.data.foreground_maps import ForegroundMaps
-from bgsub_lightning.data.inputs import ByteStream, Histories, Hop, Image, Input, References, Stream
+from bgsub_lightning.data.inputs import ByteStream, Histories, Hop, Image, Input, References, Stream, UnlabelledImage
 from bgsub_lightning.data.pasting import VocObjects
 from bgsub_lightning.data.recent_background import RecentBackground
 from bgsub_lightning.data.sample import EvaluationBatch, SceneInputs, TrainingBatch
@@ -75,5 +75,6 @@ __all__ = [
     "Sway",
     "TrainingBatch",
     "TruthBackground",
+    "UnlabelledImage",
     "VocObjects",
 ]

@@ -229,6 +229,7 @@ class ScenesDataModule(LightningDataModule):
             for entry in self._all_inputs:
                 entry.validate(scene)
         self._require_frames(stage)
+        self._require_truth(stage)
         if warnings := [problem for scene in scenes for problem in scene.problems]:
             more = f" ({len(warnings) - 1} more such; `prepare` lists them)" if len(warnings) > 1 else ""
             warn(f"{warnings[0]}{more}")
@@ -261,6 +262,16 @@ class ScenesDataModule(LightningDataModule):
                     entry.require_training(inputs[0].drawn_from(self.split))
         for entry in self.inputs:
             entry.require_evaluation(self._chosen_among("validate" if stage == "fit" else stage))
+
+    def _require_truth(self, stage: str) -> None:
+        """Check that a validation has something to count."""
+        if stage not in {"fit", "validate"} or not self.trainer or not self.trainer.limit_val_batches:
+            return
+        if all(scene.masks.keys().isdisjoint(numbers) for scene, numbers in self.frames_of("validate")):
+            raise UserError(
+                f"trainer.limit_val_batches: there is no labelled frame to validate with "
+                f"({self.protocol.describe(self.fold)}); got {self.trainer.limit_val_batches}. Set it to 0."
+            )
 
     def train_dataloader(self) -> SharedMemoryLoader | StagedLoader:
         """Batches of the contract :class:`TrainingBatch`."""

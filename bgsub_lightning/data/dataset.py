@@ -219,7 +219,7 @@ def ready(batch: Mapping[str, Any], inputs: Sequence[Input], dtype: torch.dtype)
         if entry.key in batch and entry.is_mask:
             done[entry.key] = mirror(batch[entry.key], -1)
         elif entry.key in batch:
-            pixels = mirror(looked_up(entry), -2).movedim(-1, -3) if entry.labelled else batch[entry.key]
+            pixels = mirror(looked_up(entry), -2).movedim(-1, -3) if entry.is_image else batch[entry.key]
             done[entry.key] = pixels if entry.as_bytes else pixels.to(dtype).div_(255)
     if "mask" in batch:
         done["mask"] = mirror(batch["mask"], -1)

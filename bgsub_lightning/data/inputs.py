@@ -53,6 +53,7 @@ class Input:
         is_long_past: Whether it shows the scene long before: what has come since and stays is not in it either. It is
             of the past as well.
         of_files: Whether it is read from files that a stream of frames does not have.
+        is_image: Whether a sample is one or more images, channels last before it reaches the device.
         as_bytes: Whether it stays uint8 on the device, range [0, 255], for what works on bytes, as statistics of many
             frames do.
     """
@@ -65,6 +66,7 @@ class Input:
     is_past: ClassVar[bool] = False
     is_long_past: ClassVar[bool] = False
     of_files: ClassVar[bool] = False
+    is_image: ClassVar[bool] = True
     as_bytes: ClassVar[bool] = False
 
     def validate(self, scene: Scene) -> None:
@@ -171,6 +173,17 @@ class Image(Input):
 
     def load(self, pixels: Pixels, number: int, seed: int, out: NDArray[np.uint8]) -> None:  # noqa: D102
         pixels.image(number, out)
+
+
+@dataclass(frozen=True)
+class UnlabelledImage(Image):
+    """Any frame of a training scene, for systems that learn without labels: its mask is not read."""
+
+    labelled = False
+
+    def drawn_from(self, split: Split) -> FrameSet:
+        """Return all frames of the training scenes, labelled or not."""
+        return FrameSet.of((scene, scene.frames) for scene in split.train.scenes)
 
 
 @dataclass(frozen=True)
@@ -289,6 +302,7 @@ class Histories(Input):
 
     key = "history"
     labelled = False
+    is_image = False
     length: int
     pixels: int
 

@@ -16,7 +16,8 @@ class TrainingBatch(TypedDict, total=False):
 
     image: Tensor
     """Target frames, shape ``(B, 3, H, W)``, float32, range [0, 1], RGB, in memory format channels-last; uint8,
-    range [0, 255], where the module's input is a :class:`ByteStream`."""
+    range [0, 255], where the module's input is a :class:`ByteStream`. A batch of :class:`UnlabelledImage` has neither
+    mask nor flip."""
     references: Tensor
     """N frames of each target's unlabelled part, shape ``(B, N, 3, H, W)``, float32, range [0, 1]."""
     hop: Tensor

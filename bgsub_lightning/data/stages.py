@@ -57,6 +57,7 @@ class Span:
         inputs: What its samples hold.
         draws: Draws per process and step; one may stand for a whole batch, as a window of frames does for many pixels.
         running_statistics: Sub-networks whose batch normalisation keeps to its running statistics while they learn.
+        goes_on: Whether the optimiser keeps its moments from the stage before; else it begins with fresh ones.
         first: Steps of the run before it.
     """
 
@@ -66,6 +67,7 @@ class Span:
     inputs: tuple[Input, ...]
     draws: int
     running_statistics: tuple[str, ...] = ()
+    goes_on: bool = False
     first: int = 0
 
     @property

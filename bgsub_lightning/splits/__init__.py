@@ -5,6 +5,7 @@ from bgsub_lightning.splits.frameset import FrameSet, Split
 from bgsub_lightning.splits.leaks import Leakage, TrainingRecord, leakage, published_record, training_record
 from bgsub_lightning.splits.protocols import FirstHalf, HoldOut, Protocol, SceneWise, Subset
 from bgsub_lightning.splits.random_frames import CategoryBudget, RandomShares
+from bgsub_lightning.splits.unlabelled import Unlabelled
 
 __all__ = [
     "CategoryBudget",
@@ -19,6 +20,7 @@ __all__ = [
     "Split",
     "Subset",
     "TrainingRecord",
+    "Unlabelled",
     "leakage",
     "published_record",
     "training_record",

@@ -15,6 +15,7 @@ from bgsub_lightning.systems.pretrained import Pretrained, Sgd
 from bgsub_lightning.systems.system import BgsSystem, identity
 
 _PAPERS = {
+    "ae_ne": ["AeNe"],
     "any_scene": ["AnyScene"],
     "baselines": ["ClassicalSubtractor", "BgsLibrarySubtractor", "ThresholdedDifference"],
     "bmn_bsn": ["BmnBsn"],
@@ -27,6 +28,7 @@ _PAPERS = {
 }
 
 if TYPE_CHECKING:
+    from bgsub_lightning.systems.ae_ne import AeNe, AeNeSystem
     from bgsub_lightning.systems.any_scene import AnyScene, AnySceneSystem
     from bgsub_lightning.systems.base import BgsModule
     from bgsub_lightning.systems.baselines import (
@@ -58,6 +60,8 @@ else:
     )
 
 __all__ = [
+    "AeNe",
+    "AeNeSystem",
     "AnyScene",
     "AnySceneSystem",
     "BgsLibrarySubtractor",

@@ -24,9 +24,10 @@ class StagedModule(StagedSystem, BgsModule):
     """A system whose sub-networks learn in stages.
 
     There is one optimiser with one parameter group per sub-network, or two where some parameters have no weight decay;
-    a stage sets the groups' rates and begins with fresh moments. A sub-network that does not learn is in eval mode. Its
-    ``requires_grad`` is never touched, because DDP would not notice: use ``ddp_find_unused_parameters_true`` on several
-    devices, as the command line does where the strategy is left to it.
+    a stage sets the groups' rates and begins with fresh moments, or goes on with those of the stage before. A
+    sub-network that does not learn is in eval mode. Its ``requires_grad`` is never touched, because DDP would not
+    notice: use ``ddp_find_unused_parameters_true`` on several devices, as the command line does where the strategy is
+    left to it.
 
     A paper sets :attr:`plan`, whose names of sub-networks are those of the module's attributes. The whole plan is one
     epoch of the trainer.
@@ -102,13 +103,14 @@ class StagedModule(StagedSystem, BgsModule):
         self._set_modes()
 
     def on_train_batch_start(self, batch: TrainingBatch, batch_idx: int) -> None:
-        """Begin a stage with fresh moments, and leave the losses of the one before behind."""
+        """Begin a stage with fresh moments unless it goes on, and leave the losses of the one before behind."""
         super().on_train_batch_start(batch, batch_idx)
         if self.global_step == self.span.first:
             clear_logged(self.trainer)
-            # not self.optimizers(): after a resume that wrapper holds a stale copy of the state
-            # (https://github.com/Lightning-AI/pytorch-lightning/issues/18279)
-            cast("torch.optim.Optimizer", self.optimizers(use_pl_optimizer=False)).state.clear()
+            if not self.span.goes_on:
+                # not self.optimizers(): after a resume that wrapper holds a stale copy of the state
+                # (https://github.com/Lightning-AI/pytorch-lightning/issues/18279)
+                cast("torch.optim.Optimizer", self.optimizers(use_pl_optimizer=False)).state.clear()
             self._set_modes()
 
     def training_inputs(self) -> tuple[Input, ...]:  # noqa: D102

@@ -306,11 +306,13 @@ class TrainingCLI(CommandLine):
                 logger.experiment.define_metric("val/f_measure", **best)
         if self.trainer.is_global_zero:
             parameters = sum(parameter.numel() for parameter in self.model.parameters())
+            plan = self.model.plan
+            train = plan.spans[-1].inputs[0].drawn_from(split) if plan else split.train
+            validation = f"validation looks at {len(split.validation)} frames ({split.validation_kind})"
             console.print(
                 f"{type(self.model).__name__}, {parameters:,} parameters, on {self.trainer.strategy.root_device}: "
-                f"{len(split.train):,} frames of {len(split.train.scenes)} scenes to train on, "
-                f"{self._samples}; validation looks at {len(split.validation)} frames "
-                f"({split.validation_kind}). Run directory: {self.run_dir}",
+                f"{len(train):,} frames of {len(train.scenes)} scenes to train on, {self._samples}; "
+                f"{validation if self.trainer.limit_val_batches else 'no validation'}. Run directory: {self.run_dir}",
                 soft_wrap=True,
             )
 

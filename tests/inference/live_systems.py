@@ -25,6 +25,10 @@ from bgsub_lightning.splits import Subset
 from bgsub_lightning.systems import BgsModule
 
 TINY: dict[str, dict[str, Any]] = {
+    "AeNe": {
+        "background": {"class_path": "AutoencoderBackground", "init_args": {"size": [32, 24], "width": 4}},
+        "noise": 0.0,
+    },
     "AnyScene": {"widths": [2, 3, 4, 5]},
     "BmnBsn": {"references": 3, "maps": 2, "channels": 2, "depth": 2},
     "BsuvNet": {"width": 1, "history": 5},
@@ -41,7 +45,7 @@ SIZES = {"CrossNet": (256, 256)}
 
 def described(name: str, **settings: Any) -> dict[str, Any]:
     config = {
-        "model": {"class_path": f"bgsub_lightning.systems.{name}", "init_args": TINY[name] | settings},
+        "model": {"class_path": f"bgsub_lightning.systems.{name}", "init_args": TINY.get(name, {}) | settings},
         "data": {"init_args": {"size": list(SIZES[name]) if name in SIZES else None}},
     }
     return dict(yaml.safe_load(model_config(config)))

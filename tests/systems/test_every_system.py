@@ -38,6 +38,14 @@ def stages(**of_stage: tuple[int, int]) -> Settings:
 
 
 SYSTEMS: dict[str, Settings] = {
+    "AeNe": stages(learn=(2, -3), settle=(2, -4))
+    | {
+        "noise": 0.0,  # of a network that has learnt nothing, it would leave no foreground
+        "background": {
+            "class_path": "bgsub_lightning.systems.ae_ne.AutoencoderBackground",
+            "init_args": {"size": [32, 24], "width": 8},
+        },
+    },
     "AnyScene": {"widths": [2, 3, 4, 5], "lr": 1e-3},
     "BmnBsn": {"references": 2, "maps": 2, "channels": 2, "depth": 2, "lr": 1e-2},
     "BmnBsn, class-balanced": {"references": 2, "maps": 2, "channels": 2, "depth": 2, "class_balanced": True},

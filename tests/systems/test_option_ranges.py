@@ -36,6 +36,7 @@ from bgsub_lightning.frames import DisFlow, FarnebackFlow, LucasKanadeFlow
 from bgsub_lightning.splits import HoldOut, LabelBudget, SceneWise
 from bgsub_lightning.synthetic.rendered import Rendered
 from bgsub_lightning.systems import AnyScene
+from bgsub_lightning.systems.ae_ne import AeNe, AutoencoderBackground
 from bgsub_lightning.systems.any_scene.stream import Rules
 from bgsub_lightning.systems.bmn_bsn import BmnBsn
 from bgsub_lightning.systems.bmn_bsn.network import BmnBsnNetwork
@@ -66,6 +67,16 @@ def data(**settings: Any) -> ScenesDataModule:
 
 
 WRONG: list[tuple[Build, str, tuple[Any, ...]]] = [
+    (AeNe, "strength", LEAST_0),
+    (AeNe, "window", COUNT),
+    (AeNe, "noise", LEAST_0),
+    (AeNe, "contrast", RATE),
+    (AeNe, "closing", (*COUNT, 4, HUGE)),
+    (AeNe, "opening", (*COUNT, 2, HUGE)),
+    (AutoencoderBackground, "size", ((15, 240), (320, 1216), (320,))),
+    (AutoencoderBackground, "complexity", ("auto", None)),
+    (AutoencoderBackground, "width", (*COUNT, 5_000, HUGE)),
+    (AutoencoderBackground, "latents", (*COUNT, HUGE)),
     (BmnBsn, "references", (*COUNT, HUGE)),
     (BmnBsn, "maps", (*COUNT, HUGE)),
     (BmnBsn, "channels", (*COUNT, HUGE, 10**30)),

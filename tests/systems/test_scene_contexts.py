@@ -51,8 +51,10 @@ def named_module(system: str) -> BgsModule:
     torch.manual_seed(0)
     name = f"bgsub_lightning.systems.{system.partition(',')[0]}"
     init_args = {**SYSTEMS, **UNTRAINED}[system]
-    if source := init_args.get("background"):
-        init_args = init_args | {"background": source | {"class_path": "bgsub_lightning.backgrounds.TemporalMedian"}}
+    source = init_args.get("background")
+    if source and "." not in source["class_path"]:
+        path = f"bgsub_lightning.backgrounds.{source['class_path']}"
+        init_args = init_args | {"background": source | {"class_path": path}}
     module = module_of({"class_path": name, "init_args": init_args})
     module.trained_on = {"CDnet2014:a/x": [1]}
     return module

@@ -14,9 +14,10 @@ from bgsub_lightning.backgrounds import BackgroundContext, BackgroundSource
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.data import EvaluationBatch, SceneInputs, Stream
 from bgsub_lightning.systems.kinds import UntrainedSystem
+from bgsub_lightning.systems.with_background import WithBackground
 
 
-class ThresholdedDifferenceSystem(UntrainedSystem):
+class ThresholdedDifferenceSystem(WithBackground, UntrainedSystem):
     """Any background, and a threshold on what differs from it.
 
     It sees every frame of a scene, from the first. The paper measures backgrounds by it, with the threshold that is

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ from bgsub_lightning.backgrounds import BackgroundContext, BackgroundSource
 from bgsub_lightning.core.ranges import check_range
 from bgsub_lightning.losses import SLOPE
 from bgsub_lightning.systems.cdn_medal.cdn_gm import BLOCK, GROUPS, CdnGm, Mixture, Spread
+from bgsub_lightning.systems.system import identity
 
 _PIXELS = 8192  # computed at once: their histories as floats are 24 MB
 
@@ -41,6 +42,8 @@ class DensityBackground(BackgroundSource):
         UserError: If an argument is out of its range.
     """
 
+    learns_unlabelled = True
+
     def __init__(
         self,
         components: int = 3,
@@ -52,6 +55,10 @@ class DensityBackground(BackgroundSource):
         check_range("DensityBackground.", least=1, most=1000, components=components)
         check_range("DensityBackground.", above=0, most=1, slope=slope)
         self.network = CdnGm(components, history, spread, slope)
+
+    @property
+    def export_targets(self) -> dict[str, Callable[..., Any]]:  # noqa: D102
+        return {"network.blocks": identity, "network.groups": identity, "network.mixture": Mixture}
 
     def begin_scene(self) -> DensityContext:  # noqa: D102
         return DensityContext(BlockWindow() if self.network.fits else FrameWindow(self.network.history))

@@ -7,6 +7,7 @@ framework for motion analysis", arXiv:2106.03776.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Literal, cast
 
 from torch import Tensor, nn
@@ -31,15 +32,14 @@ from bgsub_lightning.frames import FrameStore, SceneFrames
 from bgsub_lightning.losses import SLOPE, hard_sigmoid, masked_binary_cross_entropy
 from bgsub_lightning.splits import FrameSet
 from bgsub_lightning.systems.cdn_medal.background import DensityBackground
-from bgsub_lightning.systems.cdn_medal.cdn_gm import Mixture
 from bgsub_lightning.systems.cdn_medal.loss import mixture_nll
 from bgsub_lightning.systems.cdn_medal.medal_net import MedalNet
 from bgsub_lightning.systems.kinds import StagedSystem
 from bgsub_lightning.systems.system import Threshold, identity
-from bgsub_lightning.systems.trainer_types import ScenesDataModule
+from bgsub_lightning.systems.with_background import RecordedBackground
 
 
-class CdnMedalSystem(StagedSystem):
+class CdnMedalSystem(RecordedBackground, StagedSystem):
     """A background by a mixture density network, then a small auto-encoder that compares each frame with it.
 
     Stage ``density`` trains CDN-GM on histories of pixels, by likelihood and without labels: it sees every frame of the
@@ -47,8 +47,8 @@ class CdnMedalSystem(StagedSystem):
     frames and their backgrounds, with no gradient into CDN-GM. Each scene has its own model.
 
     Args:
-        background: What gives the backgrounds; ``None``: CDN-GM with the paper's numbers. A source without weights has
-            no stage ``density``.
+        background: What gives the backgrounds; ``None``: CDN-GM with the paper's numbers. Another source has no stage
+            ``density``.
         density: Numbers of the first stage: the paper's rate and the published code's amount, of pixels that are all of
             one window of frames for ``repeat`` steps; each process has its own window.
         difference: Numbers of the second, the paper's: 1,000 epochs of 200 frames, one a step.
@@ -56,6 +56,8 @@ class CdnMedalSystem(StagedSystem):
             to pixels that are saturated and wrong. Predictions are those of the hard sigmoid in either case.
         slope: Slope of that hard sigmoid, in (0, 1]; see :data:`bgsub_lightning.losses.SLOPE`. CDN-GM has its
             own, an argument of :class:`DensityBackground`.
+        initial: Checkpoint of a system that has trained ``background``, such as one of AE-NE: a fit begins with its
+            weights. Sources that have weights and no stage here need it.
         labels: What the grey levels of a mask mean in training.
         threshold: Probability from which a pixel is called foreground, ε (section IV-A): where it is ε or more
             (equation 22); or ``"validation"``, see :class:`BgsModule`.
@@ -71,18 +73,27 @@ class CdnMedalSystem(StagedSystem):
         difference: Stage = Stage(200_000, 1, 5e-3),
         sigmoid: Literal["logistic", "hard"] = "logistic",
         slope: float = SLOPE,
+        initial: Path | None = None,
         labels: LabelRule = LabelRule.TRAINING,
         threshold: Threshold = 0.3,
     ) -> None:
         super().__init__(labels, threshold)
         check_range("model.init_args.", above=0, most=1, slope=slope)
-        self.save_hyperparameters(ignore=["labels", "background"])
+        self.save_hyperparameters(ignore=["labels", "background", "initial"])
         self.background = DensityBackground() if background is None else background
-        if self.background.state_dict() and not isinstance(self.background, DensityBackground):
+        has_weights = bool(self.background.state_dict())
+        if has_weights and initial is None and not isinstance(self.background, DensityBackground):
             raise UserError(
                 f"model.init_args.background: {type(self.background).__name__} has weights that no stage of "
-                f"CDN-MEDAL-net trains. Name DensityBackground, or a source without weights."
+                f"CDN-MEDAL-net trains. Name a checkpoint of the system that has trained them by "
+                f"--model.init_args.initial FILE; or name DensityBackground, or a source without weights."
             )
+        if initial is not None and not has_weights:
+            raise UserError(
+                f"model.init_args.initial: {type(self.background).__name__} has no weights; got {initial}. Leave the "
+                f"option out."
+            )
+        self.initial = initial
         self.difference = MedalNet()
         self.sigmoid: Literal["logistic", "hard"] = sigmoid
         self.slope = slope
@@ -98,10 +109,13 @@ class CdnMedalSystem(StagedSystem):
     @property
     def compile_targets(self) -> list[nn.Module]:
         """Both networks; an evaluation calls the parts of CDN-GM, which are not compiled."""
-        networks: list[nn.Module] = [self.difference]
-        if isinstance(self.background, DensityBackground):
-            networks.append(self.background.network)
-        return networks
+        return [self.difference, *super().compile_targets]
+
+    def begin_fit(self) -> None:
+        """Begin with the background that another run has trained, if one is named."""
+        super().begin_fit()
+        if self.initial is not None:
+            self.load_background(self.initial)
 
     def forward(self, image: Tensor, background: Tensor) -> Tensor:
         """Return logits ``(B, H, W)`` for frames and backgrounds ``(B, 3, H, W)`` in [0, 1]."""
@@ -133,39 +147,9 @@ class CdnMedalSystem(StagedSystem):
             probability[scored] = hard_sigmoid(logits, self.slope).to(probability.dtype)
         return probability[None]
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add which backgrounds MEDAL-net has learnt to compare with."""
-        super().on_save_checkpoint(checkpoint)
-        checkpoint["background"] = self.background.settings()
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Check that they are this configuration's.
-
-        Raises:
-            UserError: If they are not.
-        """
-        super().on_load_checkpoint(checkpoint)
-        there, here = checkpoint.get("background"), self.background.settings()
-        if there != here:
-            raise UserError(
-                f"model.init_args.background: the checkpoint was trained with {there}, and this configuration has "
-                f"{here}. Use the configuration of its run directory."
-            )
-
     @property
     def export_targets(self) -> dict[str, Callable[..., Any]]:  # noqa: D102
-        parts: dict[str, Callable[..., Any]] = {"difference.core": identity}
-        if isinstance(self.background, DensityBackground):
-            own = "background.network"
-            parts |= {f"{own}.blocks": identity, f"{own}.groups": identity, f"{own}.mixture": Mixture}
-        return parts
-
-    def note(self, data: ScenesDataModule, all_unseen: bool) -> str:  # noqa: D102
-        if all_unseen or not isinstance(self.background, DensityBackground):
-            return ""
-        return (
-            "The density network was trained on all frames of the scene, the tested ones as well, without their labels."
-        )
+        return {"difference.core": identity, **super().export_targets}
 
     def _density_loss(self, history: Tensor) -> Tensor:
         network = cast("DensityBackground", self.background).network  # no other source's plan has such batches

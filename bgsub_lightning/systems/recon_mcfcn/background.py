@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from torch import Tensor
 
@@ -11,6 +12,7 @@ from bgsub_lightning.core.ranges import check_range
 from bgsub_lightning.systems.recon_mcfcn.reconstruction import BackgroundReconstruction
 from bgsub_lightning.systems.resizing import resize
 from bgsub_lightning.systems.sizes import sized
+from bgsub_lightning.systems.system import identity
 
 
 class ReconstructedBackground(BackgroundSource):
@@ -25,6 +27,10 @@ class ReconstructedBackground(BackgroundSource):
         super().__init__()
         check_range("ReconstructedBackground.", least=1, bottleneck=bottleneck, width=width)
         self.network = sized(BackgroundReconstruction, bottleneck, width)
+
+    @property
+    def export_targets(self) -> dict[str, Callable[..., Any]]:  # noqa: D102
+        return {"network.forward": identity}
 
     def begin_scene(self) -> BackgroundContext:  # noqa: D102
         return BackgroundContext()
