@@ -4,6 +4,7 @@ from bgsub_lightning.backgrounds.classical import Mog2Background, PreviousFrame,
 from bgsub_lightning.backgrounds.samples import SampleBackground, SampleMedian
 from bgsub_lightning.backgrounds.source import BackgroundContext, BackgroundSource, SceneContext, SourceBackgrounds
 from bgsub_lightning.backgrounds.subspace import Eigenbackground, IncrementalPcp
+from bgsub_lightning.backgrounds.trailing import as_bytes, median_before
 
 __all__ = [
     "BackgroundContext",
@@ -17,4 +18,6 @@ __all__ = [
     "SceneContext",
     "SourceBackgrounds",
     "TemporalMedian",
+    "as_bytes",
+    "median_before",
 ]

@@ -69,6 +69,15 @@ class EmptyBackground(StoredBackground):
         """Whether people have chosen the images."""
         return isinstance(self.rule, Path)
 
+    @property
+    def note(self) -> str:
+        """What a table must say of a test with such backgrounds; empty: nothing."""
+        if self.is_chosen:
+            return "The empty backgrounds were chosen by hand."
+        if self.rule == "automatic":
+            return "The empty backgrounds are made of all frames, the tested ones as well."
+        return ""
+
     def validate(self, scene: Scene) -> None:  # noqa: D102
         if isinstance(self.rule, Path):
             if not self.rule.is_dir():

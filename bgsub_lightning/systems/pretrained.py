@@ -23,7 +23,8 @@ Range = Literal["unit", "imagenet", "caffe", "raw"]
 take it; BGR in grey levels less that mean, as DeepLab's do; or RGB in grey levels, as FgSegNet_v2's code gives it to
 weights of Keras."""
 
-_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of the red, the green and the blue channel, range [0, 1]."""
 _CAFFE_MEAN = (104.00699, 116.66877, 122.67892)
 
 
@@ -98,7 +99,9 @@ class PretrainedVgg:
         if self.input_range == "raw":
             return 255 * image
         if self.input_range == "imagenet":
-            mean, deviation = (image.new_tensor(values)[:, None, None] for values in (_MEAN, _DEVIATION))
+            mean, deviation = (
+                image.new_tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_DEVIATION)
+            )
             return (image - mean) / deviation
         return 255 * image.flip(-3) - image.new_tensor(_CAFFE_MEAN)[:, None, None]
 

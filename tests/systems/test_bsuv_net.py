@@ -26,8 +26,9 @@ from bgsub_lightning.inference import Subtractor, load_system
 from bgsub_lightning.losses import batch_jaccard
 from bgsub_lightning.splits import published_record
 from bgsub_lightning.systems import BsuvNet
-from bgsub_lightning.systems.bsuv_net.network import BsuvNetwork, BsuvUNet
-from bgsub_lightning.systems.bsuv_net.weights import load_published, renamed
+from bgsub_lightning.systems.bsuv_net.network import BsuvNetwork
+from bgsub_lightning.systems.bsuv_net.weights import load_published
+from bgsub_lightning.systems.bsuv_unet import BsuvUNet, renamed
 
 
 def small(**settings: Any) -> BsuvNet:

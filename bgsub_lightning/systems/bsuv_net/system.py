@@ -10,12 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from bgsub_lightning.backgrounds import SceneContext
+from bgsub_lightning.backgrounds import SceneContext, as_bytes, median_before
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.ranges import check_range
 from bgsub_lightning.data import (
@@ -57,9 +55,9 @@ class BsuvContext(SceneContext):
 
     def see(self, image: Tensor) -> Tensor:
         """Take the next frame, ``(3, H, W)``; return what it is compared with, ``(2, 3, H, W)``, range [0, 1]."""
-        frame = (image * 255).round().byte().cpu().numpy()
-        recent = _of(self.recent, frame, image)
-        empty = self.empty if self.empty is not None else _of(self.trailing, frame, image)
+        frame = as_bytes(image)
+        recent = median_before(self.recent, frame, image)
+        empty = self.empty if self.empty is not None else median_before(self.trailing, frame, image)
         self.recent.push(frame)
         if self.empty is None:
             self.trailing.push(frame)
@@ -82,12 +80,6 @@ class BsuvContext(SceneContext):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:  # noqa: D102
         for name, of in (("recent", self.recent), ("trailing", self.trailing)):
             of.extend(each.cpu().numpy() for each in state[name])
-
-
-def _of(median: RunningMedian, frame: NDArray[np.uint8], image: Tensor) -> Tensor:
-    """Return the median of the frames before one, like it; the frame itself if it is the first."""
-    found = median.median
-    return (torch.from_numpy(frame if found is None else found.copy()).to(image.device) / 255).to(image.dtype)
 
 
 class BsuvNetSystem(BgsSystem):
@@ -195,14 +187,8 @@ class BsuvNetSystem(BgsSystem):
 
     def note(self, data: ScenesDataModule, all_unseen: bool) -> str:
         """Name what the scores of others may not have: chosen backgrounds, and maps."""
-        notes = []
-        if self.maps:
-            notes.append(f"The maps of foreground are those of {self.maps.frame.name}.")
-        if self.empty.is_chosen:
-            notes.append("The empty backgrounds were chosen by hand.")
-        elif self.empty.rule == "automatic":
-            notes.append("The empty backgrounds are made of all frames, the tested ones as well.")
-        return " ".join(notes)
+        notes = [f"The maps of foreground are those of {self.maps.frame.name}."] if self.maps else []
+        return " ".join([*notes, *([self.empty.note] if self.empty.note else [])])
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam, with weight decay in the gradient, on biases and normalisation as well."""

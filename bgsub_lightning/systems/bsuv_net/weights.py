@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from torch import Tensor
 
 from bgsub_lightning.core.errors import UserError
-from bgsub_lightning.systems.bsuv_net.network import BsuvUNet
+from bgsub_lightning.systems.bsuv_unet import BsuvUNet, renamed
 from bgsub_lightning.systems.weights import load_state_dict
 
-_ENCODER = re.compile(r"enc(\d)\.down_block\.(conv|bn)(\d)\.(\w+)")
-_UP = re.compile(r"dec(\d)\.up\.(conv2d_transpose|bn1)\.(\w+)")
-_DECODER = re.compile(r"dec(\d)\.conv_block\.(conv|bn)(\d)\.(\w+)")
-_HEAD = re.compile(r"out\.out\.conv2d\.(\w+)")
 _VARIANTS = {12: "BSUV-Net 2.0, with maps", 9: "Fast BSUV-Net 2.0, without maps"}
 
 
@@ -49,25 +44,3 @@ def load_published(network: BsuvUNet, source: str | Path) -> None:
                 f"model.init_args.width to that of the weights."
             )
     network.load_state_dict({name: given[name] for name in own})
-
-
-def renamed(name: str) -> str:
-    """Return this network's name of one of the authors' weights; another name stays as it is.
-
-    Example:
-        >>> renamed("enc2.down_block.bn1.weight"), renamed("dec4.up.bn1.bias"), renamed("out.out.conv2d.bias")
-        ('down.1.2.weight', 'up.0.up.1.bias', 'head.0.bias')
-    """
-    if found := _ENCODER.search(name):
-        block, kind, unit, what = found.groups()
-        return f"down.{int(block) - 1}.{3 * (int(unit) - 1) + (0 if kind == 'conv' else 2)}.{what}"
-    if found := _UP.search(name):
-        block, kind, what = found.groups()
-        return f"up.{4 - int(block)}.up.{0 if kind == 'conv2d_transpose' else 1}.{what}"
-    if found := _DECODER.search(name):
-        block, kind, unit, what = found.groups()  # bn2 follows conv1, bn3 conv2
-        place = 3 * (int(unit) - 1) if kind == "conv" else 3 * (int(unit) - 2) + 2
-        return f"up.{4 - int(block)}.units.{place}.{what}"
-    if found := _HEAD.search(name):
-        return f"head.0.{found[1]}"
-    return name
