@@ -28,6 +28,7 @@ def test_subtractors_score_what_was_measured_independently(
     assert metrics["pwc"] == pytest.approx(pwc, abs=5e-4)
 
 
+@pytest.mark.slow
 def test_bmn_bsn_trains_tests_and_predicts(real_data: Path, tmp_path: Path) -> None:
     options = ["--config", str(EXPERIMENTS / "bmn_bsn_real_subset.yaml"), f"--run_dir={tmp_path / 'run'}"]
     options += [f"--data.init_args.root={real_data / 'CDnet2014'}", f"--data.init_args.store={tmp_path / 'store'}"]
@@ -43,6 +44,7 @@ def test_bmn_bsn_trains_tests_and_predicts(real_data: Path, tmp_path: Path) -> N
     assert mask.shape == (240, 360)
 
 
+@pytest.mark.slow
 def test_cdn_medal_trains_and_tests_on_one_scene(real_data: Path, tmp_path: Path) -> None:
     """Traffic, whose ROI.bmp has another size than its frames; few steps, so only the books are checked."""
     options = ["--config", str(EXPERIMENTS / "cdn_medal_small.yaml"), f"--run_dir={tmp_path / 'run'}"]

@@ -170,6 +170,7 @@ def test_wildlife_camera(tmp_path: Path) -> None:
     assert len(found) > 12
 
 
+@pytest.mark.slow
 def test_timelapse(tmp_path: Path) -> None:
     video = write_video(tmp_path / "v.mkv", walk(200, 40, (640, 96)))
     assert run("timelapse", video, "all.png", folder=tmp_path) == []
