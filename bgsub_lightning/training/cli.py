@@ -146,6 +146,7 @@ class TrainingCLI(CommandLine):
             (callbacks.LastCheckpoint, "last"),  # after those two, whose scores it holds
             (callbacks.StageCheckpoints, "stages"),
             (callbacks.Pictures, "pictures"),
+            (callbacks.SamplePictures, "samples"),
             (callbacks.ScoreWriter, "scores"),
             (callbacks.Gallery, "gallery"),
             (callbacks.MaskWriter, "masks"),

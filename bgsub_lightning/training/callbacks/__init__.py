@@ -17,6 +17,7 @@ from bgsub_lightning.training.callbacks.masks import MaskWriter
 from bgsub_lightning.training.callbacks.optimisers import ConfiguredOptimisers
 from bgsub_lightning.training.callbacks.pictures import Pictures
 from bgsub_lightning.training.callbacks.progress import ProgressBar
+from bgsub_lightning.training.callbacks.samples import SamplePictures
 from bgsub_lightning.training.callbacks.scores import ScoreWriter
 from bgsub_lightning.training.processes import BatchNormSync
 
@@ -36,6 +37,7 @@ __all__ = [
     "Pictures",
     "ProgressBar",
     "RunLog",
+    "SamplePictures",
     "ScoreWriter",
     "StageCheckpoints",
     "checkpoints_of",
