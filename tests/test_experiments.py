@@ -50,6 +50,7 @@ from bgsub_lightning.systems.crossnet import CrossNet
 from bgsub_lightning.systems.fgsegnet import FgSegNet
 from bgsub_lightning.systems.recon_mcfcn import FrameFcn, ReconMcfcn
 from bgsub_lightning.systems.recon_mcfcn.background import ReconstructedBackground
+from bgsub_lightning.systems.seqfeednet import SeqFeedNet
 from bgsub_lightning.systems.siamese import Siamese
 from bgsub_lightning.training.callbacks import EarlyStopping
 from bgsub_lightning.training.cli import TrainingCLI, run_trainer
@@ -85,6 +86,7 @@ SYSTEMS: dict[str, type[BgsModule]] = {  # the beginning of an experiment's name
     "mog2": ClassicalSubtractor,
     "recon_mcfcn": ReconMcfcn,
     "recon_mcfcn_baseline2": FrameFcn,
+    "seqfeednet": SeqFeedNet,
     "siamese": Siamese,
     "subsense": BgsLibrarySubtractor,
     "temporal_median": ThresholdedDifference,
@@ -124,7 +126,7 @@ def test_experiment_builds(name: str, tmp_path: Path) -> None:
     assert type(cli.model) is system_of(name)
     assert cli.datamodule.plan is cli.model.plan
     assert cli.trainer.default_root_dir == str(tmp_path)
-    if not isinstance(cli.model, AnyScene | BsuvNet):  # which have transforms of their own
+    if not isinstance(cli.model, AnyScene | BsuvNet | SeqFeedNet):  # which have transforms of their own
         varied = [(type(each), getattr(each, "frames", "all")) for each in cli.datamodule.transforms]
         parts = [(each, "all") for each in (Blur, SensorNoise, Jpeg, LightChange)]
         assert varied == (parts if name in VARIED else [])
@@ -202,9 +204,9 @@ def test_the_papers_numbers_are_the_defaults_of_its_system(paper: str) -> None:
 
 
 def test_each_published_paper_has_such_a_table() -> None:
-    """Those of the three that are not the five's are among the records."""
+    """Those of the four that are not the five's are among the records."""
     published = {path.stem for path in PUBLISHED.glob("*.yaml") if (SYSTEMS_FOLDER / path.stem).is_dir()}
-    assert published | {"ae_ne", "bsuv_net", "fgsegnet"} == {*PAPERS}
+    assert published | {"ae_ne", "bsuv_net", "fgsegnet", "seqfeednet"} == {*PAPERS}
 
 
 @pytest.mark.parametrize("fold", [1, 2, 3])
@@ -575,6 +577,24 @@ def test_crossnet_can_be_fitted_and_tested(name: str, tmp_path: Path) -> None:
         given["data.init_args.protocol.init_args.fraction"] = 0.3
     folder = fit_test_predict(name, tmp_path, given, TWO_STEPS)
     assert (folder / "pictures/test_inner.png").is_file() is (name != "crossnet_no_cmdff")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["seqfeednet", "seqfeednet_small"])
+def test_seqfeednet_can_be_fitted_and_tested(name: str, tmp_path: Path) -> None:
+    """Under folds of rendered scenes, whose frames no list names."""
+    assert main(["synthesize", str(tmp_path / "data"), *TWIN, "--unlabelled=4"]) == 0
+    given: dict[str, object] = {
+        "data.init_args.store": tmp_path / "store",
+        "data.init_args.protocol.init_args.folds": 2,
+        "data.init_args.protocol.init_args.frames": 4,
+        "data.init_args.protocol.init_args.drawn": "random",
+        "data.init_args.crop.init_args.size": 32,
+        "data.init_args.size": "null",
+        "data.init_args.batch_size": 2,
+        "model.init_args.width": 2,
+    }
+    fit_test_predict(name, tmp_path, given, TWO_STEPS)
 
 
 @pytest.mark.slow

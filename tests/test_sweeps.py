@@ -20,7 +20,8 @@ from sweeps import next_run
 
 FOLDER = Path(__file__).parents[1] / "sweeps"
 SWEEPS = sorted(FOLDER.glob("*.yaml"))
-SYSTEMS = ("ae_ne", "any_scene", "bmn_bsn", "bsuv_net", "cdn_medal", "crossnet", "fgsegnet", "recon_mcfcn", "siamese")
+SYSTEMS = ("ae_ne", "any_scene", "bmn_bsn", "bsuv_net", "cdn_medal", "crossnet", "fgsegnet", "recon_mcfcn")
+SYSTEMS += ("seqfeednet", "siamese")
 SCENES = {f"{row['category']}/{row['video']}" for row in published_videos()}
 
 each_sweep = pytest.mark.parametrize("file", SWEEPS, ids=lambda file: file.stem)

@@ -22,6 +22,7 @@ class Draw(NamedTuple):
             whatever the number of workers, and after a resume.
         first_in_scene: Whether the batch is the first of its scene, which carries what is loaded once per scene.
         last_in_scene: Whether the batch is the last of its scene.
+        progress: How much of the training is done, [0, 1]; see :meth:`Input.at`.
     """
 
     scene: int
@@ -29,6 +30,7 @@ class Draw(NamedTuple):
     seed: int
     first_in_scene: bool = False
     last_in_scene: bool = False
+    progress: float = 1.0
 
 
 class TrainingBatches(Sampler[list[Draw]]):
@@ -47,9 +49,14 @@ class TrainingBatches(Sampler[list[Draw]]):
         steps: Batches in all, over as many epochs as they take; ``None``: a pass is one epoch.
         repeat: Consecutive batches of the same frames; each has its own seeds.
 
+    Attributes:
+        length: Batches of the whole run; ``None``: no end is set.
+
     Raises:
         UserError: If there are fewer frames than processes.
     """
+
+    length: int | None = None
 
     def __init__(
         self,
@@ -93,7 +100,8 @@ class TrainingBatches(Sampler[list[Draw]]):
         size = self.batch_size * self.world_size
         chosen = order[position * size : (position + 1) * size][self.rank :: self.world_size]
         again = step % self.repeat
-        return [Draw(*self.frames[int(index)], seed=int(seeds[index]) + again) for index in chosen]
+        done = 1.0 if self.length is None else min(step / max(self.length - 1, 1), 1.0)
+        return [Draw(*self.frames[int(index)], seed=int(seeds[index]) + again, progress=done) for index in chosen]
 
     @property
     def _epoch(self) -> int:

@@ -15,9 +15,10 @@ from bgsub_lightning.data.inputs import Input
 from bgsub_lightning.datasets.labels import MOVING
 from bgsub_lightning.frames import SceneFrames
 from bgsub_lightning.frames.images import resized
+from bgsub_lightning.splits import FrameSet
 
-Box = tuple[int, int, int]
-"""Left, top and side in pixels."""
+Box = tuple[int, ...]
+"""Left, top and side in pixels; or left, top, width and height."""
 
 _MOST_ZOOM = 0.9
 
@@ -56,13 +57,28 @@ class Crop:
             UserError: If they cannot.
         """
 
-    def of(self, frames: SceneFrames, number: int, seed: int) -> Views:
+    def prepare(self, scenes: Sequence[SceneFrames], frames: FrameSet, seed: int) -> None:
+        """Check the training scenes, and take what is needed of them, once before training.
+
+        Args:
+            scenes: Pixels of the scenes.
+            frames: The frames whose masks training sees.
+            seed: Seed of what is random in the choice.
+
+        Raises:
+            UserError: If windows cannot be cut out of a scene's frames.
+        """
+        for scene in scenes:
+            self.require(scene)
+
+    def of(self, frames: SceneFrames, number: int, seed: int, group: Sequence[int] = ()) -> Views:
         """Return windows of a scene's frames.
 
         Args:
             frames: The frames.
             number: The target frame, whose mask is looked at.
             seed: Seed of the sample.
+            group: The frames of its group, if it has one.
         """
         return Views.same(self.aligned(frames, number, seed))
 
@@ -159,7 +175,7 @@ class SpatioTemporalCrop(Crop):
                 f"are {width}×{height}; got {self.size}. Lower it, or leave the scene out by data.init_args.scene."
             )
 
-    def of(self, frames: SceneFrames, number: int, seed: int) -> Views:  # noqa: D102
+    def of(self, frames: SceneFrames, number: int, seed: int, group: Sequence[int] = ()) -> Views:  # noqa: D102
         rng = np.random.default_rng((seed, 2))
         chance = rng.random()
         if chance < self.shift:
@@ -204,7 +220,7 @@ class SpatioTemporalCrop(Crop):
         way = [int(speed * frame) for frame in range(count)]
         start, top = int(rng.integers(0, width - side - way[-1] + 1)), int(rng.integers(0, height - side + 1))
         to_left = rng.random() < 0.5
-        boxes = [(start + (way[-1] - each if to_left else each), top, side) for each in way]
+        boxes: list[Box] = [(start + (way[-1] - each if to_left else each), top, side) for each in way]
         return boxes[-1:], boxes[self.frames :], boxes
 
 
@@ -215,13 +231,17 @@ class Window(SceneFrames):
         frames: The frames.
         boxes: Left, top and side of each window in their pixels.
         size: Side that they are resized to.
+        blur: Side of the kernel and deviation of a blur of their images, in pixels; ``None``: they are sharp.
     """
 
-    def __init__(self, frames: SceneFrames, boxes: Sequence[Box], size: int) -> None:
+    def __init__(
+        self, frames: SceneFrames, boxes: Sequence[Box], size: int, blur: tuple[int, float] | None = None
+    ) -> None:
         super().__init__(frames.scene, (size, size), flow=frames.flow)
         self.boxes = tuple(boxes)
+        self.blur = blur
         self._frames = frames
-        self._boxes = [np.s_[top : top + side, left : left + side] for left, top, side in boxes]
+        self._boxes = [np.s_[top : top + sides[-1], left : left + sides[0]] for left, top, *sides in boxes]
 
     @property
     def whole(self) -> SceneFrames:
@@ -229,7 +249,18 @@ class Window(SceneFrames):
         return self._frames
 
     def shown(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return the windows of a background of the whole frames, ``(h, w, 3)``: at their size, uint8."""
+        return self._seen(self._frames.shown(pixels))
+
+    def _seen(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return the windows of an image, ``(h, w)`` or ``(h, w, C)``: at their size, uint8."""
+        mean = self._mean(pixels)
+        if self.blur is None:
+            return mean
+        side, deviation = self.blur
+        return np.asarray(cv2.GaussianBlur(mean, (side, side), deviation), np.uint8)
+
+    def _mean(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         if len(self._boxes) == 1:
             return resized(pixels[self._boxes[0]], self.size)
         total = np.zeros((*self.size, *pixels.shape[2:]), np.uint32)
@@ -239,7 +270,7 @@ class Window(SceneFrames):
 
     def image(self, number: int, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
         """Return the windows of a frame: RGB, ``(size, size, 3)``, uint8."""
-        return self._put(self.shown(self._frames.image(number)), out)
+        return self._put(self._seen(self._frames.image(number)), out)
 
     def mask(self, number: int, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
         """Return the newest window of a labelled frame's mask: grey levels, ``(size, size)``, uint8."""
@@ -248,7 +279,7 @@ class Window(SceneFrames):
 
     def motion(self, number: int, tau: int) -> NDArray[np.uint8]:
         """Return the windows of one channel of the optical flow, ``(size, size)``, uint8."""
-        return self.shown(self._frames.motion(number, tau))
+        return self._seen(self._frames.motion(number, tau))
 
     def window(self, numbers: Sequence[int]) -> NDArray[np.uint8]:
         """Return the windows of several frames, ``(T, size, size, 3)``, uint8."""

@@ -20,8 +20,10 @@ from bgsub_lightning.data.augment import A, ClipAugmentation
 from bgsub_lightning.data.batches import EvaluationBatches, TrainingBatches
 from bgsub_lightning.data.crops import Crop, SpatioTemporalCrop
 from bgsub_lightning.data.dataset import EvaluationDataset, TrainingDataset, ready
+from bgsub_lightning.data.frame_group import FrameGroup
 from bgsub_lightning.data.inputs import Hop, Input, Stream
 from bgsub_lightning.data.pasting import VOC_HOMEPAGE, VocObjects, has_foreground
+from bgsub_lightning.data.sequence_crop import SequenceCrop
 from bgsub_lightning.data.shared_memory import SharedMemoryLoader
 from bgsub_lightning.data.stages import Span, StagedLoader, StageHook, StagePlan
 from bgsub_lightning.data.transforms import SampleTransform
@@ -92,7 +94,7 @@ class ScenesDataModule(LightningDataModule):
         plan: StagePlan | None = None,
         paste: VocObjects | Path | None = None,
         flow: FlowMethod = DisFlow(),  # noqa: B008 (it cannot be changed)
-        crop: Crop | SpatioTemporalCrop | None = None,
+        crop: Crop | SpatioTemporalCrop | SequenceCrop | None = None,
         transforms: Sequence[SampleTransform] = (),
         mask_code: MaskCode | None = None,
         range: tuple[float, float] | None = None,
@@ -216,6 +218,14 @@ class ScenesDataModule(LightningDataModule):
         """Return what each scene's frames are compared with, in systems that do so: key → frame or image file."""
         return {key: base for entry in self.inputs_of(stage) for key, base in entry.bases().items()}
 
+    @property
+    def masks_seen(self) -> FrameSet:
+        """The frames whose masks training sees: those that it draws, and what inputs show with them."""
+        seen = self.split.train
+        for entry in self.inputs:
+            seen = seen.joined(entry.masks_seen(self.split))
+        return seen
+
     def prepare_data(self) -> None:
         """Check the scenes of the run, say what is odd about them, and write what the store lacks of them.
 
@@ -278,9 +288,11 @@ class ScenesDataModule(LightningDataModule):
         frames = self.frames_of("fit")
         if self.plan:
             return StagedLoader(self.plan, self._stage, lambda: self._reached()[1])
-        self._prepare(self.inputs, frames)
+        inputs = [entry for entry in self.inputs if entry.in_training]
+        self._prepare(inputs, frames)
         batches = TrainingBatches(frames, self.batch_size, self._reached, self.seed, *self._process)
-        return self._training(self.inputs, batches)
+        batches.length = self._batches_of_run(len(batches))
+        return self._training(inputs, batches)
 
     def val_dataloader(self) -> DataLoader[dict[str, Any]]:
         """Batches of the contract :class:`EvaluationBatch`, and so the two below."""
@@ -295,6 +307,16 @@ class ScenesDataModule(LightningDataModule):
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
         """Make of uint8 with channels last what :mod:`bgsub_lightning.data.sample` says, on the device."""
         return ready(batch, self._all_inputs, self._dtype)
+
+    def _batches_of_run(self, epoch: int) -> int | None:
+        """Return the batches of the whole run, for epochs of so many; ``None``: no end is set."""
+        if self.trainer is None:
+            return None
+        limit = self.trainer.limit_train_batches
+        epoch = min(epoch, limit if isinstance(limit, int) else int(epoch * (1.0 if limit is None else limit)))
+        by_steps = self.trainer.max_steps * self.trainer.accumulate_grad_batches
+        by_epochs = (self.trainer.max_epochs or -1) * epoch
+        return min((each for each in (by_steps, by_epochs) if each > 0), default=None)
 
     def _stage(self, span: Span, done: int) -> SharedMemoryLoader:
         """Make what a stage's inputs read, then the loader of what is left of it after ``done`` steps."""
@@ -317,6 +339,8 @@ class ScenesDataModule(LightningDataModule):
 
     def _prepare(self, inputs: Sequence[Input], frames: FrameSet, span: Span | None = None) -> None:
         """Make what training samples of a run, or of one stage of it, are read from."""
+        for entry in inputs:
+            entry.begin_training(self.split)
         self._require_crop(inputs, frames)
         pixels = [SceneFrames(scene, self.size, self.store) for scene in frames.scenes]
         if not self.trainer:
@@ -335,6 +359,14 @@ class ScenesDataModule(LightningDataModule):
     def _training(self, inputs: Sequence[Input], batches: TrainingBatches) -> SharedMemoryLoader:
         size = self.size if self.crop else self.size or self._common_size(batches.frames)
         pixels = [SceneFrames(scene, size, self.store, self.flow) for scene in batches.frames.scenes]
+        changing = [type(each).__name__ for each in self.transforms if each.changes_mask]
+        if changing and any(isinstance(entry, FrameGroup) for entry in inputs):
+            raise UserError(
+                f"data.init_args.transforms: {changing[0]} changes the mask of one frame, and the system learns from "
+                f"groups of frames. Leave it out; data.init_args.crop: SequenceCrop puts objects into groups."
+            )
+        if self.crop:
+            self.crop.prepare(pixels, self.masks_seen, self.seed)
         for transform in self.transforms:
             transform.prepare(pixels, batches.frames, self.seed)
         width, height = (self.crop.size, self.crop.size) if self.crop else pixels[0].size

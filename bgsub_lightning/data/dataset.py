@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 
 from bgsub_lightning.data.batches import Draw
 from bgsub_lightning.data.crops import Crop, Views
+from bgsub_lightning.data.frame_group import FrameGroup
 from bgsub_lightning.data.inputs import Input, Pixels
 from bgsub_lightning.data.pasting import VocObjects
 from bgsub_lightning.data.transforms import Sample, SampleTransform, rng_of, tables
@@ -70,8 +71,7 @@ class TrainingDataset(Dataset[dict[str, Any]]):
         arrays = {key: tensor.numpy() for key, tensor in batch.items()}
         for row, draw in enumerate(draws):
             parts = {key: array[row] for key, array in arrays.items()}
-            pixels = self.scenes[draw.scene]
-            views = self.crop.of(pixels, draw.number, draw.seed) if self.crop else Views.same(pixels)
+            views = self._views(draw)
             self._load(draw, views, parts)
             if self.labelled and self.augment:
                 self._augment(parts, draw.seed)
@@ -89,10 +89,19 @@ class TrainingDataset(Dataset[dict[str, Any]]):
         batch["number"] = torch.tensor([draw.number for draw in draws])
         return batch
 
+    def _views(self, draw: Draw) -> Views:
+        """Return what a sample shows of its scene's frames."""
+        pixels = self.scenes[draw.scene]
+        if self.crop is None:
+            return Views.same(pixels)
+        group = next((entry.at(draw.progress) for entry in self.inputs if isinstance(entry, FrameGroup)), None)
+        numbers = group.frames(pixels.scene, draw.number, draw.seed) if group else ()
+        return self.crop.of(pixels, draw.number, draw.seed, numbers)
+
     def _load(self, draw: Draw, views: Views, parts: Mapping[str, NDArray[np.uint8]]) -> None:
         """Load a sample into its parts of a batch, by key."""
         for entry in self.inputs:
-            entry.load(views.of(entry), draw.number, draw.seed, parts[entry.key])
+            entry.at(draw.progress).load(views.of(entry), draw.number, draw.seed, parts[entry.key])
         if self.labelled:
             mask = views.now.mask(draw.number, parts["mask"])
             key = views.now.scene.key
@@ -103,7 +112,13 @@ class TrainingDataset(Dataset[dict[str, Any]]):
         assert self.augment
         mask = parts["mask"]
         images = [parts[entry.key].reshape(-1, *mask.shape, 3) for entry in self.inputs if entry.colour]
-        planes = [np.atleast_3d(parts[entry.key]).transpose(2, 0, 1) for entry in self.inputs if not entry.colour]
+        planes = [
+            parts[entry.key].reshape(-1, *mask.shape)
+            if entry.is_mask
+            else np.atleast_3d(parts[entry.key]).transpose(2, 0, 1)
+            for entry in self.inputs
+            if not entry.colour
+        ]
         self.augment(list(chain(*images)), mask, seed, list(chain(*planes)))
 
     def _sample(self, parts: Mapping[str, NDArray[np.uint8]]) -> Sample:

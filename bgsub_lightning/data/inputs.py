@@ -54,6 +54,7 @@ class Input:
             of the past as well.
         of_files: Whether it is read from files that a stream of frames does not have.
         is_image: Whether a sample is one or more images, channels last before it reaches the device.
+        in_training: Whether training samples hold it.
         as_bytes: Whether it stays uint8 on the device, range [0, 255], for what works on bytes, as statistics of many
             frames do.
     """
@@ -67,6 +68,7 @@ class Input:
     is_long_past: ClassVar[bool] = False
     of_files: ClassVar[bool] = False
     is_image: ClassVar[bool] = True
+    in_training: ClassVar[bool] = True
     as_bytes: ClassVar[bool] = False
 
     def validate(self, scene: Scene) -> None:
@@ -97,6 +99,15 @@ class Input:
         """Return the shape of one sample before it reaches the device: ``(..., H, W, C)``, for a size (W, H)."""
         return (size[1], size[0], 3)
 
+    def at(self, progress: float) -> Input:
+        """Return this input as it is at a point of the run; most are the same throughout.
+
+        Args:
+            progress: How much of the run is done, [0, 1]: by the number of the batch alone, so that a resumed run and
+                any number of workers agree. 1 where no end is set.
+        """
+        return self
+
     def frames(self, scene: Scene, number: int, seed: int) -> list[int]:
         """Choose the frames that make up a training sample.
 
@@ -123,6 +134,13 @@ class Input:
     def drawn_from(self, split: Split) -> FrameSet:
         """Return the frames that training samples are drawn from."""
         return split.train
+
+    def masks_seen(self, split: Split) -> FrameSet:
+        """Return the frames whose masks training samples hold, for the leak guard."""
+        return split.train
+
+    def begin_training(self, split: Split) -> None:
+        """Note what samples need to know of the split, before any is loaded."""
 
     def prepare(self, pixels: Sequence[SceneFrames], frames: FrameSet, store: FrameStore) -> None:
         """Make what training samples read, before a run or a stage of it begins.

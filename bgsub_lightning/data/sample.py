@@ -35,7 +35,12 @@ class TrainingBatch(TypedDict, total=False):
     empty: Tensor
     """The empty background of each target's scene, as ``image``."""
     recent: Tensor
-    """The median of the frames before each target, as ``image``."""
+    """The median of the frames before each target, or before the first frame of its group, as ``image``."""
+    frames: Tensor
+    """G frames of each target's video at a constant gap, the target among them: shape ``(B, G, 3, H, W)``, float32,
+    range [0, 1]."""
+    masks: Tensor
+    """Their masks: grey levels, shape ``(B, G, H, W)``, uint8; 170 (unknown) all over where there is none."""
     map: Tensor
     """What could be foreground in each target frame, shape ``(B, 1, H, W)``, float32, range [0, 1]."""
     recent_map: Tensor
@@ -68,6 +73,8 @@ class SceneInputs(TypedDict, total=False):
     """The base image of the scene, shape ``(1, 3, H, W)``, as in training."""
     empty: Tensor
     """The empty background of the scene, shape ``(1, 3, H, W)``; absent of a camera that moves."""
+    recent: Tensor
+    """The median of the frames before its labelled part, shape ``(1, 3, H, W)``."""
 
 
 class EvaluationBatch(SceneInputs, total=False):

@@ -91,12 +91,15 @@ class SampleTransform(ABC):
 
     Attributes:
         pointwise: Whether the colour of a pixel depends on its colour before and on nothing else, channel by channel.
+        changes_mask: Whether it changes the mask of the target, so that frames of a group, each of which has a mask,
+            cannot be varied by it.
 
     Raises:
         UserError: If it is no probability.
     """
 
     pointwise: ClassVar[bool] = False
+    changes_mask: ClassVar[bool] = False
     p: float = 0.5
 
     def __post_init__(self) -> None:
@@ -140,6 +143,7 @@ class Sway(SampleTransform):
         waving: Probability that regions sway; else, or also (one in five), the camera shakes.
     """
 
+    changes_mask = True
     p: float = 0.25
     jitter: tuple[float, float] = (0.7, 5.0)
     wave: tuple[float, float] = (1.0, 9.0)
@@ -207,6 +211,7 @@ class PastedObjects(SampleTransform):
         least: Pixels of the smallest that is cut out.
     """
 
+    changes_mask = True
     p: float = 0.6
     ghost: float = 0.3
     shadow: float = 0.5
@@ -317,6 +322,7 @@ class IgnoreIndistinct(SampleTransform):
         share: Share of an object's pixels that must be the same in all of the past.
     """
 
+    changes_mask = True
     p: float = 1.0
     near: int = 36
     share: float = 0.7
@@ -434,6 +440,7 @@ class IntermittentObjects(SampleTransform):
         UserError: If a value is out of range.
     """
 
+    changes_mask = True
     p: float = 0.1
     of: tuple[str, ...] = ("intermittentObjectMotion",)
     behind: float = 0.5
@@ -582,6 +589,7 @@ class Blur(SampleTransform):
 class Misalignment(SampleTransform):
     """Moves the target by what is left of a shaking camera when it has been stabilised."""
 
+    changes_mask = True
     p: float = 0.12
 
     def apply(self, sample: Sample, rng: np.random.Generator) -> None:  # noqa: D102
@@ -594,22 +602,25 @@ class Misalignment(SampleTransform):
 
 @dataclass
 class SensorNoise(SampleTransform):
-    """Adds noise of a sensor to all frames, each its own; grey or in colour.
+    """Adds noise of a sensor to frames, each its own; grey or in colour.
 
     Args:
         p: See :class:`SampleTransform`.
         sigma: Smallest and largest standard deviation in grey levels, drawn on a logarithmic scale.
         grey: Probability that it is grey.
+        frames: Which frames have it, ``"now"`` or ``"all"``.
     """
 
     p: float = 0.25
     sigma: tuple[float, float] = (1.5, 12.0)
     grey: float = 0.4
+    frames: Frames = "all"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check("grey", most=1)
         self._check("sigma", least=1e-6)
+        self._check_frames(self.frames)
 
     def apply(self, sample: Sample, rng: np.random.Generator) -> None:  # noqa: D102
         sigma = np.exp(rng.uniform(*np.log(self.sigma)))
@@ -627,6 +638,8 @@ class SensorNoise(SampleTransform):
             return np.asarray(cv2.subtract(cv2.add(frame, more[piece]), less[piece]), np.uint8)
 
         sample.map_now(lambda frame: noisy(frame, rng))
+        if self.frames == "now":
+            return
         seed = int(rng.integers(2**63))
         for group in sample.past:  # of banks of samples, those of one time are alike
             differs = len(sample.past) > len(sample.long_past) and any(group is each for each in sample.long_past)

@@ -74,6 +74,10 @@ class SceneFrames:
         """The whole frames, of which this may show a part."""
         return self
 
+    def at(self, place: int) -> SceneFrames:
+        """Return what is seen of the frame at a place in a group, from 0: the same of all, where no camera moves."""
+        return self
+
     def shown(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return what is seen of an image at the input size, ``(H, W)`` or ``(H, W, C)``: all, of whole frames."""
         return pixels

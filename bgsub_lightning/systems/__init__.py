@@ -10,7 +10,7 @@ import torch
 
 from bgsub_lightning.core.lazy import when_used
 from bgsub_lightning.data.stages import Stage
-from bgsub_lightning.systems.kinds import StagedSystem, UntrainedSystem
+from bgsub_lightning.systems.kinds import StagedSystem, SuccessiveSystem, UntrainedSystem
 from bgsub_lightning.systems.pretrained import Pretrained, Sgd
 from bgsub_lightning.systems.system import BgsSystem, identity
 
@@ -24,6 +24,7 @@ _PAPERS = {
     "crossnet": ["CrossNet"],
     "fgsegnet": ["FgSegNet"],
     "recon_mcfcn": ["FrameFcn", "ReconMcfcn"],
+    "seqfeednet": ["SeqFeedNet"],
     "siamese": ["Siamese"],
 }
 
@@ -45,8 +46,10 @@ if TYPE_CHECKING:
     from bgsub_lightning.systems.crossnet import CrossNet, CrossNetSystem
     from bgsub_lightning.systems.fgsegnet import FgSegNet, FgSegNetSystem
     from bgsub_lightning.systems.recon_mcfcn import FrameFcn, FrameFcnSystem, ReconMcfcn, ReconMcfcnSystem
+    from bgsub_lightning.systems.seqfeednet import SeqFeedNet, SeqFeedNetSystem
     from bgsub_lightning.systems.siamese import Siamese, SiameseSystem
     from bgsub_lightning.systems.staged import StagedModule
+    from bgsub_lightning.systems.successive import SuccessiveModule
     from bgsub_lightning.systems.untrained import UntrainedModule
 else:
     __getattr__ = when_used(
@@ -55,6 +58,7 @@ else:
             **{room: [half for name in names for half in (name, f"{name}System")] for room, names in _PAPERS.items()},
             "base": ["BgsModule"],
             "staged": ["StagedModule"],
+            "successive": ["SuccessiveModule"],
             "untrained": ["UntrainedModule"],
         },
     )
@@ -84,10 +88,14 @@ __all__ = [
     "FrameFcnSystem",
     "ReconMcfcn",
     "ReconMcfcnSystem",
+    "SeqFeedNet",
+    "SeqFeedNetSystem",
     "Siamese",
     "SiameseSystem",
     "StagedModule",
     "StagedSystem",
+    "SuccessiveModule",
+    "SuccessiveSystem",
     "ThresholdedDifference",
     "ThresholdedDifferenceSystem",
     "UntrainedModule",

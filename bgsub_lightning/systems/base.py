@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -96,6 +97,10 @@ class BgsModule(BgsSystem, LightningModule):
         """Sum the terms of the loss and log each."""
         self._require(batch, {entry.key for entry in self.training_inputs()})
         terms = self.losses(batch)
+        return self._log_losses(terms, batch)
+
+    def _log_losses(self, terms: Mapping[str, Tensor], batch: TrainingBatch) -> Tensor:
+        """Log the terms of a loss and their sum, and return that."""
         loss = torch.stack(list(terms.values())).sum()
         of_step: dict[str, Any] = {"on_step": True, "batch_size": len(batch["number"]), "sync_dist": True}
         for name, term in {**terms, "total": loss}.items():
@@ -169,7 +174,7 @@ class BgsModule(BgsSystem, LightningModule):
             torch.manual_seed(self.trainer.strategy.broadcast(torch.initial_seed()))
             self.begin_fit()
         split = self.datamodule.split
-        self.trained_on = training_record(split.train, split.validation, before=self.trained_on)
+        self.trained_on = training_record(self.datamodule.masks_seen, split.validation, before=self.trained_on)
 
     def _begin_evaluation(self) -> None:
         self.contexts = {}

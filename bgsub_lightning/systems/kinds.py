@@ -1,9 +1,9 @@
-"""Systems that learn in stages, and systems that learn nothing: of both, what needs no trainer."""
+"""Systems that learn in stages, in several steps of a batch, or nothing: of each, what needs no trainer."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import Any, NoReturn
 
 import torch
@@ -46,6 +46,34 @@ class StagedSystem(BgsSystem):
             frames: The frames that it learns from.
             store: Where to keep it: the run's own.
         """
+
+
+class SuccessiveSystem(BgsSystem):
+    """A system that minimises several losses of a batch, one after the other; see :class:`SuccessiveModule`."""
+
+    @property
+    @abstractmethod
+    def steps_each(self) -> bool:
+        """Whether the optimiser takes a step for each loss; otherwise it takes one for their sum."""
+
+    @abstractmethod
+    def successive_losses(self, batch: TrainingBatch) -> Generator[Tensor, None, Tensor]:
+        """Yield the losses of a batch, scalars, and return the last.
+
+        Weights may change at each ``yield``. The graph of a yielded loss is its own, of parameters that the others may
+        share; no gradient of another loss flows through it.
+        """
+
+    def losses(self, batch: TrainingBatch) -> dict[str, Tensor]:
+        """Return the sum of the losses before the last, and the last."""
+        losses = self.successive_losses(batch)
+        earlier: list[Tensor] = []
+        while True:
+            try:
+                earlier.append(next(losses))
+            except StopIteration as end:
+                before = {"earlier": torch.stack(earlier).sum()} if earlier else {}
+                return {**before, "last": end.value}
 
 
 class UntrainedSystem(BgsSystem):

@@ -6,15 +6,15 @@ from typing import cast
 
 import torch
 from lightning.pytorch.strategies import DDPStrategy
-from lightning.pytorch.utilities import GradClipAlgorithmType
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor, nn
+from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from bgsub_lightning.core.compat.lightning import clear_logged, finds_unused_parameters
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.data import Input, Span, TrainingBatch
 from bgsub_lightning.systems.base import BgsModule
+from bgsub_lightning.systems.clipping import clip
 from bgsub_lightning.systems.kinds import StagedSystem
 
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
@@ -73,12 +73,8 @@ class StagedModule(StagedSystem, BgsModule):
             learning = [parameter for parameter in self._network(name).parameters() if parameter.grad is not None]
             if not learning:
                 continue
-            norm = nn.utils.get_total_norm([cast("Tensor", parameter.grad) for parameter in learning])
+            norm = clip(learning, gradient_clip_val, gradient_clip_algorithm)
             self.log(f"train/gradient_norm/{name}", norm, on_step=True)
-            if gradient_clip_val and gradient_clip_algorithm == GradClipAlgorithmType.VALUE:
-                nn.utils.clip_grad_value_(learning, gradient_clip_val)
-            elif gradient_clip_val:
-                nn.utils.clip_grads_with_norm_(learning, gradient_clip_val, norm)
 
     def on_train_start(self) -> None:
         """Check the trainer, and set the modes: Lightning skips an epoch's start when it resumes inside one.

@@ -224,7 +224,7 @@ class BgsSystem(nn.Module):
 
     def training_inputs(self) -> tuple[Input, ...]:
         """Return what the batch of the next training step must hold."""
-        return self.inputs
+        return tuple(entry for entry in self.inputs if entry.in_training)
 
     def note(self, data: ScenesDataModule, all_unseen: bool) -> str:
         """Return what a table must say of a test; empty: nothing.

@@ -578,7 +578,8 @@ def test_an_accelerator_computes_what_is_pointwise_at_the_end(
     )
     strategy = SimpleNamespace(root_device=torch.device(device), barrier=lambda: None)
     process = {"global_rank": 0, "world_size": 1, "is_global_zero": True, "default_root_dir": tmp_path}
-    data.trainer = SimpleNamespace(strategy=strategy, **process)  # type: ignore[assignment]
+    length = {"limit_train_batches": 1.0, "max_steps": 2, "max_epochs": -1, "accumulate_grad_batches": 1}
+    data.trainer = SimpleNamespace(strategy=strategy, **process, **length)  # type: ignore[assignment]
     dataset = data.train_dataloader().dataset
     assert [position for position, _ in dataset.on_device] == [2, 3][:expected]
     assert [position for position, _ in dataset.transforms] == [0, 1, 2, 3][: 4 - expected]

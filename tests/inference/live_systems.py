@@ -37,6 +37,7 @@ TINY: dict[str, dict[str, Any]] = {
     "FgSegNet": {"width": 4},
     "FrameFcn": {"mcfcn_width": 1, "size": 33},
     "ReconMcfcn": {"bottleneck": 4, "width": 1, "mcfcn_width": 1, "size": 33},
+    "SeqFeedNet": {"width": 2, "history": 5},
     "Siamese": {"width": 2, "channels": 2, "depth": 2},
 }
 SIZES = {"CrossNet": (256, 256)}

@@ -20,6 +20,7 @@ from bgsub_lightning.systems import (
     ClassicalSubtractor,
     CrossNet,
     ReconMcfcn,
+    SeqFeedNet,
     Siamese,
     ThresholdedDifference,
 )
@@ -125,10 +126,11 @@ def test_compiled_networks_are_counted_alike() -> None:
         (lambda: BmnBsn(channels=2), first_batch(72, 96, references=(1, 16, 3)), False, None, None),
         (lambda: CrossNet(width=2), first_batch(256, 256, hop=(4, 3)), True, None, None),
         (lambda: Siamese(width=2, channels=2), first_batch(72, 96, base_image=(1, 3)), False, None, None),
+        (SeqFeedNet, first_batch(72, 96, empty=(1, 3), recent=(1, 3)), False, 302.5895424, 60_740_186),
         (lambda: ReconMcfcn(bottleneck=4, width=2, mcfcn_width=2, size=49), first_batch(72, 96), False, None, None),
         (lambda: CdnMedal(TemporalMedian(5, 1)), first_batch(72, 96), False, 0.220416, 2_806),
     ],
-    ids=["AnyScene", "BmnBsn", "CrossNet", "Siamese", "ReconMcfcn", "CdnMedal"],
+    ids=["AnyScene", "BmnBsn", "CrossNet", "Siamese", "SeqFeedNet", "ReconMcfcn", "CdnMedal"],
 )
 def test_each_system_is_counted(
     make: Callable[[], BgsModule], batch: EvaluationBatch, resizes: bool, gflop: float | None, parameters: int | None

@@ -10,12 +10,14 @@ import pytest
 from lightning.pytorch import LightningModule
 
 from bgsub_lightning import systems
-from bgsub_lightning.systems import BgsModule, BgsSystem, StagedModule, UntrainedModule
+from bgsub_lightning.systems import BgsModule, BgsSystem, StagedModule, SuccessiveModule, UntrainedModule
+
+SHARED = (StagedModule, SuccessiveModule, UntrainedModule)
 
 
 def of_the_package(kind: type[BgsModule]) -> Iterator[type[BgsModule]]:
     for each in kind.__subclasses__():
-        if each.__module__.startswith("bgsub_lightning.") and each not in (StagedModule, UntrainedModule):
+        if each.__module__.startswith("bgsub_lightning.") and each not in SHARED:
             yield each
         yield from of_the_package(each)
 
@@ -27,7 +29,7 @@ SYSTEMS = {each.__name__: each for each in of_the_package(BgsModule)}
 
 def test_they_are_those_that_the_package_exports() -> None:
     exported = [getattr(systems, name) for name in systems.__all__ if name != "identity"]
-    concrete = {each for each in exported if issubclass(each, BgsModule)} - {BgsModule, StagedModule, UntrainedModule}
+    concrete = {each for each in exported if issubclass(each, BgsModule)} - {BgsModule, *SHARED}
     assert {*SYSTEMS.values()} == concrete
     assert len(SYSTEMS) >= 10
 

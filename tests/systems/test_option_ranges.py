@@ -14,11 +14,14 @@ from bgsub_lightning.backgrounds.samples import SampleMedian
 from bgsub_lightning.backgrounds.subspace import Eigenbackground, IncrementalPcp
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.data import (
+    ColourJitter,
     Crop,
     EmptyBackground,
     Hop,
     RecentBackground,
+    SceneObjects,
     ScenesDataModule,
+    SequenceCrop,
     SpatioTemporalCrop,
     Stage,
 )
@@ -49,6 +52,7 @@ from bgsub_lightning.systems.fgsegnet import FgSegNet
 from bgsub_lightning.systems.pretrained import Sgd
 from bgsub_lightning.systems.recon_mcfcn import FrameFcn, ReconMcfcn
 from bgsub_lightning.systems.recon_mcfcn.background import ReconstructedBackground
+from bgsub_lightning.systems.seqfeednet import SeqFeedNet
 from bgsub_lightning.systems.siamese import Siamese
 from bgsub_lightning.systems.sizes import sized
 from bgsub_lightning.training.callbacks import BestCheckpoint, EarlyStopping, LastCheckpoint, Pictures
@@ -146,6 +150,13 @@ WRONG: list[tuple[Build, str, tuple[Any, ...]]] = [
     (BsuvNet, "lr", RATE),
     (BsuvNet, "weight_decay", LEAST_0),
     (BsuvNet, "decay_steps", (-1,)),
+    (SeqFeedNet, "width", (*COUNT, HUGE)),
+    (SeqFeedNet, "group", (*COUNT, HUGE)),
+    (SeqFeedNet, "gap", ((0, 3), (5, 2), (1, HUGE))),
+    (SeqFeedNet, "history", COUNT),
+    (SeqFeedNet, "lr", RATE),
+    (SeqFeedNet, "norm", ("group", None)),
+    (SeqFeedNet, "decay_steps", (-1,)),
     (EmptyBackground, "frames", (*COUNT, HUGE)),
     (EmptyBackground, "history", COUNT),
     (RecentBackground, "history", (*COUNT, HUGE)),
@@ -153,6 +164,15 @@ WRONG: list[tuple[Build, str, tuple[Any, ...]]] = [
     (SpatioTemporalCrop, "pan", SHARE),
     (SpatioTemporalCrop, "most_pan", LEAST_0),
     (SpatioTemporalCrop, "frames", COUNT),
+    (SequenceCrop, "resize", SHARE),
+    (SequenceCrop, "moving_past", SHARE),
+    (SequenceCrop, "most_shift", LEAST_0),
+    (SceneObjects, "p", SHARE),
+    (SceneObjects, "most", COUNT),
+    (SceneObjects, "least", COUNT),
+    (SceneObjects, "per_scene", COUNT),
+    (ColourJitter, "brightness", SHARE),
+    (ColourJitter, "hue", SHARE),
     (LightDifference, "offset", LEAST_0),
     (IntermittentObjects, "behind", SHARE),
     (SensorNoise, "grey", SHARE),

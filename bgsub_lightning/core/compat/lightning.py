@@ -89,6 +89,12 @@ def clear_logged(trainer: Trainer) -> None:
     trainer.fit_loop.epoch_loop._results.clear()
 
 
+def loss_scale(trainer: Trainer) -> float | None:
+    """Return what losses are multiplied by before their backward pass, in precision 16-mixed; else ``None``."""
+    scaler = getattr(trainer.precision_plugin, "scaler", None)
+    return float(scaler.get_scale()) if scaler is not None else None
+
+
 def finds_unused_parameters(strategy: DDPStrategy) -> bool:
     """Whether DDP takes parameters without a gradient."""
     return bool(strategy._ddp_kwargs.get("find_unused_parameters"))
