@@ -84,7 +84,15 @@ def run_command(name: str, function: Callable[..., None], options: Sequence[str]
         parameter = next(iter(parameters.values()))
         value = json.dumps(words) if str(parameter.annotation).startswith("list") else " ".join(words)
         rest = [f"--{parameter.name}", value, *rest]
-    auto_cli(function, args=rest, prog=f"{PROGRAM} {name}", parser_class=PlainParser, as_positional=False)
+    about = (inspect.getdoc(function) or "").partition("\n\nArgs:")[0].partition("\n\nRaises:")[0]
+    auto_cli(
+        function,
+        args=rest,
+        prog=f"{PROGRAM} {name}",
+        parser_class=PlainParser,
+        as_positional=False,
+        description=about,
+    )
 
 
 def _joined(options: Sequence[str]) -> list[str]:

@@ -19,6 +19,7 @@ COMMANDS = {
     "report": ("commands.report", "compare the scores of finished tests in one table"),
     "segment": ("commands.segment", "masks, an overlay, boxes of any video or camera"),
     "export": ("commands.export", "write the networks of a checkpoint as ONNX"),
+    "download": ("commands.download", "fetch a dataset from its authors' site: resumed, checked, unpacked"),
     "prepare": ("commands.prepare", "check a dataset, list its videos and problems, fill the frame store"),
     "flow": ("commands.flow", "compute optical flow ahead, into the frame store"),
     "synthesize": ("commands.synthesize", "write a synthetic twin of a dataset"),

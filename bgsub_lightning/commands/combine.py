@@ -6,10 +6,11 @@ from pathlib import Path
 
 from bgsub_lightning.core.console import console, warn
 from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.files import whole_folder
 from bgsub_lightning.core.ranges import check_range
 from bgsub_lightning.datasets.checks import some
 from bgsub_lightning.evaluation.mask_record import MaskRecord
-from bgsub_lightning.evaluation.voting import masks_of_all, vote, whole_folder
+from bgsub_lightning.evaluation.voting import masks_of_all, vote
 
 _MOST = 1000
 

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -238,6 +239,35 @@ def claimed(folder: Path) -> Iterator[None]:
             if is_new:
                 with contextlib.suppress(OSError):
                     folder.rmdir()
+
+
+@contextmanager
+def whole_folder(out: Path, key: str = "--out") -> Iterator[Path]:
+    """Make a folder that appears under its name when it is complete.
+
+    Args:
+        out: The folder.
+        key: The option that names it, for messages.
+
+    Yields:
+        Where it is written until then. What a killed process has left there is removed.
+
+    Raises:
+        UserError: If there is something under the name, another process writes it, or it cannot be written.
+    """
+    is_free = not out.exists() and not out.is_symlink()
+    if not is_free and (out.is_symlink() or not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"{key}: {out}: must be a new or an empty folder. Name another, or remove it.")
+    partial = out.resolve().with_name(f".{out.resolve().name}{PARTIAL}")
+    with claimed(partial):
+        for left in partial.iterdir():
+            shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
+        try:
+            yield partial
+            partial.rename(out)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
 
 
 def lock_environment(lock: int) -> dict[str, str]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +14,6 @@ from numpy.typing import NDArray
 
 from bgsub_lightning.core.console import progress_bar
 from bgsub_lightning.core.errors import UserError
-from bgsub_lightning.core.files import PARTIAL, claimed
 from bgsub_lightning.core.parallel import in_processes
 from bgsub_lightning.core.program import PROGRAM
 from bgsub_lightning.datasets.labels import MOVING
@@ -144,28 +142,3 @@ def _vote(shared: _Task, names: Sequence[str]) -> dict[int, GreyMasks]:
         assert votes is not None
         write_png(shared.out / name, np.where(votes >= shared.least, np.uint8(MOVING), np.uint8(0)), shared.out)
     return found
-
-
-@contextmanager
-def whole_folder(out: Path) -> Iterator[Path]:
-    """Make a folder that appears under its name when it is complete.
-
-    Yields:
-        Where it is written until then. What a killed process has left there is removed.
-
-    Raises:
-        UserError: If there is something under the name, another process writes it, or it cannot be written.
-    """
-    is_free = not out.exists() and not out.is_symlink()
-    if not is_free and (out.is_symlink() or not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"--out: {out}: must be a new or an empty folder. Name another, or remove it.")
-    partial = out.resolve().with_name(f".{out.resolve().name}{PARTIAL}")
-    with claimed(partial):
-        for left in partial.iterdir():
-            shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
-        try:
-            yield partial
-            partial.rename(out)
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise

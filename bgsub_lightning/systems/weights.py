@@ -13,11 +13,10 @@ import zipfile
 import zlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
-from typing import IO, Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 from urllib.parse import urlsplit
-from urllib.request import url2pathname, urlopen
+from urllib.request import url2pathname
 
 import torch
 from pydantic import Field
@@ -26,6 +25,7 @@ from torch.serialization import get_unsafe_globals_in_checkpoint
 from typing_extensions import TypedDict
 
 from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.core.fetching import digest_of, fetch
 from bgsub_lightning.core.files import atomic_write
 from bgsub_lightning.core.records import fit_record
 from bgsub_lightning.core.text import join_some
@@ -42,7 +42,6 @@ _NAMES = (
     "Expected the names of torchvision's vgg16 (features.0.weight …, without batch normalisation) or DeepLab's "
     "(conv1_1.weight …)."
 )
-_TIMEOUT, _CHUNK = 60, 1 << 20  # seconds, bytes
 _LARGEST = 4 << 30  # bytes of a download; VGG-16 has 0.5
 
 
@@ -320,7 +319,7 @@ def _local(source: str, sha256: str | None) -> Path:
     if not path.is_file():
         raise UserError(f"{source}: there is no such file of weights. Give an existing one, or an https:// URL.")
     if sha256 is not None:
-        _check(source, sha256, _digest(path))
+        _check(source, sha256, digest_of(path))
     return path
 
 
@@ -333,36 +332,14 @@ def _downloaded(url: str, sha256: str | None) -> Path:
     # a mark of the URL, because many files are called model.pth
     mark = hashlib.sha256(url.encode()).hexdigest()[:12]
     path = folder / f"{mark}-{Path(urlsplit(url).path).name or 'weights'}"
-    if path.is_file() and (sha256 is None or _digest(path) == sha256.lower()):
+    if path.is_file() and (sha256 is None or digest_of(path) == sha256.lower()):
         return path
     with atomic_write(path, "wb") as file:
-        _fetch(url, file)
+        fetch(url, file, largest=_LARGEST)
         if sha256 is not None:
             file.seek(0)
             _check(url, sha256, hashlib.file_digest(cast("Any", file), "sha256").hexdigest())
     return path
-
-
-def _fetch(url: str, file: IO[bytes]) -> None:
-    """Download a file; unlike ``torch.hub.download_url_to_file`` notice when the connection ends too early."""
-    try:
-        with urlopen(url, timeout=_TIMEOUT) as answer:
-            expected = answer.headers.get("Content-Length")
-            while chunk := answer.read(_CHUNK):
-                file.write(chunk)
-                if file.tell() > _LARGEST:
-                    raise ConnectionError(f"it has more than {_LARGEST:,} bytes")
-            if expected is not None and file.tell() != int(expected):
-                raise ConnectionError(f"{file.tell():,} of {int(expected):,} bytes came")
-    except (OSError, HTTPException, ValueError) as error:
-        raise UserError(
-            f"{url}: could not be downloaded: {error}. Try again, or download it by hand and give the file."
-        ) from error
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(cast("Any", file), "sha256").hexdigest()
 
 
 def _check(source: str, expected: str, found: str) -> None:

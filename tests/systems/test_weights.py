@@ -6,7 +6,6 @@ import math
 import os
 import pickle
 import re
-import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from local_site import Site, serving
 from tiny_training import TORCHVISION
 from torch import Tensor, nn
 
@@ -476,49 +476,14 @@ def test_a_dict_without_tensors_is_refused(tmp_path: Path) -> None:
 # --- downloads -------------------------------------------------------------------------------------------------------
 
 
-class Site:
-    """Files behind a local server, and what was asked for."""
-
-    def __init__(self) -> None:
-        self.files: dict[str, bytes] = {}
-        self.asked: list[str] = []
-        self.promised = 0  # bytes more than there are
-        site = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                site.asked.append(self.path)
-                content = site.files.get(self.path)
-                if content is None:
-                    self.send_error(404)
-                    return
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(content) + site.promised))
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-
-
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     monkeypatch.setattr("torch.hub._hub_dir", str(tmp_path / "hub"))
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    site = Site()
     file = io.BytesIO()
     torch.save(STATE, file)
-    site.files["/one/weights.pth"] = file.getvalue()
-    thread = threading.Thread(target=site.server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield site
-    site.server.shutdown()
-    site.server.server_close()
-    thread.join()
+    with serving(monkeypatch) as site:
+        site.files["/one/weights.pth"] = file.getvalue()
+        yield site
 
 
 def kept(tmp_path: Path) -> list[Path]:
