@@ -14,7 +14,7 @@ from bgsub_lightning.commands.prepare import READERS, prepare
 from bgsub_lightning.core.console import byte_bar, console, progress_bar
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.fetching import describe
-from bgsub_lightning.core.files import claimed
+from bgsub_lightning.core.files import claimed, remove_empty
 from bgsub_lightning.core.program import PROGRAM
 from bgsub_lightning.core.text import refuse_passwords
 from bgsub_lightning.core.unpacking import unpack
@@ -134,14 +134,19 @@ def _receive(depot: Depot, archives: Sequence[Archive], accept_digest: str | Non
         console.print(f"{archive.path}: sha256 {depot.digest(archive)}", soft_wrap=True)
         if not archive.is_zip:
             continue
-        with progress_bar() as bar:
-            unpack(
-                depot.archive(archive),
-                depot.folder / archive.folder,
-                strip=archive.into is None,
-                room=lambda size: _require_unpacked_room(depot.store, size),
-                moved=_Moves(bar, f"Unpacking {archive.path}"),
-            )
+        folder = depot.folder / archive.folder
+        try:
+            with progress_bar() as bar:
+                unpack(
+                    depot.archive(archive),
+                    folder,
+                    strip=archive.into is None,
+                    room=lambda size: _require_unpacked_room(depot.store, size),
+                    moved=_Moves(bar, f"Unpacking {archive.path}"),
+                )
+        except BaseException:
+            remove_empty(folder.parent, depot.folder.parent)  # a category without videos is an error to readers
+            raise
         depot.close(archive, keep_archives)
 
 

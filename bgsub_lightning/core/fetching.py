@@ -181,7 +181,7 @@ class _Download:
 
 def _read(answer: Any) -> bytes:
     try:
-        return cast("bytes", answer.read(_CHUNK))
+        return cast("bytes", answer.read1(_CHUNK))
     except (OSError, HTTPException) as error:
         raise _BrokenError(error) from error
 

@@ -183,6 +183,14 @@ def remove_partials(folder: Path) -> None:
                 partial.unlink()
 
 
+def remove_empty(folder: Path, within: Path) -> None:
+    """Remove a folder that holds nothing, and those above it up to another one that then hold nothing."""
+    with contextlib.suppress(OSError):  # it holds something, or is not there
+        while within in folder.parents:
+            folder.rmdir()
+            folder = folder.parent
+
+
 @contextmanager
 def folder_lock(folder: Path, wait: bool = False) -> Iterator[int | None]:
     """Lock a folder for this process and those that it passes the lock on to.

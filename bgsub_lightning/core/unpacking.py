@@ -49,7 +49,9 @@ def unpack(
                         shutil.copyfileobj(source, target, 1 << 20)
                     moved(done, len(entries))
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        raise UserError(f"{archive}: is no ZIP archive, or a damaged one ({error}). Fetch it again.") from error
+        raise UserError(
+            f"{archive}: is no ZIP archive, or a damaged one ({error}). Delete it, and fetch it again."
+        ) from error
     except FileExistsError as error:
         raise UserError(f"{archive}: holds {error.filename} twice. Fetch it from another place.") from error
 

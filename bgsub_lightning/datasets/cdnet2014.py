@@ -22,6 +22,7 @@ import numpy as np
 from bgsub_lightning.core.decoding import read_pixels
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.files import PARTIAL
+from bgsub_lightning.core.program import PROGRAM
 from bgsub_lightning.datasets.checks import THREADS, Draft, each, folders, numbered, some
 from bgsub_lightning.datasets.labels import OUTSIDE_ROI
 from bgsub_lightning.datasets.scene import Reader, Scene, select
@@ -49,7 +50,10 @@ class CDnet2014(Reader):
 
     name = "CDnet2014"
     root_variable = "CDNET2014_ROOT"
-    homepage = "http://changedetection.net (Downloads → 2014 dataset); unpack it and name the folder `dataset`."
+    homepage = (
+        f"http://changedetection.net, by `{PROGRAM} download CDnet2014` or by hand (Downloads → 2014 dataset): unpack it "
+        "and name the folder `dataset`."
+    )
     layout = "FOLDER/baseline/highway/{input/in%06d.jpg, groundtruth/gt%06d.png, ROI.bmp, temporalROI.txt}"
     categories: tuple[str, ...] = (
         "PTZ",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from bgsub_lightning.core.program import PROGRAM
 from bgsub_lightning.datasets.labels import MaskCode
 from bgsub_lightning.datasets.patterns import SequenceReader
 
@@ -32,8 +33,8 @@ class LASIESTA(SequenceReader):
     name = "LASIESTA"
     root_variable = "LASIESTA_ROOT"
     homepage = (
-        "Grupo de Tratamiento de Imágenes, Universidad Politécnica de Madrid (gti.ssr.upm.es/data); unpack the "
-        "archives of sequences and masks below one folder."
+        "Grupo de Tratamiento de Imágenes, Universidad Politécnica de Madrid (gti.ssr.upm.es/data), by "
+        f"`{PROGRAM} download LASIESTA` or by hand; unpack the archives of sequences and masks below one folder."
     )
     layout = "FOLDER/{I_SI_01/I_SI_01-%d.bmp, I_SI_01-GT/I_SI_01-GT_%d.png}, or in folders of archives"
     categories = tuple(sorted(_SINGLE + _SIMULATED))

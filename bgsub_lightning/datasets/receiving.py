@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.fetching import Remote, digest_of, fetch
-from bgsub_lightning.core.files import atomic_write, make_folder
+from bgsub_lightning.core.files import atomic_write, make_folder, remove_empty
 from bgsub_lightning.core.records import read_json
 from bgsub_lightning.datasets.downloads import Archive
 
@@ -140,9 +140,7 @@ class Depot:
         if not keep:
             path = self.archive(archive)
             path.unlink(missing_ok=True)
-            for folder in path.parents[: len(Path(archive.path).parts)]:
-                with suppress(OSError):  # it holds another archive
-                    folder.rmdir()
+            remove_empty(path.parent, self.store.parent)
 
     def _checked(self, archive: Archive, path: Path, accept: str) -> str:
         """Return the SHA-256 digest of an archive, which is compared with what is known of it."""

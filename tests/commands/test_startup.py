@@ -37,7 +37,19 @@ def test_help_imports_nothing_heavy() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["report", "evaluate", "combine", "segment", "prepare", "synthesize", "flow", "campaign", "sweep", "submit"],
+    [
+        "report",
+        "evaluate",
+        "combine",
+        "segment",
+        "download",
+        "prepare",
+        "synthesize",
+        "flow",
+        "campaign",
+        "sweep",
+        "submit",
+    ],
 )
 def test_help_of_commands_that_train_nothing_themselves_is_instant(command: str) -> None:
     shown, modules = imported(command, "--help")
