@@ -51,8 +51,8 @@ class CDnet2014(Reader):
     name = "CDnet2014"
     root_variable = "CDNET2014_ROOT"
     homepage = (
-        f"http://changedetection.net, by `{PROGRAM} download CDnet2014` or by hand (Downloads → 2014 dataset): unpack it "
-        "and name the folder `dataset`."
+        f"http://changedetection.net, by `{PROGRAM} download CDnet2014` or by hand (Downloads → 2014 dataset): unpack "
+        "it and name the folder `dataset`."
     )
     layout = "FOLDER/baseline/highway/{input/in%06d.jpg, groundtruth/gt%06d.png, ROI.bmp, temporalROI.txt}"
     categories: tuple[str, ...] = (
