@@ -331,6 +331,25 @@ def speed(series: Sequence[Series], against: Sequence[PublishedTable] = ()) -> R
     )
 
 
+def system_tables(series: Series, against: Sequence[PublishedTable] = ()) -> list[ResultTable]:
+    """The tables of one system by category, one for each averaging that differs."""
+    return _each_averaging([of_system(series, averaging, False, against) for averaging in ("video", "pooled")])
+
+
+def videos_of_system(series: Series) -> ResultTable:
+    """Metrics of one system: a row for each video."""
+    table = of_system(series, by_video=True)
+    rows = [
+        replace(row, cells=(Cell(text=f"{row.group}/{name.text.strip()}"), *cells), group="", level="other")
+        for row in table.rows
+        if row.level == "video"
+        for name, _, *cells in [row.cells]
+    ]
+    columns = (Column("video", "video", None), *table.columns[2:])
+    title = f"Videos of {series.name}"
+    return replace(table, key=f"videos_{series.name}", title=title, columns=columns, rows=tuple(rows))
+
+
 def tables_of(results: Results) -> list[ResultTable]:
     """All tables that the tests can fill, ours next to the published."""
     tables = []
@@ -338,8 +357,7 @@ def tables_of(results: Results) -> list[ResultTable]:
         theirs = [table for table in published() if table.dataset == dataset]
         found = [overall(series, against=theirs)]
         found += [by_part(series, metric, against=theirs) for metric in ("f_measure", "pwc", "mean_dice")]
-        for each in series:
-            found += _each_averaging([of_system(each, averaging, False, theirs) for averaging in ("video", "pooled")])
+        found += [table for each in series for table in system_tables(each, theirs)]
         found += [by_video(series, metric) for metric in ("f_measure", "pwc")]
         found += _each_averaging([at_thresholds(series, averaging) for averaging in ("video", "pooled")])
         for system in dict.fromkeys(each.system for each in series):

@@ -23,7 +23,7 @@ from PIL import Image
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.evaluation import TestResult, VideoResult
 from bgsub_lightning.evaluation.gallery import GalleryFrame, chosen, write_index
-from bgsub_lightning.report.page import Section, write_page
+from bgsub_lightning.report.page import Section, report_page, write_page
 from bgsub_lightning.report.results import load_results
 from bgsub_lightning.report.resulttable import Cell, Column, ResultTable, TableRow
 
@@ -34,7 +34,7 @@ EVIL = "<script>alert('$x$')</script>"
 class Page(HTMLParser):
     """What is in a page, and that its tags are closed in order."""
 
-    VOID = frozenset({"meta", "img", "br", "link", "input"})
+    VOID = frozenset({"meta", "img", "br", "wbr", "link", "input"})
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -61,7 +61,10 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if not {"style", "script"} & set(self.open):
-            self.words.append(data)
+            if self.tags and self.tags[-1][0] == "wbr":
+                self.words[-1] += data
+            else:
+                self.words.append(data)
         if {"th", "td"} & set(self.open):
             self.cells[-1][-1] += data
 
@@ -131,35 +134,111 @@ def write(tmp_path: Path) -> Callable[..., Page]:
     return call
 
 
+def system_page(folder: Path, name: str) -> Page:
+    return Page((folder / f"out/systems/{name}.html").read_text())
+
+
 def decoded(source: str) -> tuple[str, bytes]:
     kind, data = source.removeprefix("data:").split(";base64,")
     return kind, base64.b64decode(data)
 
 
-def test_everything_lies_in_the_page(write: Callable[..., Page], tmp_path: Path) -> None:
+def test_everything_lies_in_the_pages(write: Callable[..., Page], tmp_path: Path) -> None:
     runs = [make_run(tmp_path, "one"), make_run(tmp_path, "two", (0.5, 0.2, 0.4), system="CrossNet")]
+    write(*runs)
+    for file in ("index.html", "systems/one.html", "systems/two.html"):
+        text = (tmp_path / "out" / file).read_text()
+        page = Page(text)
+        assert not [tag for tag, _ in page.tags if tag in {"link", "iframe", "object", "embed"}]
+        sources = [attributes["src"] for _, attributes in page.tags if "src" in attributes]
+        assert sources
+        assert all(source.startswith("data:image/") for source in sources)
+        style = text.split("<style>")[1].split("</style>")[0]
+        assert "url(" not in style
+        assert "@import" not in style
+        for source in sources:
+            kind, data = decoded(source)
+            if kind == "image/svg+xml":
+                assert ET.fromstring(data).tag.endswith("svg")
+            else:
+                assert Image.open(io.BytesIO(data)).width <= 320
+        assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in page.all("meta")
+        assert all(image["alt"] for image in page.all("img"))
+        assert "/home/someone" not in text
+    assert "…/run/checkpoints/last.ckpt" in system_page(tmp_path, "one").text
+
+
+def test_links_lead_somewhere(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path, "one"), make_run(tmp_path, "two", (0.5, 0.2, 0.4), system="CrossNet")]
+    index = report_page(tmp_path / "out", runs)
+    pages = {index, *(tmp_path / "out/systems").iterdir()}
+    assert {path.name for path in pages} == {"index.html", "one.html", "two.html"}
+    led = set()
+    for path in pages:
+        page = Page(path.read_text())
+        ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+        assert len(ids) == len(set(ids))
+        links = [link["href"] for link in page.all("a")]
+        inner = [link[1:] for link in links if link.startswith("#")]
+        assert inner == [each["id"] for each in page.all("section")]
+        others = {(path.parent / link).resolve() for link in links if not link.startswith("#")}
+        assert others == (pages - {index} if path == index else {index})
+        led |= others
+    assert led == pages
+
+
+def test_systems_of_like_names_have_pages_of_their_own(write: Callable[..., Page], tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / folder, name, system=name) for folder, name in (("a", "one/x"), ("b", "One x"))]
     page = write(*runs)
-    assert not [tag for tag, _ in page.tags if tag in {"link", "iframe", "object", "embed"}]
-    sources = [attributes["src"] for _, attributes in page.tags if "src" in attributes]
-    assert sources
-    assert all(source.startswith("data:image/") for source in sources)
-    assert all(link["href"].startswith("#") for link in page.all("a"))
-    style = (tmp_path / "out/index.html").read_text().split("<style>")[1].split("</style>")[0]
-    assert "url(" not in style
-    assert "@import" not in style
-    for source in sources:
-        kind, data = decoded(source)
-        if kind == "image/svg+xml":
-            assert ET.fromstring(data).tag.endswith("svg")
-        else:
-            assert Image.open(io.BytesIO(data)).width <= 320
-    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
-    assert len(ids) == len(set(ids))
-    assert [link["href"][1:] for link in page.all("a")] == [each["id"] for each in page.all("section")]
-    assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in page.all("meta")
-    assert all(image["alt"] for image in page.all("img"))
-    assert "/home/someone" not in (tmp_path / "out/index.html").read_text()
-    assert "…/run/checkpoints/last.ckpt" in page.text
+    links = [link["href"] for link in page.all("a") if link["href"].startswith("systems/")]
+    assert len(set(links)) == 2
+    for link, name in zip(links, ("one/x", "One x"), strict=True):
+        assert name in Page((tmp_path / "out" / link).read_text()).words
+
+
+def test_a_systems_page_has_its_metrics(write: Callable[..., Page], tmp_path: Path) -> None:
+    runs = [make_run(tmp_path, "one"), make_run(tmp_path, "two", (0.5, 0.2, 0.4), system="CrossNet")]
+    write(*runs)
+    scores = TestResult.load(runs[1]).scores()
+    page = system_page(tmp_path, "two")
+    rows = {row[0]: row for row in page.cells if row}
+    for key, found in {**scores.videos, **scores.categories}.items():
+        assert f"{found['f_measure']:.4f}" in rows[key], key
+    assert rows["overall"][2] == f"{scores.overall['f_measure']:.4f}"
+    assert "one" not in page.words
+
+
+def test_columns_are_sorted_by_their_numbers_in_full(write: Callable[..., Page], tmp_path: Path) -> None:
+    columns = (Column("system", "system", None), Column("f_measure", "F-measure", 2, "higher"))
+    columns += (Column("pwc", "PWC (%)", 1, "lower"),)
+    rows = tuple(
+        TableRow((Cell(text=name), Cell(value), Cell()))
+        for name, value in (("b", 0.12345), ("a", 0.12344), ("c", None))
+    )
+    page = write(make_run(tmp_path, "x"), parts=[Section("overall", "Overall", [ResultTable("t", "T", columns, rows)])])
+    at = next(i for i, (_, attributes) in enumerate(page.tags) if attributes.get("id") == "table-t")
+    cells = [attributes for tag, attributes in page.tags[at:] if tag in {"td", "th"}][:12]
+    assert [each.get("data-first") for each in cells[:3]] == [None, "descending", "ascending"]
+    assert [each.get("data-sort") for each in cells[3:]] == [
+        "b", "0.12345", None, "a", "0.12344", None, "c", None, None,
+    ]  # fmt: skip
+    assert "sortable" in page.tags[at][1]["class"].split()
+    (script,) = re.findall(r"<script>(.*?)</script>", (tmp_path / "out/index.html").read_text(), re.DOTALL)
+    for part in ("table.sortable", "aria-sort", "dataset.sort", "dataset.first"):
+        assert part in script
+
+
+def test_averages_of_one_system_are_headed_not_repeated(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path, "one"), make_run(tmp_path, "two", (0.5, 0.2, 0.4), system="CrossNet")]
+    page = Page(report_page(tmp_path / "out", runs).read_text())
+    at = next(i for i, row in enumerate(page.cells) if row[:2] == ["system", "F-measure"])
+    found = page.cells[at + 1 :]
+    headings = [row[0] for row in found if len(row) == 1]
+    assert len(headings) == len(set(headings)) == 3
+    assert [len(row) == 1 for row in found[:9]] == [True, False, False] * 3
+    for name, averaging in zip((0, 3, 6), ("video", "pooled", "frames"), strict=True):
+        value = TestResult.load(runs[0]).scores(averaging).overall["f_measure"]
+        assert found[name + 1][1] == f"{value:.4f}"
 
 
 def test_figures_are_there_as_files_too(write: Callable[..., Page], tmp_path: Path) -> None:
@@ -273,15 +352,18 @@ def test_tables_scroll_within_the_page(write: Callable[..., Page], tmp_path: Pat
 def test_gallery_shows_what_was_kept(write: Callable[..., Page], tmp_path: Path) -> None:
     runs = [make_run(tmp_path, "one"), make_run(tmp_path, "two", (0.5, 0.2, 0.4), system="CrossNet")]
     page = write(*runs)
+    own = [system_page(tmp_path, name) for name in ("one", "two")]
     for category, of_category in (("baseline", VIDEOS[:2]), ("shadow", VIDEOS[2:])):
         for rule in ("best", "median", "worst"):
             assert re.search(
                 rf"{of_category[0].split('/')[0]}/\w+, frame \d: [\w, ]*{rule}[\w, ]* of {category}, F 0\.\d{{4}}",
-                page.text,
+                own[0].text,
             )
+    for each in own:
+        captions = [word for word in each.words if word in {"frame", "truth", "prediction", "confusion"}]
+        assert [captions.count(kind) for kind in ("frame", "truth", "prediction", "confusion")] == [2 * 3] * 4
     captions = [word for word in page.words if word in {"frame", "truth", "prediction", "confusion"}]
-    assert captions.count("prediction") == captions.count("confusion") == 2 * 2 * 3
-    assert captions.count("frame") == captions.count("truth") == 2 * 2 * 3 + 2  # and two categories side by side
+    assert captions == ["frame", "truth"] * 2  # two categories side by side
     assert re.search(r"one : F 0\.\d{4}|one: F 0\.\d{4}", page.text)
 
 
@@ -294,6 +376,7 @@ def test_what_is_missing_is_told(write: Callable[..., Page], tmp_path: Path) -> 
     )
     page = write(run)
     assert re.search(r"No frames .*\bbare: .*test", page.text)
+    assert re.search(r"No frames .*test", system_page(tmp_path, "bare").text)
     assert re.search(r"No training .*\bbare\b", page.text)
     assert re.search(r"\bbare .*no curves", page.text)
 
@@ -304,7 +387,8 @@ def test_a_lost_picture_is_told_and_not_shown_broken(write: Callable[..., Page],
         path.unlink()
     for path in (run / "gallery").rglob("*_frame.jpg"):
         path.write_bytes(b"no picture")
-    page = write(run)
+    write(run)
+    page = system_page(tmp_path, "one")
     assert page.text.count("The picture is not there. Run test again.") == 2 * 2 * 3
     assert all(image["src"] for image in page.all("img"))
 
@@ -361,7 +445,8 @@ def test_panels_of_backgrounds_are_shown(write: Callable[..., Page], tmp_path: P
     noise = np.random.default_rng(0).integers(0, 256, (90, 1600, 3), dtype=np.uint8)
     cv2.imwrite(str(run / "pictures/test_background.png"), noise)
     (run / "pictures/test_inner.png").write_bytes(b"no picture")
-    page = write(run)
+    write(run)
+    page = system_page(tmp_path, "one")
     assert "one: background model" in page.text
     assert "The picture cannot be read." in page.text
     wide = [image for image in page.all("img") if image["alt"] == "one: background model"]

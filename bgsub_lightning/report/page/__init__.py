@@ -1,4 +1,4 @@
-"""A page that shows everything about any number of tests: one HTML file that needs nothing else."""
+"""Pages about any number of tests: an overview and one for each system, none of which needs another file."""
 
 from bgsub_lightning.report.page.page import Section, report_page, write_page
 

@@ -18,20 +18,31 @@ _MOST_PANELS = 3  # runs of a system whose panels are shown
 
 
 @dataclass(frozen=True)
+class SystemGallery:
+    """The pictures of one system.
+
+    Attributes:
+        rows: The frames that it has kept.
+        panels: Backgrounds, flow, and what else it makes on its way.
+    """
+
+    rows: list[Row]
+    panels: list[tuple[str, Picture]]
+
+
+@dataclass(frozen=True)
 class PageGallery:
-    """The gallery of the page.
+    """The pictures of all systems.
 
     Attributes:
         messages: Which systems have kept no frames.
         beside: Frames that several systems have kept, because they have the most foreground.
-        systems: Place and name of each system that has kept frames, and these.
-        panels: Backgrounds, flow, and what else systems make on their way.
+        systems: The pictures of each system.
     """
 
     messages: list[str]
     beside: list[Row]
-    systems: list[tuple[int, str, list[Row]]]
-    panels: list[tuple[str, Picture]]
+    systems: list[SystemGallery]
 
 
 def gallery_of(series: Sequence[Series]) -> PageGallery:
@@ -40,12 +51,10 @@ def gallery_of(series: Sequence[Series]) -> PageGallery:
     without = [each.name for each, gallery in zip(series, galleries, strict=True) if not gallery]
     message = f"No frames were kept of {', '.join(without)}: run `test` (or `evaluate`) again, which keeps some."
     systems = [
-        (place, each.name, rows)
-        for place, (each, gallery) in enumerate(zip(series, galleries, strict=True))
-        if (rows := _rows(each, gallery))
+        SystemGallery(_rows(each, gallery), list(_panels(each)))
+        for each, gallery in zip(series, galleries, strict=True)
     ]
-    panels = [panel for each in series for panel in _panels(each)]
-    return PageGallery([message] if without else [], _beside(series, galleries), systems, panels)
+    return PageGallery([message] if without else [], _beside(series, galleries), systems)
 
 
 def _rows(series: Series, gallery: Sequence[Kept]) -> list[Row]:

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib import resources
 from pathlib import Path
-
-import jinja2
-from markupsafe import Markup, escape
 
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.files import atomic_write, claimed, is_partial, refuse_links, remove_partials
@@ -21,14 +15,15 @@ from bgsub_lightning.core.version import __version__
 from bgsub_lightning.datasets.checks import some
 from bgsub_lightning.evaluation.drawing import BLACK, GREEN, PINK, RED
 from bgsub_lightning.report.datasets import dataset_remarks, dataset_title
-from bgsub_lightning.report.figures import colour
 from bgsub_lightning.report.page.drawings import draw_curves, draw_learning
 from bgsub_lightning.report.page.gallery import gallery_of
-from bgsub_lightning.report.page.tables import LEAK_CLASSES, laid_out
+from bgsub_lightning.report.page.rendering import Pages
+from bgsub_lightning.report.page.systems import FOLDER as SYSTEMS
+from bgsub_lightning.report.page.systems import page_systems, ranked_videos, write_system_page
 from bgsub_lightning.report.paper_tables import file_name, tables_of
 from bgsub_lightning.report.results import Results, load_results
 from bgsub_lightning.report.resulttable import ResultTable
-from bgsub_lightning.report.series import FinishedRun, Series, tests_of
+from bgsub_lightning.report.series import Series, tests_of
 from bgsub_lightning.report.statistics import compare, comparison_table, comparisons_table, require_same_test
 from bgsub_lightning.report.writers import as_csv, as_latex, as_markdown
 
@@ -37,7 +32,7 @@ _UNFINISHED = (
     f'<!doctype html><meta charset="utf-8"><meta name="generator" content="bgsub_lightning {__version__}">'
     "<title>Unfinished report</title><p>This report was not finished. Run the same command again."
 )
-_OWNED = ("figures", "tables")
+_OWNED = ("figures", "tables", SYSTEMS)
 _MOST_REASONS = 5
 _CONFUSION_COLOURS = {
     "true positive": "#{:02x}{:02x}{:02x}".format(*GREEN),
@@ -116,7 +111,7 @@ def report_page(folder: Path, paths: Sequence[Path]) -> Path:
     main = of("by_part_f_measure")
     parts = [
         Section("overall", "Overall", of("overall")),
-        Section("categories", "Categories", main, [each for each in of("by_part", "of_") if each not in main]),
+        Section("categories", "Categories", main, [each for each in of("by_part") if each not in main]),
         comparison,
         Section("settings", "Settings", of("ablation")),
         Section("speed", "Speed and thresholds", of("speed"), of("at_thresholds")),
@@ -133,7 +128,9 @@ def write_page(
     video_tables: Sequence[ResultTable] = (),
     files: Mapping[str, str] | None = None,
 ) -> Path:
-    """Write ``index.html``, which holds all that it shows, ``figures/`` as SVG, and ``tables/``.
+    """Write ``index.html``, a page of each system in ``systems/``, ``figures/`` as SVG, and ``tables/``.
+
+    Each page holds all that it shows.
 
     Args:
         folder: Where: a folder that :func:`require_ours` lets pass.
@@ -150,9 +147,8 @@ def write_page(
     """
     _clear(folder)
     series, datasets = results.series, {name: tests_of(each) for name, each in results.datasets.items()}
+    systems, gallery, pages = page_systems(series), gallery_of(series), Pages()
     content = {
-        "version": __version__,
-        "css": Markup(_resource("report.css")),
         "title": f"Background subtraction on {' and '.join(map(dataset_title, datasets.values()))}",
         "lead": _lead(series),
         "warnings": [
@@ -167,27 +163,24 @@ def write_page(
             "curves": "Curves",
             "learning": "Learning",
             "gallery": "Gallery",
-            "provenance": "Provenance",
         },
-        "systems": series,
+        "systems": systems,
         "parts": parts,
-        "videos": _videos(series),
+        "videos": ranked_videos(series),
         "video_tables": video_tables,
         "curves": draw_curves(folder / "figures", series, datasets),
         "learning": draw_learning(folder / "figures", series),
         "confusion_colours": _CONFUSION_COLOURS,
-        "gallery": gallery_of(series),
+        "gallery": gallery,
         "files": "tables as CSV, Markdown and LaTeX in tables/, figures as SVG in figures/" if files else "",
     }
     for name, text in (files or {}).items():
         with atomic_write(folder / "tables" / name, within=folder) as file:
             file.write(text)
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    environment.filters |= {"code": _code, "laid_out": laid_out, "facts": _facts}
-    environment.globals |= {"leak_class": LEAK_CLASSES.__getitem__, "colour": colour}
-    page = environment.from_string(_resource("report.html")).render(content)
+    for system, pictures in zip(systems, gallery.systems, strict=True):
+        write_system_page(folder, pages, system, pictures, PAGE, _CONFUSION_COLOURS)
     with atomic_write(folder / PAGE) as file:
-        file.write(page)
+        file.write(pages.render("report.html", content))
     return folder / PAGE
 
 
@@ -234,65 +227,9 @@ def _comparison(results: Results) -> Section:
     return Section("comparison", "Comparison", tables, collapsed, intro, messages[:_MOST_REASONS])
 
 
-def _resource(name: str) -> str:
-    return (resources.files(__package__ or "") / name).read_text(encoding="utf-8")
-
-
-def _code(text: str) -> Markup:
-    """Set what stands between backquotes in the type of commands, everything escaped."""
-    parts = [escape(part) for part in text.split("`")]
-    if len(parts) % 2 == 0:
-        return escape(text)
-    return Markup("").join(Markup("<code>{}</code>").format(part) if i % 2 else part for i, part in enumerate(parts))
-
-
 def _lead(series: Sequence[Series]) -> str:
     runs = [run.result for each in series for run in each.runs]
     videos = {(run.dataset, key) for run in runs for key in run.videos}
     most = max(sum(whole.frames.values()) for each in series for whole in each.per_seed)
     counts = ", ".join([some(len(series), "system"), some(len(runs), "test"), some(len(videos), "video")])
     return f"{counts}; up to {some(most, 'tested frame')} each"
-
-
-def _videos(series: Sequence[Series]) -> list[tuple[str, list[tuple[int, float]]]]:
-    """Name of each video, the worst first, and the F-measure of each system at its place."""
-    found: dict[tuple[str, str], list[tuple[int, float]]] = {}
-    for place, each in enumerate(series):
-        for key, metrics in each.by_video().items():
-            found.setdefault((each.dataset, key), []).append((place, metrics["f_measure"].mean))
-    has_several_datasets = len({dataset for dataset, _ in found}) > 1
-    ranked = sorted(found.items(), key=lambda item: (statistics.fmean(value for _, value in item[1]), item[0]))
-    return [(f"{dataset}: {key}" if has_several_datasets else key, bars) for (dataset, key), bars in ranked]
-
-
-def _facts(run: FinishedRun) -> dict[str, str]:
-    """What a run's number rests on; places of the machine are cut short, because pages are passed on."""
-    result = run.result
-    test = run.folder / "test.yaml"
-    weights = f" --ckpt_path {_short(result.checkpoint)}" if result.checkpoint else ""
-    facts = {
-        "system": result.system,
-        "dataset": result.dataset,
-        "origin": result.origin,
-        "protocol": result.protocol,
-        "tested on": result.leakage,
-        "videos, frames": f"{len(result.videos)}, {sum(result.frames.values()):,}",
-        "fold": str(result.fold),
-        "seed": str(result.seed),
-        "missing masks": f"{sum(result.missing.values()):,}" if result.missing else "",
-        "threshold": "" if result.threshold is None else f"{result.threshold:g}",
-        "checkpoint": _short(result.checkpoint) if result.checkpoint else "none",
-        "remark": result.remark,
-        "device": result.device,
-        "frames per second": f"{result.frames_per_second:.1f}" if result.frames_per_second else "",
-        "parameters": f"{result.parameters:,}" if result.parameters else "",
-        "GFLOP per frame at 320×240": f"{result.gflop_per_frame:.2f}" if result.gflop_per_frame else "",
-        "versions": ", ".join(f"{package} {version}" for package, version in result.versions.items()),
-        "command": f"python -m bgsub_lightning test --config {_short(str(test))}{weights}" if test.is_file() else "",
-    }
-    return {name: value for name, value in facts.items() if value}
-
-
-def _short(path: str) -> str:
-    parts = Path(os.path.relpath(path)).parts
-    return str(Path(*parts)) if ".." not in parts and len(parts) <= 4 else "/".join(("…", *parts[-3:]))
