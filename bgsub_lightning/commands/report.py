@@ -66,8 +66,8 @@ def report(
         published: List the numbers that papers have published, instead of runs.
         dataset: With published, those of this dataset alone.
         method: With published, those of this method alone, by any spelling that a paper has.
-        out: Folder for a page that shows everything about the runs, and needs no network: index.html, with the tables
-            as CSV, Markdown and LaTeX and the figures as SVG beside it. Folds, scenes and seeds of a system are put
+        out: Folder for pages that show everything about the runs, and need no network: index.html and one for each
+            system, with the tables as CSV, Markdown and LaTeX and the figures as SVG next to them. Folds, scenes and seeds of a system are put
             together, campaigns are read whole. The other options are of the terminal's table, which is not shown then.
 
     Raises:
