@@ -67,8 +67,9 @@ def report(
         dataset: With published, those of this dataset alone.
         method: With published, those of this method alone, by any spelling that a paper has.
         out: Folder for pages that show everything about the runs, and need no network: index.html and one for each
-            system, with the tables as CSV, Markdown and LaTeX and the figures as SVG next to them. Folds, scenes and seeds of a system are put
-            together, campaigns are read whole. The other options are of the terminal's table, which is not shown then.
+            system, with the tables as CSV, Markdown and LaTeX and the figures as SVG next to them. Folds, scenes and
+            seeds of a system are put together, campaigns are read whole. The other options are of the terminal's
+            table, which is not shown then.
 
     Raises:
         UserError: If there is none, they were not tested on the same frames, they cannot be merged, they have not
