@@ -191,7 +191,7 @@ def _check(name: str, folder: Path) -> None:
 
 
 def _root(name: str, folder: Path) -> Path:
-    """Return the folder that a reader takes, up to two levels below: archives have folders of their own."""
+    """Return the folder that a reader takes, up to two levels below, as archives have folders around it."""
     inner = folders(folder)
     for root in (folder, *inner, *(deeper for each in inner for deeper in folders(each))):
         with suppress(UserError):

@@ -119,7 +119,7 @@ def test_more_videos_are_added(site: Site, download: Download, tmp_path: Path) -
     assert "2 videos" in shown
 
 
-def test_all_comes_in_one_archive_with_folders_of_its_own(site: Site, download: Download, tmp_path: Path) -> None:
+def test_all_comes_in_one_archive_with_inner_folders(site: Site, download: Download, tmp_path: Path) -> None:
     digest = sha256(site.files["/dataset2014.zip"])
     status, shown = download("--accept_digest", digest, "--keep_archives", scene=None)
     assert status == 0

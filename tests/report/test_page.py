@@ -187,7 +187,7 @@ def test_links_lead_somewhere(tmp_path: Path) -> None:
     assert led == pages
 
 
-def test_systems_of_like_names_have_pages_of_their_own(write: Callable[..., Page], tmp_path: Path) -> None:
+def test_systems_of_like_names_have_separate_pages(write: Callable[..., Page], tmp_path: Path) -> None:
     runs = [make_run(tmp_path / folder, name, system=name) for folder, name in (("a", "one/x"), ("b", "One x"))]
     page = write(*runs)
     links = [link["href"] for link in page.all("a") if link["href"].startswith("systems/")]

@@ -1,4 +1,4 @@
-"""Pages about any number of tests: an overview and one for each system, none of which needs another file."""
+"""Pages about any number of tests: an overview and one for each system. Each needs no other file."""
 
 from bgsub_lightning.report.page.page import Section, report_page, write_page
 
