@@ -61,9 +61,11 @@ def download(
     name, publication = find_publication(name)
     archives = publication.archives(scene)
     base = _base(name, publication, archives, mirror)
-    console.print(f"{name}: {publication.citation}\nTerms: {publication.terms}\nPage: {publication.page}")
+    console.print(
+        f"{name}: {publication.citation}\nTerms: {publication.terms}\nPage: {publication.page}", soft_wrap=True
+    )
     if publication.note:
-        console.print(publication.note)
+        console.print(publication.note, soft_wrap=True)
     if not accept_terms:
         raise UserError(f"--accept_terms: the terms of {name} must be accepted, as printed above. Add the option.")
     out = out.expanduser()
@@ -85,7 +87,9 @@ def download(
                 f"writable, and run the same command again: it continues where it stopped."
             ) from error
     if packed := [archive for archive in archives if not archive.is_zip]:
-        console.print(f"{some(len(packed), 'archive')} of {name} in {depot.store}; RAR is not unpacked here.")
+        console.print(
+            f"{some(len(packed), 'archive')} of {name} in {depot.store}; RAR is not unpacked here.", soft_wrap=True
+        )
         if not depot.folder.is_dir():
             _print_how_to_unpack(depot)
             return
@@ -118,12 +122,12 @@ def _require_room(out: Path, depot: Depot, archives: Sequence[Archive], base: st
     free = shutil.disk_usage(out).free
     if packed + unpacked > free:
         raise UserError(
-            f"--out: {out}: needs about {_gigabytes(packed + unpacked)} ({_gigabytes(packed)} to download, "
-            f"{_gigabytes(unpacked)} unpacked); got {_gigabytes(free)} free. Make room, or name another folder."
+            f"--out: {out}: needs about {_bytes(packed + unpacked)} ({_bytes(packed)} to download, "
+            f"{_bytes(unpacked)} unpacked); got {_bytes(free)} free. Make room, or name another folder."
         )
-    sizes = f"{_gigabytes(packed)} to download, about {_gigabytes(unpacked)} unpacked; {_gigabytes(free)} free."
+    sizes = f"{_bytes(packed)} to download, about {_bytes(unpacked)} unpacked; {_bytes(free)} free."
     more = f" The size of {some(unknown, 'archive')} is not known." if unknown else ""
-    console.print(f"{some(len(archives), 'archive')}: {sizes}{more}")
+    console.print(f"{some(len(archives), 'archive')}: {sizes}{more}", soft_wrap=True)
 
 
 def _receive(depot: Depot, archives: Sequence[Archive], accept_digest: str | None, keep_archives: bool) -> None:
@@ -165,7 +169,7 @@ def _require_unpacked_room(folder: Path, size: int) -> None:
     free = shutil.disk_usage(folder).free
     if size > free:
         raise UserError(
-            f"--out: unpacked files need {_gigabytes(size)}; got {_gigabytes(free)} free. Make room, and run the same "
+            f"--out: unpacked files need {_bytes(size)}; got {_bytes(free)} free. Make room, and run the same "
             f"command again: nothing is downloaded twice."
         )
 
@@ -200,5 +204,5 @@ def _root(name: str, folder: Path) -> Path:
     return folder
 
 
-def _gigabytes(size: int) -> str:
-    return f"{size / 1e9:,.2f} GB"
+def _bytes(size: int) -> str:
+    return f"{size / 1e9:,.2f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"
