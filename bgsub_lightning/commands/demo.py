@@ -58,7 +58,7 @@ def demo(out: Path = Path("demo"), steps: int = 800, seed: int = 0) -> None:
     console.print(
         f"The systems beside each other, on synthetic scenes: {picture}\n"
         "AnyScene comes with its weights; these scenes are from the same renderer that trained it.\n"
-        "With footage of your own in CDnet2014's layout (see README), or with CDnet2014 itself:\n"
+        "With footage of your own in CDnet2014's layout (see docs/datasets.md), or with CDnet2014 itself:\n"
         f"  {PROGRAM} fit --config bmn_bsn_small.yaml --data.init_args.root FOLDER",
         soft_wrap=True,
     )

@@ -1,0 +1,73 @@
+"""Hooks of mkdocs. A link in a page is a path in the repository; here it becomes the page of the site that shows that file.
+
+The README is the home page, the README of a system its page; any other file outside of docs/ that a page links to is shown as it
+is, below source/. Pages therefore read alike in the repository and on the site, and nothing is copied.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).parents[1]
+LINK = re.compile(r"(?<=\]\()(?!\w+:)([^)\s#]+)")
+"""The path of a relative link or picture."""
+HIDDEN = "---\nsearch: {exclude: true}\n---\n"
+
+PAGES = {"README.md": "index.md", "CHANGELOG.md": "changelog.md"} | {
+    path.relative_to(ROOT).as_posix(): f"systems/{path.parent.name}.md"
+    for path in sorted(ROOT.glob("bgsub_lightning/systems/*/README.md"))
+}
+"""Path in the repository → page of the site; files of docs/ have their own path, and on_files adds other linked files."""
+
+
+def _page(path: str) -> str | None:
+    """Return the page or picture of the site that shows a file of the repository."""
+    if path in PAGES:
+        return PAGES[path]
+    is_own = path.startswith("docs/") and not path.endswith(".py")
+    return path.removeprefix("docs/") if is_own else None
+
+
+def _linked(path: str) -> Iterator[str]:
+    """Yield the files of the repository that a Markdown file links to."""
+    for link in LINK.findall((ROOT / path).read_text()):
+        yield posixpath.normpath(posixpath.join(posixpath.dirname(path), link))
+
+
+def _content(path: str) -> str:
+    text = (ROOT / path).read_text()
+    if path.endswith(".md"):
+        return text
+    return f"{HIDDEN}# {path}\n\n````{Path(path).suffix[1:].replace('txt', 'text')}\n{text}````\n"
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Add the pages that are made from files outside of docs/."""
+    own = [f"docs/{file.src_uri}" for file in files.documentation_pages()]
+    waiting = [*PAGES, *own]
+    while waiting:
+        for target in _linked(waiting.pop()):
+            if _page(target) is None and (ROOT / target).is_file():
+                PAGES[target] = f"source/{target.removesuffix('.md')}.md"
+                waiting += [target] if target.endswith(".md") else []
+    for path, uri in PAGES.items():
+        files.append(File.generated(config, uri, content=_content(path)))
+    return files
+
+
+def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
+    """Lead each link to the page that shows its file."""
+    uri = page.file.src_uri
+    path = next((path for path, each in PAGES.items() if each == uri), f"docs/{uri}")
+
+    def to_page(link: re.Match[str]) -> str:
+        target = _page(posixpath.normpath(posixpath.join(posixpath.dirname(path), link[1])))
+        return posixpath.relpath(target, posixpath.dirname(uri) or ".") if target else link[1]
+
+    return LINK.sub(to_page, markdown) if path.endswith(".md") else markdown
