@@ -1,7 +1,7 @@
-"""Hooks of mkdocs. A link in a page is a path in the repository; here it becomes the page of the site that shows that file.
+"""Hooks of mkdocs. A link in a page is a path in the repository; here it leads to the page that shows that file.
 
-The README is the home page, the README of a system its page; any other file outside of docs/ that a page links to is shown as it
-is, below source/. Pages therefore read alike in the repository and on the site, and nothing is copied.
+The README is the home page, the README of a system its page. Any other file outside of docs/ that a page links to is
+shown as it is, below source/. Pages read alike in the repository and on the site, and nothing is copied.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PAGES = {"README.md": "index.md", "CHANGELOG.md": "changelog.md"} | {
     path.relative_to(ROOT).as_posix(): f"systems/{path.parent.name}.md"
     for path in sorted(ROOT.glob("bgsub_lightning/systems/*/README.md"))
 }
-"""Path in the repository → page of the site; files of docs/ have their own path, and on_files adds other linked files."""
+"""Path in the repository → page of the site; files of docs/ keep their path, and on_files adds other linked files."""
 
 
 def _page(path: str) -> str | None:
@@ -42,6 +42,8 @@ def _linked(path: str) -> Iterator[str]:
 
 def _content(path: str) -> str:
     text = (ROOT / path).read_text()
+    if path == "README.md":
+        return f"---\nhide: [navigation]\n---\n{text}"
     if path.endswith(".md"):
         return text
     return f"{HIDDEN}# {path}\n\n````{Path(path).suffix[1:].replace('txt', 'text')}\n{text}````\n"

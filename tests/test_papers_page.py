@@ -1,4 +1,4 @@
-"""docs/papers.md: each command of it, as it stands there, is read by the real parser, with the files that it names."""
+"""docs/papers.md, docs/commands.md: each command, as it stands there, is read by the real parser, with its files."""
 
 from __future__ import annotations
 
@@ -14,6 +14,13 @@ from bgsub_lightning.cli import main
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/papers.md").read_text()
 COMMANDS = re.findall(r"python -m bgsub_lightning ([^\n`]+)", PAGE)
+WHOLE = [  # those of the table of commands that leave nothing to fill in
+    pytest.param(command, marks=pytest.mark.slow)
+    for command in re.findall(
+        r"`bgsub ((?:fit|test|predict|campaign) [^`…]+)`", (ROOT / "docs/commands.md").read_text()
+    )
+    if not re.search(r"\b(?:FILE|EXPERIMENT)\b", command)
+]
 
 
 def test_every_table_and_figure_is_there() -> None:
@@ -40,7 +47,7 @@ def test_every_table_and_figure_is_there() -> None:
         assert named(sections[name], "figure") == set(range(1, figures + 1)), name
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*COMMANDS, *WHOLE])
 def test_each_command_can_be_run(
     command: str,
     tmp_path: Path,
@@ -50,6 +57,7 @@ def test_each_command_can_be_run(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CDNET2014_ROOT", str(cdnet))
     for folder in ("experiments", "sweeps"):
         (tmp_path / folder).symlink_to(ROOT / folder)
     (tmp_path / "VOC").mkdir()

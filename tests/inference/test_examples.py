@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -24,6 +26,22 @@ def test_every_example_is_short_and_compiles() -> None:
     assert {each.stem for each in scripts} == {"own_camera", "own_dataset", "own_network", "own_video", *RECIPES}
     for script in scripts:
         compile(script.read_text(), str(script), "exec")
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/start/video.md"])
+def test_python_of_the_pages(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_video(tmp_path / "street.mp4", moving_square(4, (320, 240)))
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    for code in re.findall(r"^```python\n(.*?)^```", (EXAMPLES.parent / page).read_text(), re.M | re.S):
+        exec(code, names)  # what a reader does with it
+    assert names["mask"].dtype == np.uint8
+    assert {*np.unique(names["mask"])} <= {0, 255}
+    if "result" in names:
+        assert names["result"].mask.shape == names["mask"].shape
+        assert len(capsys.readouterr().out.splitlines()) == 4
 
 
 def test_own_video(tmp_path: Path) -> None:
