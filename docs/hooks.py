@@ -73,3 +73,8 @@ def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
         return posixpath.relpath(target, posixpath.dirname(uri) or ".") if target else link[1]
 
     return LINK.sub(to_page, markdown) if path.endswith(".md") else markdown
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Leave out the roles of docstrings, which Sphinx knows and mkdocs prints."""
+    return re.sub(r":(?:attr|class|const|data|exc|func|meth|mod):(?=<code>)", "", html)
