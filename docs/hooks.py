@@ -1,11 +1,12 @@
 """Hooks of mkdocs. A link in a page is a path in the repository; here it leads to the page that shows that file.
 
-The README is the home page, the README of a system its page. Any other file outside of docs/ that a page links to is
-shown as it is, below source/. Pages read alike in the repository and on the site, and nothing is copied.
+The README is the home page; the README of a system and each notebook are pages. Any other file outside of docs/ that a
+page links to is shown as it is, below source/. Pages read alike in the repository and on the site.
 """
 
 from __future__ import annotations
 
+import json
 import posixpath
 import re
 from collections.abc import Iterator
@@ -19,9 +20,12 @@ LINK = re.compile(r"(?<=\]\()(?!\w+:)([^)\s#]+)")
 """The path of a relative link or picture."""
 HIDDEN = "---\nsearch: {exclude: true}\n---\n"
 
-PAGES = {"README.md": "index.md", "CHANGELOG.md": "changelog.md"} | {
-    path.relative_to(ROOT).as_posix(): f"systems/{path.parent.name}.md"
-    for path in sorted(ROOT.glob("bgsub_lightning/systems/*/README.md"))
+PAGES = {"README.md": "index.md", "CHANGELOG.md": "changelog.md"}
+PAGES |= {
+    path.relative_to(ROOT).as_posix(): f"{folder}/{name}.md"
+    for folder, pattern in (("systems", "bgsub_lightning/systems/*/README.md"), ("notebooks", "notebooks/*.ipynb"))
+    for path in sorted(ROOT.glob(pattern))
+    for name in [path.parent.name if folder == "systems" else path.stem]
 }
 """Path in the repository → page of the site; files of docs/ keep their path, and on_files adds other linked files."""
 
@@ -40,12 +44,29 @@ def _linked(path: str) -> Iterator[str]:
         yield posixpath.normpath(posixpath.join(posixpath.dirname(path), link))
 
 
+def _notebook(text: str) -> str:
+    """Show a notebook: its text, its code, what it printed and drew."""
+    parts = []
+    for cell in json.loads(text)["cells"]:
+        source = "".join(cell["source"])
+        parts.append(source if cell["cell_type"] == "markdown" else f"```python\n{source}\n```")
+        for output in cell.get("outputs", ()):
+            data = output.get("data", {})
+            if "image/png" in data:
+                parts.append(f"![output](data:image/png;base64,{''.join(data['image/png']).strip()})")
+            else:
+                parts.append(f"```text\n{''.join(output.get('text', data.get('text/plain', ''))).rstrip()}\n```")
+    return "\n\n".join(parts)
+
+
 def _content(path: str) -> str:
     text = (ROOT / path).read_text()
     if path == "README.md":
         return f"---\nhide: [navigation]\n---\n{text}"
     if path.endswith(".md"):
         return text
+    if path.endswith(".ipynb"):
+        return _notebook(text)
     return f"{HIDDEN}# {path}\n\n````{Path(path).suffix[1:].replace('txt', 'text')}\n{text}````\n"
 
 
@@ -57,7 +78,7 @@ def on_files(files: Files, config: Any) -> Files:
         for target in _linked(waiting.pop()):
             if _page(target) is None and (ROOT / target).is_file():
                 PAGES[target] = f"source/{target.removesuffix('.md')}.md"
-                waiting += [target] if target.endswith(".md") else []
+                waiting += [target] if target.endswith((".md", ".ipynb")) else []
     for path, uri in PAGES.items():
         files.append(File.generated(config, uri, content=_content(path)))
     return files
@@ -72,7 +93,7 @@ def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
         target = _page(posixpath.normpath(posixpath.join(posixpath.dirname(path), link[1])))
         return posixpath.relpath(target, posixpath.dirname(uri) or ".") if target else link[1]
 
-    return LINK.sub(to_page, markdown) if path.endswith(".md") else markdown
+    return LINK.sub(to_page, markdown) if path.endswith((".md", ".ipynb")) else markdown
 
 
 def on_page_content(html: str, **_: Any) -> str:
