@@ -18,6 +18,8 @@ from mkdocs.structure.files import File, Files
 ROOT = Path(__file__).parents[1]
 LINK = re.compile(r"(?<=\]\()(?!\w+:)([^)\s#]+)")
 """The path of a relative link or picture."""
+ANSI = re.compile(r"\x1b\[[\d;]*m")
+"""Colours of a terminal."""
 HIDDEN = "---\nsearch: {exclude: true}\n---\n"
 
 PAGES = {"README.md": "index.md", "CHANGELOG.md": "changelog.md"}
@@ -55,7 +57,8 @@ def _notebook(text: str) -> str:
             if "image/png" in data:
                 parts.append(f"![output](data:image/png;base64,{''.join(data['image/png']).strip()})")
             else:
-                parts.append(f"```text\n{''.join(output.get('text', data.get('text/plain', ''))).rstrip()}\n```")
+                printed = "".join(output.get("text", data.get("text/plain", ""))).rstrip()
+                parts.append(f"```text\n{ANSI.sub('', printed)}\n```")
     return "\n\n".join(parts)
 
 
