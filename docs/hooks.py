@@ -18,6 +18,8 @@ from mkdocs.structure.files import File, Files
 ROOT = Path(__file__).parents[1]
 LINK = re.compile(r"(?<=\]\()(?!\w+:)([^)\s#]+)")
 """The path of a relative link or picture."""
+NAMED = re.compile(r"`docs/([\w/]+\.md)` of the repository")
+"""A page, as the README of a system names it: in the wheel there is nothing to link to."""
 ANSI = re.compile(r"\x1b\[[\d;]*m")
 """Colours of a terminal."""
 HIDDEN = "---\nsearch: {exclude: true}\n---\n"
@@ -96,7 +98,10 @@ def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
         target = _page(posixpath.normpath(posixpath.join(posixpath.dirname(path), link[1])))
         return posixpath.relpath(target, posixpath.dirname(uri) or ".") if target else link[1]
 
-    return LINK.sub(to_page, markdown) if path.endswith((".md", ".ipynb")) else markdown
+    def to_named(name: re.Match[str]) -> str:
+        return f"[`docs/{name[1]}`]({posixpath.relpath(name[1], posixpath.dirname(uri) or '.')})"
+
+    return NAMED.sub(to_named, LINK.sub(to_page, markdown)) if path.endswith((".md", ".ipynb")) else markdown
 
 
 def on_page_content(html: str, **_: Any) -> str:
