@@ -75,6 +75,14 @@ def _content(path: str) -> str:
     return f"{HIDDEN}# {path}\n\n````{Path(path).suffix[1:].replace('txt', 'text')}\n{text}````\n"
 
 
+def on_config(config: Any) -> Any:
+    """List the decisions of docs/adr/ below the design, where there are any."""
+    (design,) = (section["Design"] for section in config.nav if "Design" in section)
+    decisions = [path.relative_to(ROOT / "docs").as_posix() for path in sorted(ROOT.glob("docs/adr/[0-9]*.md"))]
+    design += [{"Decisions": decisions}] if decisions else []
+    return config
+
+
 def on_files(files: Files, config: Any) -> Files:
     """Add the pages that are made from files outside of docs/."""
     own = [f"docs/{file.src_uri}" for file in files.documentation_pages()]
