@@ -3,7 +3,7 @@
 All run in one process on one thread, and take turns frame slice by frame slice, so that what disturbs the machine
 disturbs all alike: ratios are what counts. Times are the processor's, which are those of the clock where nothing else
 runs on the core. AnyScene watches some hundred frames ahead, so that its background holds as
-many samples as it ever does; each of its ways goes on from there. OpenCV's and bgslibrary's subtractors are called
+many samples as it ever does; each of its ways continues from there. OpenCV's and bgslibrary's subtractors are called
 directly, AnyScene as users call it, by `Subtractor.push`, frame by frame.
 
 Without `--source` the frames are those of the package's own renderer, which are played forwards and backwards.
@@ -96,7 +96,7 @@ def footage_of(source: str | None, category: str, count: int) -> tuple[Footage, 
 
 @dataclass
 class Warm:
-    """A system and the state of the scene after the frames ahead; what is measured goes on from there.
+    """A system and the state of the scene after the frames ahead; the measurement continues from there.
 
     Attributes:
         system: The system.
@@ -165,7 +165,7 @@ def worked_on(system: System, rules: Rules) -> System:
 
 
 class Way:
-    """A way to subtract, which goes on through the frames slice by slice, and keeps its masks."""
+    """A way to subtract. It continues through the frames slice by slice, and keeps its masks."""
 
     def __init__(self, apply: Callable[[Image], Image], footage: Footage, place: int, count: int) -> None:
         self.apply, self.footage, self.place, self.count = apply, footage, place, count
@@ -230,9 +230,9 @@ def quantised(exported: Path, folder: Path, warm: Warm, samples: int = 32) -> Sy
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
         )
-    proto, told = onnx.load(path), onnx.load(exported).metadata_props
+    proto, metadata = onnx.load(path), onnx.load(exported).metadata_props
     del proto.metadata_props[:]
-    proto.metadata_props.extend(told)  # by which it is known as a system
+    proto.metadata_props.extend(metadata)  # by which it is known as a system
     onnx.save(proto, path)
     return load_onnx(path)
 
@@ -243,7 +243,7 @@ def ways(warm: Warm, count: int, with_ways: bool, folder: Path) -> tuple[dict[st
     found = {name: library(ClassicalSubtractorSystem(name), warm) for name in ("MOG2", "KNN")}
     try:
         sub_sense = BgsLibrarySubtractorSystem()
-        atexit.register(sub_sense.teardown, "predict")  # it would tell of its end
+        atexit.register(sub_sense.teardown, "predict")  # it would print that it ends
         found["SuBSENSE"] = library(sub_sense, warm)
     except UserError as error:
         remarks.append(f"SuBSENSE: left out. {error}")
@@ -303,7 +303,7 @@ PARTS: tuple[tuple[str, type, str], ...] = (
     ("network", AnySceneNetwork, "forward"),
     ("update of the background", SceneStream, "learn"),
 )
-"""What is timed, from the inside to the outside; "see" holds the first four."""
+"""Parts that are timed, from the inside to the outside; "see" holds the first four."""
 
 
 @contextlib.contextmanager

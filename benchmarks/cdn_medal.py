@@ -3,15 +3,15 @@
 1. CDN-GM's background of every frame of a stream: block outputs kept, against computing the whole window.
 2. The whole pipeline (background, difference, threshold), against OpenCV's MOG2 on the same cores.
 3. Training steps of MEDAL-net, against a straightforward implementation: PyTorch's default memory layout,
-   `InstanceNorm2d`, memory returned to the system. Each measurement is a process of its own, since what the C library
-   does with memory cannot be set back.
+   `InstanceNorm2d`, memory returned to the system. Each measurement has its own process, because the C library's use
+   of memory cannot be reset.
 4. Memory of what a stream keeps.
 
     python benchmarks/cdn_medal.py                  # ratios, on a CPU
     python benchmarks/cdn_medal.py --device cuda    # frames per second too, with the card's name
 
-The frames are noise: none of this depends on what they show but MOG2, which is timed on `--frames` (a folder of images)
-where they are given.
+The frames are noise. Only MOG2 depends on what they show, so it is timed on `--frames` (a folder of images) where they
+are given.
 """
 
 from __future__ import annotations

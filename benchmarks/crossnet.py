@@ -5,7 +5,7 @@ Memory format and compilation, against PyTorch's defaults, for the network as it
     python benchmarks/crossnet.py                   # an eighth of the width, on a CPU
     python benchmarks/crossnet.py --device cuda --width 64    # the paper's; frames per second too, with the card's name
 
-Where `torch.compile` finds no compiler that way is left out, and said so.
+Where `torch.compile` finds no compiler, compilation is left out with a note.
 """
 
 from __future__ import annotations

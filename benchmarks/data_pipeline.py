@@ -101,15 +101,15 @@ def main() -> None:
 
 
 def memory(frames: FrameSet, store: FrameStore) -> None:
-    """Tell what a worker holds for itself after a quarter of an epoch, and after four times as much."""
+    """Print the private memory of a worker after a quarter of an epoch, and after four times as much."""
     batches = cycle_of(loader(frames, store, 1, plain=False))
     quarter = len(frames) // BATCH // 4
-    told = []
+    held = []
     for count in (quarter, 3 * quarter):
         for _ in islice(batches, count):
             pass
-        told.append(max(private_memory()))
-    console.print(f"Private memory of a worker: {told[0]:.0f} MiB after 1/4 epoch, {told[1]:.0f} MiB after an epoch.")
+        held.append(max(private_memory()))
+    console.print(f"Private memory of a worker: {held[0]:.0f} MiB after 1/4 epoch, {held[1]:.0f} MiB after an epoch.")
 
 
 def cycle_of(batches: DataLoader[dict[str, Any]]) -> Iterator[Any]:

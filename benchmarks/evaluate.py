@@ -1,7 +1,7 @@
-"""What scoring masks costs: against merely decoding the same files, against plain numpy, by processes; and its memory.
+"""Cost of scoring masks: against merely decoding the same files, against plain numpy, by processes; and its memory.
 
 Rates are of labelled frames, each with its mask; the ratios of one run are the claim. Without `--root` the frames are a
-synthetic twin's, and without `--masks` the masks are made of the truth, by moving it.
+synthetic twin's, and without `--masks` the masks are the ground truth, moved.
 
     python benchmarks/evaluate.py --root FOLDER --masks FOLDER
 """
@@ -72,15 +72,15 @@ def cpu_seconds(way: Callable[[], object]) -> float:
 
 
 def peak(frames: Frames, files: MaskFiles) -> float:
-    """Peak memory of a process of its own that counts, in MiB."""
+    """Peak memory of a separate process that counts, in MiB."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_count_and_tell, (frames, files))
+        return pool.apply(_count_and_report_memory, (frames, files))
 
 
-def _count_and_tell(frames: Frames, files: MaskFiles) -> float:
+def _count_and_report_memory(frames: Frames, files: MaskFiles) -> float:
     cv2.setNumThreads(1)
     count_masks(frames, files, workers=1)
-    status = Path("/proc/self/status").read_text()  # getrusage would tell of the parent, too
+    status = Path("/proc/self/status").read_text()  # getrusage would count the parent, too
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
@@ -93,11 +93,11 @@ def make_masks(frames: Frames, folder: Path) -> None:
 
 
 def main() -> None:
-    from measure import interleaved, show  # its torch is none of the processes', which import this file
+    from measure import interleaved, show  # not at the top: the processes import this file, and need no torch
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, help="a dataset in CDnet2014's layout; default: a synthetic twin")
-    parser.add_argument("--masks", type=Path, help="masks in CDnet's layout of results; default: made of the truth")
+    parser.add_argument("--masks", type=Path, help="masks in CDnet's layout of results; default: from the ground truth")
     parser.add_argument("--scene", nargs="*", help="patterns of its scenes; default: all")
     parser.add_argument("--frames", type=int, help="labelled frames of each, the first ones; default: all")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each, in turn; the median counts")

@@ -1,4 +1,4 @@
-"""What hierarchical optical flow costs: each method on one core, one and two processes, stored against on the fly.
+"""Cost of hierarchical optical flow: each method on one core, one and two processes, stored against on the fly.
 
 Rates are of HOP frames at 256×256 with τ = 1, 5, 10, that is of three flows each; the ratios of one run are the claim.
 Without `--root` the frames are a synthetic twin's.

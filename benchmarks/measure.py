@@ -1,4 +1,4 @@
-"""What the scripts here share: rates of ways that take turns, and their table."""
+"""Shared by the scripts here: rates of ways that take turns, and their table."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def show(title: str, rates: dict[str, float], base: str, unit: str | None) -> No
 
 
 def table_of(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """Return a table whose first column names what the others tell."""
+    """Return a table whose first column names its rows."""
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE, pad_edge=False)
     for number, heading in enumerate(headings):
         table.add_column(heading, justify="right" if number else "left")

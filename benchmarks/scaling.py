@@ -1,4 +1,4 @@
-"""What a training step costs beside its arithmetic: more processes, its data, its checkpoint, and a new start.
+"""Cost of a training step beyond its arithmetic: more processes, its data, its checkpoint, and a new start.
 
 BMN-BSN is trained by the real command line: samples per second by the number of processes, the part of a step that
 waits for data, the time that a checkpoint takes, and how long it is from a start to its first step, fresh and resumed.
@@ -84,7 +84,7 @@ class Clock(Callback):
             damage(path)
             checked.append(time.perf_counter() - begin)
         if trainer.is_global_zero:
-            told = {
+            times = {
                 "first": self.begun,
                 "step": self.steps[self.first :],
                 "wait": self.waits[self.first :],
@@ -93,11 +93,11 @@ class Clock(Callback):
                 "bytes": path.stat().st_size if self.checkpoints else 0,
                 "device": device_name(pl_module.device),
             }
-            self.file.write_text(json.dumps(told))
+            self.file.write_text(json.dumps(times))
 
 
 def fit(options: argparse.Namespace, run_dir: Path, processes: int, steps: int, *more: str, **clock: int) -> Any:
-    """Train, and return what the clock has told, with the seconds from the start to the end of the first step."""
+    """Train, and return the times of the clock, with the seconds from the start to the end of the first step."""
     file = run_dir.parent / f"{run_dir.name}.json"
     callback = {"class_path": "scaling.Clock", "init_args": {"file": str(file), **clock}}
     command = [
@@ -116,8 +116,8 @@ def fit(options: argparse.Namespace, run_dir: Path, processes: int, steps: int, 
     subprocess.run(
         command, check=True, stdout=subprocess.DEVNULL, env={"OMP_NUM_THREADS": "1", **os.environ, "PYTHONPATH": path}
     )
-    told = json.loads(file.read_text())
-    return told | {"start": told["first"] - begin}
+    times = json.loads(file.read_text())
+    return times | {"start": times["first"] - begin}
 
 
 def measure(options: argparse.Namespace, folder: Path) -> None:
@@ -127,19 +127,19 @@ def measure(options: argparse.Namespace, folder: Path) -> None:
     saves, steps, checks = [], [], []
     for turn in range(options.rounds):
         for processes in options.processes:  # they take turns, so that what disturbs the machine disturbs all
-            told = fit(options, folder / f"{processes}_{turn}", processes, options.steps, checkpoints=5)
-            step = statistics.median(told["step"])
+            times = fit(options, folder / f"{processes}_{turn}", processes, options.steps, checkpoints=5)
+            step = statistics.median(times["step"])
             rates.setdefault(processes, []).append(processes * options.batch / step)
-            shares.setdefault(processes, []).append(sum(told["wait"]) / sum(told["step"]))
+            shares.setdefault(processes, []).append(sum(times["wait"]) / sum(times["step"]))
             if processes == options.processes[0]:
                 steps.append(step)
-                saves.append(statistics.median(told["save"]))
-                checks.append(statistics.median(told["check"]))
-                starts["fresh"].append(told["start"])
+                saves.append(statistics.median(times["save"]))
+                checks.append(statistics.median(times["check"]))
+                starts["fresh"].append(times["start"])
                 more = fit(options, folder / f"{processes}_{turn}", processes, options.steps + 8, "--ckpt_path=last")
                 starts["resumed"].append(more["start"])
     console.print(
-        f"{told['device']} for each process; batches of {options.batch}, {options.workers} workers for each process, "
+        f"{times['device']} for each process; batches of {options.batch}, {options.workers} workers for each process, "
         f"width {options.width}, torch {torch.__version__}"
     )
     base = statistics.median(rates[options.processes[0]])
@@ -157,7 +157,7 @@ def measure(options: argparse.Namespace, folder: Path) -> None:
     )
     step, save, check = (statistics.median(found) for found in (steps, saves, checks))
     console.print(
-        f"A step takes {step:.3f} s, a checkpoint of {told['bytes'] / 2**20:.1f} MiB {save:.3f} s, as much as "
+        f"A step takes {step:.3f} s, a checkpoint of {times['bytes'] / 2**20:.1f} MiB {save:.3f} s, as much as "
         f"{save / step:.2f} steps: one after each 500th adds {save / step / 500:.2%}. "
         f"Reading all of it to look for damage takes {check:.3f} s.",
         soft_wrap=True,
@@ -171,7 +171,7 @@ def measure(options: argparse.Namespace, folder: Path) -> None:
 
 
 def count() -> None:
-    """Tell what a training step of the paper's system on one sample is made of; nothing is computed."""
+    """Print the operations of a training step of the paper's system on one sample; nothing is computed."""
     with torch.device("meta"):
         network = BmnBsnNetwork()
         references = torch.empty(1, REFERENCES, 3, HEIGHT, WIDTH)
@@ -208,7 +208,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1, help="that load data, per process")
     parser.add_argument("--steps", type=int, default=30, help="steps of each measurement")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each number of processes, in turn")
-    parser.add_argument("--count", action="store_true", help="count what a step is made of, and measure nothing")
+    parser.add_argument("--count", action="store_true", help="count the operations of a step, and measure nothing")
     options = parser.parse_args()
     if options.count:
         count()

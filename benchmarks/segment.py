@@ -94,7 +94,7 @@ OUTPUTS = {
     "and masks, H.264": ("boxes_csv,mask_video", "h264"),
     "and overlay, H.264": ("boxes_csv,overlay", "h264"),
 }
-"""What `segment` and ten lines of OpenCV write, and the codec."""
+"""Outputs of `segment` and of ten lines of OpenCV, and the codec."""
 
 
 def system_of(name: str) -> System:
@@ -114,7 +114,7 @@ def seconds_of(action: Callable[[], object]) -> tuple[float, float]:
 
 
 class Given(NamedTuple):
-    """What is measured with, the same for all systems."""
+    """Settings of the measurement, the same for all systems."""
 
     source: str
     count: int

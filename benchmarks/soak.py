@@ -1,7 +1,7 @@
 """Memory of a subtractor over a long stream: it must not grow.
 
-Frames are small, so that many of them pass; the background is made anew at an interval, beside the frames, as that of a
-camera is. Systems are tiny, with weights as they are drawn. The table tells the process's memory after each tenth.
+Frames are small, so that many of them pass; a thread rebuilds the background at an interval, as for a
+camera. Systems are tiny, with random weights. The table lists the process's memory after each tenth.
 
     python benchmarks/soak.py --frames 100000
 """
@@ -69,7 +69,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     console.print(
-        f"{options.frames:,} frames of {SIZE[0]}×{SIZE[1]}, the background made anew each 500; {platform.machine()}, "
+        f"{options.frames:,} frames of {SIZE[0]}×{SIZE[1]}, the background rebuilt every 500; {platform.machine()}, "
         f"torch {torch.__version__}, Python {platform.python_version()}"
     )
     shown = Table(

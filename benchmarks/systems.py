@@ -1,4 +1,4 @@
-"""What each system costs: samples per second of its training, and frames per second of its masks, in one run.
+"""Cost of each system: samples per second of its training, and frames per second of its masks, in one run.
 
 Each small experiment is trained for a few steps of each stage by the real command line, with its data loaded in the
 same process, on rendered scenes of 320×240. Frames of that size are then judged by what was trained, one after the

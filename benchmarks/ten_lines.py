@@ -1,4 +1,4 @@
-"""What a user of OpenCV writes for masks and boxes of a video, and `segment` for the same outputs.
+"""Ten lines of OpenCV for masks and boxes of a video, against `segment` for the same outputs.
 
 `benchmarks/segment.py` runs both in turn, each in its own process, and compares them:
 

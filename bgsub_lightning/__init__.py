@@ -30,7 +30,7 @@ def load(source: str | Path = "AnyScene", *, modules: Sequence[str] = (), **opti
             ``threshold``, ``precision``, ``range`` (of frames of 16 bits) and others.
 
     Raises:
-        UserError: If it is none of these, or an option makes no sense.
+        UserError: If it is something else, or an option makes no sense.
     """
     from bgsub_lightning.core.errors import UserError
     from bgsub_lightning.inference import OPENCV, OpenCvSubtractor  # here, so that the command line's help is instant

@@ -143,14 +143,14 @@ def _message(error: Exception) -> str | None:
         return str(error).rpartition(f"{UserError.__module__}.{UserError.__qualname__}: ")[2].strip()
     if isinstance(error, OSError) and error.errno is not None:
         of = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
-        return f"{of}cannot be used; got {error.strerror or text!r}. Name another file or folder, or mend this one."
+        return f"{of}cannot be used; got {error.strerror or text!r}. Name another file or folder, or repair this one."
     if isinstance(error, ValueError) and "embedded null" in text:
         return "a name must not hold a zero byte. Remove it."
     if isinstance(error, UnicodeDecodeError):
         return f"a file is not UTF-8; got {error.object[error.start : error.end]!r}. Save it as UTF-8."
     is_pytorch = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in text
     if isinstance(error, MemoryError) or is_pytorch:
-        return f"memory: is too small ({text or 'no more could be had'}). Lower sizes, widths or the batch size."
+        return f"memory: is too small ({text or 'an allocation failed'}). Lower sizes, widths or the batch size."
     return None
 
 

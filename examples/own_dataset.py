@@ -1,4 +1,4 @@
-"""A dataset in a layout of its own: FOLDER/<video>/rgb/0001.png …, FOLDER/<video>/truth/0001.png (white: foreground).
+"""A dataset in its own layout: FOLDER/<video>/rgb/0001.png …, FOLDER/<video>/truth/0001.png (white: foreground).
 
 Start in this folder, so that the class can be imported by its path:
 
@@ -22,5 +22,5 @@ class MyDataset(SequenceReader):
     sequences = ()
 
     def __init__(self) -> None:
-        """Tell where the files are."""
+        """Say where the files are."""
         super().__init__("{sequence}/rgb/{number}.*", "{sequence}/truth/{number}.*", opening=50)

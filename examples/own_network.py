@@ -27,7 +27,7 @@ from bgsub_lightning.systems.base import BgsModule, identity
 
 @dataclass
 class Median(SceneContext):
-    """What is kept of a scene: the median of its references, ``(3, H, W)``."""
+    """State of a scene: the median of its references, ``(3, H, W)``."""
 
     median: Tensor
 
@@ -60,7 +60,7 @@ class MedianNet(BgsModule):
 
     @property
     def export_targets(self) -> dict[str, Callable[..., Any]]:
-        """What `export` writes: the network, which answers with one tensor."""
+        """The network for `export`, which answers with one tensor."""
         return {"network.forward": identity}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:

@@ -1,4 +1,4 @@
-"""What moves before a thermal camera, with its raw values: `python examples/thermal_camera.py FOLDER 51000,52000`.
+"""Moving objects of a thermal camera, from its raw values: `python examples/thermal_camera.py FOLDER 51000,52000`.
 
 FOLDER holds images of 16 bits. The range is the grey levels that are shown as black and white; without it the first
 frames decide.

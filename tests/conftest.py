@@ -1,4 +1,4 @@
-"""What all tests share: tiny videos made by code, fabricated scenes, and the real sequences where they are at hand.
+"""Shared by all tests: tiny videos made by code, fabricated scenes, and the real sequences where they are available.
 
 ``make_video`` and ``cdnet`` write files in CDnet2014's layout; ``make_scene`` makes a :class:`Scene` of paths that do
 not exist, for what never opens them; ``tiny``, ``run`` and ``fails`` put a tiny system on tiny videos through the real
@@ -131,11 +131,11 @@ def fails(capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """Checks that a command fails as a user's mistake should, and returns the message."""
 
     def check(status: int) -> str:
-        told = capfd.readouterr()
+        output = capfd.readouterr()
         assert status == 2
-        assert "Traceback" not in told.err + told.out
-        assert told.err.count("error: ") == 1
-        return told.err
+        assert "Traceback" not in output.err + output.out
+        assert output.err.count("error: ") == 1
+        return output.err
 
     return check
 

@@ -1,4 +1,4 @@
-"""Results of tests that were never run: counts drawn by a seed, for tests of what is made of results."""
+"""Results of tests that were never run: counts drawn by a seed, for tests of what is computed from results."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def fold(number: int, seed: int = 0, name: str = "fold", **more: Any) -> TestRes
 
 
 def saved(folder: Path, *results: TestResult) -> list[Path]:
-    """Save each in a run directory of its own."""
+    """Save each in its own run directory."""
     for result in results:
         result.save(folder / result.name / "scores.json")
     return [folder / result.name for result in results]

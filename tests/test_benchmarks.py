@@ -1,4 +1,4 @@
-"""What benchmarks and examples take from the package is there; CI runs those that are quick."""
+"""Names that benchmarks and examples import exist in the package; CI runs those that are quick."""
 
 from __future__ import annotations
 

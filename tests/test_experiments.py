@@ -126,7 +126,7 @@ def test_experiment_builds(name: str, tmp_path: Path) -> None:
     assert type(cli.model) is system_of(name)
     assert cli.datamodule.plan is cli.model.plan
     assert cli.trainer.default_root_dir == str(tmp_path)
-    if not isinstance(cli.model, AnyScene | BsuvNet | SeqFeedNet):  # which have transforms of their own
+    if not isinstance(cli.model, AnyScene | BsuvNet | SeqFeedNet):  # which have their own transforms
         varied = [(type(each), getattr(each, "frames", "all")) for each in cli.datamodule.transforms]
         parts = [(each, "all") for each in (Blur, SensorNoise, Jpeg, LightChange)]
         assert varied == (parts if name in VARIED else [])
@@ -512,6 +512,15 @@ def test_threshold_can_be_tested(name: str, tmp_path: Path) -> None:
         few += [f"--data.init_args.store={tmp_path / 'store'}", f"--run_dir={tmp_path / 'fit'}"]
         assert main(["fit", "--config", str(FOLDER / "cdn_medal_small.yaml"), *options, *few]) == 0
         checkpoint = [f"--ckpt_path={tmp_path / 'fit/checkpoints/after_density.ckpt'}"]
+    if name == "threshold_autoencoder":
+        small = ["size=[64, 48]", "width=4"]
+        few = [f"--model.init_args.{stage}.steps=1" for stage in ("learn", "settle")]
+        few += [f"--model.init_args.{stage}.batch_size=4" for stage in ("learn", "settle")]
+        few += [f"--model.init_args.background.init_args.{each}" for each in small]
+        few += [f"--data.init_args.store={tmp_path / 'store'}", f"--run_dir={tmp_path / 'fit'}"]
+        assert main(["fit", "--config", str(FOLDER / "ae_ne.yaml"), *options, *few]) == 0
+        checkpoint = [f"--ckpt_path={tmp_path / 'fit/checkpoints/last.ckpt'}"]
+        checkpoint += [f"--model.init_args.background.init_args.{each}" for each in small]
     command = ["--config", str(FOLDER / f"{name}.yaml"), *options, *checkpoint, f"--run_dir={tmp_path / 'run'}"]
     assert main(["test", *command]) == 0
     assert (tmp_path / "run/scores.json").is_file()
@@ -537,7 +546,7 @@ def test_any_scene_can_be_fitted_and_tested(name: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["cdn_medal", "cdn_medal_authors", "cdn_medal_small"])
 def test_cdn_medal_can_be_fitted_and_tested(name: str, tmp_path: Path) -> None:
-    """With frames of its own, as the published list is of the real sequences."""
+    """With its own frames, because the published list is of the real sequences."""
     size = ["--width=64", "--height=48", "--unlabelled=17", "--labelled=8"]
     assert main(["synthesize", str(tmp_path / "data"), *size]) == 0
     given = {

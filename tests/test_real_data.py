@@ -19,7 +19,7 @@ EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 def test_subtractors_score_what_was_measured_independently(
     real_data: Path, tmp_path: Path, method: str, f_measure: float, pwc: float
 ) -> None:
-    """The metrics were computed while planning, by a program of its own that follows the official rule."""
+    """The metrics come from a separate program that follows the official rule."""
     config = EXPERIMENTS / f"{method}_real_subset.yaml"
     root = f"--data.init_args.root={real_data / 'CDnet2014'}"
     assert main(["test", "--config", str(config), root, f"--run_dir={tmp_path}"]) == 0
@@ -62,7 +62,7 @@ def test_cdn_medal_trains_and_tests_on_one_scene(real_data: Path, tmp_path: Path
 
 def test_prepare_lists_the_real_wrinkles(real_data: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["prepare", str(real_data / "CDnet2014")]) == 0
-    told = capfd.readouterr().out
-    assert "cameraJitter/traffic/ROI.bmp: is 352×240, the frames are 320×240, and it is uniform" in told
-    assert "316 frames of the temporal ROI with no mask" in told
-    assert "5 videos, 0 errors, 4 warnings." in told
+    output = capfd.readouterr().out
+    assert "cameraJitter/traffic/ROI.bmp: is 352×240, the frames are 320×240, and it is uniform" in output
+    assert "316 frames of the temporal ROI with no mask" in output
+    assert "5 videos, 0 errors, 4 warnings." in output

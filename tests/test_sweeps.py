@@ -46,16 +46,16 @@ def nested(values: dict[str, Any]) -> dict[str, Any]:
 
 def agent_call(file: Path, configuration: dict[str, Any], folder: Path) -> list[str]:
     """The words that W&B's agent makes of a sweep's command for a run's configuration."""
-    told = create_sweep_command_args({"args": configuration})
+    created = create_sweep_command_args({"args": configuration})
     path = folder / "config-a1b2c3.json"
-    path.write_text(told["args_json"][0])
+    path.write_text(created["args_json"][0])
     macros = {"${env}": ["/usr/bin/env"], "${args_json_file}": [str(path)]}
     command = create_sweep_command(yaml.safe_load(file.read_text())["command"])
     return [word for each in command for word in macros.get(each, [each])]
 
 
 def parsed(options: list[str]) -> dict[str, Any]:
-    """What ``fit`` makes of options."""
+    """Values that ``fit`` parses from options."""
     config = parse_trainer("fit", options).config["fit"]
     content = json.loads(json.dumps(config.as_dict(), default=str))
     return {key: value for key, value in content.items() if key not in {"config", "name", "wandb", "ckpt_path"}}
@@ -135,9 +135,9 @@ def test_early_termination_comes_before_the_end(file: Path, tmp_path: Path) -> N
     stages = [stage["steps"] for stage in model.values() if isinstance(stage, dict) and "steps" in stage]
     steps = sum(stages) or config["trainer"]["max_steps"]
     every = interval if isinstance(interval, int) else interval * steps
-    told = re.search(r"(?i)(four|ten|fourteen|twenty) validations", file.read_text())
-    assert told
-    assert steps // every == {"four": 4, "ten": 10, "fourteen": 14, "twenty": 20}[told[1].lower()]
+    validations = re.search(r"(?i)(four|ten|fourteen|twenty) validations", file.read_text())
+    assert validations
+    assert steps // every == {"four": 4, "ten": 10, "fourteen": 14, "twenty": 20}[validations[1].lower()]
     assert sum(stages[:1]) / every < sweep.hyperband.first < steps / every
 
 

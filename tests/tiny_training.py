@@ -1,4 +1,4 @@
-"""What tests of tiny trainings share: the trainer, checkpoints and how they are compared, and runs that are killed."""
+"""Shared by tests of tiny trainings: the trainer, checkpoints and how they are compared, and runs that are killed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ quiet = pytest.mark.filterwarnings(
     "ignore:Checkpoint directory .* exists and is not empty",  # of Lightning's ModelCheckpoint, see each_step
     "ignore:The dirpath has changed from",
 )
-"""What Lightning warns of in such trainings."""
+"""Warnings of Lightning in these trainings."""
 
 
 def module_of(record: dict[str, Any]) -> BgsModule:
@@ -74,7 +74,7 @@ def fit_whole(
 
 
 def resume_whole(system: StagedModule, data: LightningDataModule, folder: Path, checkpoint: Path) -> Path:
-    """Go on from a checkpoint to the end, and return the checkpoint of the last step."""
+    """Resume from a checkpoint to the end, and return the checkpoint of the last step."""
     resumed = trainer(folder, [each_step(folder)])
     resumed.fit(system, data, ckpt_path=checkpoint, weights_only=True)
     assert resumed.global_step == len(system.plan)
@@ -171,7 +171,7 @@ class Begins(Callback):
 
 
 def start(folder: Path, *options: str) -> subprocess.Popen[bytes]:
-    """Begin a fit in a process group of its own."""
+    """Begin a fit in its own process group."""
     command = [sys.executable, "-m", "bgsub_lightning", "fit", *options, f"--run_dir={folder}"]
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, env=environment, start_new_session=True)

@@ -15,7 +15,7 @@ _PATIENCE = 600.0  # seconds, many of which a busy machine needs to import Light
 
 
 class TwoProcesses:
-    """Calls functions in both at once; they start at the first call, and anew after a call that has failed.
+    """Calls functions in both at once; they start at the first call, and again after a failed call.
 
     Each has a process group of gloo's, and the environment in which Lightning takes it for one of a run.
     """

@@ -98,7 +98,7 @@ def held(frames: int, count: int = 20, stride: int = 16) -> tuple[int, ...]:
 class SampleBank:
     """Samples of each pixel, and their order statistics, kept up to date sample by sample.
 
-    A sorted copy is kept beside the samples: replacing one of N costs 5 N operations on whole planes, all of them
+    A sorted copy is kept next to the samples: replacing one of N costs 5 N operations on whole planes, all of them
     vectorised, where sorting again costs several times as much.
 
     Args:
@@ -349,7 +349,7 @@ class SampleBackground:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what :meth:`state_dict` returned.
+        """Continue from what :meth:`state_dict` returned.
 
         Raises:
             ValueError: If it is of frames of another size.

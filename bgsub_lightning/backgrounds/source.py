@@ -1,4 +1,4 @@
-"""What a source of backgrounds is, and what is kept of a scene between its frames."""
+"""Sources of backgrounds, and the state of a scene between its frames."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ class SceneContext:
         return {} if type(self) is SceneContext else None
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what :meth:`state_dict` returned."""
+        """Continue from what :meth:`state_dict` returned."""
 
 
 @dataclass
 class BackgroundContext(SceneContext):
-    """What a source keeps of a scene.
+    """The state that a source keeps of a scene.
 
     Attributes:
         background: The background of the last frame, shape ``(3, H, W)``, range [0, 1]; ``None`` before the first.

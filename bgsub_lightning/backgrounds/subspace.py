@@ -22,7 +22,7 @@ _NOISE = 1e-6  # what single precision leaves of nothing, relative to what it wa
 
 @dataclass
 class Components(BackgroundContext):
-    """What is known of a scene.
+    """State of a scene.
 
     Attributes:
         taken: The frames to learn from, shape ``(P,)`` each, uint8; empty when it has learnt.
@@ -154,7 +154,7 @@ class IncrementalPcp(BackgroundSource):
         check_range("IncrementalPcp.", least=1, most=10_000, rank=rank, window=window, iterations=iterations)
         check_range("IncrementalPcp.", least=0, shrinkage=shrinkage)
         if window < rank:
-            raise UserError(f"IncrementalPcp: window must be at least the rank, got {window} and {rank}.")
+            raise UserError(f"IncrementalPcp.window: must be at least the rank, {rank}; got {window}.")
         self.rank = rank
         self.shrinkage = shrinkage
         self.window = window

@@ -25,11 +25,11 @@ in the file, are added to what is there.
 """
 
 _MORE = """\
-all other options are those of `fit` and `test` (see `fit --help`), which both get. --ckpt_path FILE is what training
-starts from, or what is tested where nothing is trained; --ckpt_path best tests the best checkpoint. {run} in an option
-is the run's name, as in --ckpt_path 'runs/other/{run}/checkpoints/last.ckpt'.
+all other options go to `fit` and `test` (see `fit --help`). --ckpt_path FILE is the checkpoint that training starts
+from, or that is tested if nothing is trained; --ckpt_path best tests the best checkpoint. {run} in an option is the
+run's name, as in --ckpt_path 'runs/other/{run}/checkpoints/last.ckpt'.
 
-An experiment may list its runs itself, where they are no product of values:
+An experiment may list its runs itself, where they do not form a grid:
 
   campaign:
     commands: [test]            # default: [fit, test]
@@ -37,8 +37,8 @@ An experiment may list its runs itself, where they are no product of values:
       Bootstrap: {data.init_args.scene: Wallflower/Bootstrap, ckpt_path: runs/a/checkpoints/last.ckpt}
       Camouflage: {data.init_args.scene: Wallflower/Camouflage, ckpt_path: runs/b/checkpoints/last.ckpt}
 
-At the end there is a table of all runs. Where they test parts of a dataset (scenes, folds), it is of them all together,
-and scores.json of the campaign's folder holds it; else it has a column for each run. Failed runs are listed; the others
+A table of all runs follows. Runs that test parts of a dataset (scenes, folds) are merged into one result, which
+scores.json of the campaign's folder holds; other runs have a column each. Failed runs are listed at the end; the others
 continue, and the exit status is 1.
 """
 

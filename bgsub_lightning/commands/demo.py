@@ -22,7 +22,7 @@ from bgsub_lightning.training.cli import TrainingCLI, run_trainer
 
 
 def demo(out: Path = Path("demo"), steps: int = 800, seed: int = 0) -> None:
-    """Train BMN-BSN on synthetic scenes, and test it on others beside MOG2 and AnyScene.
+    """Train BMN-BSN on synthetic scenes, and test it on others next to MOG2 and AnyScene.
 
     Args:
         out: Where data and runs are written; they are made once, and a second demo continues or shows them.

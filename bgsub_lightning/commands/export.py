@@ -24,7 +24,7 @@ def export(checkpoint: str, out: Path, source: str | None = None, frames: int = 
 
     Args:
         checkpoint: Checkpoint of any system.
-        out: The file, .onnx; a system of several networks has further ones beside it. `segment --checkpoint` takes it.
+        out: The file, .onnx; a system of several networks has further ones next to it. `segment --checkpoint` takes it.
         source: A video or images on which both are compared and timed as well, as `segment --source`.
         frames: Number of its frames.
         modules: As in `segment --modules`.
@@ -34,7 +34,7 @@ def export(checkpoint: str, out: Path, source: str | None = None, frames: int = 
     """
     check_range("--", least=1, most=100_000, frames=frames)
     if out.suffix != ".onnx":
-        raise UserError(f"--out: {out}: a file that ends in .onnx is needed.")
+        raise UserError(f"--out: must end in .onnx; got {out}. Name a file such as system.onnx.")
     if Path(checkpoint).suffix == ".onnx":
         raise UserError(f"--checkpoint: {checkpoint}: is ONNX already.")
     system = load_system(checkpoint, named_modules(modules))

@@ -47,8 +47,8 @@ def flow(
 ) -> None:
     """Compute the optical flow of a dataset's frames ahead, into the frame store.
 
-    Each video and interval is a file of its own. Those that are there already are left alone, so that an interrupted
-    run goes on where it stopped.
+    Each video and interval has its own file. Existing files are kept, so an interrupted run continues where it
+    stopped.
 
     Args:
         root: The dataset's folder. Default: the reader's environment variable, such as CDNET2014_ROOT.
@@ -58,7 +58,7 @@ def flow(
         method: What computes the flow, with its default settings. 'files' reads what another program has computed.
         files: Folder of the flow files of --method files.
         pattern: Where a file lies below it. Default: '{category}/{video}/tau{tau}/{number:06d}.flo'.
-        settings: A method with settings of its own, in place of --method: --settings DisFlow --settings.preset fast.
+        settings: A method with its own settings, in place of --method: --settings DisFlow --settings.preset fast.
         taus: The intervals between the two frames of a flow, in frames.
         width: Width of the stored flow in pixels; that of the experiments.
         height: Its height.
@@ -73,7 +73,7 @@ def flow(
     if store is None:
         raise UserError("--store: name the folder that keeps the flow, as data.init_args.store of the experiment does.")
     if not taus or min(taus) < 1 or len(set(taus)) < len(taus):
-        raise UserError(f"--taus: one or more different numbers of frames are needed, each 1 at least, got {taus}.")
+        raise UserError(f"--taus: must be different numbers of frames, each at least 1; got {taus}.")
     check_range("--", most=10_000, taus=taus)
     check_range("--", least=16, most=8192, width=width, height=height)
     check_range("--", least=1, most=256, workers=workers)
@@ -109,7 +109,7 @@ def _method(method: str, files: Path | None, pattern: str | None) -> FlowMethod:
             raise UserError("--method files: name the folder of the flow files by --files FOLDER.")
         return FlowFiles(files) if pattern is None else FlowFiles(files, pattern)
     if files is not None or pattern is not None:
-        raise UserError(f"--files and --pattern: --method {method} reads no flow files. Say --method files.")
+        raise UserError(f"--files and --pattern: --method {method} reads no flow files. Set --method files.")
     if method == "raft":
         from bgsub_lightning.systems.crossnet.raft import RaftFlow
 

@@ -172,7 +172,7 @@ def _videos(scenes: list[Scene]) -> Table:
             "file" if scene.roi else "all",
             str(len(scene.problems) or ""),
         )
-    shown.caption = "refs: frames that can be references; labels: frames with a mask; !: problems, told below."
+    shown.caption = "refs: frames that can be references; labels: frames with a mask; !: problems, listed below."
     shown.caption_justify = "left"
     shown.add_section()
     totals = (sum(len(scene.frames) for scene in scenes), sum(len(scene.masks) for scene in scenes))

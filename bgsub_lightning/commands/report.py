@@ -44,7 +44,7 @@ def report(
     """Compare the scores of finished tests in one table: the first by category, one metric of the others next to it.
 
     Args:
-        runs: Run directories with a scores.json, or such files: RUN [RUN ...].
+        runs: Run directories with a scores.json, or the files themselves: RUN [RUN ...].
         by_video: Show each video as well.
         averaging: How metrics come about. video: a category's is the mean over its videos, the overall the mean over
             the categories, which is CDnet's way; pooled: a category's is of the counts of all its frames together;

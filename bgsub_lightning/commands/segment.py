@@ -16,7 +16,7 @@ from bgsub_lightning.inference.result import Analysis
 from bgsub_lightning.inference.session import Plan, run_session
 
 _PLAIN: frozenset[Kind] = frozenset({"mask_video", "masks", "side_by_side", "boxes_csv", "boxes_jsonl", "coco"})
-"""What needs no objects, only their blobs."""
+"""Outputs that need blobs, but no objects."""
 
 
 def segment(
@@ -61,7 +61,7 @@ def segment(
             yard: rtsp://… or street: {source: street.mp4, count_line: '40,0,40,48'}, whose paths are relative to it;
             an entry can set rate, range, background, pool, every, refresh, threshold, state, work_size, clean,
             least_area, roi, ignore, count_line, zone and still; other options hold for every camera.
-        out: Folder for what is written; in it, one for each camera of a list. Default: a new one beside the source, or
+        out: Folder for what is written; in it, one for each camera of a list. Default: a new one next to the source, or
             here for cameras and streams.
         checkpoint: AnyScene, whose weights ship with the package; a checkpoint of any system; or MOG2, KNN or
             TemporalMedian, which have no weights; GSOC, CNT or LSBP with opencv-contrib.
@@ -86,12 +86,12 @@ def segment(
             have the frames' own size.
         state: File that keeps what was learnt of the scene, so that a restart needs no warm-up: read at the beginning
             if it is there, and written each minute and at the end. Not for OpenCV's subtractors.
-        background: What references and backgrounds are made of. first: the first frames of the source; spread: frames
-            over the whole source; stream: frames as they come; a path: a clean image, or a folder of some. auto: spread
-            for files and stream for cameras, of systems that need it.
+        background: Frames that references and backgrounds are built from. first: the first frames of the source;
+            spread: frames over the whole source; stream: frames of the stream so far; a path: a clean image, or a
+            folder of some. auto: spread for files and stream for cameras, of systems that need it.
         pool: Number of these frames, or as many as the system draws references, if that is more.
         every: Seconds between two frames that the stream gives.
-        refresh: Seconds after which the background is rebuilt from the newest such frames, for scenes that change
+        refresh: Seconds after which the background is rebuilt from the newest of these frames, for scenes that change
             slowly; systems that learn of every frame follow by themselves. Default: never for files, each 60 s for
             cameras and streams.
         threshold: Probability above which a pixel is foreground. Default: the system's.
@@ -207,7 +207,7 @@ def _kinds(write: str | None, has_places: bool, report: bool) -> list[Kind]:
 
 
 def default_folder(source: str) -> Path:
-    """Return a folder that does not exist yet: beside a file, here for cameras and streams."""
+    """Return a folder that does not exist yet: next to a file, here for cameras and streams."""
     path = Path(source).expanduser()
     if "://" in source:
         where, name = Path(), safe_name(urlsplit(source).hostname or "stream")  # what follows may hold a password

@@ -23,9 +23,9 @@ one folder share its trials.
 """
 
 _MORE = """\
-all other options are those of `fit` (see `fit --help`), which each trial gets; --ckpt_path FILE is what training starts
-from. An option beats a value that the file fixes, but none may set what the file searches: all trials would be the same
-there. The file's --wandb is ignored: W&B stays offline unless --wandb online is here.
+all other options go to each `fit` (see `fit --help`); --ckpt_path FILE is the checkpoint that training starts from. An
+option overrides a value that the file fixes, but must not set a parameter that the file searches. The file's --wandb is
+ignored: W&B stays offline without --wandb online.
 
 `method: grid` runs all combinations; `random` draws each trial by its number; `bayes` is Optuna's TPE, after a first
 trial at random. `early_terminate` is Optuna's successive halving, with W&B's numbers: validations are counted, the

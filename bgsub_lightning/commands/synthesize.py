@@ -49,7 +49,7 @@ def synthesize(
 ) -> None:
     """Render a synthetic twin of a dataset in its layout on disk, to try everything without the dataset.
 
-    Videos that are there already are left alone, so an interrupted run goes on where it stopped.
+    Existing videos are kept, so an interrupted run continues where it stopped.
 
     Args:
         out: Folder of the twin; created if need be.
@@ -93,8 +93,8 @@ def synthesize(
             progress.update(task, description="Rendered")
     except OSError as error:
         raise UserError(
-            f"--out: {out}: cannot be written ({error.strerror or error}). Videos that are complete stay: make room, "
-            f"or the folder writable, and run the same command again."
+            f"--out: {out}: cannot be written ({error.strerror or error}). Complete videos are kept. Free "
+            f"space or make the folder writable, and run the same command again."
         ) from error
     frames = len(videos) * (before + after)
     console.print(f"{len(videos)} videos with {frames} frames are in {out}.", soft_wrap=True)

@@ -1,1 +1,1 @@
-"""What every room needs: errors, the console, files, records, ranges, text."""
+"""Shared by all packages: errors, the console, files, records, ranges, text."""

@@ -136,7 +136,7 @@ def _resolved(content: dict[str, Any], file: Path, including: tuple[Path, ...], 
     given = content.pop("config", None) or []
     bases = [given] if isinstance(given, str) else given
     if not isinstance(bases, list) or not all(isinstance(base, str) for base in bases):
-        raise UserError(f"{file}: `config` must name a file, or a list of files, got {given!r}.")
+        raise UserError(f"{file}: config: must name a file, or a list of files; got {given!r}.")
     result: dict[str, Any] = {}
     for base in bases:
         result = _over(result, _merged(find_file(Path(base), "experiments", file.parent), including))

@@ -195,7 +195,7 @@ def remove_empty(folder: Path, within: Path) -> None:
 def folder_lock(folder: Path, wait: bool = False) -> Iterator[int | None]:
     """Lock a folder for this process and those that it passes the lock on to.
 
-    A run whose command was killed may still be going on in another process, and must not be joined by a second one.
+    A run whose command was killed may still be active in another process; a second process must not join it.
 
     Args:
         folder: The folder; made if need be.

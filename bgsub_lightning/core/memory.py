@@ -14,7 +14,7 @@ def keep_freed_memory() -> None:
     """Keep memory that is freed for what is allocated next, instead of returning it to the system at once.
 
     glibc maps each large block again, and a network on a CPU spends much of its time in page faults: the features of
-    every layer are such blocks (``benchmarks/cdn_medal.py`` measures it). Other systems are left as they are.
+    every layer are blocks of this kind (``benchmarks/cdn_medal.py`` measures it). Other systems are left as they are.
     """
     if sys.platform != "linux":
         return

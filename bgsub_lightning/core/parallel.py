@@ -29,7 +29,7 @@ Task = TypeVar("Task")
 Found = TypeVar("Found")
 
 _shared: Any = None
-"""What the tasks of a worker process share."""
+"""Shared by the tasks of a worker process."""
 
 _works = False
 """Whether a worker process is at a task."""
@@ -77,8 +77,8 @@ def in_processes(
                 yield begun.popleft().result()
         except BrokenProcessPool:
             raise UserError(
-                f"A process ended before its time: it was killed, perhaps because the memory ran out, or it could not "
-                f"start, as in a program without `if __name__ == '__main__':`. {fix}"
+                f"A worker process died: it was killed, perhaps for lack of memory, or it could not start, as in a "
+                f"program without `if __name__ == '__main__':`. {fix}"
             ) from None
 
 

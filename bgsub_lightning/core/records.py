@@ -263,7 +263,7 @@ def _adapter(schema: Any) -> Any:
 
 
 _MEMBERS = {"int", "float", "str", "bool"}
-"""What pydantic adds to the key of a value that may be of several types."""
+"""Parts that pydantic adds to the key of a value that may be of several types."""
 
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 60

@@ -1,4 +1,4 @@
-"""What a run was made with: versions, the state of the source tree, the machine, the system's configuration."""
+"""The circumstances of a run: versions, the state of the source tree, the machine, the system's configuration."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def together(
     Args:
         steps: Generators, which yield a question, are sent its answer, and return their result.
         answer: Answers the next questions of all that have not ended, in their order.
-        threads: Where the pieces go on between questions; ``None``: here, one after the other.
+        threads: Where the pieces continue between questions; ``None``: here, one after the other.
 
     Returns:
         Their results.

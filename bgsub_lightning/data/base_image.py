@@ -32,11 +32,11 @@ class BaseImage(Input):
     In training it is drawn for each sample, from the scene's training frames and no others. An evaluation has one for
     each scene, which is not scored: the one that is ``given``; or, as the siamese paper has it (section 2.1), one with
     many foreground pixels, which is drawn by seed from the tenth of the tested frames with foreground that have most of
-    it; for validation from training frames likewise. Where none of them has any, or none is labelled, as in prediction,
-    it is the first; where the frame that is drawn is the only one, it is the scene's first other frame.
+    it; for validation from training frames likewise. Where no frame has foreground, or no frame is labelled, as in
+    prediction, it is the first; where the frame that is drawn is the only one, it is the scene's first other frame.
 
     Objects that a protocol pastes (see :mod:`bgsub_lightning.data.pasting`) come into the target and never into its
-    base: in such scenes, whose training frames have no foreground of their own, no pair shows foreground in both.
+    base: in scenes whose training frames have no foreground except pasted objects, no pair shows foreground in both.
 
     Args:
         given: Number of a frame, labelled or not, of every scene that is evaluated; or an image file of the scene, of
@@ -71,9 +71,9 @@ class BaseImage(Input):
         for scene, numbers in frames:
             if len(numbers) < 2:
                 raise UserError(
-                    f"{scene.dataset} {scene.key}: pairs of its training frames were to be drawn, and it has "
-                    f"{len(numbers)}. Train on more of its frames, which data.init_args.protocol decides, or leave the "
-                    f"scene out by data.init_args.scene."
+                    f"{scene.dataset} {scene.key}: must have 2 training frames or more, because pairs are drawn; got "
+                    f"{len(numbers)}. Train on more of its frames by data.init_args.protocol, or leave the scene "
+                    f"out by data.init_args.scene."
                 )
 
     def require_evaluation(self, frames: FrameSet) -> None:
@@ -126,7 +126,7 @@ class BaseImage(Input):
 
     @cached_property
     def _bases(self) -> int | Path | Mapping[str, int | Path] | None:
-        """What is given, as a test has recorded it if that is what is named."""
+        """The given bases; read from a test's record if its scores.json is named."""
         if isinstance(self.given, Path) and (self.given.suffix == ".json" or self.given.expanduser().is_dir()):
             return _recorded(self.given.expanduser())
         return self.given
@@ -137,8 +137,8 @@ class BaseImage(Input):
     def _require_given(self, frames: FrameSet) -> None:
         if isinstance(self._bases, Path) and len(frames.scenes) > 1:
             raise UserError(
-                f"{_OPTION}: {self._bases} is the base image of one scene, and {len(frames.scenes)} are evaluated. Say "
-                f"of which: --{_OPTION}='{{{frames.scenes[0].key}: {self._bases}}}'."
+                f"{_OPTION}: {self._bases} is the base image of one scene, and {len(frames.scenes)} are evaluated. "
+                f"Name its scene: --{_OPTION}='{{{frames.scenes[0].key}: {self._bases}}}'."
             )
         for scene, numbers in frames:
             base = self._given_for(scene)
@@ -214,7 +214,7 @@ class _TestedVideo:
 
 @dataclass(frozen=True)
 class _Test:
-    """What is looked at of a ``scores.json``."""
+    """The part of a ``scores.json`` that is read."""
 
     videos: dict[str, _TestedVideo]
 

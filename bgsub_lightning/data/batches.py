@@ -132,9 +132,8 @@ class EvaluationBatches(Sampler[list[Draw]]):
             raise UserError(f"{len(frames)} frames to evaluate are too few for {world_size} processes.")
         if world_size > 1 and whole_scenes and len(frames.scenes) < world_size:
             raise UserError(
-                f"trainer.devices: a system that carries state from frame to frame has each scene evaluated by one "
-                f"process, and {world_size} processes are more than there are scenes ({len(frames.scenes)}). "
-                f"Set it to {len(frames.scenes)} or fewer."
+                f"trainer.devices: must be at most {len(frames.scenes)}, the number of scenes, because a system with "
+                f"state evaluates each scene in one process; got {world_size}. Set it to {len(frames.scenes)} or fewer."
             )
         self.batches: list[list[Draw]] = []
         begin, end = (len(frames) * part // world_size for part in (rank, rank + 1))

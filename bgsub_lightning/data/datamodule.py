@@ -170,8 +170,8 @@ class ScenesDataModule(LightningDataModule):
         if self.paste is None:
             scene, numbers = bare[0]
             raise UserError(
-                f"{scene.dataset} {scene.key}: there is nothing to learn, as none of its {len(numbers)} training "
-                f"frames has foreground. Name a folder in the layout of PASCAL VOC 2012 by "
+                f"{scene.dataset} {scene.key}: no foreground in its {len(numbers)} training frames, so there is "
+                f"nothing to learn. Name a folder in the layout of PASCAL VOC 2012 by "
                 f"--data.init_args.paste=FOLDER, and objects of it are pasted into the frames (to be had from "
                 f"{VOC_HOMEPAGE}); or leave the scene out by data.init_args.scene."
             )
@@ -241,7 +241,7 @@ class ScenesDataModule(LightningDataModule):
         self._require_frames(stage)
         self._require_truth(stage)
         if warnings := [problem for scene in scenes for problem in scene.problems]:
-            more = f" ({len(warnings) - 1} more such; `prepare` lists them)" if len(warnings) > 1 else ""
+            more = f" ({len(warnings) - 1} more like this; `prepare` lists them)" if len(warnings) > 1 else ""
             warn(f"{warnings[0]}{more}")
         if stage == "fit" and self.pasted:
             console.print(
@@ -323,7 +323,7 @@ class ScenesDataModule(LightningDataModule):
         frames = span.inputs[0].drawn_from(self.split)
         self._prepare(span.inputs, frames, span)
         process, steps = self._process, span.stage.steps
-        seed = self.seed + span.first  # stages have orders of their own
+        seed = self.seed + span.first  # each stage has its own order
         batches = TrainingBatches(frames, span.draws, lambda: (done, done), seed, *process, steps, span.stage.repeat)
         return self._training(span.inputs, batches)
 

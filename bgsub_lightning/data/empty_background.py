@@ -71,11 +71,11 @@ class EmptyBackground(StoredBackground):
 
     @property
     def note(self) -> str:
-        """What a table must say of a test with such backgrounds; empty: nothing."""
+        """Note in tables of a test with these backgrounds; empty: no note."""
         if self.is_chosen:
             return "The empty backgrounds were chosen by hand."
         if self.rule == "automatic":
-            return "The empty backgrounds are made of all frames, the tested ones as well."
+            return "The empty backgrounds are built from all frames, the tested ones as well."
         return ""
 
     def validate(self, scene: Scene) -> None:  # noqa: D102

@@ -22,7 +22,7 @@ from bgsub_lightning.splits import FrameSet, Split
 
 @dataclass(frozen=True)
 class EvaluationStream(Stream):
-    """What :class:`Stream` is, for systems whose training samples hold other frames than the target."""
+    """As :class:`Stream`, for systems whose training samples hold other frames than the target."""
 
     in_training = False
 

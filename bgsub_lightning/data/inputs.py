@@ -23,7 +23,7 @@ from bgsub_lightning.frames.flow import require_motion
 from bgsub_lightning.splits import FrameSet, Split
 
 _POOL = "footage:footage/footage"
-"""What draws from a pool are seeded by, in the place of a scene's name."""
+"""Seeds draws from a pool, in the place of a scene's name."""
 
 
 class Pixels(Protocol):
@@ -46,7 +46,7 @@ class Input:
         key: The key.
         labelled: Whether its samples are labelled frames, whose masks are loaded with them.
         per_frame: Whether evaluation, too, loads it for each frame.
-        colour: Whether it is made of RGB frames, whose light an augmentation may change, as well as their geometry.
+        colour: Whether it is built from RGB frames, whose light and geometry an augmentation may change.
         is_mask: Whether it is a mask, whose grey levels stay as they are: shape ``(H, W)``, uint8. It has no colour.
         is_past: Whether it shows the scene before the target frame, as references and backgrounds do: a change of light
             or an object that a transform adds now is not in it.
@@ -239,8 +239,7 @@ class Hop(Input):
         object.__setattr__(self, "taus", tuple(sorted(self.taus)))
         if not self.taus or self.taus[0] < 1 or len(set(self.taus)) < len(self.taus):
             raise UserError(
-                f"model.init_args.taus: the intervals of the optical flow are one or more different numbers of frames, "
-                f"each 1 at least, got {list(self.taus)}."
+                f"model.init_args.taus: must be different numbers of frames, each at least 1; got {list(self.taus)}."
             )
         check_range("model.init_args.", least=1, most=10_000, taus=self.taus)
 
@@ -273,9 +272,9 @@ class References(Input):
     def validate(self, scene: Scene) -> None:  # noqa: D102
         if len(scene.references) < self.count:
             raise UserError(
-                f"{scene.dataset} {scene.key}: {self.count} reference frames were to be drawn before the labelled "
-                f"part, and there are {len(scene.references)}. Set --model.init_args.references "
-                f"to that number or fewer, or leave the scene out."
+                f"model.init_args.references: must be at most {len(scene.references)}, the frames before the labelled "
+                f"part of {scene.dataset} {scene.key}; got {self.count}. Lower it, or leave "
+                f"the scene out by data.init_args.scene."
             )
 
     def shape(self, size: tuple[int, int]) -> tuple[int, ...]:  # noqa: D102

@@ -146,7 +146,7 @@ def _read_numbers(path: Path) -> NDArray[np.uint8]:
     if mode not in {"P", "L"}:
         raise UserError(
             f"{path}: a PNG with a palette was expected, whose indices number the objects, and this one holds colours "
-            f"({mode}). Fetch the original object mask; a converted one does not tell objects apart."
+            f"({mode}). Fetch the original object mask; a converted one does not separate objects."
         )
     return numbers.astype(np.uint8, copy=False)
 

@@ -42,11 +42,11 @@ class TrainingBatch(TypedDict, total=False):
     masks: Tensor
     """Their masks: grey levels, shape ``(B, G, H, W)``, uint8; 170 (unknown) all over where there is none."""
     map: Tensor
-    """What could be foreground in each target frame, shape ``(B, 1, H, W)``, float32, range [0, 1]."""
+    """Map of possible foreground in each target frame, shape ``(B, 1, H, W)``, float32, range [0, 1]."""
     recent_map: Tensor
-    """What could be foreground in ``recent``, likewise."""
+    """Map of possible foreground in ``recent``, likewise."""
     empty_map: Tensor
-    """What could be foreground in ``empty``, likewise."""
+    """Map of possible foreground in ``empty``, likewise."""
     base_image: Tensor
     """Another training frame of each target's scene, as ``image``."""
     base_mask: Tensor
@@ -65,7 +65,7 @@ class TrainingBatch(TypedDict, total=False):
 
 
 class SceneInputs(TypedDict, total=False):
-    """What is loaded once per scene."""
+    """Inputs that are loaded once per scene."""
 
     references: Tensor
     """D draws of N frames of the scene, fixed by (seed, scene): shape ``(D, N, 3, H, W)``."""
@@ -92,8 +92,8 @@ class EvaluationBatch(SceneInputs, total=False):
     is_scored: Tensor
     """Which frames belong to the evaluated set, shape ``(B,)``, bool; systems that carry state see the others too."""
     also_scored: Tensor
-    """Which of these are of the training part, and scored beside the test frames because the papers of the protocol do
-    so: shape ``(B,)``, bool. In tests alone."""
+    """Which of these are training frames, scored in addition to the test frames because the protocol's papers do so:
+    shape ``(B,)``, bool. In tests alone."""
     scene: int
     """Position of the scene."""
     number: Tensor

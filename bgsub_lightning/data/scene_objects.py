@@ -34,7 +34,7 @@ class Placed:
         cut: The object.
         left: Its place in the frame.
         top: Its place in the frame.
-        is_static: Whether it is there in the backgrounds as well, so that it is none of the foreground.
+        is_static: Whether the backgrounds show it as well, so that it is not foreground.
         is_behind: Whether what moves passes in front of it.
     """
 

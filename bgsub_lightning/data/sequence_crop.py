@@ -17,7 +17,7 @@ from bgsub_lightning.datasets.labels import OUTSIDE_ROI
 from bgsub_lightning.frames import SceneFrames
 from bgsub_lightning.splits import FrameSet
 
-_PAST = 10  # positions of a camera while it took what the backgrounds are made of
+_PAST = 10  # positions of a camera while it recorded the frames of the backgrounds
 _RECENT = 5  # of these, those of the recent background
 _SMALLEST = 112  # side of the smallest window of a zoom in pixels, for windows of 224
 

@@ -95,7 +95,7 @@ class _Slots:
         return tensor
 
     def publish(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Replace the tensors of the slot by their addresses, and go on to the next slot."""
+        """Replace the tensors of the slot by their addresses, and move to the next slot."""
 
         def address_of(value: Any) -> Any:
             return self.given.get(value.data_ptr(), value) if isinstance(value, Tensor) else value

@@ -112,7 +112,7 @@ class StagePlan:
 
     @property
     def inputs(self) -> tuple[Input, ...]:
-        """What any of the stages needs."""
+        """Inputs that any of the stages needs."""
         return tuple(entry for span in self for entry in span.inputs)
 
     def beginning(self, name: str) -> StagePlan:
@@ -131,7 +131,7 @@ class StagePlan:
 
 
 class StageHook(Protocol):
-    """What the datamodule calls of a module that is trained in stages."""
+    """Methods that the datamodule calls of a module that is trained in stages."""
 
     def begin_stage(self, span: Span, pixels: Sequence[SceneFrames], frames: FrameSet, store: FrameStore) -> None:
         """Compute what a stage's samples need of networks; called before its first batch is loaded."""

@@ -1,4 +1,4 @@
-"""What is varied in a training sample, so that a system meets more than its scenes show.
+"""Variations of training samples, so that a system meets more than its scenes show.
 
 A transform knows two kinds of frames: those of *now*, the target and its neighbours in time, and those of the *past*,
 which show what the scene was like before: references, backgrounds, samples of a background model. What both share
@@ -134,7 +134,7 @@ class SampleTransform(ABC):
 
 @dataclass
 class Sway(SampleTransform):
-    """Shakes the camera, or lets regions sway: every frame by a displacement of its own.
+    """Shakes the camera, or lets regions sway: every frame has its own displacement.
 
     Args:
         p: See :class:`SampleTransform`.
@@ -206,7 +206,7 @@ class PastedObjects(SampleTransform):
         p: Probability that objects are pasted into the target.
         ghost: Probability that one is pasted into the past.
         shadow: Probability that an object casts a shadow.
-        texture: Probability that it shows any texture of the training frames in place of its own.
+        texture: Probability that it shows any texture of the training frames instead.
         per_scene: Objects that are cut out of a scene at most.
         least: Pixels of the smallest that is cut out.
     """
@@ -284,7 +284,7 @@ class PastedObjects(SampleTransform):
         stayed = rng.random() < 0.5
         for group in [*sample.past, *(sample.now if stayed else [])]:
             for frame in group:
-                grain = rng.normal(0, 2, colours.shape)  # a picture that is pasted has no noise of its own
+                grain = rng.normal(0, 2, colours.shape)  # a pasted picture has no noise
                 frame[inside][cover] = np.clip(colours + grain, 0, 255).astype(np.uint8)[cover]
         if stayed:
             sample.mask[inside][cover] = STATIC

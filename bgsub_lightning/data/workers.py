@@ -1,4 +1,4 @@
-"""What each worker process of a loader does first."""
+"""Start of each worker process of a loader."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What readers share: finding the files of a scene, and noting what is wrong with them."""
+"""Shared by readers: find the files of a scene, and note what is wrong with them."""
 
 from __future__ import annotations
 
@@ -151,8 +151,8 @@ class Draft:
     ) -> dict[int, Path]:
         """Leave out the masks that have no frame, and look at the others.
 
-        All are looked at for what was cut off in a download, and the first of them for its size; the rest of what can
-        be wrong with a mask is told when it is decoded.
+        All are checked for truncation by a download, and the first for its size. Decoding a mask reports its other
+        problems.
         """
         if lost := [path for number, path in masks.items() if number not in frames]:
             what = f"{some(len(lost), 'mask')} of this video without a frame that is there and whole"
@@ -199,7 +199,7 @@ def numbered(folder: Path, pattern: re.Pattern[str]) -> dict[int, Path]:
 
 
 def each(check: Callable[[Path], bool], paths: Iterable[Path], pool: ThreadPoolExecutor) -> list[bool]:
-    """Check files in parallel, a slice of them per task: a task of its own costs more than a check."""
+    """Check files in parallel, a slice of them per task: a task costs more than a check."""
     files = list(paths)
     step = max(1, -(-len(files) // THREADS))
     slices = [files[i : i + step] for i in range(0, len(files), step)]
@@ -209,7 +209,7 @@ def each(check: Callable[[Path], bool], paths: Iterable[Path], pool: ThreadPoolE
 def is_whole(path: Path) -> bool:
     """Whether an image was not cut off: OpenCV fills what is cut off with grey, and says nothing to the caller.
 
-    A JPEG must have its end marker, a PNG its last chunk, a BMP the size that its header tells.
+    A JPEG must have its end marker, a PNG its last chunk, a BMP the size that its header states.
     """
     if not path.is_file():  # a folder of such a name, or a pipe, which would block
         return False

@@ -10,7 +10,7 @@ from bgsub_lightning.datasets.scene import Reader, Scene, select
 
 
 class Joined(Reader):
-    """The scenes of several datasets together, as rendered scenes to train on beside real ones.
+    """The scenes of several datasets together, as rendered scenes to train on next to real ones.
 
     ``data.init_args.root`` is the folder of the first; the others are found by their own environment variables.
 

@@ -1,4 +1,4 @@
-"""What each grey level or colour of a ground-truth mask means: the only place that knows."""
+"""The meaning of each grey level or colour of a ground-truth mask, defined here only."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class LabelRule(Enum):
     """Which grey levels are foreground, which are background; all others are ignored.
 
     The rule is the protocol's choice. The official evaluation of CDnet2014 is not among these rules, because it also
-    needs the region of interest and counts shadows besides: it is :mod:`bgsub_lightning.metrics.counting`.
+    needs the region of interest and counts shadows: it is :mod:`bgsub_lightning.metrics.counting`.
     """
 
     TRAINING = ((MOVING,), (STATIC, SHADOW))

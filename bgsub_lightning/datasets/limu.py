@@ -20,13 +20,13 @@ class LIMU(SequenceReader):
             ``*`` stands for anything in a name, ``**/`` for any folders.
         masks: Pattern of the masks' paths.
         opening: How many frames at the beginning of a sequence can be references, whether or not they are labelled;
-            every frame before the first label can be one besides.
+            so can every frame before the first label.
     """
 
     name = "LIMU"
     root_variable = "LIMU_ROOT"
     homepage = "https://limu.ait.kyushu-u.ac.jp/dataset/en/; put the sequences into one folder."
-    layout = "FOLDER/CameraParameter/{input/*%d.*, groundtruth/*%d.*}, unless patterns tell another"
+    layout = "FOLDER/CameraParameter/{input/*%d.*, groundtruth/*%d.*}, unless patterns name another"
     categories = ("LIMU",)
     sequences = ("CameraParameter", "Intersection", "LightSwitch")
 

@@ -86,7 +86,7 @@ class SequenceReader(Reader):
         masks: Pattern of the masks' paths; what it matches is no frame.
         background: Pattern of the paths of the sequences' backgrounds, without ``{number}``; ``None``: there are none.
         opening: How many frames at the beginning of a sequence can be references, whether or not they are labelled;
-            every frame before the first label can be one besides, and every frame of a sequence without labels.
+            so can every frame before the first label, and every frame of a sequence without labels.
 
     Raises:
         UserError: If a pattern makes no sense, or ``opening`` is negative.
@@ -110,7 +110,7 @@ class SequenceReader(Reader):
         until = next(i for i, part in enumerate(parts) if "{sequence}" in part)
         self._folder = path_pattern("/".join(parts[: until + 1]).replace("{number}", "*"), OPTION, ["sequence"])
         if opening < 0:
-            raise UserError(f"{OPTION}.opening: cannot be negative, got {opening}.")
+            raise UserError(f"{OPTION}.opening: must not be negative; got {opening}.")
 
     def category(self, sequence: str) -> str:
         """Return the category of a sequence: the dataset's name, where it has no categories."""
@@ -193,7 +193,7 @@ class SequenceReader(Reader):
         draft = Draft(files.folder, self.frames)
         for one, other in files.twice[:1]:
             what = f"has the number of another file of {name}, {other}"
-            draft.note("error", one, what, f"Remove one, or tell them apart by a narrower pattern ({OPTION}).")
+            draft.note("error", one, what, f"Remove one, or exclude one by a narrower pattern ({OPTION}).")
         numbers = sorted(files.frames)
         frames = draft.sound_frames({n: files.frames[n] for n in numbers}, numbers[0] if numbers else 0, pool)
         size = draft.frame_size(frames)

@@ -32,7 +32,7 @@ class SBI2015(SequenceReader):
     name = "SBI2015"
     root_variable = "SBI2015_ROOT"
     homepage = "https://sbmi2015.na.icar.cnr.it; put the sequences, with their masks, into one folder."
-    layout = "FOLDER/HighwayI/{input/*%d.*, groundtruth/*%d.*}, FOLDER/**/GT_HighwayI.*, unless patterns tell others"
+    layout = "FOLDER/HighwayI/{input/*%d.*, groundtruth/*%d.*}, FOLDER/**/GT_HighwayI.*, unless patterns name others"
     categories = ("SBI2015",)
     sequences = (
         "Board",

@@ -173,9 +173,9 @@ class Reader(ABC):
             root: The folder; ``None`` takes it from the environment variable.
 
         Raises:
-            UserError: If it is not told or is not a folder.
+            UserError: If it is not given or is not a folder.
         """
-        told = root or os.environ.get(self.root_variable) or None
+        given = root or os.environ.get(self.root_variable) or None
         how = (
             f"Pass its folder by --data.init_args.root=FOLDER (--root for `prepare` and others) or by the environment "
             f"variable {self.root_variable}. It must look like {self.layout}\n"
@@ -183,9 +183,9 @@ class Reader(ABC):
             f"To start without it: `make demo`, or `{PROGRAM} synthesize --out FOLDER "
             f"--layout {self.name}`, which writes a synthetic twin in the same layout."
         )
-        if told is None:
+        if given is None:
             raise UserError(f"The dataset {self.name} is needed, and no folder of it was named.\n{how}")
-        folder = Path(told).expanduser()
+        folder = Path(given).expanduser()
         if not folder.is_dir():
             raise UserError(f"{folder}: there is no such folder, so {self.name} cannot be read.\n{how}")
         return folder
@@ -213,6 +213,6 @@ class Reader(ABC):
             patterns: Which scenes (see :func:`select`); ``None``: all.
 
         Raises:
-            UserError: If the folder does not hold the dataset, or a pattern matches nothing. What is wrong with a
-                single scene is told by its ``problems``.
+            UserError: If the folder does not hold the dataset, or a pattern matches nothing. A single
+                scene lists what is wrong with it in its ``problems``.
         """

@@ -36,12 +36,12 @@ def write_statistics(folder: Path, result: TestResult) -> None:
     """Write ``stats.txt`` of all, of each category and of each video, as CDnet's comparator and its scripts do.
 
     Counts stand in lines that begin with ``cm``: TP, FP, FN, TN and shadow errors; the metrics follow, PBC being PWC.
-    What the comparator's scripts divide by zero is here as :func:`bgsub_lightning.metrics.metrics` says, and such
+    What the comparator's scripts divide by zero is here as :func:`bgsub_lightning.metrics.metrics` says; these
     videos are named in a comment.
 
     Args:
         folder: Where ``stats.txt``, ``CATEGORY/stats.txt`` and ``CATEGORY/VIDEO/stats.txt`` go.
-        result: What a test found.
+        result: The result of a test.
     """
     scores = result.scores()
     whole = [*_comments(result, result.videos.keys() | result.missing.keys())]

@@ -15,7 +15,7 @@ _FOLDS = re.compile(r"\bfolds? (\d+(?:, \d+)*) of (\d+)\b(?: \([^()]*\))?")
 
 @dataclass(frozen=True)
 class Extent:
-    """What metrics over all tested videos are of.
+    """The extent of metrics over all tested videos.
 
     Attributes:
         name: ``overall``, or ``tested part`` where something is missing.

@@ -15,11 +15,11 @@ from bgsub_lightning.datasets import Scene
 from bgsub_lightning.datasets.labels import MaskCode
 from bgsub_lightning.metrics import COUNTS, dice_sums
 
-_SOME = 0.1  # of the frames with foreground: a few may have none of it at a boundary
+_SOME = 0.1  # of the frames with foreground: a few may have no foreground at a boundary
 
 
 class FrameScore(NamedTuple):
-    """What was counted in one frame.
+    """The counts of one frame.
 
     Attributes:
         video: ``category/name``.
@@ -37,7 +37,7 @@ class FrameScore(NamedTuple):
 
 
 class ListedFrame(NamedTuple):
-    """What a line of ``frames.csv`` says of its frame.
+    """A line of ``frames.csv``.
 
     Attributes:
         is_test: Whether it is a test frame.

@@ -34,7 +34,7 @@ from bgsub_lightning.frames import SceneFrames, write_png
 from bgsub_lightning.metrics import COUNTS
 
 Rule = Literal["best", "median", "worst", "most foreground"]
-"""What a frame was chosen by."""
+"""Rule that chose a frame."""
 
 Kind = Literal["frame", "truth", "prediction", "confusion"]
 """The pictures of a frame."""
@@ -44,7 +44,7 @@ INDEX = "gallery.csv"
 
 @dataclass(frozen=True)
 class GalleryFrame:
-    """What was found in one frame.
+    """The scores of one frame.
 
     Attributes:
         video: ``category/name``.

@@ -1,4 +1,4 @@
-"""What is wrong with a folder of masks: where it lies, what it lacks, what is in it that belongs to no frame."""
+"""Checks of a folder of masks: its place, missing masks, files that belong to no frame."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def located(files: MaskFiles, chosen: Chosen, reader: Reader) -> MaskFiles:
                 console.print(f"The masks of {folder} are taken as those of {chosen[0][0].key}.", soft_wrap=True)
                 return replace(files, folder=folder, pattern=_FLAT)
     example = files.path(chosen[0][0], chosen[0][1][0])
-    what = f"{files.folder}: holds none of the masks that are looked for, such as {example}."
+    what = f"{files.folder}: holds no expected mask, such as {example}."
     above, below = files.folder.resolve().parents[:2], folders(files.folder)
     below += [deeper for inner in below for deeper in folders(inner)]
     if right := next((folder for folder in (*below, *above) if holds(folder)), None):

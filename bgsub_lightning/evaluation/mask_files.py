@@ -35,7 +35,7 @@ _WORTH_A_PROCESS = 500  # frames: a process takes as long to start as to count s
 _PLACES = {"dataset", "category", "video", "number"}
 
 Fault = Literal["missing", "unreadable", "of another size", "of 16 bits", "in its alpha channel", "not binary"]
-"""What can be wrong with a mask. One that is not binary is scored: foreground is where it is exactly 255."""
+"""Problems of a mask. A mask that is not binary is scored: foreground is where it is exactly 255."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class InvalidMask(NamedTuple):
 
 @dataclass(frozen=True)
 class MaskCounts:
-    """What was counted in the frames of one scene.
+    """The counts of one scene's frames.
 
     Attributes:
         frames: Those that have a mask which can be scored.

@@ -1,4 +1,4 @@
-"""``scores.json``: what one test found. Counts add up, so that every averaging can be computed from such files."""
+"""``scores.json``: the result of one test. Counts add up, so that every averaging can be computed from these files."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class VideoResult:
         threshold_counts: TP, FP, FN and TN over the scored frames at each threshold of
             :data:`bgsub_lightning.metrics.THRESHOLDS`; empty in files of earlier versions.
         binary_truth: Whether more than a tenth of the scored masks with foreground have no unknown pixel (170) at its
-            boundary, although the dataset knows such: the video's metrics are of lower fidelity.
+            boundary, although the dataset has these labels: the video's metrics are of lower fidelity.
         dice: Sum of :data:`bgsub_lightning.metrics.DICE_COUNTS` over its scored frames; empty in files of earlier
             versions.
         dice_with_training: The same over the frames of ``counts_with_training``.
@@ -82,7 +82,7 @@ class VideoResult:
 
 @dataclass(frozen=True)
 class TestResult:
-    """What one test found.
+    """The result of one test.
 
     Attributes:
         name: Name of the run.

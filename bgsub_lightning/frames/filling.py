@@ -22,10 +22,10 @@ _Task = tuple[int, int, list[int]]
 
 
 def fill_flow(scenes: Sequence[SceneFrames], taus: Sequence[int], workers: int | None = None) -> int:
-    """Write the flow that the store lacks, with a progress bar; each scene and interval is an array of its own.
+    """Write the flow that the store lacks, with a progress bar; each scene and interval has its own array.
 
-    What is written does not depend on the number of processes. An interrupted run has written whole arrays only, and
-    the next one goes on with the others.
+    What is written does not depend on the number of processes. An interrupted run has written whole arrays only;
+    the next run continues with the others.
 
     Args:
         scenes: The scenes, all of one store and with a flow method.
@@ -53,7 +53,7 @@ def fill_flow(scenes: Sequence[SceneFrames], taus: Sequence[int], workers: int |
         for numbers in [list(scenes[position].scene.frames)]
         for start in range(0, len(numbers), _CHUNK)
     )
-    fix = f"What is written stays. Go on with fewer: `{PROGRAM} flow --workers N`."
+    fix = f"Written arrays are kept. Continue with fewer: `{PROGRAM} flow --workers N`."
     found = in_processes(_rows, scenes, tasks, workers, fix)
     rows = chain.from_iterable(found)
     with progress_bar() as bar:

@@ -31,7 +31,7 @@ from bgsub_lightning.frames.file_patterns import placeholders
 from bgsub_lightning.frames.images import read_image
 
 VERSION = 2
-"""Raised when the meaning of a channel changes; stored ones of other versions are computed anew."""
+"""Raised when the meaning of a channel changes; stored ones of other versions are computed again."""
 SCALE = 8
 """Grey levels per pixel of motion: from 32 pixels on a channel is white."""
 
@@ -58,7 +58,7 @@ class FlowMethod(ABC):
 
     @abstractmethod
     def settings(self) -> str:
-        """Return what tells this method from others: methods that share it give the same flow."""
+        """Return what identifies this method: methods that share it give the same flow."""
 
     @abstractmethod
     def magnitude(self, scene: Scene, number: int, tau: int) -> NDArray[np.float32]:
@@ -77,7 +77,7 @@ class FlowMethod(ABC):
         """
 
     def files(self, scene: Scene, tau: int) -> list[Path]:
-        """Return the files, beside the frames, that a scene's flow comes from.
+        """Return the files, in addition to the frames, that a scene's flow comes from.
 
         Raises:
             UserError: If one is missing.
@@ -241,8 +241,8 @@ class FlowFiles(FlowMethod):
     scene flow for autonomous vehicles", CVPR 2015.
 
     Args:
-        folder: The folder. Its last part names the method in the store: keep the flow of each method in a folder of its
-            own, such as ``gmflow``.
+        folder: The folder. Its last part names the method in the store: keep the flow of each method in its own folder,
+            such as ``gmflow``.
         pattern: Where a file lies below it. It may use ``{dataset}``, ``{category}``, ``{video}``, ``{tau}``,
             ``{number}`` (the frame) and ``{earlier}`` (the frame it is compared with), numbers with a width such as
             ``{number:06d}``; it must use ``{number}``, and ``{tau}`` or ``{earlier}``. It ends with ``.flo`` or
@@ -334,7 +334,7 @@ def channel(magnitude: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def require_motion(scene: Scene, taus: Sequence[int]) -> None:
-    """Check that a scene has flow to show; the console tells, once, if its video is shorter than an interval.
+    """Check that a scene has flow to show; warn once if its video is shorter than an interval.
 
     Raises:
         UserError: If it has one frame only, or none.
@@ -391,8 +391,8 @@ def _read_flo(path: Path) -> NDArray[np.float32]:
     expected = 12 + 8 * width * height
     if min(width, height) < 1 or len(content) != expected:
         raise UserError(
-            f"{path}: the flow file has {len(content):,} bytes, and its header tells of {width}×{height} pixels, which "
-            f"take {expected:,}. It was cut off, or spoiled: compute it again."
+            f"{path}: the flow file has {len(content):,} bytes, but {width}×{height} pixels, as its header says, "
+            f"take {expected:,}. It is truncated or damaged: compute it again."
         )
     return np.frombuffer(content, "<f4", offset=12).reshape(height, width, 2).astype(np.float32)
 
@@ -404,7 +404,7 @@ def _read_kitti(path: Path) -> NDArray[np.float32]:
     if image.dtype != np.uint16 or image.ndim != 3 or image.shape[2] != 3:
         raise UserError(
             f"{path}: is no KITTI flow file: expected three channels of 16 bits (x, y, valid), got "
-            f"{image.dtype}{image.shape}. A picture of the flow does not tell its numbers."
+            f"{image.dtype}{image.shape}. A picture of the flow does not hold its values."
         )
     valid, y, x = cv2.split(image)  # OpenCV has the channels the other way round
     field = (np.stack([x, y], -1).astype(np.float32) - 2**15) / 64
@@ -414,8 +414,8 @@ def _read_kitti(path: Path) -> NDArray[np.float32]:
 def seen(image: NDArray[np.uint8], colour: bool) -> NDArray[np.uint8]:
     """Show an RGB frame to a method: as it is, or grey.
 
-    Grey is made of the colours, not of what a JPEG holds, which may differ from it by a level: so a video file without
-    loss has the flow of the images that it was made of.
+    Grey is computed from the colours. The grey channel of a JPEG may differ from it by a level; so a lossless video has
+    the same flow as its images.
     """
     return image if colour else _bytes(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
 

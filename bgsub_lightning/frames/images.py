@@ -104,7 +104,7 @@ def read_mask(
 
 
 def _cure(values: NDArray[np.uint8]) -> str:
-    """What may have happened to a mask of other levels."""
+    """Likely cause of other levels in a mask."""
     if values.max(initial=0) == 1:
         return "It looks like a mask of 0 and 1: take it by --mask_code BINARY (data.init_args.mask_code)."
     return "It was probably saved as a JPEG or resized with interpolation: fetch the original PNG."

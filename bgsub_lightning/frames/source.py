@@ -122,7 +122,7 @@ class SceneFrames:
         return resized(channel(self.flow.magnitude(self.scene, number, tau)), self.size)
 
     def missing_motion(self, taus: Sequence[int]) -> list[int]:
-        """Return the intervals that the store has no flow of, or only such of other files or settings."""
+        """Return the intervals whose flow the store lacks, or has of other files or settings only."""
         return [tau for tau in taus if self.store and self._open_motion(tau) is None]
 
     def write_motion(self, tau: int, rows: Iterator[NDArray[np.uint8]]) -> Iterator[int]:
@@ -296,7 +296,7 @@ def fill(scenes: Sequence[SceneFrames], workers: int | None = None) -> None:
 
 
 def require_room(store: FrameStore, needed: int) -> None:
-    """Check that the disk has room for what is about to be written, and tell how much it is.
+    """Check that the disk has room for what is about to be written, and print its size.
 
     Args:
         store: The store.

@@ -27,7 +27,7 @@ from bgsub_lightning.core.files import refuse_links
 from bgsub_lightning.core.records import read_json
 
 VERSION = 1
-"""Raised when the meaning of what is stored changes; arrays of other versions are written anew."""
+"""Raised when the meaning of what is stored changes; arrays of other versions are written again."""
 
 
 def fingerprint(files: Iterable[Path]) -> str:
@@ -105,7 +105,7 @@ class StoredArray:
 
 @dataclass(frozen=True)
 class _Index:
-    """What the file beside an array holds: what was stored, from what, and the numbers and the shape of its rows."""
+    """Index of an array: its kind, its source files, and the numbers and the shape of its rows."""
 
     version: int
     source: str
@@ -189,7 +189,7 @@ class FrameStore:
             index = _Index(VERSION, source, list(map(int, numbers)), shape)
             with partial_index.open("x") as file_of_index:
                 file_of_index.write(json.dumps(asdict(index)))
-            index_file.unlink(missing_ok=True)  # so that the old index never stands beside the new array
+            index_file.unlink(missing_ok=True)  # so that the old index never stands next to the new array
             partial_array.replace(array_file)
             partial_index.replace(index_file)
         except OSError as error:

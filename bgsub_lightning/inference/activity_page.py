@@ -132,7 +132,7 @@ class ActivityPage:
                 for k, seen in objects
                 if seen.picture is not None
             ],
-            events=[(clock(event.time), *_told(event)) for event in self.events],
+            events=[(clock(event.time), *_event_text(event)) for event in self.events],
             left_out=self.left_out,
         )
         with atomic_write(path) as file:
@@ -223,7 +223,7 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
 
 
-def _told(event: Event | Seen) -> tuple[str, str]:
+def _event_text(event: Event | Seen) -> tuple[str, str]:
     what = _WORDS[event.event]
     if isinstance(event, Seen):
         return "", what

@@ -1,4 +1,4 @@
-"""What is drawn on frames: foreground, boxes with ids, trails, lines, zones, counts."""
+"""Drawings on frames: foreground, boxes with ids, trails, lines, zones, counts."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class CameraOptions:
         source: Where the frames come from.
         rate: Frames per second of images.
         range: Grey levels that become 0 and 255, of frames of 16 bits.
-        background: What references and backgrounds are made of.
+        background: Frames that references and backgrounds are built from.
         pool: Number of these frames.
         every: Seconds between two frames that the stream gives.
         refresh: Seconds after which the background is rebuilt.
@@ -104,7 +104,7 @@ class ListedCamera:
 
     @property
     def prefix(self) -> str:
-        """What messages about it begin with."""
+        """Beginning of messages about it."""
         return f"{self.name}: " if self.name else ""
 
     def reason(self, error: Exception) -> str:

@@ -27,7 +27,7 @@ Name = Literal["enter", "leave", "cross", "abandoned", "removed", "moved_on"]
 
 @dataclass(frozen=True)
 class Event:
-    """What an object did.
+    """An event of an object.
 
     Attributes:
         frame: Number of the frame.

@@ -39,7 +39,7 @@ _KEY = "bgsub_lightning"
 """The key of a file's metadata."""
 
 _AXES = {4: ("batch", "channels", "height", "width"), 3: ("steps", "channels", "pixels")}
-"""What sizes of a network's inputs are called, by their number."""
+"""Names of the sizes of a network's inputs, by their number."""
 
 _STREAM = 64
 """Frames after which a system that carries state has called its networks in every way: CDN-GM sees groups of 7 × 7."""
@@ -113,7 +113,7 @@ class _Drawn(Input):
 
 
 class _Call(NamedTuple):
-    """What a network was shown, and what it said."""
+    """Inputs and answers of a network."""
 
     inputs: tuple[Tensor, ...]
     answer: Any
@@ -127,7 +127,7 @@ def load_onnx(path: Path, modules: Sequence[str] = ()) -> System:
         modules: As in :func:`bgsub_lightning.inference.system.build`.
 
     Raises:
-        UserError: If a file is missing or none of ours, or the extra is not installed.
+        UserError: If a file is missing or not from `export`, or the extra is not installed.
     """
     runtime = _require("onnxruntime")
     about = _read_about(runtime, path)

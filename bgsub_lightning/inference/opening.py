@@ -26,8 +26,9 @@ BASELINES = (*OPENCV, "TemporalMedian")
 """Systems without weights."""
 
 Background = Literal["auto", "first", "spread", "stream"]
-"""What references and backgrounds are made of: the first frames of the source; frames at equal distances over the whole
-source; frames as they come; ``auto``: ``spread`` of files and ``stream`` of cameras, of systems that need it."""
+"""Frames that references and backgrounds are built from: the first frames of the source; frames at equal distances over
+the whole source; frames of the stream so far; ``auto``: ``spread`` of files and ``stream`` of cameras, of systems that
+need it."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def named_system(setup: Setup) -> System | None:
 
 
 def open_subtractor(source: Source, setup: Setup, system: System | None) -> Opened:
-    """Make the subtractor of a source, with the frames that its background is made of.
+    """Make the subtractor of a source, with the frames that its background is built from.
 
     Args:
         source: The source.
@@ -147,11 +148,11 @@ def open_subtractor(source: Source, setup: Setup, system: System | None) -> Open
     if not subtractor.is_warm:
         of, stride = max(setup.pool, system.references if system else 0), options["stride"]
         notes.append(
-            f"Warming up: the background is made of {of} frames of the stream, one in {stride}; masks of the first "
+            f"Warming up: the background is built from {of} frames of the stream, one in {stride}; masks of the first "
             f"{of * stride:,} are provisional."
         )
     if what:
-        notes.append(f"The background is made of {what}.")
+        notes.append(f"The background is built from {what}.")
     if setup.compile:
         notes.append("The networks are compiled at the first frames.")
     return Opened(subtractor, device, system.size if system else None, tuple(notes))
@@ -180,7 +181,7 @@ def _require_no_background(name: str, system: System | None, background: str | P
 def _pool(
     background: str | Path, source: Source, count: int, system: System | None
 ) -> tuple[list[NDArray[np.uint8]], str]:
-    """Take the frames that the background is made of before the first is subtracted, and say what they are."""
+    """Take the frames that the background is built from before the first is subtracted, and say what they are."""
     count = max(count, system.references if system else 0)
     if isinstance(background, Path):
         path = background.expanduser()

@@ -1,4 +1,4 @@
-"""What is written of results: videos, images, boxes, tracks, events, a page."""
+"""Outputs of results: videos, images, boxes, tracks, events, a page."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Kind = Literal[
     "coco",
     "report",
 ]
-"""What can be written: a video of the masks, a PNG for each, a video of the frames with the foreground tinted and what
+"""Kinds of output: a video of the masks, a PNG for each, a video of the frames with the foreground tinted and what
 is known of objects, one of frame and mask side by side; the boxes of the blobs as CSV or as JSON lines; objects with
 their ids as CSV, or as text in the format of MOTChallenge; events as JSON lines; the blobs as COCO's run lengths; one
 page that shows what happened."""
@@ -53,7 +53,7 @@ nothing."""
 _CLOCK = 90_000
 """Ticks per second of the videos' times, as broadcasting has it."""
 _OF_MP4 = {"movflags": "hybrid_fragmented+delay_moov", "frag_duration": "1000000"}
-"""What a killed process leaves is on the disk, and plays; an .mp4 that is closed is a plain one all the same. With its
+"""The file of a killed process is on the disk, and plays; an .mp4 that is closed is a plain one all the same. With its
 table of contents ahead of the first frame, all times would be late by the delay of the encoder."""
 
 
@@ -293,7 +293,7 @@ class Mot(_Lines):
 
 
 class EventsJsonl(_Lines):
-    """What happened, a line for each event; a file without lines if nothing did."""
+    """A line for each event; a file without lines if there was none."""
 
     def _lines(self, result: Result) -> None:
         for event in result.events:

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class _End:
-    """What ends a queue: with the exception that was raised, if there was one."""
+    """End of a queue, with the exception that was raised, if there was one."""
 
     def __init__(self, error: BaseException | None = None) -> None:
         self.error = error
@@ -156,7 +156,7 @@ class WriterThread(Generic[T]):
 
     def _run(self) -> None:
         while not isinstance(item := self._waiting.get(), _End):
-            if self._error is None:  # or go on emptying the queue, so that nobody waits for ever
+            if self._error is None:  # or keep emptying the queue, so that nobody waits for ever
                 try:
                     self._function(item)
                 except BaseException as error:

@@ -15,7 +15,7 @@ from bgsub_lightning.inference.stream import StreamSubtractor
 
 
 class Reduced:
-    """Shows a subtractor smaller frames, and returns masks of their own size.
+    """Shows a subtractor smaller frames, and returns masks of the original size.
 
     The probability is brought to the frames' size bilinearly, and compared with the threshold there; of OpenCV's,
     which have none, the mask.

@@ -1,4 +1,4 @@
-"""What is known of a frame: its mask, and the objects in it."""
+"""The result of a frame: its mask, and the objects in it."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is made of masks.
+    """The results that are computed from masks.
 
     Attributes:
         clean: Whether masks are cleaned; see :class:`Cleaner`.
@@ -121,7 +121,7 @@ class Analysis:
     """Makes results of masks: cleans them, finds and follows objects, notices events. One for each stream of frames.
 
     Regions, lines and zones are given in pixels of the first frame. Where frames change their size they are scaled,
-    all objects leave, and ids and counts go on.
+    all objects leave; ids and counts continue.
 
     Args:
         wanted: What is made.
@@ -211,7 +211,7 @@ class Analysis:
         return events
 
     def _forget(self, frame: Frame) -> list[Event]:
-        """Begin again with another view: all objects leave; ids and counts go on."""
+        """Begin again with another view: all objects leave; ids and counts continue."""
         self._scenery = Scenery()
         if self._tracker:
             self._tracker.forget()

@@ -1,4 +1,4 @@
-"""What a subtractor has learnt of a scene, in a file, so that a restart needs no warm-up."""
+"""State of a subtractor in a file, so that a restart needs no warm-up."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def require_savable(subtractor: StreamSubtractor) -> None:
 
 
 def load_state(subtractor: StreamSubtractor, path: Path, watch: PictureWatch | None = None) -> None:
-    """Go on from what :func:`save_state` wrote; nothing in the file is executed.
+    """Continue from what :func:`save_state` wrote; nothing in the file is executed.
 
     Args:
         subtractor: One that has seen no frame, and that :func:`require_savable` lets pass.

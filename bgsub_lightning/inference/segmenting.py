@@ -76,13 +76,13 @@ class SegmentProgress:
 
 @dataclass(eq=False)
 class Feed:
-    """A source, what subtracts it, and what is made of its masks.
+    """A source, its subtractor, and what is computed from its masks.
 
     Attributes:
         source: Where the frames come from.
         subtractor: What subtracts.
         outputs: What is written; closed when the feed ends.
-        wanted: What is made of the masks.
+        wanted: What is computed from the masks.
         limit: End after so many frames; ``None``: at the source's end.
         progress: How far it has come.
         restarts: When the background begins again.
@@ -164,7 +164,7 @@ def segment_frames(
         subtractor: What subtracts.
         source: Where the frames come from.
         outputs: What is written.
-        wanted: What is made of the masks.
+        wanted: What is computed from the masks.
         report: Called after each batch.
         limit: End after so many frames; ``None``: at the source's end.
     """
@@ -316,7 +316,7 @@ def results(
     Args:
         subtractor: What subtracts.
         source: Where the frames come from; they are decoded ahead, in a thread.
-        wanted: What is made of the masks.
+        wanted: What is computed from the masks.
         limit: End after so many frames; ``None``: at the source's end.
         probability: Whether results have the probability of foreground.
 

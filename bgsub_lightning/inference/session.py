@@ -43,14 +43,14 @@ _OTHERS_WAIT = 10.0
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What is to be done with a camera.
+    """Work to be done with a camera.
 
     Attributes:
         camera: The camera.
         folder: Where outputs are written.
         kinds: What is written.
         codec: Of the videos.
-        wanted: What is made of the masks.
+        wanted: What is computed from the masks.
         setup: How it is subtracted; all plans of a session have one system.
         reconnect: Seconds for which a stream that broke off, or is not up yet, is tried.
         limit: End after so many frames; ``None``: at the source's end.
@@ -69,7 +69,7 @@ class Plan:
 def run_session(plans: Sequence[Plan], window: bool = False, serve: str | None = None) -> None:
     """Do what is planned, in this process, with one system.
 
-    A camera of a list that fails is reported by its name, and the others go on; the only camera raises its error.
+    A failing camera of a list is reported by its name, and the others continue. The only camera raises its error.
 
     Args:
         plans: A plan for each camera.
@@ -208,7 +208,7 @@ class _Session:
         if not done.frames and not done.is_interrupted:
             why = f" ({source.why_ended})" if source.why_ended else ""
             self.fail(work.camera, UserError(f"--source: {source.name}: has no frame that can be decoded{why}."))
-        elif source.why_ended and work.camera.name:  # at once, while others go on
+        elif source.why_ended and work.camera.name:  # at once, while others continue
             warn(f"{work.camera.prefix}{source.why_ended}.")
 
     def conclude(self, plans: Sequence[Plan]) -> None:
@@ -333,14 +333,14 @@ def _conclude(work: _Work) -> None:
         warn(f"{source.why_ended}.")
     for count, what in (
         (source.damaged, "could not be decoded: skipped"),
-        (done.dropped, "came while others were being subtracted: left out"),
+        (done.dropped, "arrived while others were processed: skipped"),
     ):
         if count:
             warn(f"{prefix}{some(count, 'frame')} {what}.")
     if source.depth.warning:
-        warn(f"{prefix}{source.depth.warning} This is said once.")
+        warn(f"{prefix}{source.depth.warning} Reported once.")
     if source.reopened:
-        warn(f"{prefix}The stream broke off {some(source.reopened, 'time')}, and was opened again.")
+        warn(f"{prefix}The stream broke off {some(source.reopened, 'time')} and was reopened.")
     if restarts := work.ready.subtractor.restarts + work.feed.restarts.count:
         warn(
             f"{prefix}The background restarted {some(restarts, 'time')}: most of the picture had changed, "

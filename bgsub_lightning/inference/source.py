@@ -1,4 +1,4 @@
-"""What every source of frames is."""
+"""Base of every source of frames."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Source(ABC):
         return shown if shown.ndim == 3 else np.repeat(shown[..., None], 3, 2)
 
     def _ahead(self) -> Iterator[NDArray[np.generic]]:
-        """Decode the first frames, before any is shown; none of what cannot be read twice."""
+        """Decode the first frames, before any is shown; no frames of a source that cannot be read twice."""
         yield from ()
 
     @property

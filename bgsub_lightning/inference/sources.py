@@ -31,7 +31,7 @@ IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".p
 """Endings of image files."""
 
 _PATIENCE = 50
-"""Reads of a camera, one after the other, that may fail before it is given up."""
+"""Consecutive reads of a camera that may fail before it counts as lost."""
 
 _LARGE = 10**9
 """A number in an image's name that is no frame's."""
@@ -103,7 +103,7 @@ class Camera(Source):
         levels: As of other sources; the frames of most cameras have 8 bits, and so no range.
 
     Raises:
-        NotUpError: If there is none of that number.
+        NotUpError: If there is no camera of that number.
     """
 
     is_live = True
@@ -133,7 +133,7 @@ class Camera(Source):
                     time.sleep(_PAUSE)
         finally:
             self.capture.release()
-        self.why_ended = f"{self.name} gave no frame {_PATIENCE} times one after the other"
+        self.why_ended = f"{self.name} gave no frame {_PATIENCE} times in a row"
 
     def spread(self, count: int) -> list[NDArray[np.uint8]]:  # noqa: D102
         raise ValueError("a camera cannot be read twice")
@@ -152,7 +152,7 @@ def open_source(source: str, rate: float | None = None, reconnect: float = 10.0,
 
     Raises:
         NotUpError: If it is a camera or a stream that cannot be opened now.
-        UserError: If it is none of these, cannot be opened, is a folder of files under several patterns of names, or
+        UserError: If it is something else, cannot be opened, is a folder of files under several patterns of names, or
             has its own times where a rate is given.
     """
     check_range("--", least=0.0003, most=1000, rate=rate)

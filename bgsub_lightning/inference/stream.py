@@ -1,4 +1,4 @@
-"""What every subtractor of a stream of frames has: OpenCV's manners, without PyTorch."""
+"""Base of every subtractor of a stream: OpenCV's interface, without PyTorch."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class StreamSubtractor(ABC):
     def __init__(self, name: str, reference_pool: Any = (), range: Range | None = None) -> None:
         self.name = name
         self._depth = Depth(None if range is None else checked_range(range, "range"), "range")
-        self._has_told_range = False
+        self._has_reported_range = False
         self._given = self._pool_of(reference_pool)
         self._shape: tuple[int, int] | None = None
         self._is_grey = False
@@ -180,9 +180,9 @@ class StreamSubtractor(ABC):
                 its background.
         """
         frame = self._bytes(checked_frame(image, "frame"), "frame")
-        if self._depth.warning and not self._has_told_range:
-            self._has_told_range = True
-            warnings.warn(f"{self._depth.warning} This is said once.", stacklevel=2)
+        if self._depth.warning and not self._has_reported_range:
+            self._has_reported_range = True
+            warnings.warn(f"{self._depth.warning} Reported once.", stacklevel=2)
         require_number("learningRate", learningRate)
         check_range("", most=1, learningRate=learningRate)
         size = frame.shape[:2]
@@ -201,7 +201,7 @@ class StreamSubtractor(ABC):
             self._has_warned = True
             warnings.warn(
                 f"frame: must have the size of those before, {self._shape[1]}×{self._shape[0]}; got "
-                f"{size[1]}×{size[0]}. The background restarts; this is said once.",
+                f"{size[1]}×{size[0]}. The background restarts. Reported once.",
                 stacklevel=2,
             )
         mask = self._apply(frame, learningRate, known)
@@ -333,7 +333,7 @@ class OpenCvSubtractor(StreamSubtractor):
         return np.asarray(self._model.apply(image), np.uint8)
 
     def _begin(self, image: Bytes) -> None:
-        """Make a model where there is none of frames of this size."""
+        """Make a model for frames of this size if there is none."""
         if self._model is None or image.shape != self._seen:
             self._seen = image.shape
             self._model = opencv_subtractor(self.name)

@@ -38,8 +38,8 @@ class Subtractor(StreamSubtractor):
 
     Systems that compare a frame with references or with a base image take them from a *pool* of frames: those that are
     given, or frames of the stream, one in so many. While the stream has given few, what it has given is used several
-    times: the subtractor warms up. With a ``refresh_interval`` the pool follows the stream, and what is made of it is
-    made again at that interval, between two frames. Systems that carry state, such as CDN-MEDAL-net and MOG2, follow
+    times: the subtractor warms up. With a ``refresh_interval`` the pool follows the stream; the background is rebuilt
+    from it at that interval, between two frames. Systems that carry state, such as CDN-MEDAL-net and MOG2, follow
     slow changes by themselves; given frames are shown to them ahead.
 
     Args:
@@ -277,7 +277,7 @@ class Subtractor(StreamSubtractor):
             source: What errors about it begin with.
 
         Raises:
-            Exception: If the state is none of such a context.
+            Exception: If the state does not fit the context.
         """
         given, self._given = self._given, []  # the state is newer
         self._begin(frame_size)
@@ -299,7 +299,7 @@ class Subtractor(StreamSubtractor):
         size = cast("int", footage.pool.maxlen)
         for number, image in zip(numbers, images, strict=True):
             grows = not self._given and len(footage.pool) < size
-            # the first background is made of what was given alone
+            # the first background is built from the given frames alone
             takes = grows or (self.refresh_interval is not None and self.context is not None)
             if takes and number - self._pooled >= self.stride:
                 footage.pool.append(image)

@@ -28,7 +28,7 @@ _MEDIAN_THRESHOLD = 0.15  # that of experiments/threshold_median.yaml
 
 @dataclass(frozen=True)
 class System:
-    """What subtracts.
+    """A system that subtracts.
 
     Attributes:
         name: What it is called.
@@ -49,7 +49,7 @@ class System:
 
     @property
     def needs_pool(self) -> bool:
-        """Whether it is shown something that is made of a pool of frames."""
+        """Whether an input of it is built from a pool of frames."""
         return any(type(entry).of_pool is not Input.of_pool for entry in self.module.inputs)
 
     @property

@@ -190,7 +190,7 @@ class Tracker:
         return [each.track(size) for each in self._objects if each.id]
 
     def forget(self) -> None:
-        """Let all objects go; ids go on."""
+        """Remove all objects; ids continue."""
         self._objects = []
 
     def _lives(self, each: _Object, time: float, size: tuple[int, int]) -> bool:

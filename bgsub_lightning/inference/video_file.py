@@ -67,7 +67,7 @@ class VideoFile(Source):
         self.rate = Fraction(video.average_rate or video.guessed_rate or 25)
         self.length = float(container.duration or 0) / av.time_base
         self.is_live = "://" in address and not address.startswith("file:") and not self.length
-        self._begun = container if self.is_live else None  # a live stream goes on meanwhile
+        self._begun = container if self.is_live else None  # a live stream continues meanwhile
         if not self.is_live:
             self.count = video.frames or round(self.length * self.rate) or None
             container.close()

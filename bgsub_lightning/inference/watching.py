@@ -1,4 +1,4 @@
-"""What happens to the picture as a whole: the camera is moved, the light jumps, the picture freezes or goes dark."""
+"""Changes of the picture as a whole: the camera is moved, the light jumps, the picture freezes or goes dark."""
 
 from __future__ import annotations
 

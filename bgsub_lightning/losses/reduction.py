@@ -1,8 +1,8 @@
 """Means over what all processes see together.
 
-DDP averages the gradients of its processes. A loss that each process divides by a count of its own would so weigh a
-pixel by how few there are beside it; divided by the count of all processes, and multiplied by their number, the average
-is the gradient of the whole batch, whatever the share of each.
+DDP averages the gradients of its processes. If each process divided its loss by its own count, a pixel would weigh
+more where a process has fewer pixels. Divided by the count of all processes, and multiplied by their number, the
+average is the gradient of the whole batch, whatever the share of each.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def global_count(count: Tensor) -> Tensor:
 
 
 def global_mean(total: Tensor, count: Tensor | int) -> Tensor:
-    """Divide a process's sum by the count of all processes, such that the mean over the processes is the loss.
+    """Divide a process's sum by the count of all processes, so that the mean over the processes is the loss.
 
     Args:
         total: The sum over what this process sees, a scalar.

@@ -15,13 +15,13 @@ from itertools import chain
 from typing import Literal
 
 COUNTS = ("TP", "FP", "FN", "TN", "SE")
-"""What is counted; SE, the shadow errors (shadow taken for foreground), are part of FP and also counted."""
+"""Names of counts; SE, the shadow errors (shadow taken for foreground), are part of FP and also counted."""
 
 METRICS = ("recall", "specificity", "fpr", "fnr", "pwc", "precision", "f_measure")
 """CDnet's seven metrics, in the order of its tables. PWC is in percent, the others lie in [0, 1]."""
 
 DICE_COUNTS = ("dice", "foreground", "false_alarms", "silent")
-"""What Mean Dice is computed from: the sum of the Dice coefficients in units of 1 / :data:`DICE_UNITS`, the frames
+"""Counts of Mean Dice: the sum of the Dice coefficients in units of 1 / :data:`DICE_UNITS`, the frames
 whose truth has foreground, and those of the other frames where a pixel was called foreground, and where none was."""
 
 DICE_UNITS = 2**32

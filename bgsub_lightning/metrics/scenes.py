@@ -60,7 +60,7 @@ class ThresholdConfusion(_SceneCounts):
 
 
 class SceneDice(_SceneCounts):
-    """What Mean Dice of every scene is computed from; see :func:`dice_counts`, whose rows ``(B, 4)`` it adds."""
+    """Counts of Mean Dice for every scene; see :func:`dice_counts`, whose rows ``(B, 4)`` it adds."""
 
     shape = (len(DICE_COUNTS),)
 

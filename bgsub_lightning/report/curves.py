@@ -164,7 +164,7 @@ def precision_recall_table(curves: Sequence[ThresholdCurve], largest: float = 1.
             f"* {_CHOSEN}.",
             f"AP: area under the steps of {len(THRESHOLDS)} thresholds ({curves[0].label}).",
             "–: no AP of a system that says only yes or no, which is one point; no precision where nothing was called "
-            "foreground. Such videos are left out of the mean.",
+            "foreground. These videos are left out of the mean.",
         ),
     )
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5195", "#5b5b5b", "#8c6d1f", "#c0392b")
-"""Okabe and Ito's colours, which people with any colour vision can tell apart, and some more."""
+"""Okabe and Ito's colours, which people with any colour vision can distinguish, and some more."""
 
 DASHES = ("-", "--", "-.", ":")
 

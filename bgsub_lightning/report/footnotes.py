@@ -1,4 +1,4 @@
-"""What tables say of their rows and cells: footnotes, the columns of context, and remarks."""
+"""Notes of tables on their rows and cells: footnotes, the columns of context, and remarks."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ ARITHMETIC = (
     "GFLOP: billions of operations of convolutions and products of matrices, 2 for each multiply-add, without what is "
     "computed once per scene or loaded with a frame, such as optical flow."
 )
-"""What the column of that name says."""
+"""Text of the column of that name."""
 _NOTES = {
     "other_averaging": "averaged otherwise than ours",
     "unknown_averaging": "averaging is not stated",
     "other_leakage": "unlike ours",
     "with_training_frames": "unlike ours: metrics are no measure of generalisation",
-    "undefined": "0/0 in a video: there is nothing that it could count, and it is taken to be without error",
+    "undefined": "0/0 in a video: undefined ratios count as perfect",
     "binary_truth": "some masks have no unknown band at the boundaries of moving objects: of lower fidelity",
     "best_on_test": "threshold chosen on the test frames: optimistic, no measure of generalisation",
     "mean_of_printed": "mean over the printed categories; the paper prints none",
@@ -71,7 +71,7 @@ class Footnotes:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What the tests are of, their own remarks, seeds and folds."""
+        """Notes on the extent of the tests, their own notes, seeds and folds."""
         remarks = dataset_remarks(tests_of(self.ours))
         for each in self.ours:
             own = dict.fromkeys(whole.remark for whole in each.per_seed if whole.remark)

@@ -1,4 +1,4 @@
-"""What a training logged, from the CSV files of its run directory."""
+"""The log of a training, from the CSV files of its run directory."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def merged(results: Sequence[TestResult], name: str) -> TestResult:
         if both := sorted(videos.keys() & other.videos.keys()):
             raise UserError(
                 f"{other.name} cannot be merged with the others, because {join_some(both)} "
-                f"{'were' if len(both) > 1 else 'was'} tested twice. Compare such runs: `report` without --merge."
+                f"{'were' if len(both) > 1 else 'was'} tested twice. Compare these runs: `report` without --merge."
             )
         videos |= other.videos
     is_timed = all(each.seconds for each in results)
@@ -119,7 +119,7 @@ def tested(paths: Sequence[Path], merge: bool) -> list[TestResult]:
 
 
 def _identity(result: TestResult) -> dict[str, object]:
-    """What results must have in common to be parts of a whole."""
+    """Properties that results must share to be parts of a whole."""
     return {
         "dataset": result.dataset,
         "system": result.system,

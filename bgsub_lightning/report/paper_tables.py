@@ -1,4 +1,4 @@
-"""The tables of papers, made of tests: by category or sequence, overall, by video, at thresholds, ablations, speed.
+"""The tables of papers, from our tests: by category or sequence, overall, by video, at thresholds, ablations, speed.
 
 Ours stand next to what papers have published, each row with its protocol, its averaging and what training has seen;
 where that differs from ours, it is marked. Ours are computed in each averaging that published rows have, so that like

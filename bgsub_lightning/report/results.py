@@ -72,7 +72,7 @@ class Results:
 def load_results(paths: Sequence[Path]) -> Results:
     """Read tests and put them in order.
 
-    Tests are of one series if system, dataset, protocol (but for the fold) and the configuration beside them agree (but
+    Tests are of one series if system, dataset, protocol (but for the fold) and the rest of the configuration agree (but
     for scene, fold, seed, and what is the machine's). Those of one seed with different videos are united.
 
     Args:

@@ -98,7 +98,7 @@ class Series:
 
     @property
     def protocol(self) -> str:
-        """What was tested, in words, with the folds."""
+        """The tested data in words, with the folds."""
         return max((whole.protocol for whole in self.per_seed), key=len)
 
     @property
@@ -193,7 +193,7 @@ class Series:
 
     @property
     def device(self) -> str:
-        """What it ran on."""
+        """The device that it ran on."""
         return ", ".join(dict.fromkeys(whole.device for whole in self.per_seed))
 
     @property

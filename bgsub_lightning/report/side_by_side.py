@@ -1,4 +1,4 @@
-"""Our rows next to those of papers, like beside like: each averaging with the published rows that have it."""
+"""Our rows next to those of papers, like next to like: each averaging with the published rows that have it."""
 
 from __future__ import annotations
 

@@ -153,7 +153,7 @@ def compare(
 def require_same_test(first: Series, second: Series) -> None:
     """Check that two systems were tested on the same frames, so that their metrics can be compared as equals.
 
-    The numbers of frames must agree; and where frames.csv lies beside the tests, so must the frames. Tests under
+    The numbers of frames must agree; and where both tests have a frames.csv, so must the frames. Tests under
     different protocols are the same test only if that shows it, or if they are of all labelled frames of CDnet2014.
 
     Raises:
@@ -178,7 +178,7 @@ def require_same_test(first: Series, second: Series) -> None:
     elif first.protocol_name != second.protocol_name and not _tests_all_frames(first):
         raise UserError(
             f"{names} were tested under different protocols ({first.protocol_name}; {second.protocol_name}), and there "
-            f"is no frames.csv beside both that shows the same frames. Test both under one protocol."
+            f"is no frames.csv next to both that shows the same frames. Test both under one protocol."
         )
 
 

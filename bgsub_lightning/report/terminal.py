@@ -37,7 +37,7 @@ _DICE: dict[Averaging, str] = {
     "frames": "mean over all frames with foreground",
 }
 Beside = Literal["f_measure", "mean_dice", "recall", "precision", "pwc"]
-"""The metric of other results that is shown beside the first."""
+"""The metric of other results that is shown next to the first."""
 
 
 def table(
@@ -159,7 +159,7 @@ def _key(row: TableRow) -> tuple[str, str]:
 
 
 def _remarks(results: Sequence[TestResult], averaging: Averaging, dice: str) -> tuple[str, ...]:
-    """What a reader must know of the first result, and of the dataset of all."""
+    """Notes that a reader needs on the first result, and on the dataset of all."""
     first = results[0]
     remarks = [_AVERAGING[averaging]]
     if dice:
@@ -177,7 +177,7 @@ def _remarks(results: Sequence[TestResult], averaging: Averaging, dice: str) -> 
 
 
 def _costs(results: Sequence[TestResult]) -> list[str]:
-    """What the systems cost, in a line; none where nothing is known of any."""
+    """The cost of the systems, a line each; none where it is unknown."""
     if not any(each.parameters or each.flop_per_frame for each in results):
         return []
     costs = [
@@ -193,7 +193,7 @@ def _shown(value: float | None, digits: str) -> str:
 
 
 def _of_test(result: TestResult, averaging: Averaging) -> list[str]:
-    """What a reader must know of how a result came about."""
+    """Notes on how a result came about."""
     remarks = [result.extent.caption, result.remark]
     if result.threshold_from:
         which = "Thresholds" if result.threshold is None else f"Threshold {result.threshold:.2f},"

@@ -37,7 +37,7 @@ def at_threshold(
         note = "chosen on the test frames: optimistic, no measure of generalisation"
     else:
         if not 0 <= threshold < 1:
-            raise UserError(f"--threshold: 'best' or a probability in [0, 1) is needed, got {threshold}.")
+            raise UserError(f"--threshold: must be 'best' or a probability in [0, 1); got {threshold}.")
         nearest = min(range(len(THRESHOLDS) - 1), key=lambda i: abs(THRESHOLDS[i] - threshold))
         note = "" if THRESHOLDS[nearest] == threshold else f"the nearest to {threshold} that is stored"
     own = "" if result.threshold is None else f"; tested at {result.threshold:g}"
@@ -102,7 +102,7 @@ class ThresholdCurve:
 
     @property
     def label(self) -> str:
-        """What the metrics are of."""
+        """The extent of the metrics."""
         return f"{self.result.extent.name}, {AVERAGING_TEXT[self.averaging]}"
 
     @property
@@ -140,5 +140,5 @@ def thresholds_up_to(largest: float) -> int:
         UserError: If it is none from 0.01 to 1.
     """
     if not THRESHOLDS[1] <= largest <= 1:
-        raise UserError(f"--curve_to: a threshold from {THRESHOLDS[1]} to 1 is needed, got {largest}.")
+        raise UserError(f"--curve_to: must be a threshold from {THRESHOLDS[1]} to 1; got {largest}.")
     return sum(threshold <= largest for threshold in THRESHOLDS)

@@ -20,10 +20,10 @@ from bgsub_lightning.core.text import safe_name, suggestion
 from bgsub_lightning.datasets.scene import select
 
 DATA_ARGUMENTS = ("root", "store", "scene", "fold", "seed")
-"""What a plain NAME may be: these arguments of the datamodule."""
+"""Names that need no path: these arguments of the datamodule."""
 
 _PARTS = ("scene", "fold")
-"""What divides a dataset, so that results can be merged."""
+"""Names that divide a dataset, so that results can be merged."""
 
 _OPENING, _CLOSING = "[{(", "]})"
 

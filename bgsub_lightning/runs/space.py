@@ -45,7 +45,7 @@ class Choice:
 
     @cached_property
     def labels(self) -> list[Any]:
-        """What a study stores for each value: itself, or JSON where it is no scalar."""
+        """The stored form of each value: itself, or JSON where it is no scalar."""
         return [each if isinstance(each, str | int | float | None) else json.dumps(each) for each in self.values]
 
     @property

@@ -60,7 +60,7 @@ class _Schema(BaseModel):
 
 
 class Metric(_Schema):
-    """What trials are compared by.
+    """The metric that compares trials.
 
     Attributes:
         name: A metric that ``fit`` logs.
@@ -134,12 +134,12 @@ _FIXES = {
 
 @dataclass(frozen=True)
 class Sweep:
-    """What a sweep file says.
+    """The content of a sweep file.
 
     Attributes:
         file: The file.
         method: How points are chosen.
-        metric: What trials are compared by.
+        metric: The metric that compares trials.
         is_maximized: Whether more of it is better.
         options: Options of ``fit`` that all trials have, without ``--wandb`` and ``--ckpt_path``.
         parameters: Option, without its hyphens → its values.

@@ -46,7 +46,7 @@ class LabelBudget(Protocol):
     ) -> None:
         super().__init__(validation)
         if not (frames >= 1 if isinstance(frames, int) else 0 < frames < 1):
-            raise UserError(f"{OPTION}.frames: a whole number from 1 or a fraction in (0, 1) is needed, got {frames}.")
+            raise UserError(f"{OPTION}.frames: must be a whole number from 1, or a fraction in (0, 1); got {frames}.")
         self.frames = frames
         self.drawn = drawn
         self.among = among
@@ -72,13 +72,13 @@ class LabelBudget(Protocol):
         asked = self._count(pool)
         if asked > len(pool):
             raise UserError(
-                f"{OPTION}.frames: {asked} frames of each scene were to be trained on, and {scene.key} has {len(pool)} "
-                f"{those}. Ask for fewer, or leave the scene out by data.init_args.scene or {OPTION}.exclude."
+                f"{OPTION}.frames: {scene.key} has {len(pool)} {those}; got {asked} frames of each scene to train on. "
+                f"Ask for fewer, or leave the scene out by data.init_args.scene or {OPTION}.exclude."
             )
         if asked == len(pool):
             raise UserError(
-                f"{OPTION}.frames: {asked} frames of each scene were to be trained on, which is all {those} of "
-                f"{scene.key}: none is left to test. Ask for fewer."
+                f"{OPTION}.frames: must leave {those} of {scene.key} to test; got all {asked} to train on. "
+                f"Ask for fewer."
             )
         return pool
 
@@ -88,9 +88,9 @@ class LabelBudget(Protocol):
         candidates = _listed(scene) if self.drawn == "fgsegnet" else pool
         if count > len(candidates):
             raise UserError(
-                f"{OPTION}.frames: {count} frames of the published list were to be trained on, and {scene.key} has "
-                f"masks of {len(candidates)} of its {len(published_frames()[scene.key])}. Ask for fewer, or set "
-                f"{OPTION}.drawn=balanced to draw from all labelled frames."
+                f"{OPTION}.frames: {scene.key} has masks of {len(candidates)} of its "
+                f"{len(published_frames()[scene.key])} frames of the published list; got {count} to train on. Ask for "
+                f"fewer, or set {OPTION}.drawn=balanced to draw from all labelled frames."
             )
         chosen = draw(scene, candidates, count, self.drawn == "balanced", seed)
         masks = SceneFrames(scene, None)
@@ -102,9 +102,7 @@ class LabelBudget(Protocol):
         else:
             none = f"the {count} frames to train on"
             fix = f"Set {OPTION}.drawn=balanced, ask for more by {OPTION}.frames, or set another data.init_args.seed."
-        raise UserError(
-            f"{scene.dataset} {scene.key}: there is nothing to learn, as none of {none} has foreground. {fix}"
-        )
+        raise UserError(f"{scene.dataset} {scene.key}: no foreground in {none}, so there is nothing to learn. {fix}")
 
     def _count(self, pool: Sequence[int]) -> int:
         return self.frames if isinstance(self.frames, int) else max(1, round(self.frames * len(pool)))
@@ -113,7 +111,7 @@ class LabelBudget(Protocol):
 def _listed(scene: Scene) -> list[int]:
     if scene.key not in published_frames():
         raise UserError(
-            f"{OPTION}.drawn: {scene.key} is none of the 53 videos of the published list. "
+            f"{OPTION}.drawn: {scene.key} is not among the 53 videos of the published list. "
             f"Set {OPTION}.drawn=balanced (and among=labelled)."
         )
     return listed(scene)

@@ -68,12 +68,12 @@ class FrameSet:
 
 
 ValidationKind = Literal["held-out scenes", "held-out frames", "training frames"]
-"""What is special about validation frames: see :class:`Split`."""
+"""Kinds of validation frames: see :class:`Split`."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """What a protocol makes of a dataset.
+    """A dataset as a protocol splits it.
 
     Attributes:
         train: Frames to learn from.
@@ -83,7 +83,7 @@ class Split:
         test: Frames to score.
         test_scenes: The scenes of the test part, those without a labelled frame as well, which can only be predicted.
         train_frames_scored: Frames of the training part that the papers of the protocol score as well. They are scored
-            beside the test frames and never among them.
+            next to the test frames and never among them.
     """
 
     train: FrameSet

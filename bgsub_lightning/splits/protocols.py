@@ -23,7 +23,7 @@ VALIDATION = f"{OPTION}.validation"
 
 @dataclass(frozen=True)
 class HoldOut:
-    """What of the training part validation looks at.
+    """The part of the training frames that validation uses.
 
     Args:
         scenes: Training scenes to hold out: a number of them, chosen by seed, or categories or patterns of
@@ -84,7 +84,7 @@ class Protocol(ABC):
     """Splits scenes into training, validation and test frames.
 
     Args:
-        validation: What of the training part validation looks at.
+        validation: The part of the training frames that validation uses.
     """
 
     scores_training_frames: ClassVar[bool] = False
@@ -139,7 +139,7 @@ class SceneWise(Protocol):
     Args:
         folds: Number of folds, or the scenes of each: categories, or patterns of ``category/video``.
         exclude: Categories or patterns that take no part.
-        train: Those that every fold trains on and none tests, as rendered scenes beside real ones.
+        train: Those that every fold trains on and none tests, as rendered scenes next to real ones.
         frames: Labelled frames of each training scene to train on, all where it has no more; 0: all. Validation is held
             out of these frames; tests score all labelled frames of their scenes.
         drawn: How they are drawn, as in :class:`~bgsub_lightning.splits.LabelBudget`; ``"fgsegnet"``: scenes that the

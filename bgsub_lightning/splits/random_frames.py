@@ -34,7 +34,7 @@ class CategoryBudget(Protocol):
     ) -> None:
         super().__init__(validation)
         if not 0 < fraction < 1:
-            raise UserError(f"{OPTION}.fraction: a fraction in (0, 1) is needed, got {fraction}.")
+            raise UserError(f"{OPTION}.fraction: must be in (0, 1); got {fraction}.")
         self.fraction = fraction
         self.exclude = tuple(exclude)
 
@@ -52,7 +52,7 @@ class CategoryBudget(Protocol):
         pools = {category: FrameSet.labelled(of_category) for category, of_category in categories.items()}
         train = FrameSet.of(part for category, pool in pools.items() for part in self._draw(category, pool, seed))
         labelled = FrameSet.labelled(left)
-        _require_foreground(train, f"ask for more by {OPTION}.fraction")
+        _require_foreground(train, f"Ask for more by {OPTION}.fraction")
         return train, labelled.without(train), labelled.scenes
 
     def _draw(self, category: str, pool: FrameSet, seed: int) -> Iterator[tuple[Scene, list[int]]]:
@@ -90,7 +90,7 @@ class RandomShares(Protocol):
         super().__init__(HoldOut(frames=val_frames))
         if not (train > 0 and val > 0 and train + val < 1):
             raise UserError(
-                f"{OPTION}: train and val must be fractions above 0 whose sum is below 1, got {train} and {val}."
+                f"{OPTION}: train, val: must be fractions above 0, below 1 together; got {train} and {val}."
             )
         self.train = train
         self.val = val
@@ -107,7 +107,7 @@ class RandomShares(Protocol):
     ) -> tuple[FrameSet, FrameSet, tuple[Scene, ...]]:
         labelled = FrameSet.labelled(self._dividable(left_after(self.exclude, scenes)))
         train, val = (FrameSet.of((scene, self._shares(scene, seed)[i]) for scene in labelled.scenes) for i in (0, 1))
-        _require_foreground(train, f"ask for more by {OPTION}.train")
+        _require_foreground(train, f"Ask for more by {OPTION}.train")
         part = train.joined(val)
         return part, labelled.without(part), labelled.scenes
 
@@ -145,6 +145,6 @@ def _require_foreground(frames: FrameSet, fix: str) -> None:
     """Check that there is something to learn; masks are read until one has foreground."""
     if not any((SceneFrames(scene, None).mask(n) == MOVING).any() for scene, numbers in frames for n in numbers):
         raise UserError(
-            f"There is nothing to learn, as none of the {len(frames)} frames to train on has foreground: {fix}, or "
-            f"set another data.init_args.seed."
+            f"{OPTION}: the {len(frames)} frames to train on have no foreground, so there is nothing to learn. "
+            f"{fix}, or set another data.init_args.seed."
         )

@@ -44,7 +44,7 @@ class Light:
         fall: How far a shadow falls along x and z for each metre of height; (0, 0) is a contact shadow.
         shadow: How dark the shadows are, 0…1.
         softness: Width of their penumbra in metres.
-        hard: Whether shadows are labelled as such.
+        hard: Whether shadows are labelled as shadows.
         thermal: Whether the camera sees heat instead of light.
     """
 

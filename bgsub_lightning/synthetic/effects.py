@@ -1,4 +1,4 @@
-"""What makes each category hard: moving backgrounds, lights at night, moving cameras, weather and hot air."""
+"""Difficulties of each category: moving backgrounds, lights at night, moving cameras, weather and hot air."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Shot:
 
 @dataclass(frozen=True)
 class EffectSetup:
-    """What an effect is made for: the scene on its canvas, the number of frames, and random numbers of its own."""
+    """Context of an effect: the scene on its canvas, the number of frames, and its own random numbers."""
 
     scene: Scenery
     format: Format

@@ -152,7 +152,7 @@ class Texels:
 
 
 Material = Callable[[Texels], FloatArray]
-"""What covers a surface: texels ``(H, W)`` → BGR colours ``(H, W, 3)`` in 0…255."""
+"""Cover of a surface: texels ``(H, W)`` → BGR colours ``(H, W, 3)`` in 0…255."""
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ RECIPES: dict[str, Recipe] = {
     "O_MC": Recipe(("street", "plaza"), camera=effects.shaken, margin=(1.16, 1.16)),
     "O_SM": Recipe(("plaza", "parking"), camera=effects.steered, margin=(1.85, 1.3), density=1.25),
 }
-"""Category → what its sequences are made of."""
+"""Category → the recipe of its sequences."""
 
 
 class LasiestaPlan(SequencePlan):
@@ -47,11 +47,11 @@ class LasiestaPlan(SequencePlan):
 
     @property
     def recipe(self) -> Recipe:
-        """What its category is made of."""
+        """The recipe of its category."""
         return RECIPES[self.name.rpartition("_")[0]]
 
     def write(self, renderer: Renderer, folder: Path) -> None:
-        """Render all frames in LASIESTA's layout, numbered from 1: a folder of frames, and one of masks beside it."""
+        """Render all frames in LASIESTA's layout, numbered from 1: a folder of frames, and one of masks next to it."""
         frames, masks = folder / self.name, folder / f"{self.name}-GT"
         frames.mkdir()
         masks.mkdir()

@@ -15,7 +15,7 @@ SEQUENCES: dict[str, Recipe] = {
     "Intersection": Recipe(("street",), gap=0.5),
     "LightSwitch": Recipe(("office",), after=(effects.switched,)),
 }
-"""Sequence → what it is made of."""
+"""Sequence → its recipe."""
 
 
 class LimuPlan(SequencePlan):
@@ -25,7 +25,7 @@ class LimuPlan(SequencePlan):
 
     @property
     def recipe(self) -> Recipe:
-        """What it is made of."""
+        """Its recipe."""
         return SEQUENCES[self.name]
 
     def write(self, renderer: Renderer, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the surfaces of synthetic scenes are made of."""
+"""Materials of the surfaces of synthetic scenes."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def facade(
     """Return a house front: a wall with rows of framed windows.
 
     Args:
-        wall: What it is made of.
+        wall: Its material.
         frame: Colour of the window frames.
         bay: Distance between windows.
         storey: Height of a storey.

@@ -212,7 +212,7 @@ def _half(body: _Body, y: float) -> float:
 
 
 def _core(body: _Body, paint: Colour) -> list[Part]:
-    """What fills the vehicle, lest the ground shine through the seams of its shell."""
+    """Fills the vehicle, so that the ground does not show through the seams of its shell."""
     lower = [(z, min(y, body.belt)) for z, y in body.outline]
     upper = [(z, y) for z, y in body.outline if y >= body.belt - 0.1]
     parts = []

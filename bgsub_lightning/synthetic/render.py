@@ -34,12 +34,12 @@ SUN = Light((0.62, 0.6, 0.5), (-1.0, -0.45), shadow=0.52, softness=0.03, hard=Tr
 
 
 Casting = Callable[[Scenery, np.random.Generator, int, int], list[Actor]]
-"""Chooses who appears in a scene, with random numbers of its own, frames before the labelled part, and in it."""
+"""Chooses who appears in a scene, by its own random numbers, in the frames before the labelled part and in it."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a category is made of.
+    """Scenes, light and actors of a category.
 
     Attributes:
         themes: Its scenes, by turns.
@@ -126,7 +126,7 @@ class Plan(ABC):
     @property
     @abstractmethod
     def recipe(self) -> Recipe:
-        """What it is made of."""
+        """Its recipe."""
 
     @property
     def theme(self) -> str:
@@ -141,7 +141,7 @@ class Plan(ABC):
     @property
     @abstractmethod
     def lot(self) -> str:
-        """What its random numbers hang on besides the seed."""
+        """Name that seeds its random numbers, together with the seed."""
 
     def rng(self) -> np.random.Generator:
         """Return its own random numbers, whatever else is rendered."""
@@ -173,7 +173,7 @@ class VideoPlan(Plan):
     dataset = "CDnet2014"
     has_own_name = True
     recipes: ClassVar[dict[str, Recipe]] = RECIPES
-    """Category → what it is made of."""
+    """Category → its recipe."""
     masked_from_start: ClassVar[bool] = False
     """Whether each frame has a mask, instead of those of the labelled part alone."""
 
@@ -183,7 +183,7 @@ class VideoPlan(Plan):
 
     @property
     def recipe(self) -> Recipe:
-        """What its category is made of."""
+        """The recipe of its category."""
         return self.recipes[self.category]
 
     @property
@@ -208,7 +208,7 @@ class VideoPlan(Plan):
 
     @property
     def lot(self) -> str:
-        """What its random numbers hang on besides the seed."""
+        """Name that seeds its random numbers, together with the seed."""
         return f"{self.category}/{self.index}"
 
     def write(self, renderer: Renderer, folder: Path) -> None:
@@ -255,7 +255,7 @@ class SequencePlan(Plan):
 
     @property
     def lot(self) -> str:
-        """What its random numbers hang on besides the seed."""
+        """Name that seeds its random numbers, together with the seed."""
         return f"{self.dataset}/{self.name}"
 
 
@@ -336,7 +336,7 @@ def render_all(
         raise UserError(f"--out: {root} is a file; give a folder that holds the twin, or is to be created.")
     if videos:
         mark(root, videos[0].dataset, (video.seed for video in videos), many=videos[0].has_own_name)
-    fix = "Videos that are complete stay. Go on with fewer: --workers N."
+    fix = "Complete videos are kept. Continue with fewer: --workers N."
     return in_processes(_render_below, (root, size, unlabelled, labelled), videos, workers, fix)
 
 
@@ -386,7 +386,7 @@ def render_video(
 
 def save(path: Path, image: NDArray[Any], options: tuple[int, ...] = ()) -> None:
     """Write an image, encoded as its name says."""
-    # Not imwrite, which returns False instead of telling why it failed, and cannot write all names on all systems.
+    # Not imwrite, which returns False without a reason when it fails, and cannot write all names on all systems.
     done, data = cv2.imencode(path.suffix, image, options)
     if not done:
         raise OSError(f"OpenCV cannot encode {path}.")
@@ -395,7 +395,7 @@ def save(path: Path, image: NDArray[Any], options: tuple[int, ...] = ()) -> None
 
 @dataclass
 class Renderer:
-    """All that a video's frames are made of."""
+    """Renders the frames of a video."""
 
     setup: EffectSetup
     light: Light
@@ -468,7 +468,7 @@ class Renderer:
         return float(x.min()), float(x.max())
 
     def _near(self, actor: Actor, place: Place, left: float, right: float) -> bool:
-        """Tell whether an actor, its shadow or its headlights may be seen."""
+        """Return whether an actor, its shadow or its headlights may be seen."""
         view = self.setup.scene.view
         scale = view.focal / max(place.z, 0.4)
         x, reach = view.centre + place.x * scale, (14.0 if actor.model.lamps and self.lights else 4.5) * scale

@@ -30,7 +30,7 @@ SEQUENCES: dict[str, Recipe] = {
     "Snellen": _LEAVES,
     "Toscana": Recipe(("plaza",), casting=closely(person)),
 }
-"""Sequence → what it is made of."""
+"""Sequence → its recipe."""
 
 
 _NAME = "in{:06d}.png"
@@ -46,7 +46,7 @@ class SbiPlan(SequencePlan):
 
     @property
     def recipe(self) -> Recipe:
-        """What it is made of."""
+        """Its recipe."""
         return SEQUENCES[self.name]
 
     def write(self, renderer: Renderer, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The places that synthetic videos show: what they are made of, what stands there, and where things move."""
+"""The places that synthetic videos show: their materials, what stands there, and where things move."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Scenery:
 
 @dataclass(frozen=True)
 class Set:
-    """What a theme builds a scene with.
+    """Tools with which a theme builds a scene.
 
     Attributes:
         rng: Random numbers.
@@ -248,7 +248,7 @@ def street(s: Set) -> Scenery:
     kerb = s.ground(plain((176, 180, 182), 1, 0.04), 0.5)
     bands = [(0.0, paving), (7.3, kerb), (7.55, s.ground(tar, 0.12)), (14.2, kerb), (14.5, paving)]
     marks = [(10.9, -0.14, _WHITE), (7.9, 0.12, _YELLOW)]
-    wall: Callable[[], Material] = lambda: (  # noqa: E731 - drawn anew for each house
+    wall: Callable[[], Material] = lambda: (  # noqa: E731 - drawn again for each house
         bricks(s.pick((84, 96, 156), (96, 112, 150), (120, 136, 168)))
         if rng.random() < 0.5
         else plain(s.pick((176, 196, 208), (150, 178, 206), (190, 192, 186), (160, 186, 176)), 3.0, 0.05)

@@ -165,7 +165,7 @@ TRAINING_RECIPES: dict[str, Recipe] = RECIPES | {
     "startUp": Recipe(("office", "street", "plaza", "corridor"), casting=startled, eye=(1.4, 2.6)),
     "closeUp": Recipe(("office", "corridor", "plaza"), casting=closing, eye=(1.25, 1.75)),
 }
-"""CDnet2014's eleven categories and four more → what they are made of."""
+"""CDnet2014's eleven categories and four more → their recipes."""
 
 TRAINING_CATEGORIES: tuple[str, ...] = tuple(TRAINING_RECIPES)
 """The categories to train on."""
@@ -179,7 +179,7 @@ class TrainingPlan(VideoPlan):
 
     @property
     def lot(self) -> str:
-        """What its random numbers hang on besides the seed; not those of a twin's video."""
+        """Name that seeds its random numbers, together with the seed; another than a twin's video has."""
         return f"training/{super().lot}"
 
     @property

@@ -89,7 +89,7 @@ SEQUENCES: dict[str, tuple[str, Recipe]] = {
         Recipe(("park",), before=(effects.wind,), casting=closely(person)),
     ),
 }
-"""Sequence → what happens in it, and what it is made of."""
+"""Sequence → what happens in it, and its recipe."""
 
 
 class WallflowerPlan(SequencePlan):
@@ -99,7 +99,7 @@ class WallflowerPlan(SequencePlan):
 
     @property
     def recipe(self) -> Recipe:
-        """What it is made of."""
+        """Its recipe."""
         return SEQUENCES[self.name][1]
 
     def write(self, renderer: Renderer, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a system costs, whatever it runs on: its parameters, and the arithmetic of a frame."""
+"""Cost of a system, on any device: its parameters, and the arithmetic of a frame."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What trains and evaluates all systems, by Lightning: one step for validation and test, and what they log."""
+"""Training and evaluation of all systems by Lightning: one step for validation and test, and its log."""
 
 from __future__ import annotations
 
@@ -160,11 +160,11 @@ class BgsModule(BgsSystem, LightningModule):
         self._begin_evaluation()
 
     def on_validation_epoch_end(self) -> None:
-        """Log ``val/f_measure`` and its fellows; and the best threshold with its F-measure, for a test to use."""
+        """Log ``val/f_measure`` and the other metrics, and the best threshold with its F-measure, for a test to use."""
         self._log_scores("val")
 
     def on_test_epoch_end(self) -> None:
-        """Log ``test/f_measure`` and its fellows; the counts stay in :attr:`confusion`."""
+        """Log ``test/f_measure`` and the other metrics; the counts stay in :attr:`confusion`."""
         self._log_scores("test")
 
     def on_fit_start(self) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class SyncBatchNorm(nn.BatchNorm2d):
-    """What :class:`torch.nn.SyncBatchNorm` is, which has no kernel for CPUs.
+    """As :class:`torch.nn.SyncBatchNorm`, which has no kernel for CPUs.
 
     The mean and the variance are those of the samples of all processes together, whatever the share of each.
     """

@@ -19,7 +19,7 @@ from bgsub_lightning.systems.vgg import Vgg
 from bgsub_lightning.systems.weights import FirstLayer, load_vgg
 
 Range = Literal["unit", "imagenet", "caffe", "raw"]
-"""What range a network's input has: [-1, 1]; RGB less the mean of ImageNet by its deviation, as torchvision's weights
+"""Range of a network's input: [-1, 1]; RGB less the mean of ImageNet by its deviation, as torchvision's weights
 take it; BGR in grey levels less that mean, as DeepLab's do; or RGB in grey levels, as FgSegNet_v2's code gives it to
 weights of Keras."""
 
@@ -63,7 +63,7 @@ class Pretrained:
 
 
 class PretrainedVgg:
-    """What a system has whose network begins with VGG-16, pretrained or from scratch.
+    """Base of systems whose network begins with VGG-16, pretrained or from scratch.
 
     Attributes:
         pretrained: What it begins with.
@@ -72,7 +72,7 @@ class PretrainedVgg:
     pretrained: Pretrained
 
     first_layer: FirstLayer = "normal"
-    """What a first layer of more than 3 channels begins with."""
+    """Initial weights of a first layer of more than 3 channels."""
 
     @property
     @abstractmethod
@@ -81,7 +81,7 @@ class PretrainedVgg:
 
     @property
     def input_range(self) -> Range:
-        """What range that network's input has."""
+        """Range of that network's input."""
         return self.pretrained.range if self.pretrained.weights else "unit"
 
     def begin_fit(self) -> None:

@@ -24,7 +24,7 @@ class StagedModule(StagedSystem, BgsModule):
     """A system whose sub-networks learn in stages.
 
     There is one optimiser with one parameter group per sub-network, or two where some parameters have no weight decay;
-    a stage sets the groups' rates and begins with fresh moments, or goes on with those of the stage before. A
+    a stage sets the groups' rates and begins with fresh moments, or continues with those of the stage before. A
     sub-network that does not learn is in eval mode. Its ``requires_grad`` is never touched, because DDP would not
     notice: use ``ddp_find_unused_parameters_true`` on several devices, as the command line does where the strategy is
     left to it.
@@ -83,23 +83,24 @@ class StagedModule(StagedSystem, BgsModule):
             UserError: If the trainer cannot run a plan.
         """
         if self.trainer.accumulate_grad_batches != 1:
-            raise UserError("trainer.accumulate_grad_batches: a staged system counts batches; set it to 1.")
+            got = self.trainer.accumulate_grad_batches
+            raise UserError(f"trainer.accumulate_grad_batches: must be 1 for a staged system; got {got}. Set it to 1.")
         strategy = self.trainer.strategy
         if isinstance(strategy, DDPStrategy) and not finds_unused_parameters(strategy):
             raise UserError(
-                "trainer.strategy: on several devices a staged system has sub-networks that do not learn at a step; "
-                "set --trainer.strategy=ddp_find_unused_parameters_true."
+                "trainer.strategy: must find unused parameters, because a stage trains a part of the networks. Set "
+                "--trainer.strategy=ddp_find_unused_parameters_true."
             )
         if self.trainer.max_epochs != 1:
             raise UserError(
-                f"trainer.max_epochs: a staged system's plan ({len(self.plan):,} steps) is one epoch, got "
-                f"{self.trainer.max_epochs}. Set it to 1; a stage's length is its steps, such as "
+                f"trainer.max_epochs: must be 1, because all stages ({len(self.plan):,} steps) are one epoch; got "
+                f"{self.trainer.max_epochs}. Set it to 1. The length of a stage is its steps, such as "
                 f"--model.init_args.{self.plan.spans[-1].name}.steps."
             )
         self._set_modes()
 
     def on_train_batch_start(self, batch: TrainingBatch, batch_idx: int) -> None:
-        """Begin a stage with fresh moments unless it goes on, and leave the losses of the one before behind."""
+        """Begin a stage with fresh moments unless it continues, and drop the losses of the one before."""
         super().on_train_batch_start(batch, batch_idx)
         if self.global_step == self.span.first:
             clear_logged(self.trainer)

@@ -1,4 +1,4 @@
-"""What all systems share that answers: in PyTorch alone, so that inference imports no Lightning."""
+"""The half of all systems that answers, in PyTorch alone, so that inference imports no Lightning."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Passes = Generator[Tensor, Tensor, Tensor]
 
 
 class BestValidation(TypedDict):
-    """What the newest validation of the final stage has found.
+    """Result of the newest validation of the final stage.
 
     Attributes:
         threshold: The threshold of the largest F-measure.
@@ -85,7 +85,7 @@ class BgsSystem(nn.Module):
         super().__init__()
         if threshold != "validation" and not 0 <= threshold < 1:
             raise UserError(
-                f"model.init_args.threshold: a probability in [0, 1) is needed, or 'validation', got {threshold}."
+                f"model.init_args.threshold: must be a probability in [0, 1), or 'validation'; got {threshold}."
             )
         self.labels = labels
         self.threshold_from_validation = threshold == "validation"
@@ -107,12 +107,12 @@ class BgsSystem(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype | str:
-        """What its parameters are of; PyTorch's default where it has none."""
+        """Type of its parameters; PyTorch's default where it has none."""
         return next((each.dtype for each in self.parameters()), torch.get_default_dtype())
 
     @property
     def hparams(self) -> MutableMapping[str, Any]:
-        """What :meth:`save_hyperparameters` has kept."""
+        """Values that :meth:`save_hyperparameters` has kept."""
         return self._arguments
 
     def save_hyperparameters(self, *, ignore: Sequence[str] = ()) -> None:
@@ -237,7 +237,7 @@ class BgsSystem(nn.Module):
 
     @property
     def threshold_from(self) -> str:
-        """What has chosen :attr:`threshold`; empty: the configuration names it."""
+        """Source of a chosen :attr:`threshold`; empty: the configuration names it."""
         return f"validation on {self.validated['kind']}" if self.threshold_from_validation and self.validated else ""
 
     @property

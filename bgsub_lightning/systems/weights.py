@@ -47,7 +47,7 @@ _LARGEST = 4 << 30  # bytes of a download; VGG-16 has 0.5
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What became of a file's weights."""
+    """Use of a file's weights."""
 
     source: str
     """The file or URL."""
@@ -149,8 +149,8 @@ def load_state_dict(source: str | Path, sha256: str | None = None) -> dict[str, 
         culprit = re.search(r"GLOBAL (\S+)", str(error))
         if culprit:
             raise UserError(
-                f"{source}: holds a Python object, {culprit[1]}, beside tensors. It was not loaded, because that could "
-                "run any code. If you trust it, save its tensors alone, with torch.save(network.state_dict(), …)."
+                f"{source}: must hold tensors alone; got a Python object, {culprit[1]}. It was not loaded, because "
+                "that could run any code. If you trust it, save its tensors with torch.save(network.state_dict(), …)."
             ) from error
         raise UserError(
             f"{source}: is not a whole file of torch.save, which alone can be read; nothing in it was executed. It may "
@@ -183,7 +183,7 @@ def damage(path: Path) -> str | None:
             return "it is empty"
         with zipfile.ZipFile(path) as archive:
             if not any(name.endswith("data.pkl") for name in archive.namelist()):
-                return "it is none of torch.save"
+                return "torch.save did not write it"
             if what := _inflated(path):
                 return what
             if spoilt := archive.testzip():
@@ -215,7 +215,7 @@ class _Validated(TypedDict):
 
 
 class _Checkpoint(TypedDict, total=False):
-    """What is known of a checkpoint; Lightning and callbacks add keys."""
+    """Keys of a checkpoint; Lightning and callbacks add others."""
 
     state_dict: dict[str, Any]
     system: str
@@ -345,7 +345,7 @@ def _downloaded(url: str, sha256: str | None) -> Path:
 def _check(source: str, expected: str, found: str) -> None:
     if found != expected.lower():
         raise UserError(
-            f"{source}: expected the sha256 {expected.lower()}, but its is {found}. It is another file, or damaged: "
+            f"{source}: must have the sha256 {expected.lower()}; got {found}. It is another file, or damaged: "
             "get it again, or correct the digest if you trust it."
         )
 

@@ -215,7 +215,7 @@ class TrainingCLI(CommandLine):
         if self.subcommand == "test":
             self._given.verbose = False  # the table is ours
         if self.subcommand == "predict":
-            self._given.return_predictions = False  # they are written as they come, and do not fit into memory
+            self._given.return_predictions = False  # each is written at once; together they do not fit into memory
 
     def instantiate_classes(self) -> None:
         """Make the module and the datamodule.
@@ -319,7 +319,7 @@ class TrainingCLI(CommandLine):
 
     @property
     def _samples(self) -> str:
-        """What a step sees, of all processes; a batch size of the configuration is one process's."""
+        """Samples of a step, over all processes; a batch size of the configuration is one process's."""
         times = self.trainer.world_size * self.trainer.accumulate_grad_batches
         if self.model.plan is None:
             return f"{self.datamodule.batch_size * times} at each step"

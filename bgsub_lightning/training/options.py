@@ -20,7 +20,7 @@ _MONITORED = (
     *("val/loss", "val/f_measure", "val/pwc", "val/recall", "val/precision", "val/mean_dice"),
     *("val/best_threshold", "val/best_f_measure"),
 )
-"""What a validation logs."""
+"""Scores that a validation logs."""
 
 _SHARES = ("limit_train_batches", "limit_val_batches", "limit_test_batches", "limit_predict_batches", "overfit_batches")
 

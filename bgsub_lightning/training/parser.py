@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,24 +20,56 @@ from bgsub_lightning.core.text import one_line
 _INSTALL = re.compile(r"pip install (?:-U )?'?([\w-]+)")  # as Lightning advises
 
 _SHORT = {
-    "model": "The system: its class, such as BmnBsn, or --model.init_args.NAME VALUE.",
+    "config": "Experiment file, by its path or name; a later --config overrides an earlier one.",
     "data": "The frames: --data.init_args.NAME VALUE, such as root, fold or size.",
+    "model": "The system: its class, such as BmnBsn, or --model.init_args.NAME VALUE.",
+    "seed_everything": "Seed of all random numbers. Default: data.init_args.seed, or 0.",
     "ckpt_path": "Checkpoint to begin from: a file, or `last` or `best` of the run.",
     "trainer.accelerator": "Such as cpu or gpu.",
     "trainer.devices": "How many, or which.",
     "trainer.precision": "Such as 32-true, 16-mixed or bf16-mixed.",
     "trainer.logger": "A logger next to the CSV log, such as TensorBoardLogger or MLFlowLogger; false: no log.",
     "trainer.max_epochs": "Epochs to train.",
-    "trainer.max_steps": "Optimiser steps to train.",
+    "trainer.max_steps": "Optimiser steps to train; -1: by epochs.",
     "trainer.max_time": "Time to train, DD:HH:MM:SS.",
     "trainer.limit_val_batches": "Batches of validation: a number, or a share.",
     "trainer.val_check_interval": "Training batches between validations, or a share of an epoch.",
+    "best.monitor": "Score that decides which checkpoint is the best.",
+    "best.mode": "Whether the largest or the smallest is the best.",
+    "early_stopping.min_delta": "Least improvement that counts as better.",
+    "last.every_n_train_steps": "Optimiser steps between two checkpoints to resume from.",
+    "scores.show": "Print the table of a test.",
+    "gallery.keep": "Keep the best, the median and the worst frame of each category of a test.",
+    "masks.folder": "Folder of the masks of `predict`, in CDnet's layout. Default: results in the run directory.",
+    "backgrounds.every": "Frames of `predict` between two pictures of the background model; 0: none.",
+    "backgrounds.folder": "Folder of these pictures. Default: backgrounds in the run directory.",
+    "compile.backend": "Compile the networks by a backend of torch.compile, such as inductor. Default: not compiled.",
+    "compile.mode": "The mode of torch.compile.",
+    "compile.dynamic": "Whether one compilation serves all sizes. Default: once a second size is seen.",
+    "print_config": "Print the configuration that results from all options, and exit.",
+    "model.help": "List the options of a system, such as BmnBsn, and exit.",
+    "data.help": "List the options of the data, and exit.",
 }
-"""What the short help says of Lightning's options; others of its trainer it leaves out."""
+"""Texts of options in the short help; other options of Lightning's trainer are left out."""
+
+_GROUPS = {
+    "first options": (
+        *("config", "data", "model", "run_dir", "ckpt_path", "wandb", "seed_everything"),
+        *("trainer.accelerator", "trainer.devices", "trainer.max_epochs"),
+    ),
+    "run": ("name", "checkpoint", "trainer.precision", "trainer.logger", "pictures"),
+    "length and validation": ("trainer.max", "trainer.limit_val_batches", "trainer.val_check_interval"),
+    "checkpoints and early stopping": ("best", "early_stopping", "last"),
+    "test and predict": ("scores", "gallery", "masks", "backgrounds"),
+    "compilation": ("compile",),
+    "help": ("help", "print_config", "model.help", "data.help"),
+}
+"""Groups of the short help → names of their options, or how these begin."""
+
+_OTHERS = "other options"
 
 _MORE = """\
-All options, those of Lightning's trainer too: --help_all. Those of a system: --model.help CLASS, such as BmnBsn; those
-of the data: --data.help. What they are set to: --print_config.
+--help_all lists all options, with those of Lightning's trainer.
 """
 
 _MLFLOW = "sqlite:///mlflow.db"
@@ -60,29 +92,40 @@ class TrainingParser(PlainParser, LightningArgumentParser):
         return list(super().add_class_arguments(theclass, *arguments, **settings))
 
     def format_help(self, *arguments: Any) -> str:
-        """Return the options of the suite, then the most used of Lightning's; all of them with ``--help_all``."""
+        """Return the options that people need first, then others by their purpose; all of them with ``--help_all``."""
         actions = arguments_of(self)
         if self.is_help_whole or not any(action.dest == "trainer.logger" for action in actions):
             return str(super().format_help(*arguments))
-        hidden = ("trainer", "weights_only")
-        left_out = {
-            each.dest
-            for each in actions
-            if (each.dest.startswith(hidden) and each.dest not in _SHORT)
-            or (each.metavar == "CONFIG" and each.dest != "config")
-        }
         helps, usage, formatter = [each.help for each in actions], self.usage, self.formatter_class
         try:
             self.usage = f"{self.prog.replace(' [options]', '')} --config FILE [OPTIONS]"
             self.formatter_class = partial(ShortHelpFormatter, width=120)  # type: ignore[assignment]
             for each in actions:
-                each.help = argparse.SUPPRESS if each.dest in left_out else _SHORT.get(each.dest, each.help)
-            with groups_in_help(self, leave_out="Linked arguments", last="Customize"):
+                each.help = _SHORT.get(each.dest, each.help)
+            with groups_in_help(self, _grouped(actions)):
                 return f"{super().format_help(*arguments)}\n{_MORE}"
         finally:
             self.usage, self.formatter_class = usage, formatter
             for each, text in zip(actions, helps, strict=True):
                 each.help = text
+
+
+def _grouped(actions: Sequence[argparse.Action]) -> dict[str, list[argparse.Action]]:
+    """Sort the arguments of the short help into its groups, by the order of :data:`_GROUPS`."""
+    exact = {name: title for title, names in _GROUPS.items() for name in names}
+    order = list(exact)
+    found: dict[str, list[tuple[int, argparse.Action]]] = {title: [] for title in (*_GROUPS, _OTHERS)}
+    for each in actions:
+        is_file = each.metavar == "CONFIG" and each.dest != "config"  # of a part of the configuration
+        is_link = not any(option.startswith("-") for option in each.option_strings)
+        is_trainers = each.dest.startswith(("trainer", "weights_only")) and each.dest not in _SHORT
+        if is_file or is_link or is_trainers:
+            continue
+        name = each.dest if each.dest in exact else next(filter(each.dest.startswith, order), "")
+        found[exact.get(name, _OTHERS)].append((order.index(name) if name else 0, each))
+    return {
+        title: [each for _, each in sorted(group, key=lambda pair: pair[0])] for title, group in found.items() if group
+    }
 
 
 def logger_maker(run_dir: Path) -> Callable[..., Logger]:

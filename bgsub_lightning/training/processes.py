@@ -1,4 +1,4 @@
-"""What several processes of a run do together."""
+"""Work that several processes of a run do together."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class BatchNormSync(TorchSyncBatchNorm):
-    """What ``trainer.sync_batchnorm`` does; on CPUs as well, where PyTorch's layer cannot run."""
+    """As ``trainer.sync_batchnorm``, but on CPUs as well, where PyTorch's layer cannot run."""
 
     def apply(self, model: Module) -> Module:  # noqa: D102
         if cast("LightningModule", model).trainer.strategy.root_device.type != "cpu":

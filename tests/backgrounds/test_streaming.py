@@ -28,7 +28,7 @@ FRAMES = 300
 LONG = 1500
 
 ROUNDING = 1e-5
-"""What stream and window may differ by. Both add up the same products, 35 or fewer per output and layer, in another
+"""Tolerance between stream and window. Both add up the same products, 35 or fewer per output and layer, in another
 order; values are of the order of 1, which single precision keeps to 6e-8: a hundred such roundings in four layers."""
 
 
@@ -148,7 +148,7 @@ def test_large_images_are_computed_in_parts(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_long_stream_stays_exact() -> None:
-    """What is kept is not summed up: nothing drifts."""
+    """Kept values are not summed up: nothing drifts."""
     net, frames = network(), stream_of(LONG, seed=5)
     mixtures = list(streamed(BlockWindow(), net, frames))
     for seen in (1000, 1491, 1497, LONG):
@@ -305,7 +305,7 @@ def test_pictures_of_the_mixture() -> None:
         torch.testing.assert_close(spread.flatten() * 32 / 255, mixture.spreads[k], rtol=0, atol=ROUNDING)
 
 
-def test_fingerprints_tell_weights_and_settings() -> None:
+def test_fingerprints_cover_weights_and_settings() -> None:
     first, same = density(), density()
     assert first.fingerprint() == same.fingerprint()
     with torch.no_grad():

@@ -262,7 +262,7 @@ def test_contract_of_a_source(source: BackgroundSource) -> None:
     assert source.state_dict() == {}
 
 
-def test_fingerprints_tell_sources_apart() -> None:
+def test_fingerprints_of_sources_differ() -> None:
     sources = [
         *(Eigenbackground(), Eigenbackground(100), Eigenbackground(every=2), Eigenbackground(components=9)),
         *(IncrementalPcp(), IncrementalPcp(2), IncrementalPcp(shrinkage=0.1), IncrementalPcp(window=9)),
@@ -279,7 +279,7 @@ def test_fingerprints_tell_sources_apart() -> None:
         (Eigenbackground, {"components": 0}, "components: .*got 0"),
         (IncrementalPcp, {"rank": 0}, "rank: .*got 0"),
         (IncrementalPcp, {"iterations": 0}, "iterations: .*got 0"),
-        (IncrementalPcp, {"rank": 3, "window": 2}, "window must be at least the rank, got 2 and 3"),
+        (IncrementalPcp, {"rank": 3, "window": 2}, r"window: must be at least the rank, 3; got 2"),
         (IncrementalPcp, {"shrinkage": -0.1}, r"shrinkage: .*got -0\.1"),
     ],
 )

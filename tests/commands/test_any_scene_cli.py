@@ -132,9 +132,9 @@ def test_scenes_of_training_are_not_tested_by_mistake(
     """The weights know what they were trained on, and what has chosen among them."""
     protocol = f"{DATA}.protocol.init_args"
     swapped = f"--{protocol}.train=[{OTHER}]", f"--{protocol}.test=[{key}]", f"--{protocol}.validation.scenes=0"
-    told = fails(run("test", tmp_path, *swapped, f"--ckpt_path={fitted / 'checkpoints/weights.ckpt'}"))
-    assert key in told
-    assert "allow_training_frames" in told
+    message = fails(run("test", tmp_path, *swapped, f"--ckpt_path={fitted / 'checkpoints/weights.ckpt'}"))
+    assert key in message
+    assert "allow_training_frames" in message
 
 
 def test_a_fit_begins_with_weights_that_are_named(run: Run, fitted: Path, tmp_path: Path) -> None:
@@ -180,20 +180,20 @@ def test_weights_of_the_package_serve_where_none_are_named(run: Run, packaged: P
 
 
 @pytest.mark.parametrize("damaged", ["cut off", "absent"])
-def test_damaged_weights_of_the_package_are_told(
+def test_damaged_weights_of_the_package_are_reported(
     damaged: str, run: Run, packaged: Path, tmp_path: Path, fails: Callable[[int], str]
 ) -> None:
     if damaged == "absent":
         packaged.unlink()
     else:
         packaged.write_bytes(packaged.read_bytes()[:-100])
-    told = fails(run("test", tmp_path / "run", f"--{DATA}.protocol.init_args.test=[{OTHER}]"))
-    assert str(packaged) in told
+    message = fails(run("test", tmp_path / "run", f"--{DATA}.protocol.init_args.test=[{OTHER}]"))
+    assert str(packaged) in message
     with pytest.raises(UserError, match=str(packaged)):
         load_system()
 
 
-def test_weights_that_are_not_there_are_told(run: Run, tmp_path: Path, fails: Callable[[int], str]) -> None:
+def test_missing_weights_are_reported(run: Run, tmp_path: Path, fails: Callable[[int], str]) -> None:
     absent = tmp_path / "absent.ckpt"
     assert str(absent) in fails(run("fit", tmp_path / "run", f"--model.init_args.weights={absent}"))
 

@@ -1,4 +1,4 @@
-"""What a user gets wrong ends with one message that names it, and no traceback."""
+"""Mistakes of a user end with one message that names them, and no traceback."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_dataset_by_environment(
         ("--data.init_args.flip=2", ["data.init_args.flip", "2"]),
         ("--data.init_args.batch_size=0", ["data.init_args.batch_size", "0"]),
         ("--model.init_args.chanels=8", ["chanels"]),
-        ("--model.init_args.references=21", ["21 reference frames", "there are 20", "--model.init_args.references"]),
+        ("--model.init_args.references=21", ["at most 20", "got 21", "model.init_args.references"]),
         ("--model.init_args.threshold=2", ["model.init_args.threshold", "2"]),
         ("--trainer.max_epohcs=3", ["--trainer.max_epohcs=3", "Did you mean --trainer.max_epochs?"]),
         ("--trainer.max_steps=soon", ["trainer.max_steps: 'soon' is not a whole number."]),
@@ -70,7 +70,7 @@ def test_configuration(run: Run, fails: Fails, option: str, parts: list[str], tm
 
 
 @pytest.mark.parametrize(
-    ("option", "told"),
+    ("option", "expected"),
     [
         ("--threshold=50%", "threshold: '50%' is not a number."),
         ("--frames=3.5", "frames: '3.5' is not a whole number."),
@@ -80,9 +80,9 @@ def test_configuration(run: Run, fails: Fails, option: str, parts: list[str], tm
         ("--xqj=1", "unrecognized arguments: --xqj=1"),
     ],
 )
-def test_options_of_a_command(fails: Fails, option: str, told: str) -> None:
+def test_options_of_a_command(fails: Fails, option: str, expected: str) -> None:
     command = ["segment", "--checkpoint=MOG2", "--source=none.mp4", "--out=none", option]
-    assert fails(main(command)) == f"error: {told}\nAll options: {PROGRAM} segment --help\n"
+    assert fails(main(command)) == f"error: {expected}\nAll options: {PROGRAM} segment --help\n"
 
 
 def test_configuration_file_that_is_missing_or_no_yaml(fails: Fails, tmp_path: Path) -> None:
@@ -154,15 +154,15 @@ def test_dataset_files(
 
 
 @pytest.mark.parametrize("spoil", SPOILS)
-def test_prepare_tells_them_too(
+def test_prepare_lists_them_too(
     fails: Fails, cdnet: Path, capfd: pytest.CaptureFixture[str], spoil: Callable[[Path], Path]
 ) -> None:
     file = spoil(cdnet / "baseline/office")
     status = main(["prepare", str(cdnet)])
-    told = capfd.readouterr()
+    output = capfd.readouterr()
     assert status == 2
-    assert str(file) in told.out + told.err
-    assert "Traceback" not in told.err
+    assert str(file) in output.out + output.err
+    assert "Traceback" not in output.err
 
 
 def test_broken_scene_that_takes_no_part_does_no_harm(run: Run, cdnet: Path) -> None:
@@ -243,7 +243,7 @@ def test_seen_scene_with_unseen_frames(run: Run, tmp_path: Path, cdnet: Path) ->
     """The third verdict: other frames of a scene that was trained on."""
     assert run("fit", "--trainer.max_steps=1") == 0
     office = cdnet / "baseline/office"
-    for number in range(1, 27):  # the same scene goes on: other numbers, all after those that were trained on
+    for number in range(1, 27):  # the same scene continues: other numbers, all after those that were trained on
         (office / f"input/in{number:06d}.jpg").rename(office / f"input/in{number + 26:06d}.jpg")
         (office / f"groundtruth/gt{number:06d}.png").rename(office / f"groundtruth/gt{number + 26:06d}.png")
     (office / "temporalROI.txt").write_text("47 52")

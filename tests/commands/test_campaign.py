@@ -85,9 +85,9 @@ def campaign(*options: object) -> int:
         return int(end.code or 0)
 
 
-def flat(told: str) -> str:
+def flat(text: str) -> str:
     """The output, without the breaks of lines, which depend on the length of paths."""
-    return " ".join(told.split())
+    return " ".join(text.split())
 
 
 def of(calls: Sequence[str]) -> list[tuple[str, str]]:
@@ -104,7 +104,7 @@ def listing_runs(experiment: Path, **content: Any) -> Path:
 
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert campaign("--help") == 0
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     for part in (
         "FILE",
         "--config PART",
@@ -115,10 +115,10 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
         "commands: [test]",
         "fit --help",
     ):
-        assert part in told
+        assert part in output
 
 
-def test_dry_run_tells_the_commands_and_leaves_nothing(
+def test_dry_run_prints_the_commands_and_leaves_nothing(
     tiny: Path, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ["--over", "scene=baseline/*,!*/office", "--trainer.max_epochs", "1", "--wandb=disabled"]
@@ -173,15 +173,15 @@ def test_files_are_laid_over_the_experiment(
 def test_checkpoint_of_each_command(
     tiny: Path, out: Path, capsys: pytest.CaptureFixture[str], options: list[str], fit: str, test: str | None
 ) -> None:
-    def told() -> list[list[str]]:
+    def resumed() -> list[list[str]]:
         assert campaign(tiny, "--dry_run", "--out", out, "--over=fold=1", *options) == 0
         lines = capsys.readouterr().out.splitlines()
         return [[word for word in shlex.split(line) if word.startswith("--ckpt_path")] for line in lines]
 
-    assert told() == [[fit], [test] if test else []]
+    assert resumed() == [[fit], [test] if test else []]
     (out / "fold_1/checkpoints").mkdir(parents=True)
     (out / "fold_1/checkpoints/last.ckpt").touch()
-    assert told()[0] == ["--ckpt_path=last"]  # it is begun, wherever it has started from
+    assert resumed()[0] == ["--ckpt_path=last"]  # it is begun, wherever it has started from
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_checkpoint_of_each_command(
         (["more.yaml", "--over", "fold=1"], ["unrecognized arguments: more.yaml"]),
     ],
 )
-def test_mistakes_are_told_before_anything_runs(
+def test_mistakes_are_reported_before_anything_runs(
     mog2: Path, out: Path, fails: Fails, calls: list[str], options: list[str], parts: list[str]
 ) -> None:
     message = fails(campaign(mog2, "--out", out, *options))
@@ -227,12 +227,12 @@ def test_folds_are_merged_and_what_is_done_is_left_alone(
 ) -> None:
     assert campaign(mog2, "--over", "fold=1,2", "--out", out) == 0
     assert of(calls) == [("test", "fold_1"), ("test", "fold_2")]
-    told = capsys.readouterr().out
-    assert "1 of 2 · fold 1 · test" in told
-    assert "2 of 2 · fold 2 · test" in told
-    assert "1 done, 1 to go" in told
-    assert in_order(told, "campaign on ", "CDnet2014", "folds 1, 2 of 3, without PTZ", "unseen scenes")
-    assert "2 of 2 runs are done" in told
+    output = capsys.readouterr().out
+    assert "1 of 2 · fold 1 · test" in output
+    assert "2 of 2 · fold 2 · test" in output
+    assert "1 done, 1 to go" in output
+    assert in_order(output, "campaign on ", "CDnet2014", "folds 1, 2 of 3, without PTZ", "unseen scenes")
+    assert "2 of 2 runs are done" in output
     singles = []
     for fold in (1, 2):  # the same by hand
         assert (
@@ -243,9 +243,9 @@ def test_folds_are_merged_and_what_is_done_is_left_alone(
     assert TestResult.load(out).videos == singles[0].videos | singles[1].videos
     capsys.readouterr()
     assert campaign(mog2, "--over", "fold=1,2,3", "--out", out, "--results") == 0  # runs nothing
-    told = capsys.readouterr().out
-    assert "Not run yet: fold 3." in told
-    assert "2 of 3 runs are done" in told
+    output = capsys.readouterr().out
+    assert "Not run yet: fold 3." in output
+    assert "2 of 3 runs are done" in output
     assert len(calls) == 2
 
     before = (out / "fold_1/scores.json").stat().st_mtime_ns
@@ -257,9 +257,9 @@ def test_folds_are_merged_and_what_is_done_is_left_alone(
     assert len(TestResult.load(out).videos) == 5
 
     assert main(["report", *(str(out / f"fold_{fold}") for fold in (1, 2, 3)), "--merge=true", "--by_video=true"]) == 0
-    told = capsys.readouterr().out
-    assert in_order(told, "campaign on ", "CDnet2014", "folds 1, 2, 3 of 3")
-    assert f"{TestResult.load(out).scores().overall['f_measure']:.4f}" in told
+    output = capsys.readouterr().out
+    assert in_order(output, "campaign on ", "CDnet2014", "folds 1, 2, 3 of 3")
+    assert f"{TestResult.load(out).scores().overall['f_measure']:.4f}" in output
 
 
 def test_another_campaign_in_the_folder_is_refused(
@@ -295,11 +295,11 @@ def test_a_scene_that_was_not_tested_leaves_no_overall_figure(
     options += ["--data.init_args.protocol=bgsub_lightning.splits.FirstHalf", "--only=baseline*,shadow*"]
     assert campaign(*options) == 0
     assert len(calls) == 2
-    told = flat(capsys.readouterr().out.rpartition("Result")[2])
+    output = flat(capsys.readouterr().out.rpartition("Result")[2])
     note = "campaign was not tested on thermal_park"
-    assert note in told
-    assert "tested part 2" in re.sub(r"\s+", " ", told)
-    assert " overall 2" not in re.sub(r"\s+", " ", told)
+    assert note in output
+    assert "tested part 2" in re.sub(r"\s+", " ", output)
+    assert " overall 2" not in re.sub(r"\s+", " ", output)
     assert main(["report", str(out), "--out", str(tmp_path / "page")]) == 0
     assert note in flat((tmp_path / "page/index.html").read_text())
 
@@ -326,10 +326,10 @@ def test_one_by_one_where_nothing_can_be_merged(
 ) -> None:
     runs = {"a": {"fold": 1}, "b": {"fold": 2, "data.init_args.protocol.init_args.exclude": ["PTZ", "shadow"]}}
     assert campaign(listing_runs(mog2, commands=["test"], runs=runs), "--out", out) == 0
-    told = capsys.readouterr().out
-    assert in_order(told, "a and b ", "protocol: fold … of 3", "shadow")
+    output = capsys.readouterr().out
+    assert in_order(output, "a and b ", "protocol: fold … of 3", "shadow")
     # its own test's, and at the end
-    assert len(re.findall(r"\bb on [^.]*CDnet2014[^.]*, fold 2 of 3, without PTZ, shadow", flat(told))) == 2
+    assert len(re.findall(r"\bb on [^.]*CDnet2014[^.]*, fold 2 of 3, without PTZ, shadow", flat(output))) == 2
     assert not (out / "scores.json").exists()
 
 
@@ -364,10 +364,10 @@ def test_seeds_are_compared_with_their_spread(
 ) -> None:
     options = ["--over=fold=1,2", "--over=seed=0,1", "--trainer.max_steps=1", "--scores.show=false"]
     assert campaign(tiny, "--out", out, *options) == 0
-    told = capsys.readouterr().out
-    assert in_order(told, "seed_0 on ", "CDnet2014", "folds 1, 2 of 3")
-    assert "F of seed_1" in flat(told)
-    assert in_order(told, "2 seeds", "tested part", "F-measure 0.")
+    output = capsys.readouterr().out
+    assert in_order(output, "seed_0 on ", "CDnet2014", "folds 1, 2 of 3")
+    assert "F of seed_1" in flat(output)
+    assert in_order(output, "2 seeds", "tested part", "F-measure 0.")
     for seed in (0, 1):
         parts = [TestResult.load(out / f"fold_{fold}_seed_{seed}") for fold in (1, 2)]
         assert TestResult.load(out / f"scores_seed_{seed}.json").videos == parts[0].videos | parts[1].videos
@@ -384,7 +384,7 @@ def test_fit_that_stops_before_its_end_is_no_success(
     assert in_order(capsys.readouterr().out, f"fold 1 ({out / 'fold_1'}): fit: ")
 
 
-def test_interruption_tells_how_to_go_on(
+def test_interruption_prints_how_to_continue(
     mog2: Path, out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupt(*_: object) -> None:
@@ -392,8 +392,8 @@ def test_interruption_tells_how_to_go_on(
 
     monkeypatch.setattr(engine, "Process", interrupt)
     assert campaign(mog2, "--over", "scene=baseline/*", "--out", out) == 130
-    told = capsys.readouterr().out
-    assert f"{PROGRAM} campaign {mog2} --over 'scene=baseline/*' --out {out}" in told
+    output = capsys.readouterr().out
+    assert f"{PROGRAM} campaign {mog2} --over 'scene=baseline/*' --out {out}" in output
 
 
 def test_run_that_another_process_works_on_comes_last(
@@ -408,12 +408,12 @@ def test_run_that_another_process_works_on_comes_last(
         with folder_lock(out / "fold_1") as second:
             assert second is None
         other = os.dup(lock)  # the lock lasts as long as any process has it
-    told = ""
+    output = ""
 
     def sleep(_: float) -> None:
-        nonlocal told
-        told += capsys.readouterr().out.replace("\n", "")
-        if "fold_1: another process " in told and of(calls) == [("test", "fold_2")]:
+        nonlocal output
+        output += capsys.readouterr().out.replace("\n", "")
+        if "fold_1: another process " in output and of(calls) == [("test", "fold_2")]:
             os.close(other)
 
     monkeypatch.setattr(engine, "time", SimpleNamespace(sleep=sleep, monotonic=time.monotonic))
@@ -449,9 +449,9 @@ def test_what_went_wrong(
         process = engine.Process(["fit", "--x=1"], lock)
         assert process.failure() == failure
         assert process.poll()
-    told = capfd.readouterr()
-    assert told.out == "-m bgsub_lightning fit --x=1\n"
-    assert ("error: two\nmore\n" in told.err) == (failure == "error: two")
+    output = capfd.readouterr()
+    assert output.out == "-m bgsub_lightning fit --x=1\n"
+    assert ("error: two\nmore\n" in output.err) == (failure == "error: two")
 
 
 def test_end_of_a_process_that_does_not_want_to_end() -> None:
@@ -487,16 +487,16 @@ def test_a_process_that_saves_its_state_gets_one_signal() -> None:
 def test_failing_run_is_reported(mog2: Path, out: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """The one test here whose runs have their own processes and that is not slow."""
     assert campaign(mog2, "--over=fold=9,1", "--out", out, "--only=fold_9") == 1
-    told = capfd.readouterr()
+    output = capfd.readouterr()
     reason = "error: data.init_args.fold: must be between 1 and 3; got 9."
-    assert reason in told.err
-    assert "1 failed" in told.out
-    assert f"fold 9 ({out / 'fold_9'}): test: {reason}" in told.out
-    assert "Not run yet: fold 1." in told.out
-    assert "0 of 2 runs are done" in told.out
+    assert reason in output.err
+    assert "1 failed" in output.out
+    assert f"fold 9 ({out / 'fold_9'}): test: {reason}" in output.out
+    assert "Not run yet: fold 1." in output.out
+    assert "0 of 2 runs are done" in output.out
 
 
-def test_default_directory_of_a_run_tells_its_scenes(
+def test_default_directory_of_a_run_names_its_scenes(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: Fails
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -524,12 +524,12 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
 @pytest.mark.slow
 def test_a_failing_run_stops_no_other(mog2: Path, out: Path) -> None:
     with start(mog2, "--over=fold=9,1,2", "--out", out) as process:
-        told, _ = process.communicate(timeout=300)
+        output, _ = process.communicate(timeout=300)
     assert process.returncode == 1
-    assert "3 of 3 · fold 2 · test" in told
-    assert in_order(told, "campaign on ", "CDnet2014", "folds 1, 2 of 3")
+    assert "3 of 3 · fold 2 · test" in output
+    assert in_order(output, "campaign on ", "CDnet2014", "folds 1, 2 of 3")
     assert not (out / "scores.json").exists()  # it is not whole
-    assert in_order(told, f"fold 9 ({out / 'fold_9'}): test: error: data.init_args.fold: ", "1", "3", "got 9")
+    assert in_order(output, f"fold 9 ({out / 'fold_9'}): test: error: data.init_args.fold: ", "1", "3", "got 9")
 
 
 @pytest.mark.slow
@@ -545,10 +545,10 @@ def test_killed_campaign_goes_on(tiny: Path, tmp_path: Path) -> None:
         os.killpg(together.pid, signal.SIGKILL)
     assert not (folder / "fold_2/finished.json").exists()
     with start(*options, "--out", folder) as again:
-        told, _ = again.communicate(timeout=300)
+        output, _ = again.communicate(timeout=300)
     assert again.returncode == 0
-    assert "2 of 2 · fold 2 · fit" in told
-    assert "fold 1 · fit" not in told  # what the first has left behind has finished it
+    assert "2 of 2 · fold 2 · fit" in output
+    assert "fold 1 · fit" not in output  # what the first has left behind has finished it
 
     with start(*options, "--out", tmp_path / "whole") as whole:
         whole.communicate(timeout=300)
@@ -574,9 +574,9 @@ def test_what_ends_a_campaign_ends_its_run(
     with start(*options) as process:
         wait_for(out / "fold_1/checkpoints/last.ckpt", process)
         send(process.pid, way)
-        told, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert f"{PROGRAM} campaign" in told
+    assert f"{PROGRAM} campaign" in output
     with folder_lock(out / "fold_1") as lock:
         assert lock is not None  # nobody is left
 
@@ -585,5 +585,5 @@ def test_an_option_may_hold_the_name_of_the_run(mog2: Path, out: Path, capfd: py
     options = ["--over", "scene=baseline/highway,thermal/park", f"--out={out}", "--ckpt_path=runs/x/{run}/last.ckpt"]
     assert main(["campaign", str(mog2), *options, "--dry_run"]) == 0
     lines = [line for line in capfd.readouterr().out.splitlines() if "bgsub_lightning test" in line]
-    told = [option for line in lines for option in shlex.split(line) if option.startswith("--ckpt_path=")]
-    assert told == [f"--ckpt_path=runs/x/{name}/last.ckpt" for name in ("baseline_highway", "thermal_park")]
+    options = [option for line in lines for option in shlex.split(line) if option.startswith("--ckpt_path=")]
+    assert options == [f"--ckpt_path=runs/x/{name}/last.ckpt" for name in ("baseline_highway", "thermal_park")]

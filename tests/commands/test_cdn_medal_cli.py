@@ -57,9 +57,9 @@ def medal(options: list[str], tmp_path: Path) -> Medal:
 def test_fit_test_predict(medal: Medal, cdnet: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "run"
     assert medal("fit") == 0
-    told = capfd.readouterr().out
-    assert "CdnMedal, 3,500 parameters" in told
-    assert re.search(r"density 4 .*32.*difference 8 .*1\b", told)
+    output = capfd.readouterr().out
+    assert "CdnMedal, 3,500 parameters" in output
+    assert re.search(r"density 4 .*32.*difference 8 .*1\b", output)
     made = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     checkpoints = {f"checkpoints/{name}.ckpt" for name in ("last", "best", "after_density")}
     assert {"config.yaml", "finished.json", *checkpoints} <= made
@@ -97,7 +97,7 @@ def test_fit_test_predict(medal: Medal, cdnet: Path, tmp_path: Path, capfd: pyte
         assert {name: int(row[name]) for name in counts} == {name: int(found.sum()) for name, found in counts.items()}
 
 
-def test_scene_tells_the_directory(options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scene_names_the_directory(options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["fit", *options, "--data.init_args.scene=shadow/bungalows", "--trainer.max_steps=2"]) == 0
     assert (tmp_path / "runs/cdn_medal_small/shadow_bungalows/config.yaml").is_file()
@@ -117,14 +117,14 @@ def test_near_names_of_a_scene_that_is_not_there(medal: Medal, fails: Fails, sce
     ("option", "parts"),
     [
         ("--trainer.max_epochs=3", ["trainer.max_epochs", "12 steps", "got 3", "--model.init_args.difference.steps"]),
-        ("--trainer.accumulate_grad_batches=2", ["trainer.accumulate_grad_batches", "set it to 1"]),
+        ("--trainer.accumulate_grad_batches=2", ["trainer.accumulate_grad_batches", "got 2"]),
         ("--model.init_args.density.steps=0", ["model.init_args", "steps: ", "got 0"]),
         ("--model.init_args.difference.lr=-1", ["model.init_args", "lr: ", "got -1"]),
         ("--model.init_args.threshold=1", ["model.init_args.threshold", "1"]),
         ("--model.init_args.background.init_args.components=0", ["components: ", "got 0"]),
         ("--model.init_args.background.init_args.history=100", ["history", "100"]),
         ("--model.init_args.sigmoid=soft", ["sigmoid", "soft"]),
-        ("--data.init_args.protocol.init_args.frames=6", ["protocol.init_args.frames", "none is left to test"]),
+        ("--data.init_args.protocol.init_args.frames=6", ["protocol.init_args.frames", "to test; got all 6"]),
         ("--data.init_args.protocol.init_args.drawn=fgsegnet", ["fgsegnet", "drawn"]),
         ("--backgrounds.every=-1", ["backgrounds.every", "-1"]),
     ],

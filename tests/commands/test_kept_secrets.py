@@ -13,7 +13,7 @@ SECRET = "s3cret"
 URL = f"http://user:{SECRET}@127.0.0.1:9/x.pth"
 
 
-def told(tmp_path: Path, name: str = SECRET) -> list[Path]:
+def files_with(tmp_path: Path, name: str = SECRET) -> list[Path]:
     files = [path for path in tmp_path.rglob("*") if path.is_file() and path.name not in {"given.yaml", "tiny.yaml"}]
     return [path for path in files if name.encode() in path.read_bytes()]
 
@@ -35,7 +35,7 @@ def test_a_fit_refuses_an_address_with_a_password(run: Any, fails: Any, tmp_path
         message = fails(run("fit", *options))
         assert "http://user:***@127.0.0.1:9/x.pth" in message
         assert SECRET not in message
-    assert not told(tmp_path)
+    assert not files_with(tmp_path)
     assert not (tmp_path / "run").exists()
 
 
@@ -57,7 +57,7 @@ def test_so_do_campaigns_and_sweeps(
             == 2
         )
     assert SECRET not in "".join(capsys.readouterr())
-    assert not told(tmp_path)
+    assert not files_with(tmp_path)
 
 
 def test_a_message_about_weights_hides_it(capsys: pytest.CaptureFixture[str]) -> None:

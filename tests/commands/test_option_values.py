@@ -96,7 +96,7 @@ BOMB = "\n".join(
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "expected"),
     [
         (BOMB.encode(), "aliases"),
         (b"trainer: {}\ntrainer: {max_steps: 1}", "trainer"),
@@ -107,13 +107,13 @@ BOMB = "\n".join(
     ],
 )
 @pytest.mark.parametrize("is_included", [False, True])
-def test_configuration(fails: Fails, tmp_path: Path, content: bytes, told: str, is_included: bool) -> None:
+def test_configuration(fails: Fails, tmp_path: Path, content: bytes, expected: str, is_included: bool) -> None:
     file = tmp_path / "x.yaml"
     file.write_bytes(content)
     (tmp_path / "top.yaml").write_text("config: x.yaml")
     message = fails(main(["fit", "--config", str(tmp_path / "top.yaml" if is_included else file)]))
     assert message.startswith(f"error: {file}: ")
-    assert told in message
+    assert expected in message
     assert len(message.splitlines()) == 1
 
 
@@ -127,7 +127,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "expected"),
     [
         (OSError(28, "No space left on device", "/x/y"), "/x/y"),
         (PermissionError(13, "Permission denied", "/x/y"), "Permission denied"),
@@ -135,10 +135,10 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
         (MemoryError("Unable to allocate 2 PiB"), "2 PiB"),
     ],
 )
-def test_what_the_machine_says(monkeypatch: pytest.MonkeyPatch, fails: Fails, error: Exception, told: str) -> None:
+def test_what_the_machine_says(monkeypatch: pytest.MonkeyPatch, fails: Fails, error: Exception, expected: str) -> None:
     failing(monkeypatch, error)
     message = fails(main(["report", "x"]))
-    assert told in message
+    assert expected in message
     assert len(message.splitlines()) == 1
 
 

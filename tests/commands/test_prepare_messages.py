@@ -1,4 +1,4 @@
-"""What `prepare` says of datasets that lie otherwise, and what `synthesize` leaves when it is ended."""
+"""Messages of `prepare` on datasets in other layouts, and the files of an interrupted `synthesize`."""
 
 from __future__ import annotations
 
@@ -62,12 +62,12 @@ def test_errors_of_one_cause_are_one_line(
     for place, path in enumerate(masks):
         cv2.imwrite(str(path), np.full((48, 64), 100 + place, np.uint8))
     assert main(["prepare", "--root", str(tmp_path / "data")]) == 2
-    told = capfd.readouterr()
-    lines = [line for line in told.out.splitlines() if line.startswith("error")]
+    output = capfd.readouterr()
+    lines = [line for line in output.out.splitlines() if line.startswith("error")]
     assert len(lines) == 1
     assert f"{masks[0]}:" in lines[0]
     assert "29 files more" in lines[0]
-    assert "30 errors" in told.err
+    assert "30 errors" in output.err
 
 
 def test_a_bom_in_the_temporal_roi(cdnet: Path) -> None:
@@ -103,8 +103,8 @@ def test_masks_of_another_format_are_named(ending: str, cdnet: Path, capfd: pyte
         cv2.imwrite(str(path.with_suffix(ending)), cv2.imread(str(path), cv2.IMREAD_GRAYSCALE))
         path.unlink()
     assert main(["prepare", "--root", str(cdnet)]) == 0
-    told = capfd.readouterr().out
-    assert re.search(rf"6 masks .*gt%06d\.png.*gt000021{re.escape(ending)}", told)
+    output = capfd.readouterr().out
+    assert re.search(rf"6 masks .*gt%06d\.png.*gt000021{re.escape(ending)}", output)
 
 
 def test_turned_jpegs_are_named(cdnet: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -114,9 +114,9 @@ def test_turned_jpegs_are_named(cdnet: Path, capfd: pytest.CaptureFixture[str]) 
     exif[0x0112] = 3  # upside down, so that sizes agree
     image.save(first, exif=exif)
     assert main(["prepare", "--root", str(cdnet)]) == 0
-    told = capfd.readouterr().out
-    assert f"{first}: " in told
-    assert "EXIF orientation 3" in told
+    output = capfd.readouterr().out
+    assert f"{first}: " in output
+    assert "EXIF orientation 3" in output
 
 
 def test_what_a_killed_synthesize_leaves_is_no_error(cdnet: Path) -> None:

@@ -58,9 +58,9 @@ def test_fit_test_and_the_background_alone(
 ) -> None:
     folder = tmp_path / "run"
     assert recon("fit") == 0
-    told = " ".join(capfd.readouterr().out.split())
-    assert "in stages: reconstruct 4 steps of 4, then segment 3 steps of 2, then joint 3 steps of 1;" in told
-    assert "No pretrained weights are given: VGG's layers start from He's initialisation." in told
+    output = " ".join(capfd.readouterr().out.split())
+    assert "in stages: reconstruct 4 steps of 4, then segment 3 steps of 2, then joint 3 steps of 1;" in output
+    assert "No pretrained weights are given: VGG's layers start from He's initialisation." in output
     made = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     checkpoints = {f"checkpoints/{name}.ckpt" for name in ("last", "best", "after_reconstruct", "after_segment")}
     assert {"config.yaml", "finished.json", *checkpoints} <= made
@@ -139,7 +139,7 @@ def test_a_training_half_without_foreground(
         mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
         cv2.imwrite(str(path), np.where(mask > 85, 0, mask))
     message = " ".join(fails(recon("fit")).split())
-    assert f"{SCENE}: there is nothing to learn, as none of its 3 training frames has foreground." in message
+    assert f"{SCENE}: no foreground in its 3 training frames" in message
     assert "--data.init_args.paste=FOLDER" in message
 
     voc, image = tmp_path / "voc", np.full((60, 80, 3), 200, np.uint8)

@@ -12,14 +12,14 @@ from bgsub_lightning.cli import main
 from tests.made_results import cdnet_keys, fold, made, saved
 
 
-def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+def report(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
     status = main(["report", *arguments])
     found = capsys.readouterr()
     return status, found.out, " ".join(found.err.split())
 
 
 def test_published_numbers_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
-    status, out, _ = told(capsys, "--published", "--dataset=limu", "--method", "subsense")
+    status, out, _ = report(capsys, "--published", "--dataset=limu", "--method", "subsense")
     assert status == 0
     assert "CrossNet, table III: F-measure by sequence, on LIMU" in out
     assert "SuBSENSE" in out
@@ -30,12 +30,12 @@ def test_published_numbers_are_listed(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_switches_may_stand_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (run,) = saved(tmp_path, made("run"))
-    alone = told(capsys, str(run), "--by_video", "--averaging", "pooled")
-    assert alone == told(capsys, str(run), "--by_video", "true", "--averaging=pooled")
+    alone = report(capsys, str(run), "--by_video", "--averaging", "pooled")
+    assert alone == report(capsys, str(run), "--by_video", "true", "--averaging=pooled")
     assert alone[0] == 0
     assert "  x " in alone[1]
-    assert told(capsys, str(run), "--by_video=false", "--averaging=pooled") != alone
-    assert told(capsys, str(run), "--averaging=pooled", "--by_video") == alone
+    assert report(capsys, str(run), "--by_video=false", "--averaging=pooled") != alone
+    assert report(capsys, str(run), "--averaging=pooled", "--by_video") == alone
 
 
 def test_two_systems_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -43,16 +43,16 @@ def test_two_systems_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[
     good, bad, third = (
         str(path) for path in saved(tmp_path, made("good", keys, skill=0.9), made("bad", keys), made("third", keys))
     )
-    status, out, _ = told(capsys, good, bad, "--compare", "f_measure")
+    status, out, _ = report(capsys, good, bad, "--compare", "f_measure")
     flat = " ".join(out.split())
     assert status == 0
     assert "good is better than bad: its F-measure is higher by 0.09" in flat
     assert "over 49 videos; Wilcoxon p = " in flat
     assert "shadow/copyMachine" in out
-    _, out, _ = told(capsys, good, bad, third, "--compare", "pwc", "--by_category")
+    _, out, _ = report(capsys, good, bad, third, "--compare", "pwc", "--by_category")
     assert "shadow/copyMachine" not in out  # a row for each system
     assert "2 comparisons: about one in 20" in " ".join(out.split())
-    status, _, err = told(capsys, good, "--compare", "f_measure")
+    status, _, err = report(capsys, good, "--compare", "f_measure")
     assert (status, err) == (2, "error: --compare needs two systems; all that is named is one, good.")
 
 
@@ -74,16 +74,16 @@ print(heavy("torch", "lightning", "torchmetrics", "albumentations", "av"))
 
 def test_what_does_not_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (run,) = saved(tmp_path, fold(1))
-    status, _, err = told(capsys, "--published", "--method", "SubSense2")
+    status, _, err = report(capsys, "--published", "--method", "SubSense2")
     assert status == 2
     assert err.startswith("error: method: ")
     assert "'SubSense2'. Did you mean SuBSENSE" in err
-    status, _, err = told(capsys)
+    status, _, err = report(capsys)
     assert (status, err) == (
         2,
         "error: Name at least one run directory, such as `report runs/bmn_bsn_small runs/mog2`.",
     )
-    status, _, err = told(capsys, str(run), "--compare", "speed")
+    status, _, err = report(capsys, str(run), "--compare", "speed")
     assert status == 2
     assert "f_measure" in err
 
@@ -91,12 +91,12 @@ def test_what_does_not_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 def test_many_long_names_stay_readable(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = [f"crossnet_small_row_{i:02}_without_flow_and_fusion" for i in range(9)]
     paths = saved(tmp_path, *(made(name, draw=i, leakage="seen scenes, unseen frames") for i, name in enumerate(names)))
-    status, out, _ = told(capsys, *map(str, paths))
+    status, out, _ = report(capsys, *map(str, paths))
     assert status == 0
     assert "…" not in out
     assert all(out.count(f"F [{i}]") == 1 for i in range(1, 9))
     assert f"[8] F of {names[8]} (seen scenes, unseen frames)." in out
     rows = [line.split()[0] for line in out.splitlines() if line.strip()]
     assert rows.count("overall") == rows.count("category") == 2
-    status, out, _ = told(capsys, *map(str, paths[:1]))
+    status, out, _ = report(capsys, *map(str, paths[:1]))
     assert "[1]" not in out

@@ -71,9 +71,9 @@ def frames_of(folder: Path, key: str) -> dict[int, dict[str, str]]:
 def test_fit_test_predict(run: Run, cdnet: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "run"
     assert run("fit") == 0
-    told = " ".join(capfd.readouterr().out.split())
-    assert "in stages: metric 4 steps of 4, then segment 4 steps of 4;" in told
-    assert "No pretrained weights are given: VGG's layers start from He's initialisation." in told
+    output = " ".join(capfd.readouterr().out.split())
+    assert "in stages: metric 4 steps of 4, then segment 4 steps of 4;" in output
+    assert "No pretrained weights are given: VGG's layers start from He's initialisation." in output
     made = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     checkpoints = {f"checkpoints/{name}.ckpt" for name in ("last", "best", "after_metric")}
     assert {"config.yaml", "finished.json", *checkpoints} <= made
@@ -175,8 +175,8 @@ def test_bases_of_single_scenes_and_of_a_former_test(
     picture = cdnet / SCENES[0] / "input/in000003.jpg"
     own = f"--model.init_args.base={{{SCENES[0]}: {picture}, elsewhere/video: 7}}"
     assert run("fit", "--trainer.max_steps=6", own) == 0  # of two scenes, one of which has a file
-    told = " ".join(capfd.readouterr().out.split())
-    assert "model.init_args.base: elsewhere/video: not evaluated here" in told
+    output = " ".join(capfd.readouterr().out.split())
+    assert "model.init_args.base: elsewhere/video: not evaluated here" in output
     assert run("test", own) == 0
     first = scores(tmp_path / "run")["videos"]
     assert first[SCENES[0]]["base"] == str(picture)
@@ -217,8 +217,8 @@ def test_validation_ends_the_training_and_chooses_weights_and_threshold(
         assert validated["kind"] == "held-out frames"
 
     assert run("test") == 0
-    told, threshold = " ".join(capfd.readouterr().out.split()), best["validated"]["threshold"]
-    assert f"Threshold {threshold:.2f}, chosen by validation on held-out frames." in told
+    output, threshold = " ".join(capfd.readouterr().out.split()), best["validated"]["threshold"]
+    assert f"Threshold {threshold:.2f}, chosen by validation on held-out frames." in output
     chosen = TestResult.load(folder)
     assert (chosen.threshold, chosen.threshold_from) == (threshold, "validation on held-out frames")
     assert str(chosen.checkpoint).endswith("checkpoints/best.ckpt")
@@ -255,7 +255,7 @@ def test_validation_ends_the_training_and_chooses_weights_and_threshold(
         ({"early_stopping.patience": 0}, ["early_stopping.patience: ", "0"]),
         (
             {"data.init_args.protocol.init_args.train": 0.17, "model.init_args.base": 3},
-            ["baseline/highway", "pairs of its training frames", "it has 1"],
+            ["baseline/highway", "2 training frames", "got 1"],
         ),
     ],
 )

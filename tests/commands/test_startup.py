@@ -1,4 +1,4 @@
-"""What the command line imports; which room may import which is in pyproject.toml, and `make test` checks it."""
+"""Imports of the command line; which room may import which is in pyproject.toml, and `make test` checks it."""
 
 from __future__ import annotations
 

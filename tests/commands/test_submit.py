@@ -106,15 +106,15 @@ def test_fit_from_other_weights_goes_on_from_its_own(dry_run: Callable[..., str]
     text = dry_run(["--gpus=0"], "fit", "--ckpt_path", "other run/best.ckpt", "--run_dir=here")
     call = next(line for line in text.splitlines() if line.startswith("run fit"))
 
-    def told() -> str:
+    def resumed() -> str:
         program = f"run() {{ printf '%s\\n' \"$@\"; }}\n{call}"
         lines = subprocess.run(["bash", "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
         return next(line for line in lines.splitlines() if line.startswith("--ckpt_path="))
 
-    assert told() == "--ckpt_path=other run/best.ckpt"
+    assert resumed() == "--ckpt_path=other run/best.ckpt"
     (tmp_path / "here/checkpoints").mkdir(parents=True)
     (tmp_path / "here/checkpoints/last.ckpt").touch()
-    assert told() == "--ckpt_path=last"
+    assert resumed() == "--ckpt_path=last"
 
 
 def test_campaign_is_an_array_with_a_report(dry_run: Callable[..., str], tmp_path: Path) -> None:
@@ -241,9 +241,9 @@ def test_submitted_campaign_is_recorded(
     scheduler("sbatch", "Submitted batch job 311")
     command = ["submit", "--gpus=0", "--", "campaign", "tiny.yaml", "--over=fold=1,2", "--out=out"]
     assert main(command) == 0
-    told = capfd.readouterr().out
-    assert re.search(r"array of 2 tasks 311, .*job 311", told)
-    assert "submit --status out" in told
+    output = capfd.readouterr().out
+    assert re.search(r"array of 2 tasks 311, .*job 311", output)
+    assert "submit --status out" in output
     job = Job.load(tmp_path / "out")
     assert job
     assert job.runs == ("out/fold_1", "out/fold_2")
@@ -284,7 +284,7 @@ def test_fit_in_an_allocation_without_srun(
 def test_status(
     tmp_path: Path, scheduler: Callable[..., None], capfd: pytest.CaptureFixture[str], fails: Fails
 ) -> None:
-    def told(folder: Path) -> list[str]:
+    def status(folder: Path) -> list[str]:
         assert main(["submit", "--status", str(folder)]) == 0
         return [" ".join(line.split()) for line in capfd.readouterr().out.splitlines()]
 
@@ -292,15 +292,15 @@ def test_status(
     assert "no job was submitted for a run here" in fails(main(["submit", "--status", str(runs)]))
     log = runs / "a/slurm/7.out"
     Job("7", "fit --config x.yaml", str(log), "2030-01-01T00:00:00+00:00", (str(runs / "a"),)).save(runs / "a")
-    assert f"{runs / 'a'} 7 not done, and no job is at it {log}" in " ".join(told(runs / "a"))
+    assert f"{runs / 'a'} 7 not done, and no job is at it {log}" in " ".join(status(runs / "a"))
     scheduler("squeue", "7|RUNNING|n1|1:02:03")
-    assert f"{runs / 'a'} 7 running on n1, 1:02:03" in " ".join(told(runs))
+    assert f"{runs / 'a'} 7 running on n1, 1:02:03" in " ".join(status(runs))
     scheduler("squeue", "7|TIMEOUT|n1|1:02:03")
-    assert "not done: timeout after 1:02:03" in " ".join(told(runs))
+    assert "not done: timeout after 1:02:03" in " ".join(status(runs))
     (runs / "a/finished.json").touch()
     log.parent.mkdir()
     log.write_text("".join(f"line {number}\n" for number in range(9)))
-    lines = told(runs / "a")
+    lines = status(runs / "a")
     assert f"{runs / 'a'} 7 trained" in " ".join(lines)
     assert lines[-6:] == [f"{log} ends:", *(f"line {number}" for number in range(4, 9))]
 

@@ -71,18 +71,18 @@ def sweep(*options: object) -> int:
         return int(end.code or 0)
 
 
-def commands(told: str) -> list[list[str]]:
-    return [shlex.split(line) for line in told.splitlines() if line.startswith(PROGRAM)]
+def commands(expected: str) -> list[list[str]]:
+    return [shlex.split(line) for line in expected.splitlines() if line.startswith(PROGRAM)]
 
 
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert sweep("--help") == 0
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     for part in ("FILE", "--trials N", "--workers N", "--out FOLDER", "--dry_run", "successive halving", "fit --help"):
-        assert part in told
+        assert part in output
 
 
-def test_dry_run_of_a_grid_tells_all_and_leaves_nothing(
+def test_dry_run_of_a_grid_lists_all_and_leaves_nothing(
     write: Write, tiny: Path, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert sweep(write(), "--dry_run", "--out", out, "--trainer.max_epochs", 1) == 0
@@ -111,26 +111,26 @@ def test_dry_run_needs_no_extra(
     assert not out.exists()
 
 
-def test_dry_run_of_a_random_search_tells_all(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+def test_dry_run_of_a_random_search_lists_all(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
     lr = {"distribution": "log_uniform_values", "min": 0.001, "max": 0.1}
     file = write(method="random", run_cap=5, parameters={"model": init_args(lr=lr)})
     assert sweep(file, "--dry_run") == 0
-    told = capsys.readouterr().out
-    rates = [float(line[-1].removeprefix("--model.init_args.lr=")) for line in commands(told)]
+    output = capsys.readouterr().out
+    rates = [float(line[-1].removeprefix("--model.init_args.lr=")) for line in commands(output)]
     assert len(set(rates)) == 5
     assert all(0.001 <= rate <= 0.1 for rate in rates)
-    assert "nothing is held out for validation" in " ".join(told.split())
+    assert "nothing is held out for validation" in " ".join(output.split())
     assert sweep(file, "--dry_run", "--trials=7") == 0
     assert rates == [float(line[-1].partition("lr=")[2]) for line in commands(capsys.readouterr().out)][:5]
 
 
-def test_dry_run_of_a_search_tells_the_first_and_the_space(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+def test_dry_run_of_a_search_prints_the_first_and_the_space(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
     lr = {"distribution": "log_uniform_values", "min": 0.001, "max": 0.1}
     parameters = {"model": init_args(lr=lr, maps={"min": 2, "max": 5}, class_balanced={"values": [True, False]})}
     file = write(method="bayes", parameters=parameters, early_terminate={"type": "hyperband", "min_iter": 2})
     assert sweep(file, "--dry_run", "--trials=9") == 0
-    told = capsys.readouterr().out
-    assert len(commands(told)) == 1
+    output = capsys.readouterr().out
+    assert len(commands(output)) == 1
     for line in (
         "# 8 more, each chosen by those before it, from:",
         "#   model.init_args.lr: from 0.001 to 0.1, by its logarithm",
@@ -138,10 +138,10 @@ def test_dry_run_of_a_search_tells_the_first_and_the_space(write: Write, capsys:
         "#   model.init_args.class_balanced: one of true, false",
         "# After 2, 6, 18 … validations the best 1/3 continue.",
     ):
-        assert line in told.splitlines()
+        assert line in output.splitlines()
 
 
-def test_what_fit_does_not_know_is_told_before_anything_runs(write: Write, out: Path, fails: Fails) -> None:
+def test_options_unknown_to_fit_are_reported_before_anything_runs(write: Write, out: Path, fails: Fails) -> None:
     for parameters, message in (
         ({"model": init_args(lrr={"values": [1, 2]})}, "parameters.model.init_args.lrr: `fit` has no such option. Did"),
         ({"trainer.max_epoch": {"values": [1, 2]}}, "Did you mean trainer.max_epochs"),
@@ -160,17 +160,17 @@ def test_an_option_beats_what_the_file_fixes(write: Write, capfd: pytest.Capture
     assert sweep(file, "--dry_run", "--trials=1") == 0
     (before,) = commands(capfd.readouterr().out)
     assert sweep(file, "--dry_run", "--trials=1", f"--{VAL_SCENES}=2") == 0
-    told = capfd.readouterr().out
-    (after,) = commands(told)
+    error = capfd.readouterr().out
+    (after,) = commands(error)
     assert [f"--{VAL_SCENES}=2" if word == f"--{VAL_SCENES}=1" else word for word in before] == after
-    (said,) = (line for line in told.splitlines() if line.startswith(f"--{VAL_SCENES}: 2 "))
+    (said,) = (line for line in error.splitlines() if line.startswith(f"--{VAL_SCENES}: 2 "))
     assert str(file) in said
     for text in ("2024-01-31", "2024-99-99"):  # which YAML takes for dates, and `fit` for text
         message = fails(sweep(file, "--dry_run", "--trials=1", f"--{VAL_SCENES}={text}"))
         assert f"validation.scenes: '{text}'" in message
-    told = fails(sweep(file, "--dry_run", "--model.init_args.lr=0.01"))
+    error = fails(sweep(file, "--dry_run", "--model.init_args.lr=0.01"))
     for part in ("--model.init_args.lr: ", "--model.init_args.lr=0.01", str(file)):
-        assert part in told
+        assert part in error
 
 
 def test_options_that_do_not_fit(write: Write, out: Path, fails: Fails) -> None:
@@ -199,14 +199,14 @@ def test_a_folder_holds_one_sweep(write: Write, out: Path, fails: Fails) -> None
     assert "sweep.json: configuration: " in fails(sweep(write(), "--out", out))
     other = plan_search(SweepOptions(write(method="random", run_cap=2), out=out)).record
     (out / "sweep.json").write_text(json.dumps(other))
-    told = fails(sweep(write(), "--out", out))
-    assert f"{out}: " in told
-    assert "method: random there, grid here" in told
+    message = fails(sweep(write(), "--out", out))
+    assert f"{out}: " in message
+    assert "method: random there, grid here" in message
     (out / "sweep.json").unlink()
     (out / "study.db").write_bytes(b"no database" * 500)
-    told = fails(sweep(write(), "--out", out))
-    assert f"{out / 'study.db'}: " in told
-    assert len(told.splitlines()) == 1
+    message = fails(sweep(write(), "--out", out))
+    assert f"{out / 'study.db'}: " in message
+    assert len(message.splitlines()) == 1
     (out / "file").write_text("")
     assert f"{out / 'file'}: " in fails(sweep(write(), "--out", out / "file"))
 
@@ -259,10 +259,10 @@ def test_killed_sweep_of_six_goes_on(write: Write, out: Path) -> None:
         os.killpg(first.pid, signal.SIGKILL)
     assert sum(trial.state.is_finished() for trial in trials_of(out)) < 6
     with start(*options) as one, start(*options[:-1]) as other:
-        told = [process.communicate(timeout=600)[0] for process in (one, other)]
-    assert (one.returncode, other.returncode) == (0, 0), told
-    assert "fold_2_lr_0.01 of 6 · fold 2, lr 0.01: resumed" in "".join(told)
-    assert all(re.search(r"6 of 6 trials .*0 were pruned", each) for each in told)
+        output = [process.communicate(timeout=600)[0] for process in (one, other)]
+    assert (one.returncode, other.returncode) == (0, 0), output
+    assert "fold_2_lr_0.01 of 6 · fold 2, lr 0.01: resumed" in "".join(output)
+    assert all(re.search(r"6 of 6 trials .*0 were pruned", each) for each in output)
     trials = trials_of(out)
     assert sorted(trial.user_attrs["number"] for trial in trials) == [0, 1, 2, 3, 4, 5]
     named = {name: read_sweep(write()).folder(trial.number, trial.params) for name, trial in enumerate(trials)}
@@ -273,10 +273,10 @@ def test_killed_sweep_of_six_goes_on(write: Write, out: Path) -> None:
         assert list(trial.intermediate_values.values()) == values
         assert len(values) == 4
         assert json.loads((folder / "finished.json").read_text())["epochs"] == 4
-    shown = [line.split("│")[1].strip() for line in told[0].splitlines() if line.startswith("│")]
+    shown = [line.split("│")[1].strip() for line in output[0].splitlines() if line.startswith("│")]
     assert sorted(shown) == sorted(named.values())
     best = max(trials, key=lambda trial: trial.value or 0)
-    top = next(line for line in told[0].splitlines() if line.startswith("│"))
+    top = next(line for line in output[0].splitlines() if line.startswith("│"))
     assert f"{best.value:.4f}" in top
     assert named[best.number] in top
     page = (out / "parallel_coordinates.html").read_text()
@@ -296,15 +296,15 @@ def test_what_is_not_worth_going_on_is_ended(write: Write, out: Path) -> None:
         early_terminate={"type": "hyperband", "min_iter": 2, "eta": 2},
     )
     with start(file, "--out", out, "--trainer.max_epochs=30", "--last.every_n_train_steps=1") as process:
-        told = process.communicate(timeout=300)[0]
-    assert process.returncode == 0, told
+        output = process.communicate(timeout=300)[0]
+    assert process.returncode == 0, output
     good, bad = trials_of(out)
     assert good.state == optuna.trial.TrialState.COMPLETE
     assert good.value == min(good.intermediate_values.values())
     assert bad.state == optuna.trial.TrialState.PRUNED
     assert list(bad.intermediate_values) == [1, 2]
-    assert "lr_1e-12: pruned after 2 validations" in told
-    assert re.search(r"1 of 2 trials .*1 were pruned", told)
+    assert "lr_1e-12: pruned after 2 validations" in output
+    assert re.search(r"1 of 2 trials .*1 were pruned", output)
     assert (out / "lr_1e-12/checkpoints/last.ckpt").is_file()
 
 
@@ -313,11 +313,11 @@ def test_a_failing_trial_keeps_no_other_from_its_turn(write: Write, out: Path) -
     file = write(parameters={"data": init_args(fold={"values": [9, 1]})})
     for trials in (2, 3):
         with start(file, "--out", out, "--trainer.max_epochs=1") as process:
-            told = process.communicate(timeout=300)[0]
+            output = process.communicate(timeout=300)[0]
         assert process.returncode == 1
-        assert "fold_9: failed: error: data.init_args.fold: must be between 1 and 3; got 9." in told
-        assert "1 of 2 trials are complete" in told
-        assert "1 failed" in told
+        assert "fold_9: failed: error: data.init_args.fold: must be between 1 and 3; got 9." in output
+        assert "1 of 2 trials are complete" in output
+        assert "1 failed" in output
         assert len(trials_of(out)) == trials
 
 
@@ -328,9 +328,9 @@ def test_what_ends_a_sweep_ends_its_trials(write: Write, out: Path, way: signal.
     with start(*options) as process:
         wait_for(out / "fold_1_lr_0.01/checkpoints/last.ckpt", process)
         process.send_signal(way)
-        told, _ = process.communicate(timeout=90)
+        output, _ = process.communicate(timeout=90)
     assert process.returncode == 130
-    assert f"{PROGRAM} sweep" in told
+    assert f"{PROGRAM} sweep" in output
     with folder_lock(out / "fold_1_lr_0.01") as lock:
         assert lock is not None  # nobody is left
     assert [trial.state.name for trial in trials_of(out)] == ["RUNNING"]
@@ -342,8 +342,8 @@ def test_a_search_chooses_by_what_it_has_seen(write: Write, out: Path) -> None:
     lr = {"distribution": "log_uniform_values", "min": 1e-4, "max": 1e-2}
     file = write(method="bayes", parameters={"model": init_args(lr=lr, maps={"min": 2, "max": 6})})
     with start(file, "--trials=3", "--workers=2", "--out", out, "--trainer.max_epochs=1") as process:
-        told = process.communicate(timeout=300)[0]
-    assert process.returncode == 0, told
+        output = process.communicate(timeout=300)[0]
+    assert process.returncode == 0, output
     trials = trials_of(out)
     assert trials[0].params == pytest.approx(read_sweep(file).drawn(0))
     assert len({trial.params["model.init_args.lr"] for trial in trials}) == 3

@@ -389,7 +389,7 @@ def test_options_and_arguments_of_a_parser() -> None:
 
 
 def test_types_are_reordered_behind_the_cache_of_typing() -> None:
-    """In a process of its own, whose cache holds the union in the other order."""
+    """In a separate process, whose cache holds the union in the other order."""
     program = """
         import typing
         typing.Optional[float | int | None]
@@ -408,15 +408,17 @@ def test_types_are_reordered_behind_the_cache_of_typing() -> None:
 
 def test_groups_in_the_help() -> None:
     parser = ArgumentParser(formatter_class=compat_jsonargparse.ShortHelpFormatter)
-    for title in ("Customize this", "Left out", "Others"):
-        parser.add_argument_group(title).add_argument(f"--{title[0]}", type=int, default=4, help=f"of {title}")
+    for name, title in (("first", "Ones"), ("hidden", "Left out"), ("last", "Others")):
+        parser.add_argument_group(title).add_argument(f"--{name}", type=int, default=4, help=f"``{name}``")
     whole = parser.format_help()
-    with compat_jsonargparse.groups_in_help(parser, leave_out="Left out", last="Customize"):
+    by_name = {each.dest: each for each in compat_jsonargparse.arguments_of(parser)}
+    with compat_jsonargparse.groups_in_help(parser, {"b": [by_name["last"]], "a": [by_name["first"]]}):
         text = parser.format_help()
-    assert "Left out:" not in text
-    assert text.index("Others:") < text.index("Customize this:")
-    assert "of Others (default: 4)" in text
-    assert "int" not in text.partition("Others:")[2]
+    body = text.partition("\n\nb:\n")[2]
+    assert body.index("--last") < body.index("a:\n") < body.index("--first")
+    assert "`first` (default: 4)" in body
+    assert "--hidden" not in body
+    assert "int" not in body
     assert parser.format_help() == whole
 
 

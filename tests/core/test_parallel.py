@@ -23,7 +23,7 @@ def test_what_is_found_comes_in_order(workers: int) -> None:
 
 
 def test_a_process_that_is_killed() -> None:
-    with pytest.raises(UserError, match=r"A process ended before its time.* Do this\."):
+    with pytest.raises(UserError, match=r"A worker process died.* Do this\."):
         list(in_processes(operator.call, os._exit, [1], 2, "Do this."))
 
 
@@ -76,6 +76,6 @@ def test_processes_that_cannot_start(tmp_path: Path) -> None:
         "from bgsub_lightning.core.parallel import in_processes\n"
         "list(in_processes(max, [bytes(10**6)], [[b'']], 2, 'Do this.'))\n"
     )
-    told = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, timeout=60)
-    assert "UserError: A process ended before its time" in told.stderr
-    assert "`if __name__ == '__main__':`. Do this." in told.stderr
+    ended = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, timeout=60)
+    assert "UserError: A worker process died" in ended.stderr
+    assert "`if __name__ == '__main__':`. Do this." in ended.stderr

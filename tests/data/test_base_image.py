@@ -134,7 +134,7 @@ def test_light_touches_no_mask(frames: FrameSet, tmp_path: Path) -> None:
 
 
 def batches(data: ScenesDataModule, frames: FrameSet, workers: int) -> list[dict[str, Any]]:
-    """What the loader of a stage yields, on the device."""
+    """Batches of the loader of a stage, on the device."""
     data.num_workers = workers
     span = data.plan.spans[0]  # type: ignore[union-attr]
     loader = data._training(span.inputs, TrainingBatches(frames, 2, steps=9, seed=3))
@@ -167,7 +167,7 @@ def test_masks_arrive_as_they_are_and_mirrored_with_their_images(root: Path, tmp
 
 def test_a_scene_with_one_training_frame_has_no_pair(frames: FrameSet, tmp_path: Path) -> None:
     one = FrameSet.of((scene, numbers[:1]) for scene, numbers in frames)
-    message = r"CDnet2014 baseline/highway: pairs of its training frames .* it has 1\. Train on more of its frames"
+    message = r"CDnet2014 baseline/highway: must have 2 training frames .* got 1\. .*data\.init_args\.protocol"
     with pytest.raises(UserError, match=message):
         prepared(one, tmp_path)
 
@@ -185,7 +185,7 @@ def test_the_base_is_of_the_tenth_with_most_foreground(root: Path) -> None:
     for scene in scenes:
         largest = set(list(scene.masks)[9:11])
         assert {bases[scene.key] for bases in found} == largest
-    assert len({tuple(bases.values()) for bases in found}) == 4  # scenes have draws of their own
+    assert len({tuple(bases.values()) for bases in found}) == 4  # each scene has its own draws
     assert BaseImage().chosen(pixels_of(tested), tested, 5).bases() == found[5]
 
 
@@ -204,9 +204,9 @@ def test_no_foreground_takes_the_first_and_says_so(root: Path, capsys: pytest.Ca
         paint(scene, number, 0)
     tested = FrameSet.of([(scene, list(scene.masks)[3:])])
     assert BaseImage().chosen(pixels_of(tested), tested, 0).bases() == {scene.key: 8}
-    told = " ".join(capsys.readouterr().out.split())
-    assert re.search(r"baseline/highway: .*11 frames .*foreground.*\b8\b", told)
-    assert "--model.init_args.base names another" in told
+    output = " ".join(capsys.readouterr().out.split())
+    assert re.search(r"baseline/highway: .*11 frames .*foreground.*\b8\b", output)
+    assert "--model.init_args.base names another" in output
 
 
 def test_a_batch_brings_the_base_with_the_scenes_first(root: Path) -> None:
@@ -320,7 +320,7 @@ def test_bases_of_a_former_test(root: Path, tmp_path: Path, name: str) -> None:
         (None, r"a\.json: there is no such file"),
     ],
 )
-def test_files_that_tell_no_bases(root: Path, tmp_path: Path, content: str | None, message: str) -> None:
+def test_files_without_bases(root: Path, tmp_path: Path, content: str | None, message: str) -> None:
     if content is not None:
         (tmp_path / "a.json").write_text(content)
     with pytest.raises(UserError, match=message):

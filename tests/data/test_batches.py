@@ -80,7 +80,7 @@ def test_a_resumed_run_crosses_the_edge_of_an_epoch(frames: FrameSet) -> None:
 
 @pytest.mark.parametrize(("total", "current", "expected"), [(7, 0, 6), (7, 2, 4), (4, 6, 6), (0, 5, 1), (9, 1, 5)])
 def test_the_trainers_epoch_may_begin_anywhere(frames: FrameSet, total: int, current: int, expected: int) -> None:
-    """As after an epoch that was cut short: the batches go on by the total, their number is what the epoch lacks."""
+    """As after an epoch that was cut short: the batches continue by the total, their number is what the epoch lacks."""
     whole = uninterrupted(TrainingBatches(frames, 4), 4)
     assert list(TrainingBatches(frames, 4, lambda: (total, current))) == whole[total : total + expected]
 
@@ -187,7 +187,7 @@ def test_whole_scenes_stay_with_one_process_from_their_first_frame(frames: Frame
 
 @pytest.mark.parametrize("rank", range(4))
 def test_more_processes_than_whole_scenes_are_refused(frames: FrameSet, rank: int) -> None:
-    message = r"trainer\.devices: .* 4 processes are more than there are scenes \(3\)\. Set it to 3 or fewer\."
+    message = r"trainer\.devices: must be at most 3, .* got 4\."
     with pytest.raises(UserError, match=message):
         EvaluationBatches(frames, 4, rank, 4, whole_scenes=True)
 

@@ -78,7 +78,7 @@ def sides(frames: SceneFrames, crop: Crop, count: int = 200) -> list[int]:
     return [one_window(crop, frames, 12, seed).boxes[0][2] for seed in range(count)]
 
 
-def test_scales_are_those_that_are_told_and_windows_fit_into_the_frame(frames: SceneFrames) -> None:
+def test_scales_are_the_given_ones_and_windows_fit_into_the_frame(frames: SceneFrames) -> None:
     assert {*sides(frames, Crop(24))} == {24}
     found = sides(frames, Crop(24, (0.5, 1.5)))
     assert min(found) in range(16, 18)

@@ -50,7 +50,7 @@ def training(
 
 
 class Epochs:
-    """What a trainer does: pass after pass over a loader, telling the sampler how far it has come.
+    """As a trainer does: pass after pass over a loader, reporting its progress to the sampler.
 
     The sampler does not refer to this object: a loader in a reference cycle takes 5 s per worker to be collected.
     """

@@ -88,7 +88,7 @@ def test_too_few_references_name_the_option(make_scene: Callable[..., Scene], co
     if enough:
         References(count).validate(scene)
         return
-    with pytest.raises(UserError, match=r"CDnet2014 baseline/office: 21 reference .* are 20\. .*init_args\.references"):
+    with pytest.raises(UserError, match=r"init_args\.references: .* 20, .*CDnet2014 baseline/office; got 21\."):
         References(count).validate(scene)
 
 

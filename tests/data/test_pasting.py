@@ -65,7 +65,7 @@ def voc(tmp_path: Path) -> Path:
 def pasted(
     objects: VocObjects, seed: int, size: tuple[int, int] = (96, 72)
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """What becomes of a black frame whose mask is 85 all over."""
+    """Paste into a black frame whose mask is 85 all over."""
     image, mask = np.zeros((size[1], size[0], 3), np.uint8), np.full((size[1], size[0]), 85, np.uint8)
     objects.paste(image, mask, seed)
     return image, mask
@@ -358,9 +358,7 @@ def test_evaluation_never_pastes(root: Path, voc: Path) -> None:
 
 
 def test_nothing_to_paste_names_the_scene_and_the_option(root: Path) -> None:
-    message = (
-        r"CDnet2014 baseline/bare: there is nothing to learn, as none of its 3 training .*--data\.init_args\.paste="
-    )
+    message = r"CDnet2014 baseline/bare: no foreground in its 3 training .*--data\.init_args\.paste="
     with pytest.raises(UserError, match=message):
         module(root).train_dataloader()
     with pytest.raises(UserError, match=message):
@@ -375,10 +373,10 @@ def test_a_folder_that_is_not_needed_is_not_looked_at(root: Path, voc: Path) -> 
         module(root, paste=voc / "none").prepare_data()
 
 
-def test_what_is_pasted_is_told(root: Path, voc: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_pasted_is_printed(root: Path, voc: Path, capsys: pytest.CaptureFixture[str]) -> None:
     module(root, paste=voc).prepare_data()
-    told = " ".join(capsys.readouterr().out.split())
-    assert re.search(rf"baseline/bare: .*{voc}", told)
+    output = " ".join(capsys.readouterr().out.split())
+    assert re.search(rf"baseline/bare: .*{voc}", output)
 
 
 def test_protocols_that_paste_nothing_refuse_the_option(root: Path, voc: Path) -> None:
@@ -390,7 +388,7 @@ def test_protocols_that_paste_nothing_refuse_the_option(root: Path, voc: Path) -
 def test_on_the_command_line(root: Path, voc: Path, tiny: Path, tmp_path: Path, fails: Callable[[int], str]) -> None:
     options = [f"--config={tiny}", f"--data.init_args.root={root}", f"--run_dir={tmp_path / 'run'}"]
     options += ["--data.init_args.protocol=FirstHalf", "--trainer.max_epochs=1"]
-    assert "baseline/bare: there is nothing to learn" in fails(main(["fit", *options]))
+    assert "baseline/bare: no foreground" in fails(main(["fit", *options]))
     assert main(["fit", *options, f"--data.init_args.paste={voc}"]) == 0
     assert f"paste: {voc}" in (tmp_path / "run/config.yaml").read_text()
     assert main(["test", *options, f"--data.init_args.paste={voc}"]) == 0

@@ -242,7 +242,7 @@ def test_pixels_are_drawn_from_the_whole_image_by_the_seed(scenes: list[Scene]) 
 
 @pytest.mark.parametrize("length", [9, 20, 27])
 def test_histories_of_a_scene_that_is_shorter(scenes: list[Scene], length: int) -> None:
-    """What is missing before the first frame is filled by the frames that there are, in their order."""
+    """Frames that are missing before the first are filled by the existing ones, in their order."""
     pixels = pixels_of(scenes)[1]
     numbers = ([*range(1, 10)] * 3)[-length:]
     window = np.stack([rgb(scenes[1], n) for n in numbers])
@@ -372,7 +372,7 @@ def test_backgrounds_are_computed_once(scenes: list[Scene], tmp_path: Path) -> N
     assert (rows(few, scenes[0], [22]) == rows(entry, scenes[0], [22])).all()
 
 
-def test_other_frames_or_weights_are_computed_anew(scenes: list[Scene], tmp_path: Path) -> None:
+def test_other_frames_or_weights_are_computed_again(scenes: list[Scene], tmp_path: Path) -> None:
     store = FrameStore(tmp_path / "store")
     background(Mean(), scenes, store)
     more = Mean()
@@ -385,7 +385,7 @@ def test_other_frames_or_weights_are_computed_anew(scenes: list[Scene], tmp_path
     assert np.abs(difference).max() <= 1
 
 
-def test_frames_that_have_changed_are_computed_anew(scenes: list[Scene], tmp_path: Path) -> None:
+def test_changed_frames_are_computed_again(scenes: list[Scene], tmp_path: Path) -> None:
     store = FrameStore(tmp_path / "store")
     background(Mean(), scenes, store)
     path = scenes[1].frames[2]

@@ -1,4 +1,4 @@
-"""What each variation of a training sample changes, and what it leaves."""
+"""Changes by each variation of a training sample, and what it leaves unchanged."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def varied(transform: SampleTransform, seed: int, given: Sample | None = None) -
 
 
 def changed(before: Sample, after: Sample) -> dict[str, bool]:
-    """What has changed of it."""
+    """Its changed pixels."""
     return {
         "target": not np.array_equal(before.now[0], after.now[0]),
         "earlier": not np.array_equal(before.now[1], after.now[1]),
@@ -114,7 +114,7 @@ def paste(scenes: list[SceneFrames]) -> Paste:
 
 
 OFF: dict[type[SampleTransform], dict[str, float]] = {Colours: {"grey": 0}, PastedObjects: {"ghost": 0}}
-"""What else must be 0 for nothing to happen."""
+"""Other settings that must be 0 for nothing to happen."""
 ALL = (
     *(Sway, PastedObjects, LightChange, LightDifference, CloudShade, Colours, Blur, Misalignment, SensorNoise, Jpeg),
     IgnoreIndistinct,
@@ -149,7 +149,7 @@ def test_the_same_seed_is_the_same_sample(kind: type[SampleTransform], paste: Pa
 
 
 @KINDS
-def test_as_many_samples_are_varied_as_told(
+def test_the_given_share_of_samples_is_varied(
     kind: type[SampleTransform], paste: Paste, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     transform, times = made(kind, 0.3, paste), []
@@ -328,12 +328,12 @@ def test_ghosts_are_of_the_past_and_what_has_stayed_is_background(paste: Paste) 
     assert kinds == {False, True}
 
 
-def test_no_object_to_paste_is_told(scenes: list[SceneFrames]) -> None:
+def test_no_object_to_paste_is_reported(scenes: list[SceneFrames]) -> None:
     with pytest.raises(UserError, match=r"PastedObjects.*5000 pixels.*24"):
         PastedObjects(least=5000).prepare(scenes, FrameSet.labelled(each.scene for each in scenes), 0)
 
 
-def test_what_nothing_tells_from_the_past_is_ignored() -> None:
+def test_what_equals_the_past_is_ignored() -> None:
     given = sample()
     second = np.s_[36:44, 4:16]
     given.now[0][0][second] = (240, 240, 20)
@@ -370,7 +370,7 @@ def ramp() -> Sample:
 
 
 def curves(transform: SampleTransform, count: int = 600) -> NDArray[np.float64]:
-    """What becomes of each grey level in many samples: ``(count, 256, 3)``."""
+    """Outcome of each grey level in many samples: ``(count, 256, 3)``."""
     return np.stack([varied(transform, seed, ramp())[1].now[0].reshape(256, 3).astype(float) for seed in range(count)])
 
 
@@ -522,7 +522,7 @@ class Watched(SampleTransform):
         sample.now[0][...] = 0
 
 
-def test_a_dataset_tells_now_from_the_past_and_seeds_each_transform(scenes: list[SceneFrames]) -> None:
+def test_a_dataset_separates_now_from_the_past_and_seeds_each_transform(scenes: list[SceneFrames]) -> None:
     transforms = (Watched(1.0), Watched(1.0))
     seen: list[Any] = []
     for each in transforms:

@@ -61,7 +61,7 @@ def make(folder: Path, frames: int, gaps: bool = False, often: float = 0.5, seed
 def reference(
     scene: Scene, numbers: Sequence[int], target: int, neighbours: int = 31, enough: int = 8
 ) -> NDArray[np.uint8]:
-    """What the text says, pixel by pixel."""
+    """The rule of the text, pixel by pixel."""
     pixels = SceneFrames(scene, None)
     images, masks = ({n: read(n).astype(int) for n in numbers} for read in (pixels.image, pixels.mask))
     nearest = sorted(numbers, key=lambda n: (abs(n - target), n))[:neighbours]
@@ -185,20 +185,20 @@ def test_frames_that_are_not_trained_on_have_no_part(tmp_path: Path) -> None:
         np.testing.assert_array_equal(row(entry, scene, number), reference(scene, numbers, number, 3, 2))
 
 
-def test_pixels_that_are_never_background_are_counted_and_told_once(
+def test_pixels_that_are_never_background_are_counted_and_reported_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     scene = make(tmp_path / "scene", 30, often=0.8)
     never = np.all([~np.isin(SceneFrames(scene, None).mask(n), (0, 50)) for n in range(30)], axis=0).sum()
     assert never >= 13
     prepared(scene, range(30), tmp_path / "store")
-    told = capsys.readouterr().out
-    assert f"a/scene: {never} of 143 pixels are background in none of the 30 training frames" in told
+    output = capsys.readouterr().out
+    assert f"a/scene: {never} of 143 pixels are background in none of the 30 training frames" in output
     prepared(scene, range(30), tmp_path / "store")
     assert capsys.readouterr().out == ""
 
 
-def test_nothing_is_told_where_all_is_background(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_reported_where_all_is_background(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scene = make(tmp_path / "scene", 3)
     for path in scene.masks.values():
         cv2.imwrite(str(path), np.zeros(SIZE[::-1], np.uint8))

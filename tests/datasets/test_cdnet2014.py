@@ -352,7 +352,7 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
         CDnet2014().locate(tmp_path / "file")
 
 
-def test_no_folder_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_folder_given(monkeypatch: pytest.MonkeyPatch) -> None:
     for value in (None, ""):
         monkeypatch.delenv("CDNET2014_ROOT", raising=False)
         if value is not None:
@@ -375,7 +375,7 @@ def test_the_environment_names_the_folder_where_nobody_else_does(
     assert CDnet2014().locate(None) == there
 
 
-def test_an_empty_category_is_told_unless_scenes_are_chosen(video: Path) -> None:
+def test_an_empty_category_is_reported_unless_scenes_are_chosen(video: Path) -> None:
     root = video.parents[1]
     (root / "thermal/park").mkdir(parents=True)
     with pytest.raises(UserError, match=rf"{root}/thermal: .*no video"):
@@ -419,7 +419,7 @@ def test_a_pattern_that_matches_nothing(cdnet: Path, pattern: str, message: str)
 
 @pytest.mark.real_data
 @pytest.mark.parametrize(
-    ("key", "first", "last", "labelled", "told"),
+    ("key", "first", "last", "labelled", "expected"),
     [
         ("baseline/highway", 470, 1700, 1231, []),
         ("baseline/pedestrians", 300, 1099, 800, []),
@@ -428,11 +428,11 @@ def test_a_pattern_that_matches_nothing(cdnet: Path, pattern: str, message: str)
         ("PTZ/zoomInZoomOut", 500, 814, 315, ["ROI.bmp", "groundtruth"]),
     ],
 )
-def test_real_sequences(real_data: Path, key: str, first: int, last: int, labelled: int, told: list[str]) -> None:
+def test_real_sequences(real_data: Path, key: str, first: int, last: int, labelled: int, expected: list[str]) -> None:
     (scene,) = CDnet2014().scenes(real_data / "CDnet2014", [key])
     raise_for_errors([scene])
     assert list(scene.masks) == list(range(first, last + 1))
     assert len(scene.masks) == labelled
     assert scene.references == tuple(range(1, first))
     assert scene.roi is None  # their files, where they have one, are white all over
-    assert sorted(problem.file.name for problem in scene.problems) == told
+    assert sorted(problem.file.name for problem in scene.problems) == expected

@@ -166,7 +166,7 @@ def test_an_empty_folder_of_a_published_sequence_is_an_error(tmp_path: Path) -> 
         LASIESTA().scenes(tmp_path / "papers")
 
 
-def test_no_folder_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_no_folder_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("LASIESTA_ROOT", raising=False)
     with pytest.raises(UserError, match=r"LASIESTA is needed(.|\n)*LASIESTA_ROOT(.|\n)*--layout LASIESTA"):
         LASIESTA().locate(None)
@@ -178,8 +178,8 @@ def test_prepare_names_the_colour(tmp_path: Path, capfd: pytest.CaptureFixture[s
     make_sequence(tmp_path / "I_SI_01", tmp_path / "I_SI_01-GT", "I_SI_01")
     path = save(tmp_path / "I_SI_01-GT/I_SI_01-GT_000003.png", np.full((*SIZE[::-1], 3), (0, 0, 255), np.uint8))
     assert main(["prepare", str(tmp_path), "--dataset=LASIESTA"]) == 2
-    told = capfd.readouterr().out
-    assert re.search(rf"error {path}: .*\(0, 0, 255\)", told)
+    output = capfd.readouterr().out
+    assert re.search(rf"error {path}: .*\(0, 0, 255\)", output)
 
 
 # --- the synthetic twin ----------------------------------------------------------------------------------------------
@@ -258,8 +258,8 @@ def test_nonsense_is_refused_before_anything_is_written(
 def test_command(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     options = ["--categories=[O_CL]", "--labelled=3", "--workers=1", "--width=64", "--height=48"]
     assert main(["synthesize", str(tmp_path / "twin"), "--layout=LASIESTA", *options]) == 0
-    told = capfd.readouterr().out
-    assert re.search(rf"2 videos .*6 frames .*{tmp_path / 'twin'}", told)
-    assert f"prepare --dataset LASIESTA --root {tmp_path / 'twin'}" in told
+    output = capfd.readouterr().out
+    assert re.search(rf"2 videos .*6 frames .*{tmp_path / 'twin'}", output)
+    assert f"prepare --dataset LASIESTA --root {tmp_path / 'twin'}" in output
     assert main(["prepare", "--dataset", "LASIESTA", "--root", str(tmp_path / "twin")]) == 0
     assert "2 videos, 0 errors, 0 warnings." in capfd.readouterr().out

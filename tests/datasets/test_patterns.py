@@ -70,7 +70,7 @@ def test_patterns_that_make_no_sense_are_refused(pattern: str) -> None:
 def test_a_background_has_no_number_and_an_opening_is_no_debt() -> None:
     with pytest.raises(UserError, match=r"reader\.init_args\.background: .*\{sequence\}"):
         SBI2015(background="{sequence}/{number}.png")
-    with pytest.raises(UserError, match=r"reader\.init_args\.opening: cannot be negative, got -1"):
+    with pytest.raises(UserError, match=r"reader\.init_args\.opening: must not be negative; got -1"):
         LIMU(opening=-1)
 
 
@@ -89,7 +89,7 @@ def test_references_open_the_sequence_or_come_before_the_first_label(road: Path,
     assert scene.references == tuple(range(1, last + 1))
 
 
-def test_another_layout_is_told_by_patterns(road: Path) -> None:
+def test_another_layout_is_described_by_patterns(road: Path) -> None:
     (road / "input").rename(road / "in")
     (road / "groundtruth").rename(road / "in/truth")
     with pytest.raises(UserError, match=rf"{road}/?: .*no frame.*\{{sequence\}}/input/"):
@@ -154,7 +154,7 @@ def test_what_was_cut_off_is_no_whole_image(tmp_path: Path, suffix: str) -> None
     assert not is_whole(path)
 
 
-def test_masks_that_no_pattern_finds_are_told(road: Path) -> None:
+def test_masks_that_no_pattern_finds_are_reported(road: Path) -> None:
     (scene,) = LIMU(masks="{sequence}/truth/{number}.png").scenes(road.parent)
     (problem,) = scene.problems
     assert (problem.severity, problem.what, scene.masks) == ("warning", "no mask", {})

@@ -268,7 +268,7 @@ def test_bytes_after_the_end_are_no_damage(trees: Path) -> None:
 # --- folders that do not hold the dataset ----------------------------------------------------------------------------
 
 
-def test_no_folder_told(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
+def test_no_folder_given(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
     monkeypatch.delenv("WALLFLOWER_ROOT", raising=False)
     with pytest.raises(UserError, match=r"Wallflower is needed.*\n(.*\n)*.*Microsoft.*\n.*--layout Wallflower"):
         Wallflower().locate(None)
@@ -340,11 +340,11 @@ def test_frames_of_a_scene(tmp_path: Path, trees: Path, stored: bool, size: tupl
 def test_prepare_lists_and_stores(root: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     options = ["--dataset=Wallflower", f"--store={tmp_path / 'store'}", "--width=16", "--height=16"]
     assert main(["prepare", str(root), *options]) == 0
-    told = capfd.readouterr().out
-    (row,) = (line.split() for line in told.splitlines() if "Wallflower/WavingTrees" in line)
+    output = capfd.readouterr().out
+    (row,) = (line.split() for line in output.splitlines() if "Wallflower/WavingTrees" in line)
     assert row == ["Wallflower/WavingTrees", "20×14", "6", "5", "1", "0–5", "all"]
-    assert "3 videos, 0 errors, 0 warnings." in told
-    assert "is complete for 16×16" in told
+    assert "3 videos, 0 errors, 0 warnings." in output
+    assert "is complete for 16×16" in output
     frames = SceneFrames(read(root / "WavingTrees"), (16, 16), FrameStore(tmp_path / "store"))
     assert frames.missing() == 0
 
@@ -357,16 +357,16 @@ def test_prepare_takes_the_folder_from_the_environment_and_patterns(
     assert "1 videos, 0 errors" in capfd.readouterr().out
 
 
-def test_prepare_tells_problems(root: Path, fails: Fails, capfd: pytest.CaptureFixture[str]) -> None:
+def test_prepare_lists_problems(root: Path, fails: Fails, capfd: pytest.CaptureFixture[str]) -> None:
     cut(root / "MyYard/b00002.bmp")
     assert main(["prepare", str(root), "--dataset=Wallflower"]) == 0
     assert re.search(rf"warning {root}/MyYard/b00002\.bmp: 1 frame .*truncated", capfd.readouterr().out)
     path = picture(root / "Bootstrap/hand_segmented_00005.BMP", np.zeros((10, 30)))
     status = main(["prepare", str(root), "--dataset=Wallflower"])
-    told = capfd.readouterr()
+    output = capfd.readouterr()
     assert status == 2
-    assert f"error {path}: is 30×10, the frames are 20×14" in told.out
-    assert "1 errors" in told.err
+    assert f"error {path}: is 30×10, the frames are 20×14" in output.out
+    assert "1 errors" in output.err
 
 
 def test_prepare_refuses_another_dataset(root: Path, fails: Fails) -> None:
@@ -509,13 +509,13 @@ def test_fewest_frames_and_smallest_size(tmp_path: Path) -> None:
 def test_command(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "twin"
     assert main(["synthesize", str(out), "--layout=Wallflower", "--unlabelled=2", "--workers=1"]) == 0
-    told = capfd.readouterr().out
-    assert re.search(rf"7 videos .*21 frames .*{out}", told)
-    assert f"Next: {PROGRAM} prepare --dataset Wallflower --root {out}" in told
+    output = capfd.readouterr().out
+    assert re.search(rf"7 videos .*21 frames .*{out}", output)
+    assert f"Next: {PROGRAM} prepare --dataset Wallflower --root {out}" in output
     assert main(["prepare", "--dataset", "Wallflower", "--root", str(out)]) == 0
-    told = capfd.readouterr().out
-    assert "7 videos, 0 errors, 0 warnings." in told
-    assert told.count("160×120") == 7
+    output = capfd.readouterr().out
+    assert "7 videos, 0 errors, 0 warnings." in output
+    assert output.count("160×120") == 7
 
 
 @pytest.mark.parametrize(
@@ -531,8 +531,8 @@ def test_command(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
 def test_nonsense_is_refused_before_anything_is_written(
     tmp_path: Path, fails: Fails, options: list[str], message: str
 ) -> None:
-    told = fails(main(["synthesize", str(tmp_path / "twin"), "--layout=Wallflower", *options]))
-    assert re.search(message, told)
+    error = fails(main(["synthesize", str(tmp_path / "twin"), "--layout=Wallflower", *options]))
+    assert re.search(message, error)
     assert not (tmp_path / "twin").exists()
 
 

@@ -68,7 +68,7 @@ def test_index_round_trip_and_folds_together(tmp_path: Path) -> None:
             assert kept in [Kept(k.video, k.number, k.counts, "median", k.folder) for k in read_gallery(kept.folder)]
 
 
-def test_no_gallery_is_none_and_a_broken_one_is_told(tmp_path: Path) -> None:
+def test_no_gallery_is_none_and_a_broken_one_is_reported(tmp_path: Path) -> None:
     assert read_gallery(tmp_path) == []
     for text in ("rule,video\nbest,a/x\n", "rule,video,frame,TP,FP,FN,TN,SE\nnicest,a/x,1,1,1,1,1,1\n"):
         (tmp_path / "gallery.csv").write_text(text)

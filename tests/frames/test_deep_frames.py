@@ -64,8 +64,8 @@ def test_images_have_one_range(ending: str, tmp_path: Path) -> None:
     assert source.range == (LOW, HIGH)
     for frame, expected in zip(frames, thermal(), strict=True):
         np.testing.assert_array_equal(frame.image, by_hand(expected, LOW, HIGH))
-    told = next(iter(open_source(str(tmp_path), levels=(51000, 52000)))).image
-    np.testing.assert_array_equal(told, by_hand(thermal()[0], 51000, 52000))
+    chosen = next(iter(open_source(str(tmp_path), levels=(51000, 52000)))).image
+    np.testing.assert_array_equal(chosen, by_hand(thermal()[0], 51000, 52000))
 
 
 def test_a_video_of_16_bits_has_it_too(tmp_path: Path) -> None:
@@ -124,20 +124,22 @@ def test_spoiled_first_frames_do_not_set_the_range(
     assert not mask[~(thermal()[15] == 51760)].all()
 
 
-def test_frames_outside_of_the_range_are_told_of(deep: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_frames_outside_of_the_range_are_reported(
+    deep: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     folder = deep / "thermal/park/input"
     for number in (25, 26):
         cv2.imwrite(str(folder / f"in{number:06d}.png"), thermal()[0] - 5000)
     options = ["--checkpoint", "MOG2", "--device", "cpu", "--write", "masks"]
     assert main(["segment", "--source", str(folder), "--out", str(tmp_path / "out"), *options, "--clean=false"]) == 0
-    told = [line for line in capfd.readouterr().out.splitlines() if "--range" in line]
-    assert len(told) == 1
-    assert "in000025.png" in told[0]
-    assert "100 %" in told[0]
+    output = [line for line in capfd.readouterr().out.splitlines() if "--range" in line]
+    assert len(output) == 1
+    assert "in000025.png" in output[0]
+    assert "100 %" in output[0]
     assert main(["prepare", "--root", str(deep)]) == 0
-    told = [line for line in capfd.readouterr().out.splitlines() if "--range" in line]
-    assert len(told) == 1
-    assert "in000026.png" in told[0]
+    output = [line for line in capfd.readouterr().out.splitlines() if "--range" in line]
+    assert len(output) == 1
+    assert "in000026.png" in output[0]
     assert main(["prepare", "--root", str(deep), "--range", "40000,60000"]) == 0
     assert "--range" not in capfd.readouterr().out
 
@@ -151,21 +153,21 @@ def test_frames_of_a_source_have_one_depth(tmp_path: Path, fails: Callable[..., 
         for number in range(6):
             cv2.imwrite(str(folder / f"a{number}.png"), first if number < 3 else then)
         cv2.imwrite(str(tmp_path / "clean.png"), then)
-        told = fails(main(["segment", "--source", str(folder), *options, str(tmp_path / "out")]))
-        assert "a3.png" in told
-        assert f"must have {bits}" in told
+        message = fails(main(["segment", "--source", str(folder), *options, str(tmp_path / "out")]))
+        assert "a3.png" in message
+        assert f"must have {bits}" in message
         for number in range(3, 6):
             (folder / f"a{number}.png").unlink()
         background = ["--background", str(tmp_path / "clean.png")]
-        told = fails(main(["segment", "--source", str(folder), *options, str(tmp_path / "out2"), *background]))
-        assert "clean.png" in told
-        assert f"must have {bits}" in told
+        message = fails(main(["segment", "--source", str(folder), *options, str(tmp_path / "out2"), *background]))
+        assert "clean.png" in message
+        assert f"must have {bits}" in message
         with pytest.raises(UserError, match=rf"clean\.png: must have {bits}"):
             read_image(tmp_path / "clean.png", levels=None if bits == "8 bits" else (LOW, HIGH))
-    told = fails(
+    message = fails(
         main(["segment", "--source", str(tmp_path / "8 bits"), *options, str(tmp_path / "o"), "--range", "1,9"])
     )
-    assert "--range" in told
+    assert "--range" in message
 
 
 def test_a_wide_range_keeps_half_of_it_for_what_comes() -> None:

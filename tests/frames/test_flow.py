@@ -163,7 +163,7 @@ def test_frames_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     assert FarnebackFlow().magnitude(thin, 2, 1).shape == (12, 200)
 
 
-def test_a_single_frame_is_refused_and_a_short_video_told_once(
+def test_a_single_frame_is_refused_and_a_short_video_reported_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     scene = scene_of(tmp_path, {n: texture()[:60, n : 80 + n] for n in (1, 2, 3)}, f"short-{tmp_path.name}")
@@ -171,9 +171,9 @@ def test_a_single_frame_is_refused_and_a_short_video_told_once(
     assert capsys.readouterr().out == ""
     for _ in range(2):
         require_motion(scene, (1, 5, 10))
-    told = capsys.readouterr().out
-    assert told.count("warning") == 1
-    assert re.search(rf"a/{scene.name}: .*1 to 3 .*τ = 10", told.replace("\n", ""))
+    output = capsys.readouterr().out
+    assert output.count("warning") == 1
+    assert re.search(rf"a/{scene.name}: .*1 to 3 .*τ = 10", output.replace("\n", ""))
     np.testing.assert_array_equal(DisFlow().magnitude(scene, 3, 10), DisFlow().magnitude(scene, 3, 2))
     with pytest.raises(UserError, match=r"CDnet2014 a/x: .*\b1\b"):
         require_motion(scene_of(tmp_path / "one", {1: texture()}), (1,))
@@ -194,7 +194,7 @@ def flo(values: NDArray[np.float32]) -> bytes:
 
 
 def kitti(path: Path, values: NDArray[np.float32], valid: NDArray[np.bool_]) -> None:
-    """KITTI's format, by its description: R and G are the flow times 64 plus 2^15, B tells whether it is valid."""
+    """KITTI's format, by its description: R and G are the flow times 64 plus 2^15, B says whether it is valid."""
     image = np.zeros((*values.shape[:2], 3), np.uint16)
     image[..., 2] = values[..., 0] * 64 + 2**15
     image[..., 1] = values[..., 1] * 64 + 2**15
@@ -233,9 +233,9 @@ def spoilt(*place: Any) -> NDArray[np.float32]:
         (b"", r"begins with b''"),
         (b"PNG" + flo(field())[3:], r"no Middlebury flow file: it begins with b'PNG"),
         (flo(field())[:6], r"has 6 bytes"),
-        (flo(field())[:-1], r"has 131 bytes, and its header tells of 5×3 pixels, which take 132\. It was cut off"),
+        (flo(field())[:-1], r"has 131 bytes.* 5×3 .* 132\b"),
         (flo(field()) + b"0", r"has 133 bytes"),
-        (struct.pack("<fii", 202021.25, -1, 3), r"header tells of -1×3"),
+        (struct.pack("<fii", 202021.25, -1, 3), r"bytes.* -1×3 "),
         (flo(field(4, 3)), r"the flow is 4×3, its frame 5×3"),
         (flo(spoilt(np.nan)), r"1 numbers that are not finite"),
         (flo(spoilt(-np.inf)), r"1 numbers that are not finite"),
@@ -411,7 +411,9 @@ def test_a_process_that_is_killed_ends_the_run_with_a_message(tmp_path: Path, vi
     assert not arrays(tmp_path / "store")
 
 
-def test_a_disk_without_room_is_told_before(tmp_path: Path, video: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_before_anything_is_written(
+    tmp_path: Path, video: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(source.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 9 * 64 * 48 - 1}))
     with pytest.raises(UserError, match=r"the frame store needs .* and the disk has"):
         fill_flow([SceneFrames(video, None, FrameStore(tmp_path / "store"), DisFlow())], (1,), 1)

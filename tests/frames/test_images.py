@@ -137,7 +137,7 @@ def test_roi(tmp_path: Path, make_scene: Callable[..., Scene]) -> None:
 
 
 def test_a_png_is_replaced_in_one_step(tmp_path: Path) -> None:
-    """Who has the old file open goes on reading the old picture."""
+    """A reader that has the old file open keeps reading the old picture."""
     path = tmp_path / "image.png"
     write_png(path, noise(8, 8))
     before = path.read_bytes()
@@ -186,7 +186,7 @@ def test_a_truth_mask_of_other_levels_of_16_bits_is_refused(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("kind", ["palette", "one_bit", "grey_alpha", "odd"])
 def test_light_noise_in_truth_masks(kind: str, tmp_path: Path) -> None:
-    """What other programs write: palettes, one bit, an opaque alpha channel, odd sizes."""
+    """Masks of other programs: palettes, one bit, an opaque alpha channel, odd sizes."""
     mask = np.where(levels(7, 9) > 100, np.uint8(255), np.uint8(0))
     image = PIL.Image.fromarray(mask)
     if kind == "palette":

@@ -188,7 +188,7 @@ def array_in_fortran_order(folder: Path) -> None:
         array_in_fortran_order,
     ],
 )
-def test_what_is_damaged_is_not_read_and_is_written_anew(filled: FrameStore, damage: Callable[[Path], None]) -> None:
+def test_what_is_damaged_is_not_read_and_is_written_again(filled: FrameStore, damage: Callable[[Path], None]) -> None:
     damage(filled.root / "a/x")
     assert filled.open("a/x", "frames", "s") is None
     list(write(filled))
@@ -281,7 +281,7 @@ def test_two_writers_at_once_leave_one_whole_array(tmp_path: Path) -> None:
     assert files(frames) == {"frames.npy", "frames.json"}
 
 
-def test_fingerprint_tells_name_size_and_time(tmp_path: Path) -> None:
+def test_fingerprint_covers_name_size_and_time(tmp_path: Path) -> None:
     a, b = tmp_path / "a", tmp_path / "b"
     for path in (a, b):
         path.write_bytes(b"1234")
@@ -429,7 +429,7 @@ def test_fill_needs_room_on_the_disk(tmp_path: Path, cdnet: Path) -> None:
         fill([huge])
 
 
-def test_fill_tells_of_a_file_that_cannot_be_used(tmp_path: Path, cdnet: Path) -> None:
+def test_fill_reports_a_file_that_cannot_be_used(tmp_path: Path, cdnet: Path) -> None:
     bad = cdnet / "baseline/office/groundtruth/gt000023.png"
     cv2.imwrite(str(bad), np.full((48, 64), 99, np.uint8))
     frames = FrameStore(tmp_path / "store")

@@ -1,4 +1,4 @@
-"""Tiny systems with random weights, as checkpoints, and videos made of arrays."""
+"""Tiny systems with random weights, as checkpoints, and videos from arrays."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def serving(content: bytes, times: int, port: int = 0) -> tuple[str, threading.T
 
 
 def predicted(system: System, root: Path, folder: Path) -> dict[int, NDArray[np.float32]]:
-    """What `predict` says of the labelled part of the one scene."""
+    """Answers of `predict` for the labelled part of the one scene."""
     data = ScenesDataModule(
         *(system.module.inputs, Subset([], ["*/*"]), root),
         size=system.size, num_workers=0, eval_batch_size=2, flow=system.flow, plan=system.module.plan,

@@ -1,4 +1,4 @@
-"""What is exactly at the threshold: foreground in scores, files and streams alike where a paper prints ≥, else not."""
+"""Probabilities exactly at the threshold: foreground in scores, files and streams where a paper prints ≥, else not."""
 
 from __future__ import annotations
 

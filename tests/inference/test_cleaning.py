@@ -72,7 +72,7 @@ def test_cleaning_is_that_of_labels(grain: float) -> None:
 
 
 def labelled(mask: np.ndarray, least: int, connectivity: int) -> np.ndarray:
-    """What is not small, by labels of all pixels."""
+    """Blobs that are not small, by labels of all pixels."""
     _, labels, statistics, _ = cv2.connectedComponentsWithStats(mask, connectivity=connectivity)
     is_kept = statistics[:, cv2.CC_STAT_AREA] >= least
     is_kept[0] = False
@@ -101,7 +101,7 @@ def test_shadows_go_and_objects_stay() -> None:
     wall = generator.integers(100, 160, (60, 80, 1)).repeat(3, 2).astype(np.uint8)
     image = wall.copy()
     image[20:40, 10:35] = (wall[20:40, 10:35] * 0.7).round()  # the same wall in shade
-    image[20:40, 45:70] = generator.integers(60, 110, (20, 25, 1))  # something darker, with a face of its own
+    image[20:40, 45:70] = generator.integers(60, 110, (20, 25, 1))  # something darker, with a bright face
     mask = np.zeros((60, 80), np.uint8)
     mask[20:40, 10:35] = mask[20:40, 45:70] = 255
     clean = without_shadows(mask, image, wall)

@@ -46,10 +46,10 @@ def test_python_of_the_pages(
 
 def test_own_video(tmp_path: Path) -> None:
     video = write_video(tmp_path / "v.mkv", moving_square(4))
-    told = subprocess.run(
+    ended = subprocess.run(
         [sys.executable, EXAMPLES / "own_video.py", video], capture_output=True, text=True, check=True
     )
-    assert [line.split(":")[0] for line in told.stdout.splitlines()] == ["frame 1", "frame 2", "frame 3", "frame 4"]
+    assert [line.split(":")[0] for line in ended.stdout.splitlines()] == ["frame 1", "frame 2", "frame 3", "frame 4"]
 
 
 def test_own_camera(tmp_path: Path) -> None:
@@ -59,20 +59,20 @@ def test_own_camera(tmp_path: Path) -> None:
         frame[20:50, 30:60] = 255
     video = write_video(tmp_path / "v.mkv", frames)
     command = [sys.executable, EXAMPLES / "own_camera.py", "MOG2", video]
-    told = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert not told.stderr
-    assert "0.60 s  30×30 at (30, 20)" in told.stdout
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert not ended.stderr
+    assert "0.60 s  30×30 at (30, 20)" in ended.stdout
 
 
 @pytest.mark.parametrize(
-    ("words", "told"), [(["MOG2", "77"], "there is no camera 77"), (["no.ckpt"], "no.ckpt: there")]
+    ("words", "expected"), [(["MOG2", "77"], "there is no camera 77"), (["no.ckpt"], "no.ckpt: there")]
 )
-def test_no_such_camera_or_checkpoint(words: list[str], told: str) -> None:
+def test_no_such_camera_or_checkpoint(words: list[str], expected: str) -> None:
     command = [sys.executable, EXAMPLES / "own_camera.py", *words]
     said = subprocess.run(command, capture_output=True, text=True)
     assert said.returncode == 1
     assert said.stderr.startswith("error: ")
-    assert told in said.stderr
+    assert expected in said.stderr
     assert said.stderr.count("\n") == 1
 
 

@@ -1,4 +1,4 @@
-"""What cameras do: bars, night, a light that is switched, infrared, a knock; on made clips, with AnyScene."""
+"""Events of cameras: bars, night, a light that is switched, infrared, a knock; on made clips, with AnyScene."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def shares(results: list[Result]) -> np.ndarray:
 
 
 def changes(results: list[Result]) -> list[str]:
-    """What is seen of the picture as a whole."""
+    """Changes of the picture as a whole."""
     return [event.event for result in results for event in result.events if event.event not in {"enter", "leave"}]
 
 

@@ -1,4 +1,4 @@
-"""Networks as ONNX: the same answers as PyTorch's at any size, and what a file tells of its system."""
+"""Networks as ONNX: the same answers as PyTorch's at any size, and what a file says of its system."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def assert_same_answers(name: str, folder: Path, **settings: Any) -> Path:
 
 def test_an_exported_system_gives_the_same_answers(tmp_path: Path) -> None:
     path = assert_same_answers("FrameFcn", tmp_path)
-    told = onnxruntime.InferenceSession(str(path)).get_modelmeta().custom_metadata_map["bgsub_lightning"]
-    about = json.loads(told)
+    metadata = onnxruntime.InferenceSession(str(path)).get_modelmeta().custom_metadata_map["bgsub_lightning"]
+    about = json.loads(metadata)
     assert about["module"] == "FrameFcn"
     assert about["threshold"] == 0.5
     assert about["parts"] == {"segmentation.forward": "x.onnx"}
@@ -82,7 +82,7 @@ def test_what_has_no_networks_is_not_exported(tmp_path: Path) -> None:
         export_system(load_system("MOG2"), tmp_path / "x.onnx")
 
 
-def test_networks_that_are_not_told_are_not_exported(tmp_path: Path) -> None:
+def test_unlisted_networks_are_not_exported(tmp_path: Path) -> None:
     class Mine(BgsModule):
         def __init__(self) -> None:
             super().__init__()
@@ -116,10 +116,10 @@ def test_export_and_segment_commands(tmp_path: Path, capfd: pytest.CaptureFixtur
     video = write_video(tmp_path / "v.mkv", moving_square(6))
     exported = str(tmp_path / "mine.onnx")
     assert main(["export", f"--checkpoint={checkpoint}", f"--out={exported}", f"--source={video}"]) == 0
-    told = capfd.readouterr().out
-    assert "segmentation.forward" in told
-    assert re.search(r"\b6 frames", told)
-    assert "probabilities differ by" in told
+    output = capfd.readouterr().out
+    assert "segmentation.forward" in output
+    assert re.search(r"\b6 frames", output)
+    assert "probabilities differ by" in output
     for given in (str(checkpoint), exported):
         options = [f"--checkpoint={given}", f"--source={video}", f"--out={tmp_path / Path(given).suffix}"]
         assert main(["segment", *options, "--codec=ffv1", "--write=masks", "--clean=false", "--device=cpu"]) == 0
@@ -131,10 +131,12 @@ def test_export_and_segment_commands(tmp_path: Path, capfd: pytest.CaptureFixtur
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--checkpoint=MOG2", "--out=x.pt"], "a file that ends in .onnx is needed"),
+        (["--checkpoint=MOG2", "--out=x.pt"], "--out: must end in .onnx; got x.pt"),
         (["--checkpoint=x.onnx", "--out=y.onnx"], "is ONNX already"),
     ],
 )
-def test_bad_options_are_told(options: list[str], message: str, fails: Any, tmp_path: Path, monkeypatch: Any) -> None:
+def test_bad_options_are_reported(
+    options: list[str], message: str, fails: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert message in fails(main(["export", *options]))

@@ -180,15 +180,15 @@ class Kept(Output):
 
 def test_all_frames_arrive_in_their_order(tmp_path: Path) -> None:
     source = open_source(str(write_video(tmp_path / "v.mkv", moving_square(11))))
-    kept, told = Kept(), []
+    kept, reported = Kept(), []
     come = segment_frames(
         Subtractor(tiny_system("FrameFcn"), "cpu", batch_size=4),
         source,
         [kept],
-        report=lambda each: told.append(each.frames),
+        report=lambda each: reported.append(each.frames),
     )
     assert kept.numbers == list(range(1, 12))
-    assert told == [4, 8, 11]
+    assert reported == [4, 8, 11]
     assert (come.frames, come.is_interrupted, come.resized, come.dropped, kept.closed) == (11, False, 0, 0, 1)
     assert segment_frames(Subtractor(tiny_system("FrameFcn"), "cpu", batch_size=4), source, [], limit=5).frames == 5
 
@@ -349,7 +349,7 @@ def test_nothing_is_written_after_a_failure() -> None:
     assert done == []
 
 
-def test_a_video_that_ffmpeg_does_not_take_is_told_in_a_line(tmp_path: Path) -> None:
+def test_a_video_that_ffmpeg_refuses_is_one_line(tmp_path: Path) -> None:
     """Its own errors are of several kinds; here the times of the frames are beyond what an .mp4 holds."""
     frames = [Frame(number, 1e6 * number, image) for number, image in enumerate(moving_square(3), 1)]
 

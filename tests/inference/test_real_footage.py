@@ -21,7 +21,7 @@ FIRST, COUNT, LABELLED = 800, 14, 6
 
 
 def excerpt(data: Path, key: str, root: Path) -> tuple[list[Path], Path]:
-    """Frames of a video as a dataset of its own, the last of them labelled, and as a video without loss."""
+    """Frames of a video as a dataset, the last of them labelled, and as a lossless video."""
     there, here = data / "CDnet2014" / key, root / key
     for folder in ("input", "groundtruth"):
         (here / folder).mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""What is made of masks, and what is written of it."""
+"""Results that are computed from masks, and their files."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_ids_and_counts_go_on_where_frames_change_their_size() -> None:
     assert [event.event for event in found[25].events if event.id == 1] == ["leave"]
 
 
-def test_a_hole_is_told_from_something_new() -> None:
+def test_a_hole_differs_from_something_new() -> None:
     generator = np.random.default_rng(0)
     place = generator.integers(90, 110, (48, 64, 3), np.uint8)
     bag = place.copy()

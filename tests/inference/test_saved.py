@@ -1,4 +1,4 @@
-"""What was learnt of a scene, in a file."""
+"""The state of a scene in a file."""
 
 from __future__ import annotations
 

@@ -164,7 +164,7 @@ def test_a_synthetic_source_is_called_so(tmp_path: Path, capfd: pytest.CaptureFi
 
 
 @pytest.mark.parametrize("background", ["first", "spread", "stream", "clean.png", "clean"])
-def test_backgrounds_come_from_where_they_are_told(
+def test_backgrounds_come_from_the_given_source(
     background: str, video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -230,7 +230,7 @@ def test_backgrounds_come_from_where_they_are_told(
         (["--background=pipe.png"], "--background: pipe.png: "),
     ],
 )
-def test_bad_options_are_told(
+def test_bad_options_are_reported(
     options: list[str], message: str, video: Path, fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(video.parent)
@@ -248,7 +248,9 @@ def test_masks_of_two_videos_are_not_mixed(video: Path, tmp_path: Path, fails: C
     assert "holds masks already" in fails(main(["segment", *options]))
 
 
-def test_clean_images_that_cannot_be_decoded_are_told(video: Path, tmp_path: Path, fails: Callable[..., str]) -> None:
+def test_clean_images_that_cannot_be_decoded_are_reported(
+    video: Path, tmp_path: Path, fails: Callable[..., str]
+) -> None:
     (tmp_path / "clean").mkdir()
     (tmp_path / "clean/1.png").write_text("no image")
     options = [f"--source={video}", "--checkpoint=MOG2", f"--out={tmp_path / 'out'}"]
@@ -257,7 +259,7 @@ def test_clean_images_that_cannot_be_decoded_are_told(video: Path, tmp_path: Pat
     )
 
 
-def test_a_source_without_a_whole_frame_is_told(tmp_path: Path, fails: Callable[..., str]) -> None:
+def test_a_source_without_a_whole_frame_is_reported(tmp_path: Path, fails: Callable[..., str]) -> None:
     (tmp_path / "images").mkdir()
     (tmp_path / "images/1.png").write_bytes(b"no image")
     status = main(["segment", f"--source={tmp_path / 'images'}", "--checkpoint=MOG2", f"--out={tmp_path / 'out'}"])
@@ -282,13 +284,13 @@ def test_ctrl_c_leaves_a_playable_file_and_says_how_far_it_came(sent: signal.Sig
     process.send_signal(sent)
     time.sleep(0.3)
     process.send_signal(sent)  # by an impatient user, while files become whole
-    told, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "Stopped after" in told
+    assert "Stopped after" in output
     assert (tmp_path / "out/report.html").exists()
     frames = len(list(open_source(str(tmp_path / "out/mask_video.mp4"))))
     assert 0 < frames < 400
-    assert f"Stopped after {frames} frames" in told
+    assert f"Stopped after {frames} frames" in output
 
 
 @pytest.mark.parametrize("checkpoint", ["MOG2", "TemporalMedian"])

@@ -25,7 +25,7 @@ from bgsub_lightning.systems.weights import damage
 Bytes = NDArray[np.uint8]
 
 
-def test_the_file_is_the_one_that_its_card_tells_of() -> None:
+def test_the_file_is_the_one_of_its_card() -> None:
     path, card = weights.shipped(), weights.card()
     assert path == weights.PATH
     assert hashlib.sha256(path.read_bytes()).hexdigest() == card["sha256"]
@@ -58,7 +58,7 @@ def test_it_is_what_is_loaded_where_nothing_is_named() -> None:
 
 
 @pytest.mark.parametrize("damaged", ["cut off", "spoilt", "absent"])
-def test_a_damaged_file_is_told(damaged: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_file_is_reported(damaged: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, path = weights.shipped().read_bytes(), tmp_path / "weights.ckpt"
     monkeypatch.setattr(weights, "PATH", path)
     if damaged != "absent":

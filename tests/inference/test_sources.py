@@ -192,7 +192,7 @@ def test_a_clock_that_steps_back_again_and_again_is_not_ahead_of_time(tmp_path: 
     np.testing.assert_allclose(times[-1], 9 * 1.5 + 49 / 25, atol=0.1)
 
 
-def test_a_camera_that_tells_no_times(tmp_path: Path) -> None:
+def test_a_camera_without_timestamps(tmp_path: Path) -> None:
     path = write_video(tmp_path / "v.mjpeg", moving_square(20, (64, 48)), "mjpeg", "yuvj420p")
     with av.open(str(path)) as container:
         pictures = [bytes(packet) for packet in container.demux(video=0) if packet.size]
@@ -224,16 +224,16 @@ def test_a_camera_that_tells_no_times(tmp_path: Path) -> None:
     "address", ["guest:geheim@HOST/", "guest:ge@heim@HOST/", "geheim@HOST", "HOST/a?pwd=geheim", "HOST/user=heim&id=1"]
 )
 def test_the_password_of_a_stream_is_not_printed(address: str) -> None:
-    with pytest.raises(UserError, match=r"rtsp://127\.0\.0\.1:9.* opened") as told:
+    with pytest.raises(UserError, match=r"rtsp://127\.0\.0\.1:9.* opened") as error:
         open_source("rtsp://" + address.replace("HOST", "127.0.0.1:9"))
-    assert "heim" not in "".join(traceback.format_exception(told.value))
+    assert "heim" not in "".join(traceback.format_exception(error.value))
 
 
 def test_images_come_by_the_numbers_in_their_names(tmp_path: Path) -> None:
     frames = write_images(tmp_path / "images", range(8, 12))  # frame8 … frame11
     (tmp_path / "images/notes.txt").write_text("no image")
-    for told in (str(tmp_path / "images"), str(tmp_path / "images/*.png"), str(tmp_path / "**/frame*")):
-        source = open_source(told, 10)
+    for given in (str(tmp_path / "images"), str(tmp_path / "images/*.png"), str(tmp_path / "**/frame*")):
+        source = open_source(given, 10)
         assert isinstance(source, Images)
         assert (source.count, source.rate) == (4, Fraction(10))
         found = list(source)
@@ -317,7 +317,7 @@ def test_a_long_video_is_not_decoded_whole_for_a_few_frames(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("told", "message"),
+    ("expected", "message"),
     [
         ("absent.mp4", r"absent\.mp4: there is no such file or folder"),
         ("empty", "the folder holds no images"),
@@ -333,14 +333,14 @@ def test_a_long_video_is_not_decoded_whole_for_a_few_frames(tmp_path: Path) -> N
     ],
 )
 def test_what_is_no_source_is_refused(
-    told: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    expected: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.mp4").write_text("no video")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=message):
-        open_source(told)
-    assert capfd.readouterr() == ("", "")  # nor do the libraries write lines of their own
+        open_source(expected)
+    assert capfd.readouterr() == ("", "")  # nor do the libraries write any line
 
 
 def test_a_long_video_with_few_key_frames_gives_different_frames(tmp_path: Path) -> None:
@@ -368,7 +368,7 @@ def test_a_rate_that_is_none_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_camera_that_gives_up_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A camera that OpenCV opens, such as none of this machine's, which fails after some frames."""
+    """A camera as OpenCV opens it, which this machine lacks; it fails after some frames."""
 
     class Capture:
         def __init__(self, index: int) -> None:

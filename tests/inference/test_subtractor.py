@@ -190,14 +190,14 @@ def test_the_old_background_serves_until_the_new_one_is_made() -> None:
         module.may_go_on.set()
         assert first.result(60).max() == 0
     module.may_go_on.clear()
-    for _ in range(20):  # frames go on, with the old background
+    for _ in range(20):  # frames continue, with the old background
         assert subtractor.probability([grey(51)]).max() == 0
     module.may_go_on.set()
     subtractor._beside.submit(int).result(60)  # after what was under way
     np.testing.assert_allclose(subtractor.probability([grey(51)]), 0.2, atol=1e-6)
 
 
-def test_what_fails_beside_is_told() -> None:
+def test_failures_of_the_rebuilding_thread_are_reported() -> None:
     module = Patient()
     subtractor = Subtractor(
         System("patient", module), "cpu", [grey(0)] * 2, stride=1, refresh_interval=1, blocking=False
@@ -260,7 +260,7 @@ def test_the_learning_rate_0_leaves_the_background_alone(pool: list[NDArray[np.u
     assert not np.array_equal(subtractor.getBackgroundImage(), before)
 
 
-def test_the_learning_rate_1_makes_it_anew_of_this_frame() -> None:
+def test_the_learning_rate_1_rebuilds_it_from_this_frame() -> None:
     subtractor = Subtractor(tiny_system("Siamese"), "cpu", moving_square(4, seed=1))
     frame = moving_square(1, seed=2)[0][..., ::-1].copy()
     subtractor.apply(frame)
@@ -372,20 +372,20 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
         load_system(tmp_path / "absent.ckpt")
 
 
-def test_a_checkpoint_that_does_not_tell_its_system_takes_it_from_the_run(tmp_path: Path) -> None:
+def test_a_checkpoint_without_its_system_takes_it_from_the_run(tmp_path: Path) -> None:
     system = tiny_system("FrameFcn")
     path = save(system, tmp_path / "run/checkpoints/last.ckpt")
     content = torch.load(path, weights_only=True)
-    told = content.pop("system")
+    stored = content.pop("system")
     torch.save(content, path)
     with pytest.raises(UserError, match=r"last\.ckpt: .*config\.yaml"):
         load_system(path)
-    model = told.split("model:")[1].split("\nsize:")[0]
+    model = stored.split("model:")[1].split("\nsize:")[0]
     (tmp_path / "run/config.yaml").write_text(f"model:{model}\ndata: {{init_args: {{size: null}}}}\n")
     assert load_system(path).name == "run"
 
 
-def test_a_class_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_missing_class_is_reported(tmp_path: Path) -> None:
     system = replace(
         tiny_system("FrameFcn"), model_config="model: {class_path: nowhere.Mine}\nsize: null\nflow: null\n"
     )
@@ -412,10 +412,10 @@ def test_a_system_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         "        return (batch['image'].mean(1) > self.level).float()[None]\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    told = "model: {class_path: sixth.Bright, init_args: {level: 0.6}}\nsize: null\nflow: null\n"
+    model_config = "model: {class_path: sixth.Bright, init_args: {level: 0.6}}\nsize: null\nflow: null\n"
     module = __import__("sixth").Bright(0.6)
     assert isinstance(module, BgsModule)
-    path = save(System("mine", module, model_config=told), tmp_path / "mine.ckpt")
+    path = save(System("mine", module, model_config=model_config), tmp_path / "mine.ckpt")
     frame = moving_square(1)[0]
     mask = bgsub_lightning.load(str(path), modules=["sixth"], device="cpu").apply(frame)
     np.testing.assert_array_equal(mask == 255, frame.mean(-1) > 0.6 * 255)

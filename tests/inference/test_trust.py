@@ -26,7 +26,7 @@ EVIL = "bgsub_lightning.systems.FrameFcn"  # where a class of this package is na
 
 
 class Runs:
-    """What makes a folder when it is unpickled."""
+    """An object that makes a folder when it is unpickled."""
 
     def __init__(self, mark: Path) -> None:
         self.mark = str(mark)

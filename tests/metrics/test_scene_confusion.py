@@ -75,7 +75,7 @@ def test_a_category_counts_as_much_as_another_whatever_its_videos() -> None:
     assert result.overall["f_measure"] == pytest.approx(0.5)
 
 
-def test_undefined_figures_are_told() -> None:
+def test_undefined_metrics_are_marked() -> None:
     result = scores({"a/x": [0, 0, 0, 100, 0], "a/y": [1, 1, 1, 1, 0]})
     assert result.undefined == {"a/x": ["recall", "fnr", "precision", "f_measure"]}
     assert result.videos["a/x"]["f_measure"] == 1

@@ -1,4 +1,4 @@
-"""What tables, pages and the terminal call a dataset, and which published metrics stand next to it."""
+"""Names of datasets in tables, pages and the terminal, and which published metrics stand next to it."""
 
 from __future__ import annotations
 

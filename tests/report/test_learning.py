@@ -39,7 +39,7 @@ def test_a_run_without_logs_has_no_curves(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["step,train/loss/total\nx,1\n", "step,val/x\n1,many\n", "val/x\n1\n", "step,val/x\n1,2,3\n\x00"]
 )
-def test_broken_logs_are_told(tmp_path: Path, text: str) -> None:
+def test_broken_logs_are_reported(tmp_path: Path, text: str) -> None:
     log(tmp_path, 0, text)
     with pytest.raises(UserError, match=r"metrics\.csv: "):
         learning_curves(tmp_path)

@@ -1,4 +1,4 @@
-"""The page of a report: its structure, what it needs, what it tells where something is missing."""
+"""The page of a report: its structure, what it needs, what it says where something is missing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ EVIL = "<script>alert('$x$')</script>"
 
 
 class Page(HTMLParser):
-    """What is in a page, and that its tags are closed in order."""
+    """Content of a page, and that its tags are closed in order."""
 
     VOID = frozenset({"meta", "img", "br", "wbr", "link", "input"})
 
@@ -370,7 +370,7 @@ def test_gallery_shows_what_was_kept(write: Callable[..., Page], tmp_path: Path)
     assert re.search(r"one : F 0\.\d{4}|one: F 0\.\d{4}", page.text)
 
 
-def test_what_is_missing_is_told(write: Callable[..., Page], tmp_path: Path) -> None:
+def test_what_is_missing_is_named(write: Callable[..., Page], tmp_path: Path) -> None:
     run = make_run(tmp_path, "bare", gallery=False)
     shutil.rmtree(run / "csv")
     old = TestResult.load(run)
@@ -384,7 +384,7 @@ def test_what_is_missing_is_told(write: Callable[..., Page], tmp_path: Path) -> 
     assert re.search(r"\bbare .*no curves", page.text)
 
 
-def test_a_lost_picture_is_told_and_not_shown_broken(write: Callable[..., Page], tmp_path: Path) -> None:
+def test_a_lost_picture_is_reported_and_not_shown_broken(write: Callable[..., Page], tmp_path: Path) -> None:
     run = make_run(tmp_path, "one")
     for path in (run / "gallery").rglob("*_truth.png"):
         path.unlink()

@@ -1,4 +1,4 @@
-"""The tables of papers, made of tests, beside what papers print."""
+"""The tables of papers, from our tests, next to what papers print."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_overall_by_both_averagings(tmp_path: Path) -> None:
     assert second.value == pytest.approx(found.scores("pooled").overall["f_measure"])
     assert first.value != second.value
     assert cell(table, "SuBSENSE", "pwc").text == "1.6780"
-    assert not any(row.cells[0].text.startswith("1: τ1") for row in table.rows)  # ablations have a table of their own
+    assert not any(row.cells[0].text.startswith("1: τ1") for row in table.rows)  # ablations have their own table
     assert not any(cell.text == "129.451" for row in table.rows for cell in row.cells)
 
 
@@ -214,7 +214,7 @@ def test_training_frames_have_a_row_of_their_own(tmp_path: Path) -> None:
     assert cell(table, "cdn", "leakage").text == "seen scenes, unseen frames"
 
 
-def test_partial_and_unknown_are_told(tmp_path: Path) -> None:
+def test_partial_and_unknown_are_marked(tmp_path: Path) -> None:
     masks = made("masks", missing={"a/x": 3}, leakage="unknown", frames_shown=0, seconds=0)
     table = overall(series(tmp_path, masks))
     assert any(in_order(note, "partial: ", "3 frames of a/x") for note in said(table, cell(table, "masks", "system")))

@@ -30,7 +30,7 @@ def text(source: str, method: str, part: str = OVERALL, metric: str = "f_measure
 def test_all_tables_of_the_five_papers_are_there() -> None:
     counts = {table.source: (len(table.rows), sum(len(row.numbers) for row in table.rows)) for table in TABLES}
     assert counts == {
-        "CDN-MEDAL-net, table III": (15, 15 * 11 - 1),  # PTZ of its own is not reported
+        "CDN-MEDAL-net, table III": (15, 15 * 11 - 1),  # its own result for PTZ is not reported
         "CDN-MEDAL-net, table IV": (15, 75),
         "CDN-MEDAL-net, table V": (5, 30),
         "CDN-MEDAL-net, text, figure 5": (3, 3),
@@ -103,7 +103,7 @@ def test_bmn_bsn_averages_are_the_means_over_its_categories() -> None:
 def test_records_are_the_means_over_the_categories() -> None:
     for row in OF_SOURCE["Unseen scenes, READMEs"].rows:
         values = [number.value for (part, _), number in row.numbers.items() if part != OVERALL]
-        slip = 0.0034 if row.method == "Fast BSUV-Net 2.0" else 0.0  # of the source; a note tells
+        slip = 0.0034 if row.method == "Fast BSUV-Net 2.0" else 0.0  # of the source; a note says so
         assert row.numbers[OVERALL, "f_measure"].value == pytest.approx(sum(values) / 11 - slip, abs=1.5e-4)
 
 
@@ -153,7 +153,7 @@ def test_every_category_has_codes_and_no_code_two_categories() -> None:
     assert codes["dynamicBackground"][:2] == ("DBG", "DMB")
 
 
-def test_training_is_told_where_it_is_known() -> None:
+def test_training_is_shown_where_it_is_known() -> None:
     rows = {row.method: row for row in OF_SOURCE["CDN-MEDAL-net, table III"].rows}
     assert (rows["SuBSENSE"].kind, rows["SuBSENSE"].leakage) == ("unsupervised", "unseen scenes")
     assert (rows["CDN-MEDAL-net"].system, rows["CDN-MEDAL-net"].leakage) == ("CdnMedal", "includes training frames")

@@ -93,7 +93,7 @@ def test_scenes_are_one_series_and_settings_are_not(tmp_path: Path) -> None:
     assert [each.name for each in load_results(paths).series] == ["joint", "two"]
 
 
-def test_the_same_name_twice_is_told_apart_by_its_folder(tmp_path: Path) -> None:
+def test_the_same_name_twice_is_distinguished_by_its_folder(tmp_path: Path) -> None:
     paths = [*saved(tmp_path / "one", made("all")), *saved(tmp_path / "two", made("all", draw=1))]
     assert [each.name for each in load_results(paths).series] == ["one/all", "two/all"]
 

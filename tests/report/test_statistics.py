@@ -152,7 +152,7 @@ def test_tables(tmp_path: Path) -> None:
     assert both.rows[0].cells[5].value == better
 
 
-def test_what_training_has_seen_is_told(tmp_path: Path) -> None:
+def test_what_training_has_seen_is_shown(tmp_path: Path) -> None:
     seen = made("seen", KEYS, leakage="seen scenes, unseen frames")
     found = compare(*pair(tmp_path, seen, made("unseen", KEYS)))
     (remark,) = found.remarks

@@ -108,8 +108,8 @@ def test_latex_compiles(tmp_path: Path) -> None:
         of_published(published("LASIESTA")[0]),
     ]
     assert [as_latex(table).count("{longtable}") for table in tables] == [0, 2, 2, 0]
-    told = compiled(tmp_path, *tables)
-    assert "Output written on tables.pdf" in told
+    log = compiled(tmp_path, *tables)
+    assert "Output written on tables.pdf" in log
 
 
 @pytest.mark.slow

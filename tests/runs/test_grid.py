@@ -150,7 +150,7 @@ def test_directory_of_a_run_by_its_scenes(scene: str | list[str] | None, name: s
 
 
 def of_section(folder: Path, content: Any) -> tuple[tuple[str, ...], list[Run]]:
-    """What the key ``campaign`` of an experiment holds."""
+    """Content of the key ``campaign`` of an experiment."""
     file = folder / "experiment.yaml"
     file.write_text(yaml.safe_dump({"campaign": content}, sort_keys=False))
     return runs_of_file(file)

@@ -1,4 +1,4 @@
-"""What is put into a batch script stays a word of it."""
+"""Values that are put into a batch script stay words of it."""
 
 from __future__ import annotations
 

@@ -50,8 +50,8 @@ def submit(
 
     def call(*words: object) -> tuple[int, str]:
         status = main(["submit", *map(str, words)])
-        told = capfd.readouterr()
-        return status, told.out + told.err
+        output = capfd.readouterr()
+        return status, output.out + output.err
 
     return call
 
@@ -61,24 +61,24 @@ def test_two_nodes_preempted_and_queued_again_end_as_if_they_were_not(
 ) -> None:
     fit = ["fit", "--config", tiny, "--trainer.max_epochs=40", "--trainer.check_val_every_n_epoch=5"]
     fit.append("--last.every_n_train_steps=1000")  # what is resumed is what was saved on the signal
-    status, told = submit("--gpus=0", "--nodes=2", "--time=60", "--", *fit, "--run_dir=run")
-    assert status == 0, told
+    status, output = submit("--gpus=0", "--nodes=2", "--time=60", "--", *fit, "--run_dir=run")
+    assert status == 0, output
     run = tmp_path / "run"
     job = Job.load(run)
     assert job
-    assert f"Submitted job {job.number}" in told
+    assert f"Submitted job {job.number}" in output
 
-    status, told = submit("--gpus=0", "--nodes=2", "--", *fit, "--run_dir=run")
+    status, output = submit("--gpus=0", "--nodes=2", "--", *fit, "--run_dir=run")
     assert status == 2
-    assert f"job {job.number} " in told
+    assert f"job {job.number} " in output
 
     log = tmp_path / job.log
     last = run / "checkpoints/last.ckpt"
     assert holds_within(PATIENCE, last.exists), log.read_text() if log.exists() else cluster.state(job.number)
     cluster.ask("scancel", "--signal=USR1", job.number)
     assert holds_within(PATIENCE, lambda: "SIGUSR1" in log.read_text()), log.read_text()
-    told = submit("--status", "run")[1]
-    assert re.search(rf"run +{job.number} +(pending|completing|running|requeued)", told), told
+    output = submit("--status", "run")[1]
+    assert re.search(rf"run +{job.number} +(pending|completing|running|requeued)", output), output
     assert not (run / "finished.json").exists()
     stopped = content(last)["global_step"]
     cluster.wait_for(job.number, "COMPLETED", seconds=PATIENCE)
@@ -92,15 +92,15 @@ def test_two_nodes_preempted_and_queued_again_end_as_if_they_were_not(
     assert 0 < stopped < end
     assert_alike(tmp_path / "whole/checkpoints/last.ckpt", last)
     assert_alike(tmp_path / "whole/checkpoints/best.ckpt", run / "checkpoints/best.ckpt")
-    told = submit("--status", "run")[1]
-    assert re.search(rf"run +{job.number} +trained", told), told
-    assert str(job.log) in told
+    output = submit("--status", "run")[1]
+    assert re.search(rf"run +{job.number} +trained", output), output
+    assert str(job.log) in output
 
 
 def test_campaign_is_an_array_and_a_report(cluster: Cluster, submit: Submit, tiny: Path, tmp_path: Path) -> None:
     campaign = ["campaign", tiny, "--over", "fold=1,2,3", "--out=out", "--trainer.max_epochs=1"]
-    status, told = submit("--gpus=0", "--time=60", "--at_once=2", "--", *campaign)
-    assert status == 0, told
+    status, output = submit("--gpus=0", "--time=60", "--at_once=2", "--", *campaign)
+    assert status == 0, output
     job = Job.load(tmp_path / "out")
     assert job
     assert job.report
@@ -111,13 +111,13 @@ def test_campaign_is_an_array_and_a_report(cluster: Cluster, submit: Submit, tin
     merged = TestResult.load(tmp_path / "out").videos
     assert merged == singles[0].videos | singles[1].videos | singles[2].videos
     assert "3 of 3 runs are done" in (tmp_path / log).read_text()
-    told = submit("--status", "out")[1]
+    output = submit("--status", "out")[1]
     for task, fold in enumerate((1, 2, 3)):
-        assert re.search(rf"out/fold_{fold} +{job.number}_{task} +trained and tested", told), told
-    assert "runs are done" in told  # the end of the newest log
-    status, told = submit("--gpus=0", "--", *campaign)
+        assert re.search(rf"out/fold_{fold} +{job.number}_{task} +trained and tested", output), output
+    assert "runs are done" in output  # the end of the newest log
+    status, output = submit("--gpus=0", "--", *campaign)
     assert status == 0
-    assert "all runs are done" in told
+    assert "all runs are done" in output
 
 
 def test_fit_in_a_batch_script_without_srun_starts_its_own_processes(
@@ -139,8 +139,8 @@ def test_fit_in_a_batch_script_without_srun_starts_its_own_processes(
     ],
 )
 def test_what_slurm_does_not_take(submit: Submit, tiny: Path, tmp_path: Path, options: list[str], said: str) -> None:
-    status, told = submit("--gpus=0", *options, "--", "fit", "--config", tiny, "--run_dir=run")
+    status, output = submit("--gpus=0", *options, "--", "fit", "--config", tiny, "--run_dir=run")
     assert status == 2
-    assert told.startswith("error: SLURM ")
-    assert said in told
+    assert output.startswith("error: SLURM ")
+    assert said in output
     assert not list((tmp_path / "run").rglob("*.json"))

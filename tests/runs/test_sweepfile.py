@@ -47,10 +47,10 @@ def written(folder: Path, **changes: Any) -> Path:
 
 
 def error(folder: Path, **changes: Any) -> str:
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as raised:
         read_sweep(written(folder, **changes))
-    assert str(folder / "sweep.yaml") in str(told.value)
-    return str(told.value)
+    assert str(folder / "sweep.yaml") in str(raised.value)
+    return str(raised.value)
 
 
 def of(folder: Path, given: Any, method: str = "random") -> Choice | Range:
@@ -264,9 +264,9 @@ def test_what_cannot_be_run(changes: dict[str, Any], message: str, tmp_path: Pat
     ids=str,
 )
 def test_parameters_that_cannot_be_searched(given: Any, message: str, method: str, tmp_path: Path) -> None:
-    told = error(tmp_path, method=method, parameters={"model": {"parameters": {"lr": given}}})
-    assert message in told
-    assert "parameters.model.lr" in told
+    output = error(tmp_path, method=method, parameters={"model": {"parameters": {"lr": given}}})
+    assert message in output
+    assert "parameters.model.lr" in output
 
 
 @pytest.mark.parametrize(

@@ -172,7 +172,7 @@ def test_held_out_scenes_and_exclusion(scenes: list[Scene], make_masked: MakeMas
 
 
 @pytest.mark.parametrize(
-    ("budget", "told"),
+    ("budget", "expected"),
     [
         (LabelBudget(), "200 labelled frames per scene (FgSegNet's list) for training, the others for test"),
         (
@@ -186,27 +186,27 @@ def test_held_out_scenes_and_exclusion(scenes: list[Scene], make_masked: MakeMas
         ),
     ],
 )
-def test_descriptions(budget: LabelBudget, told: str) -> None:
-    assert budget.describe(1) == told
+def test_descriptions(budget: LabelBudget, expected: str) -> None:
+    assert budget.describe(1) == expected
 
 
 @pytest.mark.parametrize("frames", [0, -5, 0.0, 1.0, 1.5, -0.1])
 def test_impossible_budgets_are_refused(frames: float) -> None:
-    with pytest.raises(UserError, match=r"protocol\.init_args\.frames: a whole number from 1 or a fraction"):
+    with pytest.raises(UserError, match=r"protocol\.init_args\.frames: .*whole number from 1.*fraction"):
         LabelBudget(frames)
 
 
 @pytest.mark.parametrize(
     ("budget", "areas", "message"),
     [
-        (LabelBudget(9, "random"), [1] * 8, r"frames: 9 frames .* mine/a has 8 labelled frames\. Ask for fewer, or le"),
-        (LabelBudget(8, "random"), [1] * 8, r"frames: 8 frames .* is all labelled frames of mine/a: none is left to t"),
-        (LabelBudget(0.99, "random"), [1] * 8, r"frames: 8 frames .* none is left to test"),
-        (LabelBudget(0.5, "random"), [], r"frames: 1 frames .* mine/a has 0 labelled frames"),
-        (LabelBudget(3), [1] * 8, r"drawn: mine/a is none of the 53 .*protocol\.init_args\.drawn=balanced"),
-        (LabelBudget(3, "random", "fgsegnet"), [1] * 8, r"mine/a is none of the 53 .* among=labelled"),
-        (LabelBudget(3, "balanced"), [0] * 8, r"CDnet2014 mine/a: there is nothing to learn, .* none of its 8 frames"),
-        (LabelBudget(3, "random"), [0] * 8, r"mine/a: there is nothing to learn, .* 3 frames to train on .*drawn=bal"),
+        (LabelBudget(9, "random"), [1] * 8, r"frames: mine/a has 8 labelled frames; got 9 .* Ask for fewer, or le"),
+        (LabelBudget(8, "random"), [1] * 8, r"frames: must leave labelled frames of mine/a to test; got all 8 "),
+        (LabelBudget(0.99, "random"), [1] * 8, r"frames: must leave .* got all 8 "),
+        (LabelBudget(0.5, "random"), [], r"frames: mine/a has 0 labelled frames; got 1 "),
+        (LabelBudget(3), [1] * 8, r"drawn: mine/a .* 53 .*protocol\.init_args\.drawn=balanced"),
+        (LabelBudget(3, "random", "fgsegnet"), [1] * 8, r"mine/a .* 53 .* among=labelled"),
+        (LabelBudget(3, "balanced"), [0] * 8, r"CDnet2014 mine/a: no foreground in its 8 frames"),
+        (LabelBudget(3, "random"), [0] * 8, r"mine/a: no foreground in the 3 frames to train on.*drawn=bal"),
     ],
 )
 def test_what_cannot_be_drawn_says_why(
@@ -219,10 +219,10 @@ def test_what_cannot_be_drawn_says_why(
 @pytest.mark.parametrize(
     ("budget", "labelled", "message"),
     [
-        (LabelBudget(), range(800, 1001), r"200 frames of the published list .*canoe has masks of 136 of its 200"),
-        (LabelBudget(201), range(800, 1190), r"201 frames of the published list .* masks of 200 of its 200"),
-        (LabelBudget(201, among="fgsegnet"), range(800, 1190), r"201 frames .* 200 labelled frames that are in the p"),
-        (LabelBudget(200, among="fgsegnet"), range(800, 1190), r"200 frames .* all labelled frames that are in the p"),
+        (LabelBudget(), range(800, 1001), r"canoe has masks of 136 of its 200 .* got 200 "),
+        (LabelBudget(201), range(800, 1190), r"masks of 200 of its 200 .* got 201 "),
+        (LabelBudget(201, among="fgsegnet"), range(800, 1190), r"200 labelled frames that are in the .* got 201 "),
+        (LabelBudget(200, among="fgsegnet"), range(800, 1190), r"labelled frames that are in the .* got all 200 "),
     ],
 )
 def test_a_list_that_is_too_short_says_so(

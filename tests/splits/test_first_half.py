@@ -77,10 +77,10 @@ def test_an_unknown_exclusion_says_so(make_scene: MakeScene) -> None:
         FirstHalf(exclude=["z"]).split([make_scene("a/x")], 1, 0)
 
 
-@pytest.mark.parametrize(("exclude", "told"), [((), "for test"), (("PTZ", "a/x"), "for test, without PTZ, a/x")])
-def test_description(exclude: tuple[str, ...], told: str) -> None:
+@pytest.mark.parametrize(("exclude", "expected"), [((), "for test"), (("PTZ", "a/x"), "for test, without PTZ, a/x")])
+def test_description(exclude: tuple[str, ...], expected: str) -> None:
     half = "the first half of each scene's labelled frames for training, the second "
-    assert FirstHalf(exclude).describe(1) == half + told
+    assert FirstHalf(exclude).describe(1) == half + expected
 
 
 @pytest.mark.parametrize(

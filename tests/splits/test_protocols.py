@@ -192,7 +192,7 @@ def test_validation_frames_are_spread_over_scenes_and_within_them(
             assert max(steps) - min(steps) <= 1
 
 
-def test_validation_frames_are_as_many_as_told_beside_a_short_scene(make_scene: Callable[..., Scene]) -> None:
+def test_validation_frames_are_the_given_number_next_to_a_short_scene(make_scene: Callable[..., Scene]) -> None:
     scenes = [make_scene("a/long", 100), make_scene("a/short", 3), make_scene("b/test", 5)]
     assert len(Subset(["a"], ["b"], validation=HoldOut(frames=50)).split(scenes, 1, 0).validation) == 50
 

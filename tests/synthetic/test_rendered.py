@@ -97,7 +97,7 @@ def test_seeds_and_videos_are_other_scenes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "expected"),
     [
         ({"videos": {}}, r"data\.init_args\.reader.*videos: .*got \{\}"),
         ({"frames": 1}, r"data\.init_args\.reader.*frames: .*got 1\b"),
@@ -105,24 +105,24 @@ def test_seeds_and_videos_are_other_scenes() -> None:
         ({"videos": {1: 0}}, r"\b0\b"),
     ],
 )
-def test_what_makes_no_sense_is_refused(settings: dict[str, Any], told: str) -> None:
-    with pytest.raises(UserError, match=told):
+def test_what_makes_no_sense_is_refused(settings: dict[str, Any], expected: str) -> None:
+    with pytest.raises(UserError, match=expected):
         Rendered(**SMALL | settings)
 
 
-def test_a_pattern_that_matches_nothing_is_told_before_anything_is_rendered(tmp_path: Path) -> None:
+def test_a_pattern_without_match_is_reported_before_anything_is_rendered(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"data\.init_args\.scene: 'baseline/nothing'"):
         scenes_of(tmp_path, ["baseline/nothing"])
     assert not list(tmp_path.rglob("*.jpg"))
 
 
-def test_a_disk_without_room_is_told(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=rf"{tmp_path}.* GiB .*data\.init_args\.root"):
         scenes_of(tmp_path, size=(4096, 3072), frames=100_000)
     assert not list(tmp_path.rglob("*.jpg"))
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=rf"{tmp_path / 'file'}.*data\.init_args\.root"):
         scenes_of(tmp_path / "file")

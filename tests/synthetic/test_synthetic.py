@@ -114,7 +114,7 @@ def test_moving_pixels_never_touch_static_ones(twin: Path, category: str) -> Non
         assert set(np.unique(mask[around])) <= {MOVING, UNKNOWN, OUTSIDE_ROI}
 
 
-def test_names_tell_seeds_apart_and_are_unique() -> None:
+def test_names_contain_seeds_and_are_unique() -> None:
     videos = [*plan(4, seed=0), *plan(4, seed=1)]
     assert len({video.name for video in videos}) == len(videos) == 2 * 4 * len(CATEGORIES)
     assert {video.name for video in plan(1, ["PTZ"], 7)} == {"plaza_9_s7"}
@@ -214,7 +214,7 @@ def test_finished_video_is_left_alone(tmp_path: Path) -> None:
     assert not list(folder.iterdir())
 
 
-def test_encoding_failure_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_encoding_failure_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cv2, "imencode", lambda *_: (False, None))
     with pytest.raises(OSError, match=r"cannot encode .*in000001\.jpg"):
         render_video(VideoPlan("baseline", 2), tmp_path / "v", size=SIZE, unlabelled=1, labelled=1)
@@ -257,15 +257,15 @@ def test_smallest_size_and_a_wide_one_work(tmp_path: Path) -> None:
             assert frames(folder).shape[1:] == (*size[::-1], 3)
 
 
-def test_command_tells_where_the_twin_is_and_what_comes_next(
+def test_command_prints_where_the_twin_is_and_what_comes_next(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from bgsub_lightning.commands.synthesize import synthesize as command
 
     command(tmp_path, 1, ["baseline", "PTZ"], *SIZE, unlabelled=1, labelled=2, workers=1)
-    told = capsys.readouterr().out
-    assert f"2 videos with 6 frames are in {tmp_path}" in told
-    assert f"python -m bgsub_lightning prepare --root {tmp_path}" in told
+    output = capsys.readouterr().out
+    assert f"2 videos with 6 frames are in {tmp_path}" in output
+    assert f"python -m bgsub_lightning prepare --root {tmp_path}" in output
 
 
 @pytest.fixture(scope="module")
@@ -306,7 +306,7 @@ def test_names_of_videos_to_train_on_are_unique() -> None:
     assert training_plan(1, ["storm"], 11)[0].name == "avenue_11_s11"
 
 
-def test_unknown_categories_to_train_on_are_told() -> None:
+def test_unknown_categories_to_train_on_are_reported() -> None:
     with pytest.raises(UserError, match=r"--categories: unknown hail; choose among baseline.*storm, clouds"):
         training_plan(1, ["storm", "hail"])
     with pytest.raises(UserError, match=r"--videos_per_category: .*got 0"):

@@ -258,7 +258,7 @@ def test_all_frames_are_trained_on_and_no_mask_is_read(
     data = datamodule(root, system)
     fit_whole(system, data, tmp_path / "run", [watcher])
     assert watcher.keys == [{"image", "scene", "number"}] * 8
-    assert watcher.steps == [set(), *({step} for step in range(1, 8))]  # of Adam: the second stage goes on
+    assert watcher.steps == [set(), *({step} for step in range(1, 8))]  # of Adam: the second stage continues
     assert watcher.rates == [{"background": 1e-3}] * 5 + [{"background": 1e-4}] * 3
     assert system.complexity is not None
     split = data.split

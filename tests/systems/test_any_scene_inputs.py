@@ -1,4 +1,4 @@
-"""What AnyScene is trained on: samples as a stream would hold them, with foreground kept out of one of two banks."""
+"""Training inputs of AnyScene: samples as a stream would hold them, with foreground kept out of one of two banks."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_blind_samples_are_those_of_a_stream_that_has_come_to_the_target(pixels:
     entry, ages = SampleBanks(8, 4), set()
     for seed in range(60):
         found = frames_of(loaded(entry, pixels, number, seed)[1], pixels)
-        assert all(each < number for each in found) or number == 1  # none of the target or after it
+        assert all(each < number for each in found) or number == 1  # no frame of the target or after it
         first = found[0]
         age = max(number - first, 1)
         assert found == [first + time for time in held(age, 8, 4)] or first > 1  # a full bank has left the first

@@ -18,7 +18,7 @@ def shown(batch: int, height: int = 32, width: int = 48, seed: int = 0) -> Tenso
     return torch.randint(0, 256, (batch, len(PLANES), height, width), generator=generator, dtype=torch.uint8)
 
 
-def test_parameters_are_as_many_as_told() -> None:
+def test_parameters_match_the_documented_count() -> None:
     assert len(PLANES) == 14
     assert sum(parameter.numel() for parameter in AnyScene().network.parameters()) == 194_660
     assert sum(parameter.numel() for parameter in AnyScene().parameters()) == 194_660
@@ -87,7 +87,7 @@ def test_comparators_sort(count: int) -> None:
     np.testing.assert_array_equal(found, expected)
 
 
-def test_planes_are_those_that_are_told() -> None:
+def test_planes_are_the_given_ones() -> None:
     """A scene of one colour, an object of another, and a sample in which it stood there before."""
     frame = torch.full((1, 3, 16, 16), 100, dtype=torch.uint8)
     bank = frame[:, None].repeat(1, 20, 1, 1, 1)

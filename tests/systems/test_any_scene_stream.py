@@ -1,4 +1,4 @@
-"""What AnyScene keeps of a scene: the same answers however frames come, and no frame of the future in them."""
+"""State of a scene that AnyScene keeps: the same answers however frames come, and no frame of the future in them."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def flooded(planes: Bytes) -> NDArray[np.bool_]:
 
 
 @pytest.mark.parametrize("restart", [0.7, 1.0])
-def test_the_background_begins_anew_when_the_scene_is_replaced(restart: float) -> None:
+def test_the_background_starts_fresh_when_the_scene_is_replaced(restart: float) -> None:
     before, after = [scenery(1)] * 200, [scenery(2)] * 60
     stream = SceneStream(Rules(restart=restart))
     watched(stream, before, flooded)
@@ -318,7 +318,7 @@ def test_large_frames_are_worked_on_at_a_smaller_size(size: tuple[int, int], wor
 
 
 def test_it_needs_no_pool() -> None:
-    """Its samples are of the stream itself: nothing warms up, and what is made of frames is made of the newest."""
+    """Its samples are of the stream itself: nothing warms up, and the newest frames are used."""
     system = System("tiny", tiny())
     assert system.streams
     assert not system.needs_pool

@@ -1,4 +1,4 @@
-"""What a system costs: by hand, as if it were computed, and of systems of every kind."""
+"""Cost of a system: by hand, as if it were computed, and of systems of every kind."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def answers(module: BgsLibrarySubtractor, images: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.usefixtures("library")
 @pytest.mark.parametrize("algorithm", ["FrameDifference", "SuBSENSE", "PAWCS", "LOBSTER", "ViBe", "LBSimpleGaussian"])
-def test_each_scene_begins_anew(algorithm: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_each_scene_starts_fresh(algorithm: str, capfd: pytest.CaptureFixture[str]) -> None:
     module, other = BgsLibrarySubtractor(algorithm), BgsLibrarySubtractor(algorithm)
     first = answers(module, video())
     assert first.shape == (1, 12, 48, 64)

@@ -117,7 +117,7 @@ def test_a_source_with_weights_that_no_stage_trains_is_refused() -> None:
         CdnMedal(ReconstructedBackground(4, 2))
 
 
-def test_tables_tell_what_the_density_network_has_seen() -> None:
+def test_tables_say_what_the_density_network_has_seen() -> None:
     tested = cast("ScenesDataModule", None)  # whatever it is
     assert "the tested ones as well, without their labels" in module().note(tested, all_unseen=False)
     assert module().note(tested, all_unseen=True) == ""
@@ -208,7 +208,7 @@ def test_probability_is_that_of_the_scored_frames(slope: float) -> None:
 
 def test_missing_input_is_named(root: Path, tmp_path: Path) -> None:
     system = module(background=Mog2Background())
-    plan, system.plan = system.plan, module().plan  # the datamodule is told of another plan than the module has
+    plan, system.plan = system.plan, module().plan  # the datamodule gets another plan than the module has
     data = datamodule(root, system)
     system.plan = plan
     with pytest.raises(UserError, match=r"CdnMedal .*background, image.*history"):
@@ -270,7 +270,7 @@ def test_logs(root: Path, tmp_path: Path) -> None:
 
 
 def test_best_is_of_the_final_stage_and_after_density_is_kept(root: Path, run: Path, tmp_path: Path) -> None:
-    """An untrained MEDAL-net may score well by chance; the end of the first stage is none of the last."""
+    """An untrained MEDAL-net may score well by chance; the end of the first stage is not that of the last."""
     system = module()
     seen: list[tuple[int, bool]] = []
 
@@ -299,10 +299,10 @@ def test_best_is_of_the_final_stage_and_after_density_is_kept(root: Path, run: P
     [
         (
             {"max_epochs": 2},
-            r"trainer\.max_epochs: .* \(11 steps\) is one epoch, got 2\. Set it to 1; .*difference\.steps",
+            r"trainer\.max_epochs: must be 1, .*\(11 steps\).* got 2\. .*difference\.steps",
         ),
         ({"max_epochs": -1, "max_steps": 5}, r"trainer\.max_epochs: .* got -1"),
-        ({"accumulate_grad_batches": 2}, r"trainer\.accumulate_grad_batches: .* set it to 1"),
+        ({"accumulate_grad_batches": 2}, r"trainer\.accumulate_grad_batches: must be 1 .* got 2"),
     ],
 )
 def test_trainers_that_cannot_run_a_plan(root: Path, tmp_path: Path, settings: dict[str, Any], message: str) -> None:
@@ -361,7 +361,7 @@ def test_resume_from_the_end_of_the_first_stage(run: Path, root: Path, tmp_path:
 
 
 def test_a_longer_last_stage_goes_on(run: Path, root: Path, tmp_path: Path) -> None:
-    """Of the same batches: the plan is told by the configuration, not by the checkpoint."""
+    """Of the same batches: the plan comes from the configuration, not from the checkpoint."""
     longer = replace(DIFFERENCE, steps=9)
     whole, resumed = module(difference=longer), module(seed=7, difference=longer)
     trainer(tmp_path / "a").fit(whole, datamodule(root, whole))

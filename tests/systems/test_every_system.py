@@ -69,7 +69,7 @@ UNTRAINED: dict[str, Settings] = {
     **{f"ClassicalSubtractor, {name}": {"method": name} for name in CONTRIB if hasattr(cv2, "bgsegm")},
     "ThresholdedDifference": {"background": {"class_path": "TemporalMedian", "init_args": {"history": 10, "every": 2}}},
 }
-"""What has nothing to fit, and carries state from frame to frame."""
+"""Systems that have nothing to fit, and carry state from frame to frame."""
 
 TRAINER = {"accelerator": "cpu", "enable_progress_bar": False, "enable_model_summary": False, "log_every_n_steps": 1}
 

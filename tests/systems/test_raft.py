@@ -83,7 +83,7 @@ def test_frames_are_padded_and_the_flow_is_cropped(weights: Path, height: int, w
 @pytest.mark.usefixtures("torchvision")
 def test_weights_are_checked(weights: Path, tmp_path: Path) -> None:
     first, second = frames(128, 128)
-    with pytest.raises(UserError, match=r"raft\.pth: expected the sha256 0000"):
+    with pytest.raises(UserError, match=r"raft\.pth: must have the sha256 0000"):
         RaftFlow(weights=weights, sha256="0" * 64).field(first, second)
     with pytest.raises(UserError, match=r"large\.pth: "):
         RaftFlow().field(first, second)
@@ -92,7 +92,7 @@ def test_weights_are_checked(weights: Path, tmp_path: Path) -> None:
         RaftFlow("small", tmp_path / "other.pth").field(first, second)
 
 
-def test_without_torchvision_the_cure_is_told(
+def test_without_torchvision_the_fix_is_printed(
     cdnet: Path,
     tmp_path: Path,
     fails: Callable[[int], str],
@@ -107,7 +107,7 @@ def test_without_torchvision_the_cure_is_told(
     assert not list((tmp_path / "store").rglob("*.npy"))
 
 
-def test_what_tells_it_from_others(weights: Path) -> None:
+def test_what_identifies_it(weights: Path) -> None:
     assert RaftFlow("small").name == "raft_small"
     settings = [
         RaftFlow(*values).settings()

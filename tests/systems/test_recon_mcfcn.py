@@ -552,7 +552,7 @@ def test_a_run_begins_with_the_weights_of_another(
     assert moved(begins.weights, end, "segmentation")
     assert not any(map(is_statistic, moved(begins.weights, end, "")))
 
-    initial.unlink()  # it is not needed to go on, nor to test or to load
+    initial.unlink()  # it is not needed to resume, to test or to load
     found = resume(root, tmp_path / "c", tmp_path / "b/step=2.ckpt", make)
     assert_alike(tmp_path / f"b/step={len(system.plan)}.ckpt", found)
     tester = trainer(tmp_path, [each_step(tmp_path)])
@@ -630,11 +630,11 @@ def test_given_weights_are_loaded_when_a_fit_begins_and_then_only(
 
     begins = Begins()
     fit(root, tmp_path / "a", make(), [begins, each_step(tmp_path / "a")])
-    told = capsys.readouterr().out
-    assert f"Weights of {vgg}" in told
-    assert "loaded: conv1_2, conv2_1," in told
-    assert "newly drawn: conv1_1, fc6, fc7, fc8" in told
-    assert "not used: features.0.bias, features.0.weight" in told
+    output = capsys.readouterr().out
+    assert f"Weights of {vgg}" in output
+    assert "loaded: conv1_2, conv2_1," in output
+    assert "newly drawn: conv1_1, fc6, fc7, fc8" in output
+    assert "not used: features.0.bias, features.0.weight" in output
     assert vgg_layers(vgg, begins.weights) == list(VGG_LAYERS[1:13])
     assert vgg_layers(vgg, weights(tmp_path / "a/step=4.ckpt")) == list(VGG_LAYERS[1:13])
     assert vgg_layers(vgg, weights(tmp_path / "a/step=5.ckpt")) == []
@@ -648,7 +648,7 @@ def test_given_weights_are_loaded_when_a_fit_begins_and_then_only(
     assert not moved(system.state_dict(), weights(tmp_path / "a/step=5.ckpt"), "")
     assert "Weights of" not in capsys.readouterr().out
 
-    vgg.write_bytes(file)  # the second step anew, with given weights and the reconstruction of the run
+    vgg.write_bytes(file)  # the second step again, with given weights and the reconstruction of the run
     kept.write_bytes(file)
     again = module(
         3, pretrained=Pretrained(str(kept), range="imagenet"), begin="segment", initial=tmp_path / "a/step=7.ckpt"
@@ -668,8 +668,8 @@ def test_without_weights_it_is_said_that_training_starts_from_scratch(
 ) -> None:
     system = frame_fcn()
     fit(root, tmp_path, system)
-    told = "No pretrained weights are given: VGG's layers start from He's initialisation."
-    assert capsys.readouterr().out.count(told) == 1
+    sentence = "No pretrained weights are given: VGG's layers start from He's initialisation."
+    assert capsys.readouterr().out.count(sentence) == 1
 
 
 @pytest.mark.parametrize(("first_layer", "drawn"), [("normal", True), ("frame", False)])
@@ -690,7 +690,7 @@ def test_the_frame_alone_takes_all_of_a_vgg(vgg: Path, root: Path, tmp_path: Pat
 
 def test_weights_are_checked(vgg: Path, root: Path, tmp_path: Path) -> None:
     for settings, message in (
-        ({"pretrained": Pretrained(str(vgg), "0" * 64)}, "expected the sha256"),
+        ({"pretrained": Pretrained(str(vgg), "0" * 64)}, "must have the sha256 0000"),
         ({"mcfcn_width": 2}, "features.0.weight has the shape"),
     ):
         system = module(**{"pretrained": Pretrained(str(vgg)), **settings})

@@ -72,7 +72,7 @@ def test_the_first_features_are_those_of_convolutions_over_images_colours_and_pl
 
 
 def test_the_features_of_a_frame_do_not_see_it() -> None:
-    """They are made of the last frame's, and of what that showed; the judgement sees the frame."""
+    """They are computed from the last frame and its features; the judgement sees the frame."""
     module, batch = small().eval(), group_of(2)
     found: list[Tensor] = []
     module.network.sequence.register_forward_hook(lambda *given: found.append(given[2].detach().clone()))

@@ -116,8 +116,8 @@ def test_threshold_is_a_probability(threshold: float) -> None:
 
 
 def test_fit_is_refused(experiment: Callable[..., Path], fails: Callable[[int], str], tmp_path: Path) -> None:
-    told = fails(main(["fit", "--config", str(experiment(MEDIAN)), f"--run_dir={tmp_path / 'run'}"]))
-    assert "ThresholdedDifference: " in told
+    message = fails(main(["fit", "--config", str(experiment(MEDIAN)), f"--run_dir={tmp_path / 'run'}"]))
+    assert "ThresholdedDifference: " in message
 
 
 def by_hand(dataset: Path, key: str, numbers: list[int], threshold: float) -> list[int]:
@@ -167,7 +167,7 @@ def test_it_is_tested_at_every_threshold(
     capfd.readouterr()
 
 
-def test_validation_tells_the_best_threshold_of_its_frames(experiment: Callable[..., Path], tmp_path: Path) -> None:
+def test_validation_reports_the_best_threshold_of_its_frames(experiment: Callable[..., Path], tmp_path: Path) -> None:
     def validated(name: str, threshold: float) -> dict[str, float]:
         options = [f"--run_dir={tmp_path / name}", f"--model.init_args.threshold={threshold}"]
         assert main(["validate", "--config", str(experiment(MEDIAN)), *options]) == 0

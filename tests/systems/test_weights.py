@@ -241,7 +241,7 @@ def test_another_width_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("drop", "told"),
+    ("drop", "expected"),
     [
         ("features.5.", "missing: conv2_1.weight, conv2_1.bias. Expected the names of torchvision"),
         ("features.0.weight", "missing: conv1_1.weight. Expected"),
@@ -249,9 +249,9 @@ def test_another_width_is_refused(tmp_path: Path) -> None:
         ("features.2", "missing: conv1_2.weight, conv1_2.bias, conv4_3.weight, conv4_3.bias, conv5_1.weight and "),
     ],
 )
-def test_part_of_a_vgg_is_refused(tmp_path: Path, drop: str, told: str) -> None:
+def test_part_of_a_vgg_is_refused(tmp_path: Path, drop: str, expected: str) -> None:
     state = {key: tensor for key, tensor in vgg().items() if not key.startswith(drop)}
-    with pytest.raises(UserError, match=re.escape(told)):
+    with pytest.raises(UserError, match=re.escape(expected)):
         load_vgg(network(), saved(tmp_path / "part.pth", state))
 
 
@@ -388,7 +388,7 @@ def test_another_digest_names_both(tmp_path: Path) -> None:
     path = saved(tmp_path / "weights.pth", STATE)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     other = "0" * 64
-    with pytest.raises(UserError, match=re.escape(f"{path}: expected the sha256 {other}, but its is {digest}.")):
+    with pytest.raises(UserError, match=re.escape(f"{path}: must have the sha256 {other}; got {digest}.")):
         load_state_dict(path, other)
 
 
@@ -427,16 +427,16 @@ class Malicious:
 
 
 @pytest.mark.parametrize(
-    ("how", "told"),
+    ("how", "expected"),
     [
-        ("zip", r"holds a Python object, \w+\.mkdir, beside tensors\. It was not loaded"),
-        ("legacy", r"holds a Python object, \w+\.mkdir, beside tensors\. It was not loaded"),
-        ("pickle 2", r"holds a Python object, \w+\.mkdir, beside tensors\. It was not loaded"),
+        ("zip", r".*; got a Python object, \w+\.mkdir\. "),
+        ("legacy", r".*; got a Python object, \w+\.mkdir\. "),
+        ("pickle 2", r".*; got a Python object, \w+\.mkdir\. "),
         ("pickle 5", r"is not a whole file of torch\.save.*; nothing in it was executed"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
-def test_code_is_refused_and_not_executed(tmp_path: Path, how: str, told: str) -> None:
+def test_code_is_refused_and_not_executed(tmp_path: Path, how: str, expected: str) -> None:
     mark, path = tmp_path / "mark", tmp_path / "weights.pth"
     content = {"state_dict": {"conv1_1.weight": torch.zeros(2)}, "extra": Malicious(mark)}
     if how.startswith("pickle"):
@@ -444,7 +444,7 @@ def test_code_is_refused_and_not_executed(tmp_path: Path, how: str, told: str) -
     else:
         torch.save(content, path, _use_new_zipfile_serialization=how == "zip")
     for load in (load_state_dict, lambda path: load_vgg(network(), path)):
-        with pytest.raises(UserError, match=rf"{re.escape(str(path))}: {told}"):
+        with pytest.raises(UserError, match=rf"{re.escape(str(path))}: {expected}"):
             load(path)
         assert not mark.exists()
     if how == "zip":
@@ -454,9 +454,7 @@ def test_code_is_refused_and_not_executed(tmp_path: Path, how: str, told: str) -
 
 def test_a_checkpoint_with_objects_is_refused_by_name(tmp_path: Path) -> None:
     path = saved(tmp_path / "last.ckpt", {"state_dict": STATE, "hyper_parameters": LoadReport("", (), (), ())})
-    with pytest.raises(
-        UserError, match=r"object, bgsub_lightning\.systems\.weights\.LoadReport, .*save its tensors alone"
-    ):
+    with pytest.raises(UserError, match=r"object, bgsub_lightning\.systems\.weights\.LoadReport\..*save its tensors"):
         load_state_dict(path)
 
 
@@ -514,7 +512,7 @@ def test_files_of_one_name_do_not_mix(site: Site, tmp_path: Path) -> None:
 def test_a_download_of_another_digest_is_not_kept(site: Site, tmp_path: Path) -> None:
     url = f"{site.url}/one/weights.pth"
     digest = hashlib.sha256(site.files["/one/weights.pth"]).hexdigest()
-    with pytest.raises(UserError, match=rf"{url}: expected the sha256 {'1' * 64}, but its is {digest}"):
+    with pytest.raises(UserError, match=rf"{url}: .*{'1' * 64}; got {digest}"):
         load_state_dict(url, "1" * 64)
     assert not kept(tmp_path)
 

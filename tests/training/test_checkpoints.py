@@ -1,4 +1,4 @@
-"""Checkpoints that are damaged, that cannot be written, and which one a run goes on from."""
+"""Checkpoints that are damaged, that cannot be written, and which one a run resumes from."""
 
 from __future__ import annotations
 
@@ -40,28 +40,28 @@ def test_a_file_that_was_cut_off(file: Path, part: float) -> None:
 
 
 def test_each_byte_that_matters_is_looked_at(file: Path) -> None:
-    """A spoilt byte is told, or what is loaded is what was saved (as in the padding between tensors)."""
+    """Either the damage is reported, or the loaded content is the saved one (as in the padding between tensors)."""
     whole = file.read_bytes()
-    told = 0
+    reported = 0
     for position in range(0, len(whole), 211):
         spoilt = bytearray(whole)
         spoilt[position] ^= 0x55
         file.write_bytes(spoilt)
         if damage(file):
-            told += 1
+            reported += 1
             continue
         loaded = torch.load(file, weights_only=True)
         assert torch.equal(loaded["weights"], torch.arange(5000.0))
         assert torch.equal(loaded["more"][0], torch.ones(700))
         assert (loaded["step"], loaded["more"][1]) == (3, "text")
-    assert told > 0.8 * len(whole) / 211
+    assert reported > 0.8 * len(whole) / 211
 
 
 def test_other_files_are_no_checkpoints(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no checkpoint at all")
     shutil.make_archive(str(tmp_path / "archive"), "zip", tmp_path, "text")
     assert damage(tmp_path / "text") == "File is not a zip file"
-    assert damage(tmp_path / "archive.zip") == "it is none of torch.save"
+    assert damage(tmp_path / "archive.zip") == "torch.save did not write it"
 
 
 def test_disk_that_is_full_leaves_the_old_checkpoint(tmp_path: Path) -> None:
@@ -106,15 +106,17 @@ def test_order_in_which_checkpoints_are_tried(tmp_path: Path) -> None:
     assert newest_checkpoint(tmp_path / "elsewhere") is None
 
 
-def test_newest_whole_one_is_taken_and_the_damaged_are_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_newest_whole_one_is_taken_and_the_damaged_are_reported(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     after, previous, last = made(
         tmp_path, "checkpoints/after_recon.ckpt", "checkpoints/previous.ckpt", "checkpoints/last.ckpt"
     )
     last.write_bytes(b"")
     assert newest_checkpoint(tmp_path) == previous
-    told = capfd.readouterr().out
-    assert f"{last}: is damaged (it is empty)" in told
-    assert f"goes on from {previous}" in told
+    output = capfd.readouterr().out
+    assert f"{last}: is damaged (it is empty)" in output
+    assert f"from {previous}" in output
     previous.write_bytes(previous.read_bytes()[:-50])
     os.utime(previous, (60, 60))
     assert newest_checkpoint(tmp_path) == after
@@ -140,7 +142,7 @@ def test_run_goes_on_from_the_checkpoint_before_a_damaged_one(
         assert re.search(rf"{path}: .*wrong checksum of ", message)
     assert "a damaged one" in fails(run("test", *every))
     assert run("fit", *every, "--ckpt_path=last") == 0
-    assert f"goes on from {previous}" in capfd.readouterr().out
+    assert f"from {previous}" in capfd.readouterr().out
     assert_same_run(tmp_path / "whole", tmp_path / "run", 18)
 
 

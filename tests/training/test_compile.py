@@ -1,4 +1,4 @@
-"""What cannot be compiled with is refused before anything is trained."""
+"""Backends that cannot compile are refused before anything is trained."""
 
 from __future__ import annotations
 

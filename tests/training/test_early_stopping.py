@@ -50,7 +50,7 @@ def test_without_patience_nothing_changes(run: Run, tmp_path: Path) -> None:
 
 
 def test_the_threshold_of_validation_on_training_frames(run: Run, tmp_path: Path) -> None:
-    """It is told what frames have chosen it; a number stays a number."""
+    """The frames that have chosen it are named; a number stays a number."""
     folder = tmp_path / "run"
     assert run("fit", "--trainer.max_epochs=1", "--pictures.scenes=0") == 0
     validated = content(folder / "checkpoints/last.ckpt")["validated"]

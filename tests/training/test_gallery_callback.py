@@ -1,4 +1,4 @@
-"""What a test keeps of a few frames, through the command line."""
+"""Frames that a test keeps, through the command line."""
 
 from __future__ import annotations
 

@@ -28,14 +28,14 @@ def test_tensorboard_has_what_the_csv_has_and_the_pictures(run: Run, tmp_path: P
     assert run("fit", "--trainer.logger=TensorBoardLogger", "--trainer.logger.name=board") == 0
     found = events(tmp_path / "run/board")
     for name in ("train/loss/total", "val/f_measure", "val/pwc"):
-        told = [(event.step, event.value) for event in found.Scalars(name)]
+        logged = [(event.step, event.value) for event in found.Scalars(name)]
         expected = logged(tmp_path / "run", name)
-        assert [step for step, _ in told] == [step for step, _ in expected]
-        assert [value for _, value in told] == pytest.approx([value for _, value in expected])
+        assert [step for step, _ in logged] == [step for step, _ in expected]
+        assert [value for _, value in logged] == pytest.approx([value for _, value in expected])
     pictures = {name: [picture.step for picture in found.Images(name)] for name in found.Tags()["images"]}
     assert pictures == {"validation": [9, 18], "validation_background": [9, 18]}
     kept = yaml.safe_load((tmp_path / "run/config.yaml").read_text())["trainer"]["logger"]["init_args"]
-    assert kept["save_dir"] is None  # whoever takes this configuration has a run directory of their own
+    assert kept["save_dir"] is None  # whoever takes this configuration has their own run directory
 
 
 def test_a_list_of_loggers_and_a_folder(run: Run, tmp_path: Path) -> None:
@@ -76,15 +76,15 @@ def test_a_package_that_is_missing(
 ) -> None:
     for check in checks:
         monkeypatch.setattr(check, Absent(package))
-    told = fails(run("fit", f"--trainer.logger={logger}"))
-    assert len(told.splitlines()) == 1
+    message = fails(run("fit", f"--trainer.logger={logger}"))
+    assert len(message.splitlines()) == 1
     for part in ("trainer.logger: ", logger, f"pip install {package}"):
-        assert part in told
+        assert part in message
     assert not (tmp_path / "run").exists()
 
 
 class Absent:
-    """What Lightning knows of a package that is not installed."""
+    """Lightning's view of a package that is not installed."""
 
     def __init__(self, package: str) -> None:
         self.package = package
@@ -98,6 +98,6 @@ class Absent:
 
 @pytest.mark.parametrize("logger", ["NoSuchLogger", "no.such.Logger", "pathlib.Path", "5"])
 def test_what_is_no_logger(run: Run, fails: Fails, logger: str) -> None:
-    told = fails(run("fit", f"--trainer.logger={logger}"))
-    assert told.startswith("error: trainer.logger: ")
-    assert "Expected" not in told
+    message = fails(run("fit", f"--trainer.logger={logger}"))
+    assert message.startswith("error: trainer.logger: ")
+    assert "Expected" not in message

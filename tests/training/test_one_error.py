@@ -1,4 +1,4 @@
-"""A run of two processes of which one fails ends at once, and tells why once."""
+"""A run of two processes of which one fails ends at once, and reports why once."""
 
 from __future__ import annotations
 
@@ -50,17 +50,17 @@ def test_the_error_is_shown_once(tiny: Path, tmp_path: Path, ranks: list[int], m
     command = [sys.executable, "-m", "bgsub_lightning", "fit", *options]
     ended = subprocess.run(command, env=environment, timeout=300, check=False, capture_output=True, text=True)
     assert ended.returncode in status
-    told = ended.stderr
-    assert told.count("the disk is full") == 1
-    assert told.count("Traceback") == (0 if mistake else 1)
-    assert ("error: the disk is full" in told) == mistake
-    assert "Connection closed" not in told
+    output = ended.stderr
+    assert output.count("the disk is full") == 1
+    assert output.count("Traceback") == (0 if mistake else 1)
+    assert ("error: the disk is full" in output) == mistake
+    assert "Connection closed" not in output
     assert not (tmp_path / "run/finished.json").exists()
     assert not list(tmp_path.rglob("*.partial"))
 
 
 def end(rank: int) -> str:
-    """Fail in turn, the second process first; tell how each ends."""
+    """Fail in turn, the second process first; return how each ends."""
     trainer = cast("Trainer", SimpleNamespace(strategy=SimpleNamespace(launcher=None)))
     if rank == 0:
         dist.barrier()
@@ -73,11 +73,11 @@ def end(rank: int) -> str:
         return f"status {exit_.code}"
 
 
-def test_the_first_to_fail_tells_why(two_processes: TwoProcesses) -> None:
+def test_the_first_to_fail_reports_why(two_processes: TwoProcesses) -> None:
     assert two_processes(end) == ["status 2", "of a fault"]
 
 
-def test_alone_it_tells_why() -> None:
+def test_alone_it_reports_why() -> None:
     trainer = cast("Trainer", SimpleNamespace(strategy=SimpleNamespace(launcher=None)))
     with pytest.raises(UserError, match="of a mistake"):
         end_all(trainer, UserError("of a mistake"))

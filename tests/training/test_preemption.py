@@ -152,11 +152,11 @@ def test_one_of_two_processes_is_signalled_and_both_stop(tiny: Path, tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("name", "array", "told"),
+    ("name", "array", "expected"),
     [("SIGUSR1", False, "requeue 7\n"), ("SIGUSR1", True, "requeue 5_2\n"), ("SIGTERM", 0, "")],
 )
 def test_slurm_requeues_once_the_state_is_saved(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, array: bool, told: str
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, array: bool, expected: str
 ) -> None:
     program, said = tmp_path / "bin/scontrol", tmp_path / "said"
     program.parent.mkdir()
@@ -177,8 +177,8 @@ def test_slurm_requeues_once_the_state_is_saved(
         monkeypatch.setenv(f"SLURM_{key}", value)
     with pytest.raises(SystemExit, match=str(128 + signal.Signals[name])):
         run("fit", *EVERY, interrupt(name, "step", 1))
-    assert (said.read_text() if said.exists() else "") == told
-    if told:
+    assert (said.read_text() if said.exists() else "") == expected
+    if expected:
         assert "last.ckpt" in (tmp_path / "then").read_text()
     assert not list((tmp_path / "run").glob("hpc_ckpt_*"))
     assert content(tmp_path / "run/checkpoints/last.ckpt")["global_step"] == 2

@@ -1,4 +1,4 @@
-"""What a run directory records is what ran: changed options of a resumed fit, refused starts, options before files."""
+"""A run directory records what ran: changed options of a resumed fit, refused starts, options before files."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def test_a_resumed_fit_has_the_configured_rate(run: Run, tmp_path: Path, capfd: 
     assert run("fit", "--trainer.max_steps=4") == 0
     before = checkpoint(tmp_path / "run")["state_dict"]
     assert run("fit", "--trainer.max_steps=8", "--ckpt_path=last", "--model.init_args.lr=1e-6") == 0
-    told = capfd.readouterr().out
-    assert "1e-06" in told
-    assert "0.01" in told
+    output = capfd.readouterr().out
+    assert "1e-06" in output
+    assert "0.01" in output
     (group,) = checkpoint(tmp_path / "run")["optimizer_states"][0]["param_groups"]
     assert group["lr"] == 1e-6
     after = checkpoint(tmp_path / "run")["state_dict"]
@@ -102,7 +102,7 @@ def test_an_option_before_a_file_beats_it_in_other_commands(
 
 
 def test_a_normal_run_warns_of_nothing(tiny: Path, tmp_path: Path) -> None:
-    """In a process of its own, where warnings are not made errors: W&B offline, more workers than processors."""
+    """In a separate process, where warnings are not made errors: W&B offline, more workers than processors."""
     options = ["--wandb=offline", "--trainer.log_every_n_steps=50", "--data.init_args.num_workers=4"]
     command = [sys.executable, "-m", "bgsub_lightning", "fit", "--config", str(tiny), f"--run_dir={tmp_path / 'run'}"]
     done = subprocess.run([*command, *options], capture_output=True, text=True, check=True)

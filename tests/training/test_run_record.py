@@ -1,4 +1,4 @@
-"""What a run directory tells of how the run was made, and the one seed."""
+"""The record of a run in its directory, and the one seed."""
 
 from __future__ import annotations
 

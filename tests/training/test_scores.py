@@ -1,4 +1,4 @@
-"""What a test writes under a protocol whose papers score the training frames as well."""
+"""Results of a test under a protocol whose papers score the training frames as well."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_the_result_is_of_frames_that_were_not_trained_on(
     folder = tmp_path / "run"
     assert run("fit") == 0
     assert run("test", "--data.init_args.eval_batch_size=4") == 0
-    told = " ".join(capfd.readouterr().out.split())
+    output = " ".join(capfd.readouterr().out.split())
     assert run("predict") == 0
     result, rows = TestResult.load(folder), rows_of(folder)
     assert result.leakage == "seen scenes, unseen frames"
@@ -123,7 +123,9 @@ def test_the_result_is_of_frames_that_were_not_trained_on(
         assert video.threshold_dice[50] == video.dice
     both = result.scores(with_training=True).overall
     assert result.training_frames == 4
-    assert f"With the 4 training frames, as the papers score: F {both['f_measure']:.4f}, PWC {both['pwc']:.3f}." in told
+    assert (
+        f"With the 4 training frames, as the papers score: F {both['f_measure']:.4f}, PWC {both['pwc']:.3f}." in output
+    )
     assert content(folder)["metrics_with_training"]["overall"] == both
     assert content(folder)["metrics"]["overall"] == result.scores().overall
 
@@ -197,7 +199,7 @@ def test_other_frames_than_those_of_the_training_are_refused(
     run: Run, fails: Callable[[int], str], tmp_path: Path
 ) -> None:
     assert run("fit", "--trainer.max_steps=1") == 0
-    assert "trained on frames that this test would score" in fails(run("test", "--data.init_args.seed=1"))
+    assert "allow_training_frames" in fails(run("test", "--data.init_args.seed=1"))
     assert run("test", "--data.init_args.seed=1", "--data.init_args.allow_training_frames=true") == 0
     result, rows = TestResult.load(tmp_path / "run"), rows_of(tmp_path / "run")
     assert result.leakage == "includes training frames"
@@ -249,9 +251,9 @@ def test_truth_without_an_unknown_band_is_marked(
         KEYS[0]: True,
         KEYS[1]: False,
     }
-    told = capfd.readouterr().out
-    assert ["¹" in line for line in told.splitlines() if line.startswith((" baseline", " shadow"))] == [True, False]
-    assert "¹ some masks have no unknown band" in told
+    output = capfd.readouterr().out
+    assert ["¹" in line for line in output.splitlines() if line.startswith((" baseline", " shadow"))] == [True, False]
+    assert "¹ some masks have no unknown band" in output
     assert main(["report", str(tmp_path / "run"), "--by_video=true"]) == 0
     (line,) = (line for line in capfd.readouterr().out.splitlines() if line.startswith("   highway"))
     assert "¹" in line

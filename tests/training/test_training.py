@@ -130,7 +130,7 @@ def test_scores_do_not_depend_on_the_store(run: Run, trained: Path, tmp_path: Pa
     assert scores(trained)["videos"] == first
 
 
-def test_draws_are_averaged_and_their_spread_is_told(
+def test_draws_are_averaged_and_their_spread_is_printed(
     run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert run("fit", "--trainer.max_steps=1") == 0  # undecided weights, so that the draws make a difference
@@ -258,10 +258,10 @@ def test_report_compares_runs_on_the_same_frames(
     assert run("test", "--ckpt_path=best", f"--run_dir={tmp_path / 'run'}", "--data.init_args.seed=0") == 0
     capfd.readouterr()
     assert main(["report", str(trained), str(trained / "scores.json"), "--by_video=true"]) == 0
-    told = capfd.readouterr().out
-    assert "F of run" in told
-    assert "highway" in told
-    assert f"{scores(trained)['metrics']['overall']['f_measure']:.4f}" in told
+    output = capfd.readouterr().out
+    assert "F of run" in output
+    assert "highway" in output
+    assert f"{scores(trained)['metrics']['overall']['f_measure']:.4f}" in output
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""What continues or uses a run reads tensors and plain values of its checkpoints, whatever the environment says."""
+"""Commands that continue or use a run read tensors and plain values of its checkpoints, in any environment."""
 
 from __future__ import annotations
 

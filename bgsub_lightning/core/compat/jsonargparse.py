@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, _common, set_parsing_settings
 
 _lock = threading.Lock()
+_ROLE = re.compile(r":\w+:`~?([^`]+)`")  # of a docstring
 
 
 @contextmanager
@@ -52,23 +53,26 @@ def reorder_type(action: argparse.Action, order: Callable[[Any], Any]) -> None:
 
 
 @contextmanager
-def groups_in_help(parser: ArgumentParser, leave_out: str, last: str) -> Iterator[None]:
-    """Let the help of a parser leave out the group of one title, and put those whose titles begin with another last."""
-    groups = parser._action_groups
-    shown = [group for group in groups if group.title != leave_out]
+def groups_in_help(parser: ArgumentParser, groups: Mapping[str, Sequence[argparse.Action]]) -> Iterator[None]:
+    """Let the help of a parser list these arguments alone, in groups of these titles."""
+    before = parser._action_groups
+    shown = [argparse._ArgumentGroup(parser, title) for title in groups]
+    for group, actions in zip(shown, groups.values(), strict=True):
+        group._group_actions = list(actions)
     try:
-        parser._action_groups = sorted(shown, key=lambda group: (group.title or "").startswith(last))
+        parser._action_groups = shown  # type: ignore[assignment]
         yield
     finally:
-        parser._action_groups = groups
+        parser._action_groups = before
 
 
 class ShortHelpFormatter(DefaultHelpFormatter):
-    """Formatter that writes the defaults of options behind their texts, and no types, which the texts name."""
+    """Formatter that writes the defaults of options behind their texts, and neither types nor marks of docstrings."""
 
     def _get_help_string(self, action: argparse.Action) -> str:
+        text = _ROLE.sub(r"`\1`", str(action.help)).replace("``", "`")
         has_default = action.option_strings and action.default not in (None, argparse.SUPPRESS)
-        return f"{action.help} (default: %(default)s)" if has_default else str(action.help)
+        return f"{text} (default: %(default)s)" if has_default and "default" not in text.lower() else text
 
 
 # --- the sentences of its errors -------------------------------------------------------------------------------------

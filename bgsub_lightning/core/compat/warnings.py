@@ -68,7 +68,7 @@ EXPECTED = (
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Show none of :data:`EXPECTED`; all other warnings stay."""
+    """Hide the warnings of :data:`EXPECTED`; all others stay."""
     with warnings.catch_warnings():
         for expected in EXPECTED:
             warnings.filterwarnings("ignore", message=expected.message)

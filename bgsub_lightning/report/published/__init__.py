@@ -166,7 +166,7 @@ def _yaml(name: str) -> Any:
 
 @cache
 def _methods() -> dict[str, dict[str, Any]]:
-    """What is known of each method, by each of its spellings."""
+    """Facts about each method, by each of its spellings."""
     return {name: fields for fields in _yaml("methods") for name in fields["names"]}
 
 

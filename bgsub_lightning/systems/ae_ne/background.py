@@ -20,7 +20,7 @@ from bgsub_lightning.systems.system import identity
 
 @dataclass
 class Reconstructed(BackgroundContext):
-    """What there is to show of a scene; answers do not depend on it.
+    """Pictures of a scene; answers do not depend on them.
 
     Attributes:
         error: The expected error of the last frame's background, shape ``(H, W)``, range [0, 1].

@@ -1,4 +1,4 @@
-"""What AE-NE learns by, and the number that says whether a background is complex."""
+"""The loss of AE-NE, and its measure of how complex a background is."""
 
 from __future__ import annotations
 

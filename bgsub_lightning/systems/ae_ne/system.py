@@ -50,8 +50,8 @@ class AeNeSystem(RecordedBackground, StagedSystem):
     A fourth output learns which error is to be expected, as on water or leaves. What differs by more is foreground. The
     defaults are those of the authors' code; each scene has its own model.
 
-    Stage ``settle`` goes on where ``learn`` ends, with a smaller rate. Between them the complexity of the background is
-    found: where it is above 0.24, the authors train again, as ``experiments/ae_ne_complex.yaml`` does.
+    Stage ``settle`` continues where ``learn`` ends, with a smaller rate. Between them the complexity of the background
+    is measured: where it is above 0.24, the authors train again, as ``experiments/ae_ne_complex.yaml`` does.
 
     Args:
         background: What gives the backgrounds; ``None``: the autoencoder for simple backgrounds at 320×240.

@@ -1,4 +1,4 @@
-"""What the network sees of a frame: planes of 8 bits, computed from samples.
+"""Inputs of the network for a frame: planes of 8 bits, computed from samples.
 
 The functions here are for batches of tensors, as training has them, on any device. A stream has the same planes from
 :class:`bgsub_lightning.backgrounds.SampleBackground`, whose samples are kept in order from frame to frame.

@@ -1,4 +1,4 @@
-"""What AnyScene is trained on: the frame, an earlier one, and the samples that its background model would hold."""
+"""Training inputs of AnyScene: the frame, an earlier one, and the samples that its background model would hold."""
 
 from __future__ import annotations
 

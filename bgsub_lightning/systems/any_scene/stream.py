@@ -1,4 +1,4 @@
-"""What AnyScene keeps of the scene that it watches."""
+"""State of a scene that AnyScene watches."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ class SceneStream(SceneContext):
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what :meth:`state_dict` returned."""
+        """Continue from what :meth:`state_dict` returned."""
         self._begin()
         if state["background"] is not None:
             self.background = SampleBackground(state["background"]["locked"][0].numpy())
@@ -197,7 +197,7 @@ class SceneStream(SceneContext):
 
     @property
     def _calmness(self) -> Bytes:
-        """What distances are multiplied by, ``(h, w)``, in 255ths."""
+        """Factor of distances, ``(h, w)``, in 255ths."""
         if self._calm is None:
             assert self.background is not None
             rate = cv2.blur(self.background.flips, (9, 9))

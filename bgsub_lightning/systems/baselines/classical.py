@@ -25,7 +25,7 @@ from bgsub_lightning.systems.kinds import UntrainedSystem
 
 
 class LibrarySubtractor(Protocol):
-    """What takes the frames of a scene one by one, from the first, and learns while it watches."""
+    """A system that takes the frames of a scene one by one, from the first, and learns from each."""
 
     def apply(self, image: NDArray[np.uint8], /) -> NDArray[np.uint8]:
         """Take a frame, BGR of shape ``(H, W, 3)``, and return its mask, ``(H, W)`` or ``(H, W, C)``."""

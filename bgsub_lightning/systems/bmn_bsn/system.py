@@ -33,14 +33,14 @@ class BackgroundMaps(SceneContext):
 
     Attributes:
         references: The frames that it is modelled from, shape ``(D, N, 3, H, W)``, range [0, 1].
-        maps: What is made of them, shape ``(D, M, H, W)``.
+        maps: What is computed from them, shape ``(D, M, H, W)``.
     """
 
     references: Tensor
     maps: Tensor
 
     def pictures(self) -> dict[str, Tensor]:
-        """Show the references of the first draw (figures 3a, 4a), and what is made of them (figure 4b).
+        """Show the references of the first draw (figures 3a, 4a), and what is computed from them (figure 4b).
 
         The first reference at its own size, then all on one sheet; then the maps, each stretched to its own range,
         three at a time as RGB.
@@ -150,7 +150,7 @@ class BmnBsnSystem(BgsSystem):
 
 
 def _sheet(images: Tensor) -> Tensor:
-    """Lay images ``(N, 3, H, W)`` out on a sheet of their own size, as many columns as rows."""
+    """Lay images ``(N, 3, H, W)`` out on one sheet, unscaled, as many columns as rows."""
     count, _, height, width = images.shape
     columns = math.ceil(math.sqrt(count))
     small = F.interpolate(images, (max(1, height // columns), max(1, width // columns)), mode="area")

@@ -1,8 +1,8 @@
 """Backgrounds by CDN-GM, of a stream of frames.
 
 The first two layers see blocks of 7 frames and the next two groups of 7 blocks, so that most of what the network
-computes for a window is there already when the window has moved by a block. A stream therefore keeps what the layers
-made of its blocks and groups, and computes one block, one group and the dense layers per 7 frames.
+computes for a window is there already when the window has moved by a block. A stream therefore keeps the layers'
+outputs for its blocks and groups, and computes one block, one group and the dense layers per 7 frames.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class DensityBackground(BackgroundSource):
 
 
 class MixtureWindow(ABC):
-    """What is kept of the newest frames of a scene."""
+    """State of the newest frames of a scene."""
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
@@ -90,7 +90,7 @@ class MixtureWindow(ABC):
 
     @abstractmethod
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what :meth:`state_dict` returned."""
+        """Continue from what :meth:`state_dict` returned."""
 
     @abstractmethod
     def push(self, network: CdnGm, frame: Tensor) -> Mixture | None:
@@ -179,7 +179,7 @@ class FrameWindow(MixtureWindow):
 
 @dataclass
 class DensityContext(BackgroundContext):
-    """What is kept of a scene.
+    """State of a scene.
 
     Attributes:
         window: The newest frames.

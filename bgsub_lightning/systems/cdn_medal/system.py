@@ -152,6 +152,6 @@ class CdnMedalSystem(RecordedBackground, StagedSystem):
         return {"difference.core": identity, **super().export_targets}
 
     def _density_loss(self, history: Tensor) -> Tensor:
-        network = cast("DensityBackground", self.background).network  # no other source's plan has such batches
+        network = cast("DensityBackground", self.background).network  # no other source's plan has these batches
         mixture = network(history)
         return mixture_nll(history, mixture.log_weights, network.deviations(mixture), mixture.means)

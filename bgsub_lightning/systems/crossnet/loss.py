@@ -15,7 +15,7 @@ SCALE, LIMIT = 0.25, 50.0
 """t₃ of equation 6, and the limit of the reciprocal share."""
 
 Share = Literal["all", "background"]
-"""What the area of foreground is divided by: all valid pixels, as in the authors' code, or those of the background, as
+"""Divisor of the foreground's area: all valid pixels, as in the authors' code, or those of the background, as
 in the paper's text."""
 
 

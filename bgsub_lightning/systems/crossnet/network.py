@@ -164,7 +164,7 @@ class CmDff(nn.Module):
             encoded: Features of all encoders, shape ``(B, streams · C, H, W)``.
 
         Returns:
-            The upsampled features beside the weighted ones, shape ``(B, 2C, H, W)`` (equations 1 to 3).
+            The upsampled features next to the weighted ones, shape ``(B, 2C, H, W)`` (equations 1 to 3).
         """
         up = self.up(x)
         return torch.cat([self.keep(up), self.weigh(up) * self.fuse(encoded)], dim=1)

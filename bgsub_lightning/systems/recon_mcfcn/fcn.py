@@ -58,7 +58,7 @@ class FcnSystem(VggSystem):
         check_range("model.init_args.", least=1, mcfcn_width=mcfcn_width)
         check_range("model.init_args.", most=4097, size=size)
         if size % STRIDE != 1 or size <= STRIDE:
-            raise UserError(f"model.init_args.size: the network needs {STRIDE}k + 1 pixels, got {size}.")
+            raise UserError(f"model.init_args.size: must be {STRIDE}k + 1 pixels; got {size}.")
         network = sized(Mcfcn, channels, mcfcn_width)
         # faster on a CPU, in batches of any size
         self.segmentation: Mcfcn = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

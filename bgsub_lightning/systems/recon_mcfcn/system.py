@@ -41,7 +41,7 @@ from bgsub_lightning.systems.weights import load_state_dict, read_checkpoint
 
 @dataclass
 class Reconstruction(SceneContext):
-    """What there is to show of a scene; answers do not depend on it.
+    """Pictures of a scene; answers do not depend on them.
 
     Attributes:
         trained_truth: Ground-truth background of the last training frame, shape ``(3, H, W)``, range [0, 1].

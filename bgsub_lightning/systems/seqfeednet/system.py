@@ -46,7 +46,7 @@ frame's, as in the paper; or all of them once for a group, with the sum of the l
 
 @dataclass
 class SeqContext(SceneContext):
-    """What is kept of a scene.
+    """State of a scene.
 
     Attributes:
         trailing: The median of the frames before, which is the empty background of a camera that moves.
@@ -98,7 +98,7 @@ class SeqFeedNetSystem(SuccessiveSystem):
     """One model for all scenes, which keeps features of a scene and renews them frame by frame.
 
     A network makes the features of a frame of those of the last one and of what that showed without its foreground; it
-    does not see the frame itself. A second network judges the frame by them, beside the empty background. The defaults
+    does not see the frame itself. A second network judges the frame by them, next to the empty background. The defaults
     are the paper's, as its authors' code has them.
 
     Args:
@@ -108,7 +108,7 @@ class SeqFeedNetSystem(SuccessiveSystem):
         updates: See :data:`Updates`.
         norm: What normalises the features: the statistics of batches, as in the paper, or of each image. With the
             former, features of a test can grow from frame to frame until the networks have learnt for long.
-        history: Frames of the recent background, which the first features are made of.
+        history: Frames of the recent background, which the first features are built from.
         empty: The empty background.
         lr: Learning rate of Adam.
         decay_steps: Batches over which the rate falls to zero along a cosine: the length of the run. 0: it is constant,
@@ -219,8 +219,8 @@ class SeqFeedNetSystem(SuccessiveSystem):
         """Return features and logits, ``(n, 10, H, W)``, for what is kept of a scene and a frame of it.
 
         Args:
-            shown: Features, background, frame and empty background, ``(n, 18, H, W)``; see :class:`SeqNetwork`. Or what
-                the first features are made of, ``(n, 9, H, W)``: the answer is those.
+            shown: Features, background, frame and empty background, ``(n, 18, H, W)``; see :class:`SeqNetwork`. Or the
+                inputs of the first features, ``(n, 9, H, W)``: the answer is those features.
         """
         shown = shown.to(self.device)
         if shown.shape[1] == FEATURES:

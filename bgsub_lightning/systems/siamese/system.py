@@ -44,7 +44,7 @@ _PRIOR = 0.03  # share of foreground that the encoder-decoder begins with
 
 @dataclass(frozen=True)
 class BaseFeatures(SceneContext):
-    """What the frames of a scene are compared with.
+    """The base image of a scene.
 
     Attributes:
         base: The base image, shape ``(3, H, W)``, range [0, 1].
@@ -112,11 +112,11 @@ class SiameseSystem(VggSystem):
         super().__init__(sgd, pretrained, labels, threshold)
         self.save_hyperparameters(ignore=["labels", "base"])
         if not 0 <= tolerance < 2:
-            raise UserError(f"model.init_args.tolerance: distances lie in [0, 2], got {tolerance}.")
+            raise UserError(f"model.init_args.tolerance: must be a distance in [0, 2]; got {tolerance}.")
         check_range("model.init_args.", above=0, most=2, margin=margin)
         check_choice("model.init_args.", Fusion, fusion=fusion)
         if tau is not None and not 1 < tau < 2:
-            raise UserError(f"model.init_args.tau: a number between 1 and 2 is needed, got {tau}.")
+            raise UserError(f"model.init_args.tau: must be between 1 and 2; got {tau}.")
         check_range("model.init_args.", least=1, width=width, channels=channels)
         check_range("model.init_args.", least=1, most=8, depth=depth)
         self.siamese = sized(SiameseNetwork, width)

@@ -1,4 +1,4 @@
-"""What runs have on the outside: checkpoints, scores, masks, pictures; and what several processes share."""
+"""Outputs of runs: checkpoints, scores, masks, pictures; and the state that several processes share."""
 
 from bgsub_lightning.training.callbacks.backgrounds import BackgroundWriter
 from bgsub_lightning.training.callbacks.checkpoints import (

@@ -19,7 +19,7 @@ from bgsub_lightning.training.callbacks.pictures import as_image
 
 
 class BackgroundWriter(FrameCallback):
-    """Writes what a system's background model looks like, and what it made of a frame on its way.
+    """Writes pictures of a system's background model and of its intermediate results for a frame.
 
     The files are ``backgrounds/<category>/<video>/<frame>_<what>.png``.
 
@@ -32,7 +32,7 @@ class BackgroundWriter(FrameCallback):
 
     def __init__(self, every: int = 0, folder: Path | None = None) -> None:
         if every < 0:
-            raise UserError(f"backgrounds.every: a number of frames cannot be negative, got {every}.")
+            raise UserError(f"backgrounds.every: must not be negative; got {every}.")
         self.every = every
         self.folder = folder
         self._since: dict[int, int] = {}

@@ -58,8 +58,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                     raise error.__context__ if isinstance(error.__context__, OSError) else error from None
         except UserError as error:
             raise UserError(
-                f"{error} The checkpoints that were there before are as they were: make room, or the folder writable, "
-                f"and go on with --ckpt_path last."
+                f"{error} Earlier checkpoints are unchanged. Free space or make the folder writable, "
+                f"and resume with --ckpt_path last."
             ) from error
 
 
@@ -211,8 +211,8 @@ class LastCheckpoint(_RunCheckpoint):
         if not trainer.is_global_zero:  # Lightning's launcher kills all others when one of them fails
             raise SystemExit(0)
         console.print(
-            f"\nStopped by {received.name} after step {trainer.global_step}. The same command with --ckpt_path last "
-            f"goes on from there: {self.path}",
+            f"\nStopped by {received.name} after step {trainer.global_step}. Resume by the same command with "
+            f"--ckpt_path last: {self.path}",
             soft_wrap=True,
         )
         requeue(trainer, received)
@@ -220,7 +220,7 @@ class LastCheckpoint(_RunCheckpoint):
 
 
 def checkpoints_of(run_dir: Path) -> list[Path]:
-    """Return the states that a run can be continued from, in the order in which to try them.
+    """Return the checkpoints from which a run can resume, in the order in which to try them.
 
     That is the newest first, of ``last.ckpt``, ``previous.ckpt`` and what Lightning itself saves in a job of SLURM
     (``hpc_ckpt_1.ckpt``); then those of validations and of stages' ends.
@@ -228,7 +228,7 @@ def checkpoints_of(run_dir: Path) -> list[Path]:
     folder = run_dir / "checkpoints"
     running = [path for path in (folder / LAST, folder / PREVIOUS) if path.is_file()]
     running += sorted(run_dir.glob("hpc_ckpt_*.ckpt"))
-    others = sorted({*folder.glob("*.ckpt")} - {*running, folder / WEIGHTS})  # which no fit can go on from
+    others = sorted({*folder.glob("*.ckpt")} - {*running, folder / WEIGHTS})  # from which no fit can resume
 
     def age(path: Path) -> int:
         return path.stat().st_mtime_ns
@@ -237,7 +237,7 @@ def checkpoints_of(run_dir: Path) -> list[Path]:
 
 
 def newest_checkpoint(run_dir: Path) -> Path | None:
-    """Find the state that a run is continued from, and say so where newer ones are damaged.
+    """Find the checkpoint from which a run resumes, and warn of damaged newer ones.
 
     Returns:
         The newest whole one; ``None`` if there is none at all.
@@ -251,7 +251,7 @@ def newest_checkpoint(run_dir: Path) -> Path | None:
             for line in damaged:
                 warn(line)
             if damaged:
-                console.print(f"The run goes on from {path}, the newest one that is whole.", soft_wrap=True)
+                console.print(f"The run resumes from {path}, the newest whole checkpoint.", soft_wrap=True)
             return path
         damaged.append(f"{path}: is damaged ({what}).")
     if damaged:
@@ -299,7 +299,7 @@ class BestCheckpoint(_RunCheckpoint):
         return {"monitor": self.monitor, "mode": self.mode, "best_model_score": self.best_model_score}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on comparing; in another run directory, or by another score, the comparison begins again."""
+        """Continue comparing; in another run directory, or by another score, the comparison begins again."""
         if self.path.is_file() and (state_dict["monitor"], state_dict["mode"]) == (self.monitor, self.mode):
             self.best_model_score = self.current_score = state_dict["best_model_score"]
 

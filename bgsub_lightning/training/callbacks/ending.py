@@ -59,7 +59,7 @@ class EarlyStopping(callbacks.EarlyStopping):
         return self.wait_count >= self.patience
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on counting, with the configuration's patience."""
+        """Continue counting, with the configuration's patience."""
         super().load_state_dict(state_dict | {"patience": self.patience})
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

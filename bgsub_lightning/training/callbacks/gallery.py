@@ -58,7 +58,7 @@ class Gallery(FrameCallback):
                 self.masks.write(packed)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Choose, and write the pictures; each process those of its own frames."""
+        """Choose, and write the pictures; each process writes those of its frames."""
         if self.masks is None:
             return
         folder = Path(trainer.default_root_dir) / "gallery"

@@ -38,8 +38,8 @@ class _Shown:
     Attributes:
         foreground: Its pixels of foreground.
         caption: Its name and score.
-        panels: Name of a panel → title → image: the comparison, the background model, what the system made of the frame
-            on its way.
+        panels: Name of a panel → title → image: the comparison, the background model, the system's
+            intermediate results.
     """
 
     foreground: int

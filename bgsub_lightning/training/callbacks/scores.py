@@ -56,8 +56,8 @@ class ScoreWriter(FrameCallback):
         if leaking and not module.datamodule.allow_training_frames:
             raise UserError(
                 f"The checkpoint was trained on frames that this test would score, of {join_some(leaking)}. Test it on "
-                f"the fold and the seed that it was trained with; or set --data.init_args.allow_training_frames=true, "
-                f"and the table will say so."
+                f"the fold and the seed that it was trained with; or opt in by "
+                f"--data.init_args.allow_training_frames=true, which marks the table."
             )
         self.rows, self.shown = [], 0
         self.started = time.perf_counter()
