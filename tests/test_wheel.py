@@ -75,8 +75,12 @@ def test_it_holds_every_file_of_the_package_and_no_other(wheel: Path) -> None:
     ("words", "shown"),
     [
         (["fit", "--config", "bmn_bsn_small.yaml", "--print_config"], "max_steps: 2500"),
-        (["campaign", "bmn_bsn.yaml", "--over", "fold=1,2", "--dry_run"], "--data.init_args.fold=2"),
-        (["sweep", "bmn_bsn_folds.yaml", "--dry_run"], "--data.init_args.fold=3"),
+        pytest.param(
+            ["campaign", "bmn_bsn.yaml", "--over", "fold=1,2", "--dry_run"],
+            "--data.init_args.fold=2",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(["sweep", "bmn_bsn_folds.yaml", "--dry_run"], "--data.init_args.fold=3", marks=pytest.mark.slow),
     ],
 )
 def test_commands_take_what_ships_by_name(installed: Path, words: list[str], shown: str, tmp_path: Path) -> None:

@@ -197,6 +197,7 @@ def test_timelapse(tmp_path: Path) -> None:
     assert 600 < red.sum() < 1400  # three or four of 16×16
 
 
+@pytest.mark.slow
 def test_thermal_camera(tmp_path: Path) -> None:
     for number, frame in enumerate(walk(70)):
         raw = 50_000 + 10 * frame[..., 0].astype(np.uint16)

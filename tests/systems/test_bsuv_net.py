@@ -318,6 +318,7 @@ def test_a_checkpoint_comes_before_published_weights(
     assert main(["test", *options(leaks)]) == 0  # of the same run, whose configuration names none
 
 
+@pytest.mark.slow
 def test_maps_train_test_and_export_and_are_no_matter_of_a_stream(
     tmp_path: Path, options: Options, fails: Callable[[int], str]
 ) -> None:

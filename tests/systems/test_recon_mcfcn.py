@@ -493,7 +493,9 @@ def resume(root: Path, folder: Path, checkpoint: Path, make: Callable[..., Fcn] 
     return resume_whole(system, datamodule(root, system, num_workers=workers), folder, checkpoint)
 
 
-@pytest.mark.parametrize(("steps", "workers"), [(range(1, STEPS), 0), ((2, 4, 5, 7, 8), 2)])
+@pytest.mark.parametrize(
+    ("steps", "workers"), [(range(1, STEPS), 0), pytest.param((2, 4, 5, 7, 8), 2, marks=pytest.mark.slow)]
+)
 def test_resume_is_exact(run: Path, root: Path, tmp_path: Path, steps: Sequence[int], workers: int) -> None:
     """From every step: with dropout, whose draws no checkpoint holds."""
     for step in steps:

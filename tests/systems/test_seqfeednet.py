@@ -307,6 +307,7 @@ def test_defaults_are_the_published_ones() -> None:
     assert recent.history == 100
 
 
+@pytest.mark.slow
 def test_it_learns_what_differs_from_the_backgrounds() -> None:
     """Two made groups of one scene, until they are known."""
     generator = np.random.default_rng(0)

@@ -28,10 +28,10 @@ def test_tensorboard_has_what_the_csv_has_and_the_pictures(run: Run, tmp_path: P
     assert run("fit", "--trainer.logger=TensorBoardLogger", "--trainer.logger.name=board") == 0
     found = events(tmp_path / "run/board")
     for name in ("train/loss/total", "val/f_measure", "val/pwc"):
-        logged = [(event.step, event.value) for event in found.Scalars(name)]
+        shown = [(event.step, event.value) for event in found.Scalars(name)]
         expected = logged(tmp_path / "run", name)
-        assert [step for step, _ in logged] == [step for step, _ in expected]
-        assert [value for _, value in logged] == pytest.approx([value for _, value in expected])
+        assert [step for step, _ in shown] == [step for step, _ in expected]
+        assert [value for _, value in shown] == pytest.approx([value for _, value in expected])
     pictures = {name: [picture.step for picture in found.Images(name)] for name in found.Tags()["images"]}
     assert pictures == {"validation": [9, 18], "validation_background": [9, 18]}
     kept = yaml.safe_load((tmp_path / "run/config.yaml").read_text())["trainer"]["logger"]["init_args"]
