@@ -38,6 +38,7 @@ from bgsub_lightning.core.program import PROGRAM
 from bgsub_lightning.core.run_info import device_name, source_tree, versions_of_run
 from bgsub_lightning.core.text import one_line, refuse_passwords
 from bgsub_lightning.data import ScenesDataModule
+from bgsub_lightning.datasets.checks import some
 from bgsub_lightning.systems.base import BgsModule
 from bgsub_lightning.systems.weights import read_checkpoint
 from bgsub_lightning.training import callbacks
@@ -309,10 +310,10 @@ class TrainingCLI(CommandLine):
             parameters = sum(parameter.numel() for parameter in self.model.parameters())
             plan = self.model.plan
             train = plan.spans[-1].inputs[0].drawn_from(split) if plan else split.train
-            validation = f"validation looks at {len(split.validation)} frames ({split.validation_kind})"
+            validation = f"validation looks at {some(len(split.validation), 'frame')} ({split.validation_kind})"
             console.print(
                 f"{type(self.model).__name__}, {parameters:,} parameters, on {self.trainer.strategy.root_device}: "
-                f"{len(train):,} frames of {len(train.scenes)} scenes to train on, {self._samples}; "
+                f"{some(len(train), 'frame')} of {some(len(train.scenes), 'scene')} to train on, {self._samples}; "
                 f"{validation if self.trainer.limit_val_batches else 'no validation'}. Run directory: {self.run_dir}",
                 soft_wrap=True,
             )
