@@ -27,7 +27,7 @@ class SamplePictures(Callback):
     A row is a sample; its columns are the images of its inputs, and its mask. A picture that is there stays.
 
     Args:
-        count: Samples that are shown; 0: no picture.
+        count: Training samples that the picture shows; 0: no picture.
     """
 
     def __init__(self, count: int = 4) -> None:
