@@ -195,4 +195,4 @@ def test_two_processes(options: list[str], tmp_path: Path, capfd: pytest.Capture
 
     capfd.readouterr()
     assert start("fit", "one", "--data.init_args.scene=baseline/highway", *two) != 0
-    assert re.search(r"2 processes .*\(1\)", capfd.readouterr().err)
+    assert re.search(r"trainer\.devices: .*at most 1\b.*got 2\b", capfd.readouterr().err)
