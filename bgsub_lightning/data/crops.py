@@ -148,15 +148,10 @@ class SpatioTemporalCrop(Crop):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_range("data.init_args.crop.", least=0, most=1, shift=self.shift, zoom=self.zoom, pan=self.pan)
+        check_shares(shift=self.shift, zoom=self.zoom, pan=self.pan)
         check_range("data.init_args.crop.", least=0, most=1024, most_shift=self.most_shift, most_pan=self.most_pan)
         check_range("data.init_args.crop.", least=0, most=1, past_zoom=self.past_zoom, long_zoom=self.long_zoom)
         check_range("data.init_args.crop.", least=1, most=1000, frames=self.frames)
-        if self.shift + self.zoom + self.pan > 1 + 1e-9:
-            raise UserError(
-                f"data.init_args.crop: shift, zoom and pan are probabilities of one choice, at most 1 together; got "
-                f"{self.shift + self.zoom + self.pan:.3f}. Lower one of them."
-            )
         if (self.frames - 1) * self.long_zoom > _MOST_ZOOM:
             raise UserError(
                 f"data.init_args.crop.long_zoom: must be at most {_MOST_ZOOM / max(1, self.frames - 1):.3f} over "
@@ -168,12 +163,7 @@ class SpatioTemporalCrop(Crop):
             )
 
     def require(self, frames: SceneFrames) -> None:  # noqa: D102
-        if self.size > min(frames.size):
-            width, height = frames.size
-            raise UserError(
-                f"data.init_args.crop.size: must be at most {min(frames.size)} for {frames.scene.key}, whose frames "
-                f"are {width}×{height}; got {self.size}. Lower it, or leave the scene out by data.init_args.scene."
-            )
+        require_within(frames, self.size)
 
     def of(self, frames: SceneFrames, number: int, seed: int, group: Sequence[int] = ()) -> Views:  # noqa: D102
         rng = np.random.default_rng((seed, 2))
@@ -315,3 +305,32 @@ class Views:
     def of(self, entry: Input) -> SceneFrames:
         """Return what an input is loaded from."""
         return self.long_past if entry.is_long_past else self.past if entry.is_past else self.now
+
+
+def check_shares(**shares: float) -> None:
+    """Check probabilities of a crop that are shares of one choice.
+
+    Raises:
+        UserError: If one is no probability, or they are more than 1 together.
+    """
+    check_range("data.init_args.crop.", least=0, most=1, **shares)
+    if (total := sum(shares.values())) > 1 + 1e-9:
+        *names, last = shares
+        raise UserError(
+            f"data.init_args.crop: {', '.join(names)} and {last} are probabilities of one choice, at most 1 together; "
+            f"got {total:.3f}. Lower one of them."
+        )
+
+
+def require_within(frames: SceneFrames, size: int) -> None:
+    """Check that a square window of a side fits into a scene's frames, which are not enlarged.
+
+    Raises:
+        UserError: If it does not.
+    """
+    if size > min(frames.size):
+        width, height = frames.size
+        raise UserError(
+            f"data.init_args.crop.size: must be at most {min(frames.size)} for {frames.scene.key}, whose frames "
+            f"are {width}×{height}; got {size}. Lower it, or leave the scene out by data.init_args.scene."
+        )

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.ranges import check_range
-from bgsub_lightning.data.crops import Box, Crop, Views, Window
+from bgsub_lightning.data.crops import Box, Crop, Views, Window, check_shares, require_within
 from bgsub_lightning.data.scene_objects import SceneObjects
 from bgsub_lightning.datasets.labels import OUTSIDE_ROI
 from bgsub_lightning.frames import SceneFrames
@@ -66,23 +65,12 @@ class SequenceCrop(Crop):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        shares = {"shift": self.shift, "resize": self.resize, "zoom": self.zoom, "pan": self.pan}
-        check_range("data.init_args.crop.", least=0, most=1, **shares)
+        check_shares(shift=self.shift, resize=self.resize, zoom=self.zoom, pan=self.pan)
         check_range("data.init_args.crop.", least=0, most=1, moving_past=self.moving_past, moving_now=self.moving_now)
         check_range("data.init_args.crop.", least=0, most=1024, most_shift=self.most_shift)
-        if (total := sum(shares.values())) > 1 + 1e-9:
-            raise UserError(
-                f"data.init_args.crop: shift, resize, zoom and pan are probabilities of one choice, at most 1 "
-                f"together; got {total:.3f}. Lower one of them."
-            )
 
     def require(self, frames: SceneFrames) -> None:  # noqa: D102
-        if self.size > min(frames.size):
-            width, height = frames.size
-            raise UserError(
-                f"data.init_args.crop.size: must be at most {min(frames.size)} for {frames.scene.key}, whose frames "
-                f"are {width}×{height}; got {self.size}. Lower it, or leave the scene out by data.init_args.scene."
-            )
+        require_within(frames, self.size)
 
     def prepare(self, scenes: Sequence[SceneFrames], frames: FrameSet, seed: int) -> None:  # noqa: D102
         super().prepare(scenes, frames, seed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, NoReturn
 
 import torch
@@ -64,16 +64,22 @@ class SuccessiveSystem(BgsSystem):
         share; no gradient of another loss flows through it.
         """
 
-    def losses(self, batch: TrainingBatch) -> dict[str, Tensor]:
-        """Return the sum of the losses before the last, and the last."""
+    def losses(self, batch: TrainingBatch, step: Callable[[Tensor], Tensor] = lambda loss: loss) -> dict[str, Tensor]:
+        """Return the sum of the losses before the last, if there are any, and the last.
+
+        Args:
+            batch: The batch.
+            step: Called with each loss but the last, before the next one is computed; returns what the sum counts.
+        """
         losses = self.successive_losses(batch)
         earlier: list[Tensor] = []
         while True:
             try:
-                earlier.append(next(losses))
+                loss = next(losses)
             except StopIteration as end:
                 before = {"earlier": torch.stack(earlier).sum()} if earlier else {}
                 return {**before, "last": end.value}
+            earlier.append(step(loss))
 
 
 class UntrainedSystem(BgsSystem):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -45,19 +46,9 @@ class SuccessiveModule(SuccessiveSystem, BgsModule):
         self._require(batch, {entry.key for entry in self.training_inputs()})
         # not self.optimizers(): each step of that wrapper counts as one of the trainer
         optimizer = cast("torch.optim.Optimizer", self.optimizers(use_pl_optimizer=False))
-        losses = self.successive_losses(batch)
-        earlier: list[Tensor] = []
-        while True:
-            try:
-                loss = next(losses)
-            except StopIteration as end:
-                last = cast("Tensor", end.value)
-                break
-            self._take_step(optimizer, loss)
-            earlier.append(loss.detach())
-        terms = {"earlier": torch.stack(earlier).sum()} if earlier else {}
-        self._log_losses({**terms, "last": last.detach()}, batch)
-        return last
+        terms = self.losses(batch, partial(self._take_step, optimizer))
+        self._log_losses({name: term.detach() for name, term in terms.items()}, batch)
+        return terms["last"]
 
     def configure_gradient_clipping(
         self,
@@ -70,7 +61,8 @@ class SuccessiveModule(SuccessiveSystem, BgsModule):
             if learning := [parameter for parameter in group["params"] if parameter.grad is not None]:
                 clip(learning, gradient_clip_val, gradient_clip_algorithm)
 
-    def _take_step(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    def _take_step(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> Tensor:
+        """Take a step for a loss, unless scaled gradients overflow; return what is logged of it."""
         optimizer.zero_grad()
         self.trainer.strategy.backward(loss, None)
         gradients = [parameter.grad for parameter in self.parameters() if parameter.grad is not None]
@@ -83,10 +75,11 @@ class SuccessiveModule(SuccessiveSystem, BgsModule):
             for gradient, part in zip(gradients, parts, strict=True):
                 gradient.copy_(part.view_as(gradient))
         if scale is not None and not all(bool(each.isfinite().all()) for each in gradients):
-            return  # as the scaler decides of the last loss
+            return loss.detach()  # no step, as the scaler decides for the last loss
         clipping: dict[str, Any] = {
             "gradient_clip_val": self.trainer.gradient_clip_val,
             "gradient_clip_algorithm": self.trainer.gradient_clip_algorithm,
         }
         self.configure_gradient_clipping(optimizer, **clipping)
         optimizer.step()
+        return loss.detach()

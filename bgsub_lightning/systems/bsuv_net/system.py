@@ -187,8 +187,8 @@ class BsuvNetSystem(BgsSystem):
 
     def note(self, data: ScenesDataModule, all_unseen: bool) -> str:
         """Name what the scores of others may not have: chosen backgrounds, and maps."""
-        notes = [f"The maps of foreground are those of {self.maps.frame.name}."] if self.maps else []
-        return " ".join([*notes, *([self.empty.note] if self.empty.note else [])])
+        maps = f"The maps of foreground are those of {self.maps.frame.name}." if self.maps else ""
+        return f"{maps} {self.empty.note}".strip()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam, with weight decay in the gradient, on biases and normalisation as well."""
