@@ -59,7 +59,7 @@ class Campaign(RunPlan):
         files: The experiment, and what is laid over it.
         runs: All runs.
         chosen: Those that are wanted.
-        grid: Name → its values; empty if the experiment lists its runs.
+        grid: Name → its values; may be empty if the experiment lists its runs.
     """
 
     files: tuple[Path, ...]
@@ -76,7 +76,7 @@ class Campaign(RunPlan):
             "options": list(self.passthrough),
             "commands": list(self.commands),
             "grid": dict(self.grid),
-            "runs": {run.name: list(run.options) for run in self.runs},
+            "runs": {run.name: [*(f"--config={file}" for file in run.files), *run.options] for run in self.runs},
         }
 
     @property
@@ -114,21 +114,22 @@ def plan_campaign(options: CampaignOptions) -> Campaign:
     """
     refuse_ours(options.passthrough, "run", "name the experiment first, `campaign FILE …`.")
     files = (options.file, *options.parts)
-    commands, runs = runs_of_file(*files)
+    commands, of_file, listed = runs_of_file(*files)
     grid: dict[str, list[str]] = {}
     for name, values in options.grid:
         key = f"data.init_args.{name}" if name in DATA_ARGUMENTS else name
         if name in grid or any(option.startswith(f"--{key}=") for option in options.passthrough):
             raise UserError(f"--over: {name}: must be set once; got it twice. Remove one.")
         grid[name] = values
-    if grid and runs:
-        raise UserError(f"--over: {options.file} lists its runs under campaign.runs; got a grid too. Use one of them.")
-    if not grid and not runs:
+    grid = of_file | grid
+    if not grid and not listed:
         raise UserError(f"{options.file}: lists no runs under campaign.runs. Add a grid, such as --over fold=1,2,3.")
     base = tuple(word for file in files for word in ("--config", str(file)))
     if "scene" in grid:
-        grid["scene"] = _scenes(commands[0], [*base, *options.passthrough], grid["scene"])
-    runs = runs or runs_of_grid(grid)
+        start = [f"--config={file}" for run in listed[:1] for file in run.files]
+        of_run = [option for run in listed[:1] for option in run.options]
+        grid["scene"] = _scenes(commands[0], [*start, *base, *options.passthrough, *of_run], grid["scene"])
+    runs = runs_of_grid(grid, listed) if grid else listed
     campaign = Campaign(
         out=options.out or Path("runs") / "_".join(file.stem for file in files),
         base=base,

@@ -82,7 +82,8 @@ class RunPlan:
             checkpoint = None
         ckpt_path = [f"--ckpt_path={checkpoint}"] if checkpoint else []
         rest = [option for option in options if not option.startswith("--ckpt_path=")]
-        return [command, *self.base, f"--run_dir={self.folder(run)}", *ckpt_path, *rest]
+        files = [f"--config={file}" for file in run.files]
+        return [command, *files, *self.base, f"--run_dir={self.folder(run)}", *ckpt_path, *rest]
 
     def remaining(self, run: Run) -> list[str]:
         """Return the commands that a run has still to do."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import yaml
 from annotated_types import MinLen
@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 from bgsub_lightning.core.config import campaign_of
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.records import fit_record
+from bgsub_lightning.core.shipped import find_file
 from bgsub_lightning.core.text import safe_name, suggestion
 from bgsub_lightning.datasets.scene import select
 
@@ -36,6 +37,7 @@ class Run:
         name: Its directory in the folder of all.
         label: Its name in the terminal.
         options: The options of ``fit`` and ``test`` that no other run has, each as ``--key=value``.
+        files: Experiments over which that of all runs is laid.
         group: The same for runs that differ in their scene or fold only, whose results can be merged.
         series: The same for groups that differ in their seed only.
     """
@@ -43,6 +45,7 @@ class Run:
     name: str
     label: str
     options: tuple[str, ...]
+    files: tuple[str, ...] = ()
     group: str = ""
     series: str = ""
 
@@ -61,14 +64,26 @@ def parse_grid(text: str) -> tuple[str, list[str]]:
     values = split_values(rest)
     if not (name and equals and all(values)):
         raise UserError(f"--over: must be NAME=VALUE[,VALUE…]; got {text!r}. Example: --over fold=1,2,3")
+    try:
+        check_grid(name, values)
+    except UserError as error:
+        raise UserError(f"--over: {error}") from None
+    return name, values
+
+
+def check_grid(name: str, values: Sequence[str]) -> None:
+    """Check a name and its values.
+
+    Raises:
+        UserError: If the name is neither a key in full nor one of the short ones, or a value comes twice.
+    """
     if name not in DATA_ARGUMENTS and "." not in name:
         raise UserError(
-            f"--over: must name one of {', '.join(DATA_ARGUMENTS)}, or another key in full; got {name!r}. "
-            f"Example: --over model.init_args.lr=1e-3,1e-4"
+            f"must name one of {', '.join(DATA_ARGUMENTS)}, or another key in full; got {name!r}. "
+            f"Example: model.init_args.lr=1e-3,1e-4"
         )
     if twice := [value for value in dict.fromkeys(values) if values.count(value) > 1]:
-        raise UserError(f"--over: {name}: each value must differ; got {', '.join(twice)} twice. Remove one.")
-    return name, values
+        raise UserError(f"{name}: each value must differ; got {', '.join(twice)} twice. Remove one.")
 
 
 def split_values(text: str) -> list[str]:
@@ -116,29 +131,30 @@ def matching_scenes(keys: Sequence[str], patterns: Sequence[str], known: Iterabl
     return chosen
 
 
-def runs_of_grid(grid: Mapping[str, Sequence[str]]) -> list[Run]:
-    """Make a run of each combination of values.
+def runs_of_grid(grid: Mapping[str, Sequence[str]], listed: Sequence[Run] = ()) -> list[Run]:
+    """Make a run of each combination of values, for each run of a list if there is one.
 
     Args:
         grid: Name → its values; patterns of scenes have been expanded.
+        listed: Runs that an experiment lists.
 
     Raises:
         UserError: If two runs would share a directory.
     """
     runs = []
-    for values in product(*grid.values()):
+    for run, values in product(listed or [Run("", "", ())], product(*grid.values())):
         chosen = dict(zip(grid, values, strict=True))
         of_group = {name: value for name, value in chosen.items() if name not in _PARTS}
         of_series = {name: value for name, value in of_group.items() if name != "seed"}
+        labels = [value if name == "scene" else f"{_last(name)} {value}" for name, value in chosen.items()]
         runs.append(
             Run(
-                name=_folder(chosen),
-                label=", ".join(
-                    value if name == "scene" else f"{_last(name)} {value}" for name, value in chosen.items()
-                ),
-                options=_options(chosen),
-                group=_folder(of_group),
-                series=_folder(of_series),
+                name=_folder(chosen, run.name),
+                label=", ".join(filter(None, [run.label, *labels])),
+                options=(*run.options, *_options(chosen)),
+                files=run.files,
+                group=_folder(of_group, run.name),
+                series=_folder(of_series, run.name),
             )
         )
     return _distinct(runs)
@@ -156,26 +172,62 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     commands: Annotated[list[str], AfterValidator(_command_list)] = ["fit", "test"]
+    over: dict[str, Annotated[list[Any], MinLen(1)]] = {}
     runs: dict[Any, Annotated[dict[str, Any], MinLen(1)]] = {}
 
 
-def runs_of_file(file: Path, *parts: Path) -> tuple[tuple[str, ...], list[Run]]:
+class Listed(NamedTuple):
+    """What an experiment says of its campaign.
+
+    Attributes:
+        commands: Those of each run.
+        grid: Name → its values, for all runs; may be empty.
+        runs: The runs that it lists; there may be none.
+    """
+
+    commands: tuple[str, ...]
+    grid: dict[str, list[str]]
+    runs: list[Run]
+
+
+def runs_of_file(file: Path, *parts: Path) -> Listed:
     """Read the key ``campaign`` of an experiment.
 
     Args:
         file: The experiment.
         *parts: Files that are laid over it.
 
-    Returns:
-        The commands of each run, and the runs, of which there may be none.
-
     Raises:
-        UserError: If the key does not hold what it may hold.
+        UserError: If the key does not hold what it may hold, or a run names a file that does not exist.
     """
-    fix = "Example: `commands: [test]` and `runs: {highway: {data.init_args.scene: baseline/highway}}`."
+    fix = (
+        "Example: `commands: [test]`, `runs: {highway: {data.init_args.scene: baseline/highway}}` and "
+        "`over: {seed: [0, 1, 2]}`."
+    )
     section = fit_record(campaign_of(file, *parts) or {}, _Section, f"{file}: campaign", fix)
-    runs = [Run(safe_name(str(name)), str(name), _options(values)) for name, values in section.runs.items()]
-    return tuple(section.commands), _distinct(runs)
+    grid = {}
+    for name, values in section.over.items():
+        texts = [option_text(value) for value in values]
+        try:
+            check_grid(name, texts)
+        except UserError as error:
+            raise UserError(f"{file}: campaign.over: {error}") from None
+        grid[name] = texts
+    runs = []
+    for name, settings in section.runs.items():
+        options = {key: value for key, value in settings.items() if key != "config"}
+        files = _files(settings.get("config", []), file)
+        runs.append(Run(safe_name(str(name)), str(name), _options(options), files))
+    return Listed(tuple(section.commands), grid, _distinct(runs))
+
+
+def _files(given: Any, file: Path) -> tuple[str, ...]:
+    """Find the experiments that a run starts from, beginning in the folder of the file that lists it."""
+    names = [given] if isinstance(given, str) else given
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise UserError(f"{file}: campaign.runs: config must name a file, or a list of files; got {given!r}.")
+    folder = find_file(file, "experiments").parent
+    return tuple(str(find_file(Path(name), "experiments", folder)) for name in names)
 
 
 def choose(runs: Sequence[Run], patterns: str) -> list[Run]:
@@ -215,8 +267,9 @@ def option_text(value: Any) -> str:
     return flow.removesuffix("...\n").strip()
 
 
-def _folder(values: Mapping[str, str]) -> str:
-    return safe_name("_".join(value if name == "scene" else f"{_last(name)}_{value}" for name, value in values.items()))
+def _folder(values: Mapping[str, str], run: str) -> str:
+    parts = [value if name == "scene" else f"{_last(name)}_{value}" for name, value in values.items()]
+    return safe_name("_".join(filter(None, [run, *parts])))
 
 
 def _last(name: str) -> str:

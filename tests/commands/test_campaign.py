@@ -92,8 +92,8 @@ def flat(text: str) -> str:
 
 def of(calls: Sequence[str]) -> list[tuple[str, str]]:
     """Command and run of each call."""
-    found = [call.split() for call in calls]
-    return [(words[0], Path(words[3].removeprefix("--run_dir=")).name) for words in found]
+    found = [(call.split()[0], re.search(r"--run_dir=(\S+)", call)) for call in calls]
+    return [(command, Path(match[1]).name) for command, match in found if match]
 
 
 def listing_runs(experiment: Path, **content: Any) -> Path:
@@ -317,8 +317,28 @@ def test_runs_of_the_experiment(
     assert "--model.init_args.method=KNN" in calls[1]
     assert "F of KNN_too" in capfd.readouterr().out
     assert not (out / "scores.json").exists()  # the same video, twice
-    assert "campaign.runs" in fails(campaign(experiment, "--over=fold=1"))
     assert main(["test", "--config", str(experiment), f"--run_dir={tmp_path / 'alone'}"]) == 0  # the key is ignored
+
+
+def test_runs_of_the_experiment_over_a_grid(
+    mog2: Path, out: Path, calls: list[str], capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "fewer.yaml").write_text("model: {init_args: {method: KNN}}\ndata: {init_args: {fold: 2}}")
+    content = yaml.safe_load(mog2.read_text())
+    del content["model"]
+    experiment = tmp_path / "both.yaml"
+    section = {
+        "commands": ["test"],
+        "over": {"fold": [1, 2]},
+        "runs": {"MOG2": {"config": str(mog2)}, "KNN": {"config": [str(mog2), "fewer.yaml"]}},
+    }
+    experiment.write_text(yaml.safe_dump({**content, "campaign": section}, sort_keys=False))
+    assert campaign(experiment, "--out", out) == 0
+    assert of(calls) == [("test", f"{name}_fold_{fold}") for name in ("MOG2", "KNN") for fold in (1, 2)]
+    assert {TestResult.load(out / f"scores_{name}.json").name for name in ("MOG2", "KNN")} == {"MOG2", "KNN"}
+    calls.clear()
+    assert campaign(experiment, "--out", out, "--over", "fold=1,2,3") == 0  # an option beats a file
+    assert of(calls) == [("test", f"{name}_fold_3") for name in ("MOG2", "KNN")]
 
 
 def test_one_by_one_where_nothing_can_be_merged(

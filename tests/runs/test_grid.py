@@ -11,7 +11,7 @@ import yaml
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.text import safe_name
 from bgsub_lightning.runs.grid import (
-    Run,
+    Listed,
     choose,
     matching_scenes,
     parse_grid,
@@ -149,7 +149,7 @@ def test_directory_of_a_run_by_its_scenes(scene: str | list[str] | None, name: s
     assert safe_name(name) == name
 
 
-def of_section(folder: Path, content: Any) -> tuple[tuple[str, ...], list[Run]]:
+def of_section(folder: Path, content: Any) -> Listed:
     """Content of the key ``campaign`` of an experiment."""
     file = folder / "experiment.yaml"
     file.write_text(yaml.safe_dump({"campaign": content}, sort_keys=False))
@@ -165,7 +165,7 @@ def test_runs_of_an_experiment(tmp_path: Path) -> None:
             7: {"seed": 4},
         },
     }
-    commands, runs = of_section(tmp_path, content)
+    commands, _, runs = of_section(tmp_path, content)
     assert commands == ("test",)
     assert [(run.name, run.label) for run in runs] == [("Boot_strap", "Boot strap"), ("both", "both"), ("7", "7")]
     assert runs[0].options == ("--data.init_args.scene=[Wallflower/Bootstrap]", "--ckpt_path=runs/a/last.ckpt")
@@ -179,9 +179,34 @@ def test_runs_of_an_experiment(tmp_path: Path) -> None:
 
 
 def test_experiment_without_runs(tmp_path: Path) -> None:
-    assert of_section(tmp_path, {}) == (("fit", "test"), [])
-    assert of_section(tmp_path, None) == (("fit", "test"), [])
-    assert of_section(tmp_path, {"commands": ["fit"]}) == (("fit",), [])
+    assert of_section(tmp_path, {}) == (("fit", "test"), {}, [])
+    assert of_section(tmp_path, None) == (("fit", "test"), {}, [])
+    assert of_section(tmp_path, {"commands": ["fit"]}) == (("fit",), {}, [])
+
+
+def test_runs_of_an_experiment_over_a_grid(tmp_path: Path) -> None:
+    runs = {"a": {"model.init_args.lr": 0.1}, "b": {"model.init_args.lr": 0.2}}
+    _, grid, listed = of_section(
+        tmp_path, {"over": {"seed": [0, 1], "data.init_args.size": [[8, 6], None]}, "runs": runs}
+    )
+    assert grid == {"seed": ["0", "1"], "data.init_args.size": ["[8, 6]", "null"]}
+    found = runs_of_grid({"seed": grid["seed"]}, listed)
+    assert [run.name for run in found] == ["a_seed_0", "a_seed_1", "b_seed_0", "b_seed_1"]
+    assert [run.label for run in found[:2]] == ["a, seed 0", "a, seed 1"]
+    assert found[3].options == ("--model.init_args.lr=0.2", "--data.init_args.seed=1", "--seed_everything=1")
+    assert [run.series for run in found] == ["a", "a", "b", "b"]
+    folds = runs_of_grid({"fold": ["1", "2"]}, listed)
+    assert [run.group for run in folds] == ["a", "a", "b", "b"]  # merged, each run's folds by themselves
+
+
+def test_runs_that_start_from_other_experiments(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text("{}")
+    content = {"a": {"config": ["own.yaml", "mog2.yaml"], "seed": 1}, "b": {"config": "knn.yaml"}}
+    first, second = of_section(tmp_path, {"runs": content}).runs
+    assert first.files[0] == str(tmp_path / "own.yaml")
+    assert [Path(file).name for file in (*first.files, *second.files)] == ["own.yaml", "mog2.yaml", "knn.yaml"]
+    assert first.options == ("--data.init_args.seed=1", "--seed_everything=1")
+    assert runs_of_grid({"seed": ["1"]}, [second])[0].files == second.files
 
 
 @pytest.mark.parametrize(
@@ -199,6 +224,11 @@ def test_experiment_without_runs(tmp_path: Path) -> None:
         ({"runs": {"a": {}}}, r"campaign: runs\.a: "),
         ({"runs": {"a/b": {"fold": 1}, "a_b": {"fold": 2}}}, r"'a/b' and 'a_b': .* a_b\."),
         ({"runs": {"..": {"fold": 1}}}, r"'\.\.': "),
+        ({"runs": {"a": {"config": 3}}}, r"config .* got 3\b"),
+        ({"runs": {"a": {"config": "mog.yaml"}}}, r"mog\.yaml: .*Did you mean mog2\.yaml"),
+        ({"over": {"sed": [1]}}, r"campaign\.over: .*'sed'"),
+        ({"over": {"seed": [1, 1]}}, r"campaign\.over: seed: .* 1 twice"),
+        ({"over": {"seed": []}}, r"campaign: over\.seed: "),
     ],
 )
 def test_experiment_with_bad_runs(content: Any, message: str, tmp_path: Path) -> None:
