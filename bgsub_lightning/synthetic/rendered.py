@@ -35,6 +35,8 @@ class Rendered(CDnet2014):
         frames: Length of a video.
         size: Width and height of the frames in pixels.
         workers: Processes that render; ``None``: one for each processor.
+        opening: How many frames at the beginning of a video can be references. Every frame is labelled, so that none
+            comes before the labelled part; their masks are not looked at.
 
     Raises:
         UserError: If a category is unknown or a number makes no sense.
@@ -53,6 +55,7 @@ class Rendered(CDnet2014):
         frames: int = 480,
         size: tuple[int, int] = (320, 240),
         workers: int | None = None,
+        opening: int = 50,
     ) -> None:
         section = "data.init_args.reader.init_args."
         if not videos:
@@ -60,11 +63,13 @@ class Rendered(CDnet2014):
         check_range(section, least=2, most=100_000, frames=frames)
         check_range(section, least=32, most=4096, size=size)
         check_range(section, least=1, most=256, workers=workers)
+        check_range(section, least=0, most=100_000, opening=opening)
         check_range(f"{section}videos.", least=0, most=10_000, seed=list(videos), count=list(videos.values()))
         self.plans = [plan for seed, count in videos.items() for plan in training_plan(count, categories, seed)]
         self.frames = frames
         self.size = (size[0], size[1])
         self.workers = workers
+        self.opening = opening
 
     def locate(self, root: Path | None) -> Path:
         """Return the folder of these videos; it is made where it is not there.
@@ -76,8 +81,9 @@ class Rendered(CDnet2014):
         return folder / "{}x{}x{}".format(*self.size, self.frames)
 
     def from_origin(self, root: Path, scenes: Iterable[Scene]) -> list[Scene]:
-        """Add who rendered them; the dataset's name says what they are."""
-        return [replace(scene, origin=origin_of(root)) for scene in scenes]
+        """Add who rendered them, and what can be references; the dataset's name says what they are."""
+        origin = origin_of(root)
+        return [replace(each, origin=origin, references=tuple(each.frames)[: self.opening]) for each in scenes]
 
     def scenes(self, root: Path, patterns: Sequence[str] | None = None) -> list[Scene]:
         """Render what is missing, and read the scenes.

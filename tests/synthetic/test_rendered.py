@@ -139,3 +139,10 @@ def test_a_program_without_a_main_guard_ends(tmp_path: Path) -> None:
     ended = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, timeout=120)
     assert ended.returncode
     assert "`if __name__ == '__main__':`" in ended.stderr
+
+
+def test_frames_that_can_be_references(root: Path) -> None:
+    assert [scene.references for scene in scenes_of(root, opening=3)] == [(1, 2, 3)] * len(scenes_of(root))
+    assert all(scene.references == tuple(range(1, 13)) for scene in scenes_of(root))  # there are no more
+    with pytest.raises(UserError, match=r"reader.*opening: .*-1"):
+        scenes_of(root, opening=-1)
