@@ -32,6 +32,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(skip)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing is remembered from one session of tests to the next, nor in the user's own cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BGSUB_LIGHTNING_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def real_data(request: pytest.FixtureRequest) -> Path:
     """The folder of ``--real-data``; tests that take it are marked ``real_data``."""

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from itertools import chain
 from pathlib import Path
@@ -23,9 +23,10 @@ from bgsub_lightning.core.decoding import read_pixels
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.files import PARTIAL
 from bgsub_lightning.core.program import PROGRAM
-from bgsub_lightning.datasets.checks import THREADS, Draft, each, folders, numbered, some
+from bgsub_lightning.datasets.checks import Draft, folders, numbered, some
 from bgsub_lightning.datasets.labels import OUTSIDE_ROI
 from bgsub_lightning.datasets.scene import Reader, Scene, select
+from bgsub_lightning.datasets.verdicts import THREADS, verdicts
 
 _CUT = 0.01  # of the frames or the masks may be missing, as single files get lost in a download
 _FRAME = re.compile(r"in(\d+)\.(?:jpe?g|png|bmp)", re.IGNORECASE)
@@ -151,7 +152,8 @@ class _Draft(Draft):
         inside = {number: masks[number] for number in present if number in masks}
         if strange := next((path for path in inside.values() if not path.is_file()), None):
             self.note("error", strange, "is a folder or a pipe, not an image file", "Remove it.")
-        withheld = dict(zip(inside, each(lambda path: _is_withheld(path, size), inside.values(), pool), strict=True))
+        name, check = "withheld {}x{}".format(*size), partial(_is_withheld, size=size)
+        withheld = dict(zip(inside, verdicts(name, check, inside.values(), pool), strict=True))
         labelled = {number: path for number, path in inside.items() if not withheld[number]}
         for count, why in ((len(present) - len(inside), "no mask"), (sum(withheld.values()), "a mask of 85 alone")):
             if count:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,6 +19,7 @@ from bgsub_lightning.core.decoding import read_pixels
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.datasets.depth import COLOUR, range_of
 from bgsub_lightning.datasets.scene import Problem, Range
+from bgsub_lightning.datasets.verdicts import verdicts
 
 _ENDINGS = {".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9", ".png": b"IEND"}
 _ORIENTATION = 0x0112  # the tag of EXIF
@@ -27,8 +28,6 @@ _TAIL = 1024  # bytes; some programs write a few more after the end
 _LAST = 999_999
 _LONGEST = 10_000  # characters of temporalROI.txt that are read
 """The largest frame number: names have six digits."""
-
-THREADS = 16  # the checks wait for the disk, not for the processor
 
 
 @dataclass
@@ -53,7 +52,7 @@ class Draft:
 
     def sound_frames(self, frames: Mapping[int, Path], start: int, pool: ThreadPoolExecutor) -> dict[int, Path]:
         """Leave out what was cut off in a download, and count the gaps from the number ``start`` on."""
-        sound = dict(zip(frames, each(is_whole, frames.values(), pool), strict=True))
+        sound = dict(zip(frames, verdicts("whole", is_whole, frames.values(), pool), strict=True))
         damaged = [frames[number] for number, whole in sound.items() if not whole]
         if strange := next((path for path in damaged if not path.is_file()), None):
             self.note("error", strange, "is a folder or a pipe, not an image file", "Remove it.")
@@ -158,7 +157,7 @@ class Draft:
             what = f"{some(len(lost), 'mask')} of this video without a frame that is there and whole"
             self.note("warning", lost[0], what, "Left out.")
         labelled = {number: path for number, path in masks.items() if number in frames}
-        whole = each(is_whole, labelled.values(), pool)
+        whole = verdicts("whole", is_whole, labelled.values(), pool)
         for position, (path, is_sound) in enumerate(zip(labelled.values(), whole, strict=True)):
             image = read_pixels(path, cv2.IMREAD_GRAYSCALE) if is_sound and position == 0 else None
             if not is_sound or (image is None and position == 0):
@@ -196,14 +195,6 @@ def numbered(folder: Path, pattern: re.Pattern[str]) -> dict[int, Path]:
     with os.scandir(folder) as entries:
         matches = ((pattern.fullmatch(entry.name), entry.path) for entry in entries)
         return dict(sorted((int(match[1]), Path(path)) for match, path in matches if match))
-
-
-def each(check: Callable[[Path], bool], paths: Iterable[Path], pool: ThreadPoolExecutor) -> list[bool]:
-    """Check files in parallel, a slice of them per task: a task costs more than a check."""
-    files = list(paths)
-    step = max(1, -(-len(files) // THREADS))
-    slices = [files[i : i + step] for i in range(0, len(files), step)]
-    return [found for part in pool.map(lambda part: [check(path) for path in part], slices) for found in part]
 
 
 def is_whole(path: Path) -> bool:

@@ -14,9 +14,10 @@ import cv2
 
 from bgsub_lightning.core.decoding import read_pixels
 from bgsub_lightning.core.errors import UserError
-from bgsub_lightning.datasets.checks import THREADS, Draft, is_whole
+from bgsub_lightning.datasets.checks import Draft, is_whole
 from bgsub_lightning.datasets.labels import MaskCode
 from bgsub_lightning.datasets.scene import Reader, Scene, select
+from bgsub_lightning.datasets.verdicts import THREADS
 
 OPTION = "data.init_args.reader.init_args"
 
