@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -109,10 +110,13 @@ class MaskFiles:
             for number in scene.frames:
                 path = self.path(scene, number)
                 known.setdefault(path.parent, set()).add(path.name)
+        for folder in list(known):  # one that holds masks may lie in another
+            for below, above in pairwise([folder, *folder.parents]):
+                if above in known:
+                    known[above].add(below.name)
         found = {}
         for folder, names in known.items():
             if folder.is_dir():
-                names |= {path.relative_to(folder).parts[0] for path in known if folder in path.parents}
                 others = {path.name for path in folder.iterdir()} - names
                 found[folder] = sorted(name for name in others if name[0] != ".")
         return {folder: names for folder, names in found.items() if names}
