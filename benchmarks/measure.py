@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 from rich import box
 from rich.table import Table
 
 from bgsub_lightning.core.console import console
+
+ROOT = Path(__file__).parents[1]
+
+
+def run_program(*words: str) -> None:
+    """Run a command of the program with one thread; its callbacks may come from the scripts here."""
+    path = os.pathsep.join([str(ROOT / "benchmarks"), str(ROOT), os.environ.get("PYTHONPATH", "")])
+    variables = {"OMP_NUM_THREADS": "1", **os.environ, "PYTHONPATH": path}
+    command = [sys.executable, "-m", "bgsub_lightning", *words]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=variables)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(words)}: ended with {done.returncode}\n{done.stdout}")
 
 
 def rate(step: Callable[[], object], seconds: float, device: str = "cpu") -> float:

@@ -13,10 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -24,7 +21,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from measure import table_of
+from measure import ROOT, run_program, table_of
 from torch.utils.flop_counter import FlopCounterMode
 
 from bgsub_lightning.core.console import console
@@ -33,7 +30,6 @@ from bgsub_lightning.systems.bmn_bsn.network import BmnBsnNetwork
 from bgsub_lightning.systems.weights import damage
 
 WIDTH, HEIGHT, REFERENCES = 320, 240, 16
-ROOT = Path(__file__).parents[1]
 
 
 class Clock(Callback):
@@ -100,9 +96,9 @@ def fit(options: argparse.Namespace, run_dir: Path, processes: int, steps: int, 
     """Train, and return the times of the clock, with the seconds from the start to the end of the first step."""
     file = run_dir.parent / f"{run_dir.name}.json"
     callback = {"class_path": "scaling.Clock", "init_args": {"file": str(file), **clock}}
-    command = [
-        *(sys.executable, "-m", "bgsub_lightning", "fit"),
-        *("--config", str(ROOT / "experiments/bmn_bsn_fold1.yaml"), f"--run_dir={run_dir}", "--wandb=disabled"),
+    begin = time.time()
+    run_program(
+        *("fit", "--config", str(ROOT / "experiments/bmn_bsn_fold1.yaml"), f"--run_dir={run_dir}", "--wandb=disabled"),
         *(f"--data.init_args.root={options.root}", f"--data.init_args.store={options.store}"),
         *(f"--data.init_args.batch_size={options.batch}", f"--data.init_args.num_workers={options.workers}"),
         *(f"--model.init_args.channels={options.width}", f"--trainer.max_steps={steps}", "--trainer.max_epochs=-1"),
@@ -110,11 +106,6 @@ def fit(options: argparse.Namespace, run_dir: Path, processes: int, steps: int, 
         *("--trainer.limit_val_batches=0", "--trainer.enable_progress_bar=false", "--last.every_n_train_steps=100000"),
         f"--trainer.callbacks={json.dumps([callback])}",
         *more,
-    ]
-    path = os.pathsep.join([str(ROOT / "benchmarks"), str(ROOT), os.environ.get("PYTHONPATH", "")])
-    begin = time.time()
-    subprocess.run(
-        command, check=True, stdout=subprocess.DEVNULL, env={"OMP_NUM_THREADS": "1", **os.environ, "PYTHONPATH": path}
     )
     times = json.loads(file.read_text())
     return times | {"start": times["first"] - begin}

@@ -15,8 +15,6 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -26,7 +24,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from measure import interleaved, rate, synchronize, table_of
+from measure import ROOT, interleaved, rate, run_program, synchronize, table_of
 
 from bgsub_lightning.core.console import console
 from bgsub_lightning.core.memory import keep_freed_memory
@@ -36,7 +34,6 @@ from bgsub_lightning.inference import OpenCvSubtractor, StreamSubtractor, Subtra
 from bgsub_lightning.synthetic import plan, render_all
 from bgsub_lightning.systems.kinds import StagedSystem
 
-ROOT = Path(__file__).parents[1]
 STAGES: dict[str, tuple[str, ...]] = {
     "bmn_bsn": (),
     "ae_ne": ("learn", "settle"),
@@ -111,8 +108,8 @@ def fit(name: str, options: argparse.Namespace, folder: Path, turn: int) -> Any:
         "class_path": "bgsub_lightning.splits.LabelBudget",
         "init_args": {"frames": 12, "drawn": "balanced", "validation": {"scenes": 0, "frames": 2}},
     }
-    command = [
-        *(sys.executable, "-m", "bgsub_lightning", "fit", "--config", str(experiment_of(name, options.paper))),
+    run_program(
+        *("fit", "--config", str(experiment_of(name, options.paper))),
         *(
             f"--run_dir={run}",
             "--wandb=disabled",
@@ -125,10 +122,6 @@ def fit(name: str, options: argparse.Namespace, folder: Path, turn: int) -> Any:
         *([] if stages else [f"--trainer.max_steps={steps}", "--trainer.max_epochs=-1"]),
         *(f"--trainer.accelerator={options.accelerator}", "--trainer.devices=1", "--trainer.limit_val_batches=0"),
         *("--trainer.enable_progress_bar=false", f"--trainer.callbacks+={json.dumps(callback)}"),
-    ]
-    path = os.pathsep.join([str(ROOT / "benchmarks"), str(ROOT), os.environ.get("PYTHONPATH", "")])
-    subprocess.run(
-        command, check=True, stdout=subprocess.DEVNULL, env={"OMP_NUM_THREADS": "1", **os.environ, "PYTHONPATH": path}
     )
     return json.loads(file.read_text())
 

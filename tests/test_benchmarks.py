@@ -75,3 +75,28 @@ def test_ten_lines_measure_rates_and_memory(video: Path) -> None:
     assert found.keys() == {"rate", "per processor", "MiB", "growth"}
     assert min(found.values()) > 0
     assert found["growth"] >= 1
+
+
+@pytest.mark.slow
+def test_every_part_of_the_script_for_a_card() -> None:
+    command = [sys.executable, ROOT / "benchmarks" / "gpu.py", "--device=cpu", "--tiny"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    parts = ("against CPU, 32-true", "processes", "matrix products", "training", "loader", "frames", "segment")
+    assert all(part in done.stdout for part in parts)
+    assert "FAR" not in done.stdout
+
+
+@pytest.mark.slow
+def test_a_difference_from_the_cpu_beyond_its_bound_is_a_failure(tmp_path: Path) -> None:
+    script = f"""
+import sys
+sys.path.insert(0, {str(ROOT / "benchmarks")!r})
+import gpu
+gpu.BOUNDS = dict.fromkeys(gpu.BOUNDS, -1.0)
+sys.argv = ["gpu.py", "--device=cpu", "--tiny", "--parts", "correctness"]
+gpu.main()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "FAR" in done.stdout
