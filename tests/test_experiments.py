@@ -35,7 +35,7 @@ from bgsub_lightning.datasets import CDnet2014
 from bgsub_lightning.datasets.labels import LabelRule
 from bgsub_lightning.datasets.scene import select
 from bgsub_lightning.evaluation import TestResult
-from bgsub_lightning.runs.grid import runs_of_file
+from bgsub_lightning.runs.grid import Run, runs_of_file
 from bgsub_lightning.splits import FirstHalf, HoldOut, RandomShares, SceneWise, Subset
 from bgsub_lightning.synthetic import Plan, Rendered, lasiesta, limu, render_all, sbi2015
 from bgsub_lightning.systems import AnyScene
@@ -59,7 +59,10 @@ ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "experiments"
 SYSTEMS_FOLDER = ROOT / "bgsub_lightning/systems"
 PUBLISHED = ROOT / "bgsub_lightning/report/published"
-EXPERIMENTS = sorted(FOLDER.glob("*.yaml"))
+EXPERIMENTS, CAMPAIGNS = (  # campaigns whose runs start from other experiments name no model
+    sorted(path for path in FOLDER.glob("*.yaml") if ("model" in merged_config(path)) is has_model)
+    for has_model in (True, False)
+)
 
 
 class Built(TrainingCLI):
@@ -147,6 +150,49 @@ def test_experiment_builds(name: str, tmp_path: Path) -> None:
         assert chooses == (held_out and name.startswith("siamese"),) * 3
 
 
+RUNS = [(path.stem, run) for path in CAMPAIGNS for run in runs_of_file(path).runs]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "run"), RUNS, ids=[f"{name}-{run.name}" for name, run in RUNS])
+def test_each_run_of_a_campaign_builds(name: str, run: Run, tmp_path: Path) -> None:
+    if run.name in {"subsense", "lobster"}:
+        pytest.importorskip("pybgs", reason="bgslibrary is not installed")
+    command = "fit" if "fit" in runs_of_file(Path(run.files[0])).commands else "test"
+    files = [f"--config={file}" for file in (*run.files, FOLDER / f"{name}.yaml")]
+    options = [command, [*files, f"--run_dir={tmp_path}", *run.options], Built]
+    if run.name in CONTRIB and not hasattr(cv2, "bgsegm"):
+        with pytest.raises(UserError, match=f"{run.name.upper()}: .*opencv-contrib-python-headless"):
+            run_trainer(*options)
+        return
+    cli = run_trainer(*options)
+    assert isinstance(cli, Built)
+    start = merged_config(*map(Path, run.files))
+    assert f"{type(cli.model).__module__}.{type(cli.model).__name__}".startswith("bgsub_lightning.systems")
+    assert type(cli.model).__name__ == start["model"]["class_path"].rpartition(".")[2]
+
+
+@pytest.mark.slow
+def test_systems_that_are_compared_where_scenes_are_unseen_are_trained_alike(tmp_path: Path) -> None:
+    """The same scenes, seeds and variation of samples; nothing is held out."""
+    path = FOLDER / "zero_shot.yaml"
+    _, grid, runs = runs_of_file(path)
+    assert grid == {"seed": ["0", "1", "2"]}
+    assert len(runs) == 9
+    seen = set()
+    for run in runs:
+        files = [f"--config={file}" for file in (*run.files, path)]
+        cli = run_trainer("fit", [*files, f"--run_dir={tmp_path}", *run.options], Built)
+        assert isinstance(cli, Built)
+        data = cli.config["fit"].data.init_args
+        alike = (data.reader, data.protocol, data.transforms, data.flip, data.augment, data.paste)
+        seen.add(yaml.safe_dump([str(each) for each in alike]))
+        assert not cli.model.threshold_from_validation
+        assert cli.config["fit"].checkpoint == "last"
+        assert cli.trainer.limit_val_batches == 0
+    assert len(seen) == 1
+
+
 ROW = re.compile(r"^\| (?P<setting>[^|]+) \| [^|]+ \| `(?P<key>[^`|]+)` \| `(?P<value>[^`|]+)` \|$", re.M)
 PAPERS = sorted(path.parent.name for path in SYSTEMS_FOLDER.glob("*/README.md") if ROW.search(path.read_text()))
 
@@ -226,7 +272,7 @@ def test_cdn_medal_authors_is_what_its_head_says(tmp_path: Path) -> None:
 
 
 def test_readings_of_cdn_medal_see_as_many_pixels_and_windows(tmp_path: Path) -> None:
-    _, runs = runs_of_file(FOLDER / "cdn_medal_readings_small.yaml")
+    _, _, runs = runs_of_file(FOLDER / "cdn_medal_readings_small.yaml")
     plans = {each.name: build("cdn_medal_readings_small", tmp_path, *each.options).model.plan.spans for each in runs}
     assert [span.name for span in plans.pop("median")] == ["difference"]
     stages = [density.stage for density, _ in plans.values()]
@@ -278,9 +324,9 @@ TABLE_1 = {
 
 
 def test_ablations_are_the_rows_of_table_1(tmp_path: Path) -> None:
-    _, runs = runs_of_file(FOLDER / "crossnet_ablations.yaml")
+    _, _, runs = runs_of_file(FOLDER / "crossnet_ablations.yaml")
     assert [run.name for run in runs] == list(TABLE_1)
-    assert runs_of_file(FOLDER / "crossnet_ablations_small.yaml")[1] == runs
+    assert runs_of_file(FOLDER / "crossnet_ablations_small.yaml").runs == runs
     for run in runs:
         model = build("crossnet_ablations", tmp_path, *run.options, "--model.init_args.width=1").model
         taus, filters, cs_focal, focal, l1 = TABLE_1[run.name]
@@ -292,7 +338,7 @@ def test_ablations_are_the_rows_of_table_1(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "row"), [("crossnet_no_flow", 10), ("crossnet_no_cmdff", 11)])
 def test_single_ablations_are_those_rows(name: str, row: int, tmp_path: Path) -> None:
-    run = runs_of_file(FOLDER / "crossnet_ablations.yaml")[1][row - 1]
+    run = runs_of_file(FOLDER / "crossnet_ablations.yaml").runs[row - 1]
     alone = build(name, tmp_path, "--model.init_args.width=1").model
     assert alone.hparams == build("crossnet", tmp_path, *run.options, "--model.init_args.width=1").model.hparams
 
@@ -313,7 +359,7 @@ def test_baseline2_is_the_second_step_on_the_frame_alone(tmp_path: Path) -> None
 @pytest.mark.parametrize("suffix", ["", "_small"])
 def test_joint_training_is_compared_with_as_many_steps_of_the_second_network(suffix: str, tmp_path: Path) -> None:
     name = f"recon_mcfcn_joint{suffix}"
-    _, runs = runs_of_file(FOLDER / f"{name}.yaml")
+    _, _, runs = runs_of_file(FOLDER / f"{name}.yaml")
     assert [run.name for run in runs] == ["joint_mean", "joint_sum", "segmentation_alone"]
     initial = "--model.init_args.initial=after_segment.ckpt"
     mean, total, alone = (build(name, tmp_path, *run.options, initial) for run in runs)
