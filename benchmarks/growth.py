@@ -37,8 +37,6 @@ WIDTH, HEIGHT = 64, 48
 CATEGORIES = ("baseline", "shadow")
 
 DATA = {
-    "root": "",
-    "store": "",
     "size": [WIDTH, HEIGHT],
     "num_workers": 0,
     "protocol": {
@@ -59,7 +57,7 @@ class Cost:
 
 def cost_of(command: list[str], folder: Path) -> tuple[float, float]:
     """Run a command of the program; return its seconds of a processor, and its largest memory in MiB."""
-    variables = {"OMP_NUM_THREADS": "1", "BGSUB_LIGHTNING_CACHE": str(folder / "cache"), **os.environ}
+    variables = {"OMP_NUM_THREADS": "1", **os.environ, "BGSUB_LIGHTNING_CACHE": str(folder / "cache")}
     log = folder / "log.txt"
     with log.open("w") as file:
         process = subprocess.Popen(
@@ -94,7 +92,7 @@ def make_videos(folder: Path, count: int) -> Path:
 def costs_of_videos(folder: Path, count: int) -> dict[str, tuple[float, float]]:
     """Return what each command costs with so many videos."""
     root, store, runs = make_videos(folder, count), folder / f"store_{count}", folder / f"runs_{count}"
-    data = [f"--data.init_args.{name}={json.dumps(value)}" for name, value in DATA.items() if value]
+    data = [f"--data.init_args.{name}={json.dumps(value)}" for name, value in DATA.items()]
     data += [f"--data.init_args.root={root}", f"--data.init_args.store={store}"]
     prepare = ["prepare", f"--root={root}", f"--store={store}", f"--width={WIDTH}", f"--height={HEIGHT}", "--workers=1"]
     fit = ["fit", "--config", "experiments/siamese_small.yaml", *data, f"--run_dir={runs / 'fit'}", *TRAINER]

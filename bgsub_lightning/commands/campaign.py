@@ -37,6 +37,9 @@ An experiment may list its runs itself, where they do not form a grid:
       Bootstrap: {data.init_args.scene: Wallflower/Bootstrap, ckpt_path: runs/a/checkpoints/last.ckpt}
       Camouflage: {data.init_args.scene: Wallflower/Camouflage, ckpt_path: runs/b/checkpoints/last.ckpt}
 
+`config` of a run names experiments that it starts from; `over: {seed: [0, 1]}` beside `runs` is a grid for all of them,
+as --over is.
+
 A table of all runs follows. Runs that test parts of a dataset (scenes, folds) are merged into one result, which
 scores.json of the campaign's folder holds; other runs have a column each. Failed runs are listed at the end; the others
 continue, and the exit status is 1.
