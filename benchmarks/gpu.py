@@ -20,7 +20,6 @@ The exit status is 1 if anything is farther from the CPU than its bound.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import subprocess
@@ -44,7 +43,7 @@ from data_pipeline import rate as loader_rate
 from lightning.pytorch import Callback, LightningModule, Trainer
 from measure import rate, run_program, synchronize, table_of
 from numpy.typing import NDArray
-from systems import STAGES, experiment_of
+from systems import STAGES, train
 from torch.utils.flop_counter import FlopCounterMode
 
 from bgsub_lightning import systems
@@ -169,26 +168,10 @@ class Job:
 
 def fit(job: Job, name: str, run: str, accelerator: str, *more: str, steps: int = 1) -> dict[str, Any]:
     """Train a small system for some steps of each stage; return what :class:`Trace` has written."""
-    folder = job.folder / "runs" / run
     file = job.folder / f"{run}_{accelerator}.pt"
     callback = {"class_path": "gpu.Trace", "init_args": {"file": str(file)}}
-    protocol = {
-        "class_path": "bgsub_lightning.splits.LabelBudget",
-        "init_args": {"frames": 12, "drawn": "balanced", "validation": {"scenes": 0, "frames": 2}},
-    }
-    stages = STAGES[name]
-    run_program(
-        *("fit", "--config", str(experiment_of(name, False)), f"--run_dir={folder}", "--wandb=disabled"),
-        *("--data.init_args.reader=CDnet2014", f"--data.init_args.root={job.folder / 'scenes'}"),
-        *(f"--data.init_args.store={job.folder / 'store'}", "--data.init_args.num_workers=0"),
-        *("--data.init_args.transforms=[]", "--data.init_args.flip=0", "--checkpoint=last"),
-        f"--data.init_args.protocol={json.dumps(protocol)}",
-        *(f"--model.init_args.{stage}.steps={steps}" for stage in stages),
-        *([] if stages else [f"--trainer.max_steps={steps}", "--trainer.max_epochs=-1"]),
-        *(f"--trainer.accelerator={accelerator}", "--trainer.devices=1", "--trainer.limit_val_batches=0"),
-        *("--trainer.enable_progress_bar=false", f"--trainer.callbacks+={json.dumps(callback)}"),
-        *("--last.every_n_train_steps=1", *more),
-    )
+    same = ("--data.init_args.transforms=[]", "--data.init_args.flip=0", "--last.every_n_train_steps=1")
+    train(name, False, job.folder / "runs" / run, job.folder, callback, steps, accelerator, *same, *more)
     return torch.load(file, weights_only=True)
 
 

@@ -98,31 +98,51 @@ def experiment_of(name: str, is_paper: bool) -> Path:
     return ROOT / f"experiments/{name if is_paper else small}.yaml"
 
 
-def fit(name: str, options: argparse.Namespace, folder: Path, turn: int) -> Any:
-    """Train for a few steps; return what :class:`Pace` has written."""
-    run = folder / f"{name}_{turn}"
-    file = run.with_suffix(".json")
-    stages, steps = STAGES[name], options.steps + 1
-    callback = {"class_path": "systems.Pace", "init_args": {"file": str(file)}}
+def train(
+    name: str,
+    is_paper: bool,
+    run: Path,
+    folder: Path,
+    callback: dict[str, Any],
+    steps: int,
+    accelerator: str,
+    *more: str,
+) -> None:
+    """Train a system for some steps of each stage by the command line, with its data loaded in the same process.
+
+    Args:
+        name: The experiment.
+        is_paper: Whether it has the paper's size.
+        run: The run directory.
+        folder: What holds the scenes, in ``scenes``, and the frame store.
+        callback: What watches.
+        steps: Steps of each stage.
+        accelerator: Lightning's name of the device.
+        *more: More options, which beat these.
+    """
+    stages = STAGES[name]
     protocol = {
         "class_path": "bgsub_lightning.splits.LabelBudget",
         "init_args": {"frames": 12, "drawn": "balanced", "validation": {"scenes": 0, "frames": 2}},
     }
     run_program(
-        *("fit", "--config", str(experiment_of(name, options.paper))),
-        *(
-            f"--run_dir={run}",
-            "--wandb=disabled",
-            "--data.init_args.reader=CDnet2014",
-            f"--data.init_args.root={folder / 'data'}",
-        ),
+        *("fit", "--config", str(experiment_of(name, is_paper)), f"--run_dir={run}", "--wandb=disabled"),
+        *("--data.init_args.reader=CDnet2014", f"--data.init_args.root={folder / 'scenes'}"),
         *(f"--data.init_args.store={folder / 'store'}", "--data.init_args.num_workers=0"),
         *(f"--data.init_args.protocol={json.dumps(protocol)}", "--checkpoint=last"),
         *(f"--model.init_args.{stage}.steps={steps}" for stage in stages),
         *([] if stages else [f"--trainer.max_steps={steps}", "--trainer.max_epochs=-1"]),
-        *(f"--trainer.accelerator={options.accelerator}", "--trainer.devices=1", "--trainer.limit_val_batches=0"),
-        *("--trainer.enable_progress_bar=false", f"--trainer.callbacks+={json.dumps(callback)}"),
+        *(f"--trainer.accelerator={accelerator}", "--trainer.devices=1", "--trainer.limit_val_batches=0"),
+        *("--trainer.enable_progress_bar=false", f"--trainer.callbacks+={json.dumps(callback)}", *more),
     )
+
+
+def fit(name: str, options: argparse.Namespace, folder: Path, turn: int) -> Any:
+    """Train for a few steps; return what :class:`Pace` has written."""
+    run = folder / f"{name}_{turn}"
+    file = run.with_suffix(".json")
+    callback = {"class_path": "systems.Pace", "init_args": {"file": str(file)}}
+    train(name, options.paper, run, folder, callback, options.steps + 1, options.accelerator)
     return json.loads(file.read_text())
 
 
@@ -136,8 +156,8 @@ def frames_per_second(subtractor: StreamSubtractor, frames: list[Any], options: 
 
 
 def table(options: argparse.Namespace, folder: Path) -> None:
-    list(render_all(folder / "data", plan(1, ["baseline", "shadow"]), (320, 240), 30, 30, 1))
-    (video,) = (folder / "data").glob("**/baseline/*/")
+    list(render_all(folder / "scenes", plan(1, ["baseline", "shadow"]), (320, 240), 30, 30, 1))
+    (video,) = (folder / "scenes").glob("**/baseline/*/")
     frames = [read_image(path) for path in sorted((video / "input").iterdir())]
     found: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in options.systems}
     parameters: dict[str, int] = {}
