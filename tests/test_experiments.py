@@ -408,7 +408,8 @@ def test_any_scene_is_what_its_head_says(tmp_path: Path) -> None:
     model, data = cli.model, cli.datamodule
     assert sum(parameter.numel() for parameter in model.parameters()) == 194_660
     assert model.inputs == (ByteStream(), EarlierFrame(), SampleBanks())
-    assert (model.decay_steps, model.threshold, model.weights) == (cli.trainer.max_steps, 0.4, None)
+    assert (model.decay_steps, model.threshold) == (cli.trainer.max_steps, 0.4)
+    assert model.initial_weights is None
     assert type(model.configure_optimizers()["optimizer"]) is torch.optim.AdamW
     assert isinstance(data.reader, Rendered)
     assert (data.size, data.crop.size) == (None, 128)
@@ -427,7 +428,7 @@ def test_shorter_fits_of_any_scene_decay_to_their_end(name: str, tmp_path: Path)
     pastes = [any(isinstance(each, PastedObjects) for each in run.datamodule.transforms) for run in (cli, whole)]
     assert pastes == [name == "any_scene_quick", True]  # a few labelled frames may have no object to cut out
     assert {*map(type, cli.datamodule.transforms)} <= {*map(type, whole.datamodule.transforms)}
-    assert cli.model.weights == ("shipped" if name == "any_scene_fine_tuned" else None)
+    assert cli.model.initial_weights == (cli.model.shipped() if name == "any_scene_fine_tuned" else None)
     assert cli.model.hparams["widths"] == whole.model.hparams["widths"]
 
 

@@ -172,7 +172,10 @@ class BgsModule(BgsSystem, LightningModule):
         if self.trainer.ckpt_path is None:
             # DDP has already made the processes' weights alike; what is drawn from here on must be so by itself
             torch.manual_seed(self.trainer.strategy.broadcast(torch.initial_seed()))
-            self.begin_fit()
+            if self.initial_weights is None:
+                self.begin_fit()
+            else:
+                self.begin_with(self.initial_weights)
         split = self.datamodule.split
         self.trained_on = training_record(self.datamodule.masks_seen, split.validation, before=self.trained_on)
 

@@ -18,6 +18,7 @@ from bgsub_lightning.data import EvaluationBatch, Input, SceneInputs, StagePlan,
 from bgsub_lightning.datasets.labels import LabelRule
 from bgsub_lightning.splits import TrainingRecord
 from bgsub_lightning.systems.trainer_types import ScenesDataModule
+from bgsub_lightning.systems.weights import read_checkpoint
 
 Threshold = float | Literal["validation"]
 """Probability above which a pixel is called foreground; or the best one of the validation that a checkpoint was saved
@@ -74,6 +75,9 @@ class BgsSystem(nn.Module):
 
     size_divisor: ClassVar[int] = 32
     """Frames whose height and width it divides are taken without padding."""
+
+    initial_weights: Path | None = None
+    """Checkpoint that a fit begins with, in place of what the arguments name: the command line's."""
 
     has_checkpoint: bool = False
     """Whether a checkpoint gives it weights: the command line knows that before a trainer does."""
@@ -268,6 +272,20 @@ class BgsSystem(nn.Module):
 
         Evaluations begin so as well where :attr:`tests_weights` says so and there is no checkpoint.
         """
+
+    def begin_with(self, path: Path) -> None:
+        """Take the weights of a checkpoint, and what they have seen; its threshold was that of other frames.
+
+        Raises:
+            UserError: If it cannot be read, is of another network, or has no record of its training frames.
+        """
+        checkpoint = read_checkpoint(path)
+        try:
+            self.on_load_checkpoint(checkpoint)
+        except UserError as error:
+            raise UserError(f"initial_weights: {path}: {error}") from error
+        self.load_state_dict(checkpoint["state_dict"])
+        self.validated = None
 
     def require_weights(self) -> None:
         """Check, before an evaluation that no checkpoint gives weights to, that none are needed.

@@ -141,6 +141,13 @@ class TrainingCLI(CommandLine):
             help="Checkpoint of the run that validate, test and predict take where --ckpt_path names none: the last, "
             "or the one that validation found best.",
         )
+        parser.add_argument(
+            "--initial_weights",
+            type=Literal["shipped"] | Path | None,
+            default=None,
+            help="Checkpoint of the same network whose weights a fit begins with, as after a pretraining on other "
+            "scenes; shipped: those of the package. What they were trained on counts as seen.",
+        )
         for callback, key in (
             (callbacks.BestCheckpoint, "best"),
             (callbacks.EarlyStopping, "early_stopping"),
@@ -228,6 +235,7 @@ class TrainingCLI(CommandLine):
         try:
             super().instantiate_classes()
             self.model.has_checkpoint = self._given.ckpt_path is not None
+            self.model.initial_weights = self._initial_weights
             self.model.validate(self.datamodule)
         except ValueError as error:  # jsonargparse wraps what a class has raised
             cause = cause_of(error, UserError, ValidationError)
@@ -301,6 +309,8 @@ class TrainingCLI(CommandLine):
         split = self.datamodule.split
         if self._given.ckpt_path:
             self.model.on_load_checkpoint(read_checkpoint(Path(self._given.ckpt_path)))
+        elif self.model.initial_weights is not None:
+            self.model.begin_with(self.model.initial_weights)
         for logger in self.trainer.loggers:
             logger.log_hyperparams({"validation": split.validation_kind})
             if isinstance(logger, WandbLogger):  # its summary keeps the best validation, and of all else the last
@@ -310,13 +320,28 @@ class TrainingCLI(CommandLine):
             parameters = sum(parameter.numel() for parameter in self.model.parameters())
             plan = self.model.plan
             train = plan.spans[-1].inputs[0].drawn_from(split) if plan else split.train
+            given = None if self._given.ckpt_path else self._given.initial_weights
+            begins = f"The weights begin as those of {given}. " if given else ""
             validation = f"validation looks at {some(len(split.validation), 'frame')} ({split.validation_kind})"
             console.print(
                 f"{type(self.model).__name__}, {parameters:,} parameters, on {self.trainer.strategy.root_device}: "
                 f"{some(len(train), 'frame')} of {some(len(train.scenes), 'scene')} to train on, {self._samples}; "
-                f"{validation if self.trainer.limit_val_batches else 'no validation'}. Run directory: {self.run_dir}",
+                f"{validation if self.trainer.limit_val_batches else 'no validation'}. {begins}"
+                f"Run directory: {self.run_dir}",
                 soft_wrap=True,
             )
+
+    @property
+    def _initial_weights(self) -> Path | None:
+        given = self._given.initial_weights
+        if given != "shipped":
+            return given and Path(given).expanduser()
+        if (path := self._shipped()) is None:
+            raise UserError(
+                f"initial_weights: {self._system.__name__} has no weights in the package; got 'shipped'. "
+                f"Name a checkpoint of `fit`."
+            )
+        return path
 
     @property
     def _samples(self) -> str:

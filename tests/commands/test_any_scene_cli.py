@@ -140,7 +140,7 @@ def test_scenes_of_training_are_not_tested_by_mistake(
 def test_a_fit_begins_with_weights_that_are_named(run: Run, fitted: Path, tmp_path: Path) -> None:
     """The rate moves nothing; what the weights have seen before, they have still."""
     path, tuned = fitted / "checkpoints/weights.ckpt", tmp_path / "tuned"
-    options = [f"--model.init_args.weights={path}", "--model.init_args.lr=1e-30", "--trainer.max_steps=2"]
+    options = [f"--initial_weights={path}", "--model.init_args.lr=1e-30", "--trainer.max_steps=2"]
     options += [f"--{DATA}.protocol.init_args.{key}" for key in (f"train=[{OTHER}]", "validation.scenes=0")]
     assert run("fit", tuned, *options) == 0
     before, after = weights(path), weights(tuned / "checkpoints/weights.ckpt")
@@ -171,7 +171,7 @@ def test_weights_of_the_package_serve_where_none_are_named(run: Run, packaged: P
     assert found[0] == found[1]
     assert load_system().name == "AnyScene"
     assert not moved(load_system().module.state_dict(), load_system(packaged).module.state_dict(), "")
-    options = "--model.init_args.weights=shipped", "--model.init_args.lr=1e-30", "--trainer.max_steps=1"
+    options = "--initial_weights=shipped", "--model.init_args.lr=1e-30", "--trainer.max_steps=1"
     assert run("fit", tmp_path / "tuned", *options) == 0
     after = weights(tmp_path / "tuned/checkpoints/weights.ckpt")
     assert not {name for name, _ in AnySceneSystem((3, 4, 5, 6)).named_parameters()} & moved(
@@ -195,7 +195,7 @@ def test_damaged_weights_of_the_package_are_reported(
 
 def test_missing_weights_are_reported(run: Run, tmp_path: Path, fails: Callable[[int], str]) -> None:
     absent = tmp_path / "absent.ckpt"
-    assert str(absent) in fails(run("fit", tmp_path / "run", f"--model.init_args.weights={absent}"))
+    assert str(absent) in fails(run("fit", tmp_path / "run", f"--initial_weights={absent}"))
 
 
 def test_a_system_that_is_loaded_has_the_rules_that_it_was_fitted_with(run: Run, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -31,7 +31,6 @@ from bgsub_lightning.systems.decay import cosine_decay, decay_groups
 from bgsub_lightning.systems.sizes import sized
 from bgsub_lightning.systems.system import BgsSystem, Passes, Threshold, identity
 from bgsub_lightning.systems.trainer_types import OptimizerLRScheduler, ScenesDataModule
-from bgsub_lightning.systems.weights import read_checkpoint
 
 
 class AnySceneSystem(BgsSystem):
@@ -47,7 +46,6 @@ class AnySceneSystem(BgsSystem):
         decay_all: Whether it acts on biases and normalisation as well, as it did on the shipped weights.
         decay_steps: Steps over which the rate falls to zero along a cosine: the length of the run. 0: it is constant.
         rules: How a stream is watched.
-        weights: Checkpoint whose weights a fit begins with; ``"shipped"``: those of the package. ``None``: random ones.
         hidden: Names of planes that the network does not see, for ablations; see
             :data:`bgsub_lightning.systems.any_scene.features.PLANES`.
         labels: What the grey levels of a mask mean in training.
@@ -69,7 +67,6 @@ class AnySceneSystem(BgsSystem):
         decay_all: bool = True,
         decay_steps: int = 0,
         rules: Rules = Rules(),  # noqa: B008 (it cannot be changed)
-        weights: Literal["shipped"] | Path | None = None,
         hidden: Sequence[str] = (),
         labels: LabelRule = LabelRule.TRAINING,
         threshold: Threshold = 0.4,
@@ -80,7 +77,7 @@ class AnySceneSystem(BgsSystem):
         check_range("model.init_args.", least=0, weight_decay=weight_decay, decay_steps=decay_steps)
         if unknown := [name for name in hidden if name not in PLANES]:
             raise UserError(f"model.init_args.hidden: no such plane; got {unknown[0]!r}. Choose among {PLANES}.")
-        self.save_hyperparameters(ignore=["labels", "rules", "weights"])
+        self.save_hyperparameters(ignore=["labels", "rules"])
         self.hparams["hidden"] = list(hidden)
         self.inputs = (ByteStream(), EarlierFrame(), SampleBanks())
         self.network: AnySceneNetwork = sized(AnySceneNetwork, len(PLANES), widths).to(  # type: ignore[call-overload]
@@ -88,7 +85,6 @@ class AnySceneSystem(BgsSystem):
         )
         self.lr, self.weight_decay, self.decay_all, self.decay_steps = lr, weight_decay, decay_all, decay_steps
         self.rules = rules
-        self.weights = weights
         shown = torch.tensor([name not in hidden for name in PLANES], dtype=torch.uint8)
         self.register_buffer("_shown", shown[:, None, None], persistent=False)
 
@@ -161,13 +157,6 @@ class AnySceneSystem(BgsSystem):
         if all(scene.origin for scene in data.frames_of("test").scenes):
             return "The scenes are from the same renderer that trained it: others, but made in the same way."
         return "The weights were trained on rendered scenes alone: every real scene is unseen."
-
-    def begin_fit(self) -> None:  # noqa: D102
-        if self.weights is not None:
-            checkpoint = read_checkpoint(self.shipped() if self.weights == "shipped" else Path(self.weights))
-            self.on_load_checkpoint(checkpoint)
-            self.load_state_dict(checkpoint["state_dict"])
-            self.validated = None
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW, with a short warm-up."""
