@@ -1,4 +1,4 @@
-"""Frames per second of AnyScene on one core, beside MOG2, KNN and SuBSENSE, and where the time goes.
+"""Frames per second of AnyScene on one core, beside MOG2, KNN, SuBSENSE and LOBSTER, and where the time goes.
 
 All run in one process on one thread, and take turns frame slice by frame slice, so that what disturbs the machine
 disturbs all alike: ratios are what counts. Times are the processor's, which are those of the clock where nothing else
@@ -16,7 +16,6 @@ Without `--source` the frames are those of the package's own renderer, which are
 from __future__ import annotations
 
 import argparse
-import atexit
 import contextlib
 import copy
 import gc
@@ -47,6 +46,7 @@ from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.memory import keep_freed_memory
 from bgsub_lightning.inference import SHIPPED, Subtractor, System, load_system, open_source
 from bgsub_lightning.inference.onnx import export_system, load_onnx
+from bgsub_lightning.inference.quantised import quantise
 from bgsub_lightning.synthetic import CATEGORIES, VideoPlan, render_video
 from bgsub_lightning.systems.any_scene import AnySceneNetwork, AnySceneSystem, Rules, SceneStream
 from bgsub_lightning.systems.any_scene.alignment import Alignment
@@ -194,46 +194,10 @@ def library(module: StreamingSystem, warm: Warm) -> Callable[[Image], Image]:
     return apply
 
 
-def quantised(exported: Path, folder: Path, warm: Warm, samples: int = 32) -> System:
-    """Return the exported system with its network in 8 bits, calibrated on planes of the stream."""
-    import onnx
-    from onnxruntime import quantization
-
-    recorded: list[NDArray[np.float32]] = []
-    watcher = warm.subtractor()
-
-    def record(_: Any, given: tuple[torch.Tensor, ...]) -> None:
-        recorded.append(given[0].contiguous().numpy().copy())
-
-    handle = any_scene(watcher).network.register_forward_pre_hook(record)
-    for place in range(2 * samples):
-        watcher.push([warm.footage[warm.begin + place]])
-    handle.remove()
-
-    class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
-        def __init__(self) -> None:
-            name = onnx.load(exported).graph.input[0].name
-            self.left = iter([{name: planes} for planes in recorded[::2]])
-
-        def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-            return next(self.left, None)
-
-    path, prepared = folder / exported.name, folder / "prepared.onnx"
-    quantization.quant_pre_process(exported, prepared, skip_symbolic_shape=True)
-    with contextlib.redirect_stdout(None):
-        quantization.quantize_static(
-            prepared,
-            path,
-            Reader(),
-            quant_format=quantization.QuantFormat.QDQ,
-            per_channel=True,
-            activation_type=quantization.QuantType.QUInt8,
-            weight_type=quantization.QuantType.QInt8,
-        )
-    proto, metadata = onnx.load(path), onnx.load(exported).metadata_props
-    del proto.metadata_props[:]
-    proto.metadata_props.extend(metadata)  # by which it is known as a system
-    onnx.save(proto, path)
+def quantised(warm: Warm, path: Path, samples: int = 64) -> System:
+    """Return the system with its network in 8 bits, whose ranges are those of frames ahead."""
+    export_system(warm.system, path)
+    quantise(path, [warm.footage[place] for place in range(warm.begin, warm.begin + samples)])
     return load_onnx(path)
 
 
@@ -241,12 +205,11 @@ def ways(warm: Warm, count: int, with_ways: bool, folder: Path) -> tuple[dict[st
     """Return all ways, and remarks on those that this machine does not have."""
     remarks = []
     found = {name: library(ClassicalSubtractorSystem(name), warm) for name in ("MOG2", "KNN")}
-    try:
-        sub_sense = BgsLibrarySubtractorSystem()
-        atexit.register(sub_sense.teardown, "predict")  # it would print that it ends
-        found["SuBSENSE"] = library(sub_sense, warm)
-    except UserError as error:
-        remarks.append(f"SuBSENSE: left out. {error}")
+    for name in ("SuBSENSE", "LOBSTER"):
+        try:
+            found[name] = library(BgsLibrarySubtractorSystem(name), warm)
+        except UserError as error:
+            remarks.append(f"{name}: left out. {error}")
 
     found["AnyScene"] = pushed(warm.subtractor())
     if with_ways:
@@ -261,13 +224,12 @@ def ways(warm: Warm, count: int, with_ways: bool, folder: Path) -> tuple[dict[st
         except UserError as error:
             remarks.append(f"compiled: left out. {error}")
         if all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime", "onnxscript")):
-            exported, smaller = folder / "system.onnx", folder / "int8"
-            smaller.mkdir()
+            exported = folder / "system.onnx"
             export_system(warm.system, exported)
             found["  ONNX Runtime"] = pushed(warm.subtractor(load_onnx(exported)))
-            found["  ONNX Runtime, int8"] = pushed(warm.subtractor(quantised(exported, smaller, warm)))
+            found["  ONNX Runtime, int8"] = pushed(warm.subtractor(quantised(warm, folder / "int8.onnx")))
             found[f"  {half}, ONNX Runtime"] = pushed(at_half.subtractor(load_onnx(exported)))
-            found[f"  {half}, int8"] = pushed(at_half.subtractor(quantised(exported, smaller, at_half)))
+            found[f"  {half}, int8"] = pushed(at_half.subtractor(quantised(at_half, folder / "half.onnx")))
         else:
             remarks.append("ONNX Runtime: left out. pip install 'bgsub_lightning[onnx]'")
     return {name: Way(apply, warm.footage, warm.begin, count) for name, apply in found.items()}, remarks

@@ -1,12 +1,12 @@
-"""Cost of each system: samples per second of its training, and frames per second of its masks, in one run.
+"""Cost of training each system: samples per second of each stage, in one run.
 
 Each small experiment is trained for a few steps of each stage by the real command line, with its data loaded in the
-same process, on rendered scenes of 320×240. Frames of that size are then judged by what was trained, one after the
-other as of a camera, beside MOG2. All take turns; on a CPU ratios are what counts.
+same process, on rendered scenes of 320×240. All take turns; on a CPU ratios are what counts. `speed.py` has the frames
+per second of what is trained.
 
     python benchmarks/systems.py
     python benchmarks/systems.py --paper --accelerator gpu                        # the papers' sizes
-    python benchmarks/systems.py --systems seqfeednet --steps 3 --seconds 1 --rounds 1
+    python benchmarks/systems.py --systems seqfeednet --steps 3 --rounds 1
 """
 
 from __future__ import annotations
@@ -18,19 +18,16 @@ import statistics
 import tempfile
 import time
 from collections import defaultdict
-from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from measure import ROOT, interleaved, rate, run_program, synchronize, table_of
+from measure import ROOT, run_program, synchronize, table_of
 
 from bgsub_lightning.core.console import console
 from bgsub_lightning.core.memory import keep_freed_memory
 from bgsub_lightning.data import ScenesDataModule
-from bgsub_lightning.frames import read_image
-from bgsub_lightning.inference import OpenCvSubtractor, StreamSubtractor, Subtractor, load_system
 from bgsub_lightning.synthetic import plan, render_all
 from bgsub_lightning.systems.kinds import StagedSystem
 
@@ -146,19 +143,8 @@ def fit(name: str, options: argparse.Namespace, folder: Path, turn: int) -> Any:
     return json.loads(file.read_text())
 
 
-def frames_per_second(subtractor: StreamSubtractor, frames: list[Any], options: argparse.Namespace) -> Any:
-    """Return what measures it, once the subtractor has seen some frames."""
-    stream = cycle(frames)
-    for _ in range(3):
-        subtractor.push([next(stream)])
-    device = "cuda" if options.accelerator == "gpu" else "cpu"
-    return lambda: rate(lambda: subtractor.push([next(stream)]), options.seconds, device)
-
-
 def table(options: argparse.Namespace, folder: Path) -> None:
     list(render_all(folder / "scenes", plan(1, ["baseline", "shadow"]), (320, 240), 30, 30, 1))
-    (video,) = (folder / "scenes").glob("**/baseline/*/")
-    frames = [read_image(path) for path in sorted((video / "input").iterdir())]
     found: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in options.systems}
     parameters: dict[str, int] = {}
     for turn in range(options.rounds):
@@ -167,28 +153,20 @@ def table(options: argparse.Namespace, folder: Path) -> None:
             parameters[name] = pace["parameters"]
             for stage, each in pace["rates"].items():
                 found[name][stage].append(each)
-    device = "cuda" if options.accelerator == "gpu" else "cpu"
-    ways = {"mog2": frames_per_second(OpenCvSubtractor("MOG2"), frames, options)}
-    for name in options.systems:
-        system = load_system(folder / f"{name}_0/checkpoints/last.ckpt")
-        subtractor = Subtractor(system, device, reference_pool=frames[:25], threshold=0.5)
-        ways[name] = frames_per_second(subtractor, frames, options)
-    seen = interleaved(ways, options.rounds)
     rates = {name: {stage: statistics.median(each) for stage, each in of.items()} for name, of in found.items()}
     base = next(iter(rates[options.systems[0]].values()))
-    on_card = device == "cuda"  # absolute figures only where the card can be named
+    on_card = options.accelerator == "gpu"  # absolute figures only where the card can be named
     card = torch.cuda.get_device_name() if on_card else f"{os.cpu_count()} CPUs"
-    console.print(f"{card}, torch {torch.__version__}, {torch.get_num_threads()} threads for masks, one for training")
-    rows = [("mog2", "", "", "", f"{seen['mog2']:,.1f}" if on_card else "1.000")]
+    console.print(f"{card}, torch {torch.__version__}, one thread")
+    rows = []
     for name, of in rates.items():
         for number, (stage, each) in enumerate(of.items()):
             trained = f"{each:,.1f}" if on_card else f"{each / base:,.2f}"
-            shown = f"{seen[name]:,.1f}" if on_card else f"{seen[name] / seen['mog2']:.3f}"
             first = (name, f"{parameters[name]:,}") if number == 0 else ("", "")
-            rows.append((*first, stage, trained, "" if number else shown))
-    unit = ("samples/s", "frames/s") if on_card else (f"samples/s, × {options.systems[0]}", "frames/s, × MOG2")
+            rows.append((*first, stage, trained))
+    unit = "samples/s" if on_card else f"samples/s, × {options.systems[0]}"
     title = "At the papers' sizes" if options.paper else "Small, for CPUs"
-    console.print(table_of(title, ("system", "parameters", "stage", *unit), rows))
+    console.print(table_of(title, ("system", "parameters", "stage", unit), rows))
 
 
 def main() -> None:
@@ -197,7 +175,6 @@ def main() -> None:
     parser.add_argument("--paper", action="store_true", help="the papers' sizes")
     parser.add_argument("--accelerator", choices=["cpu", "gpu"], default="cpu")
     parser.add_argument("--steps", type=int, default=12, help="steps of each stage, after the first")
-    parser.add_argument("--seconds", type=float, default=3, help="length of each measurement of frames")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each, in turn")
     options = parser.parse_args()
     keep_freed_memory()

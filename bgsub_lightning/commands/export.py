@@ -16,10 +16,13 @@ from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.program import PROGRAM
 from bgsub_lightning.core.ranges import check_range
 from bgsub_lightning.inference import Subtractor, System, load_system, named_modules, open_source
-from bgsub_lightning.inference.onnx import Written, export_system, largest_difference, load_onnx
+from bgsub_lightning.inference.onnx import Written, apart, export_system, load_onnx
+from bgsub_lightning.inference.quantised import quantise
 
 
-def export(checkpoint: str, out: Path, source: str | None = None, frames: int = 50, modules: str = "") -> None:
+def export(
+    checkpoint: str, out: Path, source: str | None = None, frames: int = 50, int8: bool = False, modules: str = ""
+) -> None:
     """Write the networks of a checkpoint as ONNX, and check them against PyTorch.
 
     Args:
@@ -27,6 +30,8 @@ def export(checkpoint: str, out: Path, source: str | None = None, frames: int = 
         out: The file, .onnx; a system of several networks has further ones next to it. `segment --checkpoint` takes it.
         source: A video or images on which both are compared and timed as well, as `segment --source`.
         frames: Number of its frames.
+        int8: Give weights and activations 8 bits, whose ranges are measured on the frames of --source: faster on many
+            CPUs, with nearly the same masks.
         modules: As in `segment --modules`.
 
     Raises:
@@ -37,12 +42,17 @@ def export(checkpoint: str, out: Path, source: str | None = None, frames: int = 
         raise UserError(f"--out: must end in .onnx; got {out}. Name a file such as system.onnx.")
     if Path(checkpoint).suffix == ".onnx":
         raise UserError(f"--checkpoint: {checkpoint}: is ONNX already.")
+    if int8 and source is None:
+        raise UserError("--int8: needs frames on which ranges are measured; got none. Name them by --source VIDEO.")
     system = load_system(checkpoint, named_modules(modules))
     opened = None if source is None else open_source(source)
     images = [] if opened is None else [frame.image for frame in itertools.islice(opened, frames)]
     if opened is not None and not images:
         raise UserError(f"--source: {opened.name}: has no frame that can be decoded.")
     console.print(_table(system, export_system(system, out)))
+    if int8:
+        quantise(out, images, system.modules)
+        console.print("Weights and activations have 8 bits now.")
     if images:
         _compare(system, load_onnx(out, system.modules), images)
     console.print(
@@ -76,10 +86,11 @@ def _table(system: System, written: list[Written]) -> Table:
 def _compare(system: System, loaded: System, images: list[NDArray[np.uint8]]) -> None:
     """Compare both on real frames, and time them one after the other."""
     subtractors = [Subtractor(each, "cpu", images[:25]) for each in (system, loaded)]
-    difference = largest_difference(subtractors[0], subtractors[1], images)
+    found = apart(subtractors[0], subtractors[1], images)
     seconds = [_seconds(each, images) for each in subtractors]
     console.print(
-        f"On {len(images)} frames of the source probabilities differ by {difference:.1e} at most; ONNX Runtime gives "
+        f"On {len(images)} frames of the source probabilities differ by {found.probability:.1e} at most, and "
+        f"{found.pixels:.2%} of the pixels are judged otherwise; ONNX Runtime gives "
         f"{seconds[0] / seconds[1]:.2f} times PyTorch's frames per second on this CPU.",
         soft_wrap=True,
     )

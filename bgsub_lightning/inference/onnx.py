@@ -77,7 +77,7 @@ def export_system(system: System, path: Path) -> list[Written]:
     Raises:
         UserError: If the system has no networks, the extra is not installed, or a network cannot be written.
     """
-    _require("onnxscript")
+    needed("onnxscript")
     parts = _export_targets(system)
     system.module.load_threshold()
     system = replace(system, module=copy.deepcopy(system.module).cpu().float())
@@ -112,7 +112,7 @@ class _Drawn(Input):
         out[...] = np.random.default_rng(number).integers(0, 256, out.shape)
 
 
-class _Call(NamedTuple):
+class Call(NamedTuple):
     """Inputs and answers of a network."""
 
     inputs: tuple[Tensor, ...]
@@ -129,7 +129,7 @@ def load_onnx(path: Path, modules: Sequence[str] = ()) -> System:
     Raises:
         UserError: If a file is missing or not from `export`, or the extra is not installed.
     """
-    runtime = _require("onnxruntime")
+    runtime = needed("onnxruntime")
     about = _read_about(runtime, path)
     system = build(read_system(about["system"], path), path, modules)
     for parameter in system.module.parameters():
@@ -150,11 +150,39 @@ def load_onnx(path: Path, modules: Sequence[str] = ()) -> System:
     return replace(system, name=path.stem)
 
 
-def largest_difference(one: Subtractor, other: Subtractor, frames: Sequence[NDArray[np.uint8]]) -> float:
-    """Return the largest difference of two subtractors' probabilities on frames that follow each other."""
-    return max(
-        (float(np.abs(one.probability([frame]) - other.probability([frame])).max()) for frame in frames), default=0.0
-    )
+def files_of(path: Path) -> dict[str, Path]:
+    """Return the files of a system's networks by their parts.
+
+    Args:
+        path: The first of them.
+
+    Raises:
+        UserError: If it is not from `export`, or the extra is not installed.
+    """
+    parts = _read_about(needed("onnxruntime"), path)["parts"]
+    return {part: path.with_name(name) for part, name in parts.items()}
+
+
+class Apart(NamedTuple):
+    """How far two subtractors are apart on the same frames.
+
+    Attributes:
+        probability: Largest difference of their probabilities.
+        pixels: Share of the pixels that they judge otherwise, each by its threshold.
+    """
+
+    probability: float
+    pixels: float
+
+
+def apart(one: Subtractor, other: Subtractor, frames: Sequence[NDArray[np.uint8]]) -> Apart:
+    """Compare two subtractors on frames that follow each other."""
+    largest, pixels = 0.0, []
+    for frame in frames:
+        first, second = one.probability([frame]), other.probability([frame])
+        largest = max(largest, float(np.abs(first - second).max()))
+        pixels.append(float(((first > one.threshold) != (second > other.threshold)).mean()))
+    return Apart(largest, float(np.mean(pixels)) if pixels else 0.0)
 
 
 class _Session:
@@ -225,12 +253,12 @@ def _export_targets(system: System) -> dict[str, Callable[..., Any]]:
     return module.export_targets
 
 
-def _recorded(system: System, size: tuple[int, int], batch: int) -> dict[str, list[_Call]]:
+def _recorded(system: System, size: tuple[int, int], batch: int) -> dict[str, list[Call]]:
     """Show a system random frames, and note what each network sees and says."""
     generator = np.random.default_rng(0)
     frames = list(generator.integers(0, 256, (batch, size[1], size[0], 3), np.uint8))
-    seen: dict[str, list[_Call]] = {}
-    with _watched(system.module, list(_export_targets(system)), seen):
+    seen: dict[str, list[Call]] = {}
+    with watched(system.module, list(_export_targets(system)), seen):
         subtractor = Subtractor(replace(system, size=size), "cpu", frames, batch_size=batch)
         for _ in range(_STREAM // batch if system.streams else 1):
             subtractor.push(frames)
@@ -240,13 +268,13 @@ def _recorded(system: System, size: tuple[int, int], batch: int) -> dict[str, li
 
 
 @contextmanager
-def _watched(module: nn.Module, parts: Sequence[str], seen: dict[str, list[_Call]]) -> Iterator[None]:
+def watched(module: nn.Module, parts: Sequence[str], seen: dict[str, list[Call]]) -> Iterator[None]:
     """Note the calls of each part."""
 
     def watching(part: str, method: Callable[..., Any]) -> Callable[..., Any]:
         def watched(*inputs: Tensor) -> Any:
             found = method(*inputs)
-            seen.setdefault(part, []).append(_Call(tuple(each.detach().float().clone() for each in inputs), found))
+            seen.setdefault(part, []).append(Call(tuple(each.detach().float().clone() for each in inputs), found))
             return found
 
         return watched
@@ -262,7 +290,7 @@ def _watched(module: nn.Module, parts: Sequence[str], seen: dict[str, list[_Call
 
 
 def _write(
-    module: nn.Module, part: str, calls: Sequence[_Call], others: Sequence[_Call], file: Path, about: str
+    module: nn.Module, part: str, calls: Sequence[Call], others: Sequence[Call], file: Path, about: str
 ) -> tuple[tuple[str | int, ...], ...]:
     """Write one network; sizes in which its inputs differ from call to call are dynamic."""
     import onnx
@@ -304,7 +332,7 @@ def _write(
     )
 
 
-def _difference(loaded: System, part: str, calls: Sequence[_Call]) -> float:
+def _difference(loaded: System, part: str, calls: Sequence[Call]) -> float:
     """The largest difference of a network in ONNX Runtime from what PyTorch said of the same inputs."""
     owner, method = _owner(loaded.module, part)
     largest = 0.0
@@ -361,7 +389,12 @@ def _owner(module: nn.Module, part: str) -> tuple[nn.Module, str]:
     return module.get_submodule(owner), method
 
 
-def _require(name: str) -> Any:
+def needed(name: str) -> Any:
+    """Import a package of the extra ``onnx``.
+
+    Raises:
+        UserError: If it is not installed.
+    """
     import importlib
 
     try:

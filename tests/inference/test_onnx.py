@@ -15,7 +15,8 @@ from live_systems import TINY, moving_square, save, tiny_system, write_video
 from bgsub_lightning.cli import main
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.inference import Subtractor, System, load_system
-from bgsub_lightning.inference.onnx import export_system, largest_difference
+from bgsub_lightning.inference.onnx import apart, export_system
+from bgsub_lightning.inference.quantised import quantise
 from bgsub_lightning.systems.base import BgsModule
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
@@ -35,7 +36,7 @@ def assert_same_answers(name: str, folder: Path, **settings: Any) -> Path:
     for size in ((256, 256), (512, 256)) if name == "CrossNet" else ((32, 24), (41, 27)):
         sized = [Subtractor(each, "cpu", batch_size=3) for each in (system, loaded)]
         count = 60 if name == "CdnMedal" else 8  # a stream, beyond its first group of 49
-        assert largest_difference(sized[0], sized[1], moving_square(count, size)) < tolerance
+        assert apart(sized[0], sized[1], moving_square(count, size)).probability < tolerance
         both = [each.probability(moving_square(3, size, seed=1)) for each in sized]  # a batch
         np.testing.assert_allclose(both[0], both[1], atol=tolerance)
     return path
@@ -133,6 +134,7 @@ def test_export_and_segment_commands(tmp_path: Path, capfd: pytest.CaptureFixtur
     [
         (["--checkpoint=MOG2", "--out=x.pt"], "--out: must end in .onnx; got x.pt"),
         (["--checkpoint=x.onnx", "--out=y.onnx"], "is ONNX already"),
+        (["--checkpoint=AnyScene", "--out=y.onnx", "--int8=true"], "--int8: needs frames"),
     ],
 )
 def test_bad_options_are_reported(
@@ -140,3 +142,41 @@ def test_bad_options_are_reported(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert message in fails(main(["export", *options]))
+
+
+def test_networks_of_8_bits_judge_nearly_alike(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The shipped system, its ranges measured on half of the frames, compared on the other half too."""
+    frames = moving_square(48, (96, 64))
+    video = write_video(tmp_path / "v.mkv", frames)
+    whole, small = tmp_path / "whole.onnx", tmp_path / "small.onnx"
+    system = load_system("AnyScene")
+    export_system(system, whole)
+    given = ["--checkpoint=AnyScene", f"--out={small}", f"--source={video}", "--frames=24", "--int8=true"]
+    assert main(["export", *given]) == 0
+    assert re.search(r"[\d.]+% of the pixels", capfd.readouterr().out)
+    assert small.stat().st_size < whole.stat().st_size / 2
+    properties = [
+        onnxruntime.InferenceSession(str(path)).get_modelmeta().custom_metadata_map for path in (whole, small)
+    ]
+    assert json.loads(properties[0]["bgsub_lightning"]) | {"parts": {"network.forward": "small.onnx"}} == json.loads(
+        properties[1]["bgsub_lightning"]
+    )
+    exact, near = (Subtractor(load_system(each), "cpu") for each in ("AnyScene", small))
+    found = apart(exact, near, frames)
+    assert found.probability > 0  # it is another network
+    assert found.pixels < 0.005
+    square = [exact.push([frame])[0] > 0 for frame in frames[-8:]]
+    assert np.mean(square) > 0.01  # and there is something to find
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in TINY if name != "FrameFcn"])
+def test_every_system_can_have_8_bits(name: str, tmp_path: Path) -> None:
+    system = tiny_system(name)
+    frames = moving_square(60, (256, 256) if name == "CrossNet" else (32, 24))
+    export_system(system, tmp_path / "x.onnx")
+    before = {path: path.stat().st_size for path in tmp_path.glob("x*.onnx")}
+    quantise(tmp_path / "x.onnx", frames)
+    assert all(path.stat().st_size != size for path, size in before.items())
+    pair = [Subtractor(each, "cpu", frames[:25]) for each in (system, load_system(tmp_path / "x.onnx"))]
+    assert apart(*pair, frames).probability < 0.5

@@ -37,7 +37,7 @@ def first(run: Run, tmp_path: Path) -> Path:
 
 
 def test_the_weights_go_on_and_what_they_have_seen_counts(run: Run, fails: Fails, first: Path, tmp_path: Path) -> None:
-    """The rate moves nothing. The optimiser begins anew, and so do the steps."""
+    """The rate moves nothing. The optimiser and the count of steps start over."""
     onward = [*options("baseline/office", "shadow/bungalows"), f"--run_dir={tmp_path / 'second'}"]
     assert run("fit", *onward, f"--initial_weights={first}", "--model.init_args.lr=1e-30") == 0
     last = tmp_path / "second/checkpoints/last.ckpt"

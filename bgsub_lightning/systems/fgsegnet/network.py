@@ -54,8 +54,8 @@ class MultiScaleFeatures(nn.Module):
         self.norm = _normalisation(norm, 5 * width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``(B, inputs, H, W)`` to ``(B, 5 · width, H, W)``."""
-        pooled = F.max_pool2d(F.pad(x, (0, 1, 0, 1), value=float("-inf")), 2, 1)
+        """Map ``(B, inputs, H, W)``, not negative, to ``(B, 5 · width, H, W)``."""
+        pooled = F.max_pool2d(F.pad(x, (0, 1, 0, 1)), 2, 1)
         branches = [self.pool(pooled), self.d1(x)]
         for convolution in self.dilated:
             branches.append(convolution(F.relu(torch.cat([x, branches[-1]], 1))))
