@@ -138,7 +138,7 @@ class AnySceneSystem(BgsSystem):
             context.learn(seen, mask)
         if waiting:
             found += map(context.in_place, (yield from self._judged(waiting)), waiting)
-        return torch.from_numpy(np.stack(found)).to(batch["image"].device)[None]
+        return torch.from_numpy(_stacked(found)).to(batch["image"].device)[None]
 
     def network_pass(self, shown: Tensor) -> Tensor:
         """Return the probability of foreground, ``(n, h, w)``, float32, for planes, ``(n, 14, h, w)``, uint8."""
@@ -146,7 +146,7 @@ class AnySceneSystem(BgsSystem):
 
     @staticmethod
     def _judged(waiting: Sequence[Seen]) -> Generator[Tensor, Tensor, list[NDArray[np.float32]]]:
-        found = yield torch.from_numpy(np.stack([seen.planes for seen in waiting]))
+        found = yield torch.from_numpy(_stacked([seen.planes for seen in waiting]))
         return list(found.cpu().numpy())
 
     def note(self, data: ScenesDataModule, all_unseen: bool) -> str:
@@ -163,3 +163,8 @@ class AnySceneSystem(BgsSystem):
         whole = [{"name": "network", "params": list(self.parameters())}]
         optimizer = torch.optim.AdamW(decay_groups(whole, self.weight_decay, self.decay_all), self.lr)
         return cosine_decay(optimizer, self.decay_steps, warm_up=40)
+
+
+def _stacked(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Stack arrays along a new first axis; one alone is not copied."""
+    return arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
