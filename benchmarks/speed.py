@@ -1,10 +1,10 @@
-"""Frames per second of every system beside every peer, in one run: on one thread, and on all.
+"""Frames per second of every system next to every peer, in one run: on one thread, and on all.
 
 Systems answer frame by frame as of a camera, on rendered frames of 320×240: AnyScene with the weights that ship, in
-PyTorch, compiled, in ONNX Runtime, with 8 bits, and in OpenVINO; the others at their CPU size and at the paper's, with
-random weights, on which speed does not depend. Peers are called directly: OpenCV's MOG2, KNN and, of its contrib build,
-CNT and GSOC; bgslibrary's SuBSENSE and LOBSTER. What is not installed is left out and named. All take turns; ratios
-are what counts.
+PyTorch, compiled, in ONNX Runtime and in OpenVINO, both also quantised to 8 bits; the others at their CPU size and at
+the paper's, with random weights, on which speed does not depend. Peers are called directly: OpenCV's MOG2, KNN and, of
+its contrib build, CNT and GSOC; bgslibrary's SuBSENSE and LOBSTER. What is not installed is left out and named. All
+take turns; ratios are what counts.
 
     python benchmarks/speed.py
     python benchmarks/speed.py --sizes small --seconds 1 --rounds 1 --threads 1
@@ -18,7 +18,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
@@ -105,22 +105,25 @@ def untrained(name: str, is_paper: bool) -> System:
     return build(read_system(yaml.safe_dump(record), experiment_of(name, is_paper)), Path(name))
 
 
-def of_any_scene(frames: list[Image], folder: Path) -> Iterator[tuple[str, Callable[[], Way]]]:
-    """Yield the ways in which AnyScene runs."""
-    shipped = load_system()
-    exported, small = folder / "whole.onnx", folder / "small.onnx"
-    yield "AnyScene", lambda: pushed(shipped, frames)
-    yield "  compiled", lambda: pushed(load_system(), frames, compiled=True)
-    if not importlib.util.find_spec("onnxruntime"):
-        return
-    for path in (exported, small):
+def of_any_scene(frames: list[Image], folder: Path) -> dict[str, Callable[[], Way]]:
+    """Return what makes the ways in which AnyScene runs."""
+
+    def exported(name: str, int8: bool = False) -> Path:
+        path = folder / name
         if not path.is_file():
-            export_system(shipped, path)
-            if path == small:
+            export_system(load_system(), path)
+            if int8:
                 quantise(path, frames)
-    yield "  ONNX Runtime", lambda: pushed(load_onnx(exported), frames)
-    yield "  ONNX Runtime, 8 bits", lambda: pushed(load_onnx(small), frames)
-    yield "  OpenVINO", lambda: pushed(in_open_vino(exported), frames)
+        return path
+
+    return {
+        "AnyScene": lambda: pushed(load_system(), frames),
+        "  compiled": lambda: pushed(load_system(), frames, compiled=True),
+        "  ONNX Runtime": lambda: pushed(load_onnx(exported("whole.onnx")), frames),
+        "  ONNX Runtime, int8": lambda: pushed(load_onnx(exported("small.onnx", True)), frames),
+        "  OpenVINO": lambda: pushed(in_open_vino(exported("whole.onnx")), frames),
+        "  OpenVINO, int8": lambda: pushed(in_open_vino(exported("small.onnx", True)), frames),
+    }
 
 
 def in_open_vino(exported: Path) -> System:
@@ -141,7 +144,7 @@ def in_open_vino(exported: Path) -> System:
 def ways(options: argparse.Namespace, frames: list[Image], folder: Path) -> tuple[dict[str, Way], list[str]]:
     """Return all ways that this machine has, and remarks on the others."""
     makers: dict[str, Callable[[], Way]] = {name: lambda make=make: Way(peer(make())) for name, make in PEERS.items()}  # type: ignore[misc]
-    makers |= dict(of_any_scene(frames, folder))
+    makers |= of_any_scene(frames, folder)
     for size in options.sizes:
         for name in options.systems:
             if name != "any_scene":

@@ -361,7 +361,7 @@ def test_joint_training_is_compared_with_as_many_steps_of_the_second_network(suf
     name = f"recon_mcfcn_joint{suffix}"
     _, _, runs = runs_of_file(FOLDER / f"{name}.yaml")
     assert [run.name for run in runs] == ["joint_mean", "joint_sum", "segmentation_alone"]
-    initial = "--model.init_args.initial=after_segment.ckpt"
+    initial = "--initial_weights=after_segment.ckpt"
     mean, total, alone = (build(name, tmp_path, *run.options, initial) for run in runs)
     (joint,) = mean.model.plan
     assert [joint] == list(total.model.plan) == [replace(alone.model.plan.spans[1], first=0)]

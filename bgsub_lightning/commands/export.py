@@ -16,7 +16,7 @@ from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.program import PROGRAM
 from bgsub_lightning.core.ranges import check_range
 from bgsub_lightning.inference import Subtractor, System, load_system, named_modules, open_source
-from bgsub_lightning.inference.onnx import Written, apart, export_system, load_onnx
+from bgsub_lightning.inference.onnx import Written, difference, export_system, load_onnx
 from bgsub_lightning.inference.quantised import quantise
 
 
@@ -30,7 +30,7 @@ def export(
         out: The file, .onnx; a system of several networks has further ones next to it. `segment --checkpoint` takes it.
         source: A video or images on which both are compared and timed as well, as `segment --source`.
         frames: Number of its frames.
-        int8: Give weights and activations 8 bits, whose ranges are measured on the frames of --source: faster on many
+        int8: Quantise weights and activations to 8 bits, by their ranges on the frames of --source: faster on many
             CPUs, with nearly the same masks.
         modules: As in `segment --modules`.
 
@@ -43,7 +43,7 @@ def export(
     if Path(checkpoint).suffix == ".onnx":
         raise UserError(f"--checkpoint: {checkpoint}: is ONNX already.")
     if int8 and source is None:
-        raise UserError("--int8: needs frames on which ranges are measured; got none. Name them by --source VIDEO.")
+        raise UserError("--int8: needs frames to measure ranges on; got none. Name them by --source VIDEO.")
     system = load_system(checkpoint, named_modules(modules))
     opened = None if source is None else open_source(source)
     images = [] if opened is None else [frame.image for frame in itertools.islice(opened, frames)]
@@ -52,7 +52,7 @@ def export(
     console.print(_table(system, export_system(system, out)))
     if int8:
         quantise(out, images, system.modules)
-        console.print("Weights and activations have 8 bits now.")
+        console.print("The networks were quantised to 8 bits after that comparison.")
     if images:
         _compare(system, load_onnx(out, system.modules), images)
     console.print(
@@ -86,11 +86,11 @@ def _table(system: System, written: list[Written]) -> Table:
 def _compare(system: System, loaded: System, images: list[NDArray[np.uint8]]) -> None:
     """Compare both on real frames, and time them one after the other."""
     subtractors = [Subtractor(each, "cpu", images[:25]) for each in (system, loaded)]
-    found = apart(subtractors[0], subtractors[1], images)
+    found = difference(subtractors[0], subtractors[1], images)
     seconds = [_seconds(each, images) for each in subtractors]
     console.print(
         f"On {len(images)} frames of the source probabilities differ by {found.probability:.1e} at most, and "
-        f"{found.pixels:.2%} of the pixels are judged otherwise; ONNX Runtime gives "
+        f"{found.pixels:.2%} of the mask's pixels differ; ONNX Runtime gives "
         f"{seconds[0] / seconds[1]:.2f} times PyTorch's frames per second on this CPU.",
         soft_wrap=True,
     )

@@ -77,7 +77,7 @@ def export_system(system: System, path: Path) -> list[Written]:
     Raises:
         UserError: If the system has no networks, the extra is not installed, or a network cannot be written.
     """
-    needed("onnxscript")
+    import_extra("onnxscript")
     parts = _export_targets(system)
     system.module.load_threshold()
     system = replace(system, module=copy.deepcopy(system.module).cpu().float())
@@ -129,7 +129,7 @@ def load_onnx(path: Path, modules: Sequence[str] = ()) -> System:
     Raises:
         UserError: If a file is missing or not from `export`, or the extra is not installed.
     """
-    runtime = needed("onnxruntime")
+    runtime = import_extra("onnxruntime")
     about = _read_about(runtime, path)
     system = build(read_system(about["system"], path), path, modules)
     for parameter in system.module.parameters():
@@ -159,30 +159,30 @@ def files_of(path: Path) -> dict[str, Path]:
     Raises:
         UserError: If it is not from `export`, or the extra is not installed.
     """
-    parts = _read_about(needed("onnxruntime"), path)["parts"]
+    parts = _read_about(import_extra("onnxruntime"), path)["parts"]
     return {part: path.with_name(name) for part, name in parts.items()}
 
 
-class Apart(NamedTuple):
-    """How far two subtractors are apart on the same frames.
+class Difference(NamedTuple):
+    """How two subtractors differ on the same frames.
 
     Attributes:
-        probability: Largest difference of their probabilities.
-        pixels: Share of the pixels that they judge otherwise, each by its threshold.
+        probability: Largest difference of their probabilities, range [0, 1].
+        pixels: Share of the pixels whose masks differ, range [0, 1].
     """
 
     probability: float
     pixels: float
 
 
-def apart(one: Subtractor, other: Subtractor, frames: Sequence[NDArray[np.uint8]]) -> Apart:
-    """Compare two subtractors on frames that follow each other."""
+def difference(one: Subtractor, other: Subtractor, frames: Sequence[NDArray[np.uint8]]) -> Difference:
+    """Compare two subtractors on frames that follow each other: RGB, ``(h, w, 3)``, uint8."""
     largest, pixels = 0.0, []
     for frame in frames:
         first, second = one.probability([frame]), other.probability([frame])
         largest = max(largest, float(np.abs(first - second).max()))
-        pixels.append(float(((first > one.threshold) != (second > other.threshold)).mean()))
-    return Apart(largest, float(np.mean(pixels)) if pixels else 0.0)
+        pixels.append(float((one.masks(first) != other.masks(second)).mean()))
+    return Difference(largest, float(np.mean(pixels)) if pixels else 0.0)
 
 
 class _Session:
@@ -269,24 +269,34 @@ def _recorded(system: System, size: tuple[int, int], batch: int) -> dict[str, li
 
 @contextmanager
 def watched(module: nn.Module, parts: Sequence[str], seen: dict[str, list[Call]]) -> Iterator[None]:
-    """Note the calls of each part."""
+    """Note the calls of networks, until the end of the context.
+
+    Args:
+        module: The system.
+        parts: The networks, as :attr:`~bgsub_lightning.systems.BgsSystem.export_targets` names them.
+        seen: Where calls are appended, by part.
+    """
 
     def watching(part: str, method: Callable[..., Any]) -> Callable[..., Any]:
-        def watched(*inputs: Tensor) -> Any:
+        def noting(*inputs: Tensor) -> Any:
             found = method(*inputs)
             seen.setdefault(part, []).append(Call(tuple(each.detach().float().clone() for each in inputs), found))
             return found
 
-        return watched
+        return noting
 
     owners = [(part, *_owner(module, part)) for part in parts]
+    before = [vars(owner).get(method) for _, owner, method in owners]  # that of ONNX Runtime, if it is there
     try:
         for part, owner, method in owners:
             setattr(owner, method, watching(part, getattr(owner, method)))
         yield
     finally:
-        for _, owner, method in owners:
-            delattr(owner, method)  # the class's own comes to light again
+        for (_, owner, method), own in zip(owners, before, strict=True):
+            if own is None:
+                delattr(owner, method)  # the class's own comes to light again
+            else:
+                setattr(owner, method, own)
 
 
 def _write(
@@ -389,7 +399,7 @@ def _owner(module: nn.Module, part: str) -> tuple[nn.Module, str]:
     return module.get_submodule(owner), method
 
 
-def needed(name: str) -> Any:
+def import_extra(name: str) -> Any:
     """Import a package of the extra ``onnx``.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from bgsub_lightning.splits.budget import LabelBudget
 from bgsub_lightning.splits.frameset import FrameSet, Split
-from bgsub_lightning.splits.leaks import Leakage, TrainingRecord, leakage, published_record, training_record
+from bgsub_lightning.splits.leaks import Leakage, TrainingRecord, leakage, published_record, training_record, worst
 from bgsub_lightning.splits.protocols import FirstHalf, HoldOut, Protocol, SceneWise, Subset
 from bgsub_lightning.splits.random_frames import CategoryBudget, RandomShares
 from bgsub_lightning.splits.unlabelled import Unlabelled
@@ -24,4 +24,5 @@ __all__ = [
     "leakage",
     "published_record",
     "training_record",
+    "worst",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -29,8 +30,9 @@ from bgsub_lightning.metrics import (
     scores_at_thresholds,
     threshold_counts,
 )
-from bgsub_lightning.splits import training_record
+from bgsub_lightning.splits import Split, leakage, training_record, worst
 from bgsub_lightning.systems.system import BestValidation, BgsSystem, Threshold, identity
+from bgsub_lightning.systems.weights import read_checkpoint
 
 if TYPE_CHECKING:
     from bgsub_lightning.data import ScenesDataModule
@@ -175,9 +177,33 @@ class BgsModule(BgsSystem, LightningModule):
             if self.initial_weights is None:
                 self.begin_fit()
             else:
-                self.begin_with(self.initial_weights)
+                self.load_initial_weights(self.initial_weights, self.datamodule.split)
         split = self.datamodule.split
         self.trained_on = training_record(self.datamodule.masks_seen, split.validation, before=self.trained_on)
+
+    def load_initial_weights(self, path: Path, split: Split) -> None:
+        """Take the weights of another run, as after a pretraining, and the record of what they have seen.
+
+        Args:
+            path: Its checkpoint.
+            split: The frames of this run.
+
+        Raises:
+            UserError: If the checkpoint cannot be read, is of another network, or has no record of its training frames.
+        """
+        try:
+            checkpoint = read_checkpoint(path)
+            self.require_compatible(checkpoint)
+        except UserError as error:
+            raise UserError(f"initial_weights: {path}: {error}") from error
+        self.load_state_dict(checkpoint["state_dict"])
+        self.trained_on = checkpoint["trained_on"]
+        self.add_to_initial_weights()
+        self.validation_seen = worst(leakage(self.trained_on, split.validation).values()) == "includes training frames"
+
+    def validation_kind(self, split: Split) -> str:
+        """Say what is special about the frames that validation looks at."""
+        return f"{split.validation_kind}{', seen by the initial weights' if self.validation_seen else ''}"
 
     def _begin_evaluation(self) -> None:
         self.contexts = {}
@@ -231,7 +257,7 @@ class BgsModule(BgsSystem, LightningModule):
             self.log("val/best_f_measure", torch.tensor(f_measure))
             if self.in_last_stage and self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking:
                 self.validated = BestValidation(
-                    threshold=THRESHOLDS[best], f_measure=f_measure, kind=self.datamodule.split.validation_kind
+                    threshold=THRESHOLDS[best], f_measure=f_measure, kind=self.validation_kind(self.datamodule.split)
                 )
             for metric in (self.confusion, self.dice, self.confusion_at_thresholds, self.dice_at_thresholds):
                 metric.reset()

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from bgsub_lightning.core.console import console
+from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.ranges import check_range
 from bgsub_lightning.datasets.labels import LabelRule
 from bgsub_lightning.systems.decay import decay_groups
 from bgsub_lightning.systems.kinds import StagedSystem
-from bgsub_lightning.systems.system import Threshold
+from bgsub_lightning.systems.system import BgsSystem, Threshold
 from bgsub_lightning.systems.vgg import Vgg
 from bgsub_lightning.systems.weights import FirstLayer, load_vgg
 
@@ -62,7 +63,7 @@ class Pretrained:
     range: Range = "caffe"
 
 
-class PretrainedVgg:
+class PretrainedVgg(BgsSystem):
     """Base of systems whose network begins with VGG-16, pretrained or from scratch.
 
     Attributes:
@@ -80,6 +81,11 @@ class PretrainedVgg:
         """The network that the weights are for."""
 
     @property
+    def keeps_vgg(self) -> bool:
+        """Whether that network keeps the weights of a checkpoint."""
+        return True
+
+    @property
     def input_range(self) -> Range:
         """Range of that network's input."""
         return self.pretrained.range if self.pretrained.weights else "unit"
@@ -91,6 +97,24 @@ class PretrainedVgg:
             return
         report = load_vgg(self.vgg, self.pretrained.weights, self.pretrained.sha256, self.first_layer)
         console.print(str(report), soft_wrap=True)
+
+    def require_compatible(self, checkpoint: dict[str, Any]) -> None:
+        """Check as well that the network has learnt from inputs of the range that it is given here.
+
+        Raises:
+            UserError: If it has not.
+        """
+        super().require_compatible(checkpoint)
+        if not self.keeps_vgg:
+            return
+        of_run = checkpoint.get("hyper_parameters", {}).get("pretrained", {})
+        given = Pretrained(**of_run) if isinstance(of_run, dict) else of_run  # the command line keeps plain values
+        there = given.range if given.weights else "unit"
+        if there != self.input_range:
+            raise UserError(
+                f"model.init_args.pretrained: the checkpoint has learnt from inputs of the range {there}; got "
+                f"{self.input_range}. Set --model.init_args.pretrained.weights and range as in that run."
+            )
 
     def ranged(self, image: Tensor) -> Tensor:
         """Bring images in [0, 1] to :attr:`input_range`."""

@@ -18,7 +18,6 @@ from bgsub_lightning.data import EvaluationBatch, Input, SceneInputs, StagePlan,
 from bgsub_lightning.datasets.labels import LabelRule
 from bgsub_lightning.splits import TrainingRecord
 from bgsub_lightning.systems.trainer_types import ScenesDataModule
-from bgsub_lightning.systems.weights import read_checkpoint
 
 Threshold = float | Literal["validation"]
 """Probability above which a pixel is called foreground; or the best one of the validation that a checkpoint was saved
@@ -77,7 +76,11 @@ class BgsSystem(nn.Module):
     """Frames whose height and width it divides are taken without padding."""
 
     initial_weights: Path | None = None
-    """Checkpoint that a fit begins with, in place of what the arguments name: the command line's."""
+    """Checkpoint whose weights a fit begins with, in place of those that the arguments name; see
+    :meth:`BgsModule.load_initial_weights`."""
+
+    validation_seen: bool = False
+    """Whether these weights had seen frames that validation looks at."""
 
     has_checkpoint: bool = False
     """Whether a checkpoint gives it weights: the command line knows that before a trainer does."""
@@ -273,19 +276,8 @@ class BgsSystem(nn.Module):
         Evaluations begin so as well where :attr:`tests_weights` says so and there is no checkpoint.
         """
 
-    def begin_with(self, path: Path) -> None:
-        """Take the weights of a checkpoint, and what they have seen; its threshold was that of other frames.
-
-        Raises:
-            UserError: If it cannot be read, is of another network, or has no record of its training frames.
-        """
-        checkpoint = read_checkpoint(path)
-        try:
-            self.on_load_checkpoint(checkpoint)
-        except UserError as error:
-            raise UserError(f"initial_weights: {path}: {error}") from error
-        self.load_state_dict(checkpoint["state_dict"])
-        self.validated = None
+    def add_to_initial_weights(self) -> None:
+        """Load what a fit that begins with the weights of another run takes from elsewhere; most take nothing."""
 
     def require_weights(self) -> None:
         """Check, before an evaluation that no checkpoint gives weights to, that none are needed.
@@ -299,19 +291,29 @@ class BgsSystem(nn.Module):
         checkpoint["trained_on"] = self.trained_on
         checkpoint["validated"] = self.validated
         checkpoint["module"] = self.kind
+        checkpoint["validation_seen"] = self.validation_seen
+
+    def require_compatible(self, checkpoint: dict[str, Any]) -> None:
+        """Check that the weights of a checkpoint serve this system.
+
+        Raises:
+            UserError: If they are of another network, or there is no record of their training frames.
+        """
+        if not {"state_dict", "trained_on"} <= checkpoint.keys():
+            raise UserError(
+                "The checkpoint has no record of its training frames (trained_on), so no test of it can be trusted. "
+                "Name a checkpoint that `fit` has written."
+            )
+        _require_same_network(self, checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Read that record.
 
         Raises:
-            UserError: If the checkpoint is of another network, or has no record of its training frames.
+            UserError: As :meth:`require_compatible` does.
         """
-        if not {"state_dict", "trained_on"} <= checkpoint.keys():
-            raise UserError(
-                "--ckpt_path: the checkpoint has no record of its training frames (trained_on), so no test of it can "
-                "be trusted. Name a checkpoint that `fit` has written."
-            )
-        _require_same_network(self, checkpoint)
+        self.require_compatible(checkpoint)
+        self.validation_seen = checkpoint.get("validation_seen", False)
         self.trained_on = checkpoint["trained_on"]
         self.validated = checkpoint.get("validated")
 

@@ -66,13 +66,13 @@ class RecordedBackground(WithBackground):
         super().on_save_checkpoint(checkpoint)
         checkpoint["background"] = self.background.settings()
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+    def require_compatible(self, checkpoint: dict[str, Any]) -> None:
         """Check that they are this configuration's.
 
         Raises:
             UserError: If they are not.
         """
-        super().on_load_checkpoint(checkpoint)
+        super().require_compatible(checkpoint)
         there, here = checkpoint.get("background"), self.background.settings()
         if there != here:
             raise UserError(

@@ -146,7 +146,8 @@ class TrainingCLI(CommandLine):
             type=Literal["shipped"] | Path | None,
             default=None,
             help="Checkpoint of the same network whose weights a fit begins with, as after a pretraining on other "
-            "scenes; shipped: those of the package. What they were trained on counts as seen.",
+            "scenes, in place of those that the model's arguments name; shipped: those of the package. What they were "
+            "trained on counts as seen. Other commands ignore it.",
         )
         for callback, key in (
             (callbacks.BestCheckpoint, "best"),
@@ -235,7 +236,8 @@ class TrainingCLI(CommandLine):
         try:
             super().instantiate_classes()
             self.model.has_checkpoint = self._given.ckpt_path is not None
-            self.model.initial_weights = self._initial_weights
+            if self.subcommand == "fit":
+                self.model.initial_weights = self._initial_weights
             self.model.validate(self.datamodule)
         except ValueError as error:  # jsonargparse wraps what a class has raised
             cause = cause_of(error, UserError, ValidationError)
@@ -310,9 +312,10 @@ class TrainingCLI(CommandLine):
         if self._given.ckpt_path:
             self.model.on_load_checkpoint(read_checkpoint(Path(self._given.ckpt_path)))
         elif self.model.initial_weights is not None:
-            self.model.begin_with(self.model.initial_weights)
+            self.model.load_initial_weights(self.model.initial_weights, split)
+        kind = self.model.validation_kind(split)
         for logger in self.trainer.loggers:
-            logger.log_hyperparams({"validation": split.validation_kind})
+            logger.log_hyperparams({"validation": kind})
             if isinstance(logger, WandbLogger):  # its summary keeps the best validation, and of all else the last
                 best = {"step_metric": "trainer/global_step", "step_sync": True, "summary": "max"}
                 logger.experiment.define_metric("val/f_measure", **best)
@@ -321,8 +324,8 @@ class TrainingCLI(CommandLine):
             plan = self.model.plan
             train = plan.spans[-1].inputs[0].drawn_from(split) if plan else split.train
             given = None if self._given.ckpt_path else self._given.initial_weights
-            begins = f"The weights begin as those of {given}. " if given else ""
-            validation = f"validation looks at {some(len(split.validation), 'frame')} ({split.validation_kind})"
+            begins = f"It starts from the weights of {given}. " if given else ""
+            validation = f"validation looks at {some(len(split.validation), 'frame')} ({kind})"
             console.print(
                 f"{type(self.model).__name__}, {parameters:,} parameters, on {self.trainer.strategy.root_device}: "
                 f"{some(len(train), 'frame')} of {some(len(train.scenes), 'scene')} to train on, {self._samples}; "

@@ -101,7 +101,7 @@ def test_fit_test_and_the_background_alone(
 
 def test_a_later_stage_of_another_run(recon: Recon, fails: Fails, tmp_path: Path) -> None:
     assert recon("fit", "--trainer.max_steps=4") == 0
-    initial = f"--model.init_args.initial={tmp_path / 'run/checkpoints/after_reconstruct.ckpt'}"
+    initial = f"--initial_weights={tmp_path / 'run/checkpoints/after_reconstruct.ckpt'}"
     message = fails(recon("fit", "--model.init_args.begin=segment", run="later"))
     assert "model.init_args.begin: to begin with segment, name a checkpoint" in message
     assert recon("fit", "--model.init_args.begin=segment", initial, run="later") == 0

@@ -337,6 +337,19 @@ def trained(root: Path, tmp_path: Path) -> Path:
     return folder / "step=8.ckpt"
 
 
+def test_another_run_gives_its_weights_and_not_what_it_found_of_its_scene(
+    trained: Path, root: Path, tmp_path: Path
+) -> None:
+    torch.save(content(trained) | {"complexity": 7.0}, tmp_path / "other.ckpt")
+    system = tiny(learn=Stage(1, 4, 1e-30), settle=Stage(1, 4, 1e-30))
+    system.initial_weights = tmp_path / "other.ckpt"
+    fit_whole(system, datamodule(root, system), tmp_path / "run")
+    assert system.complexity not in (None, 7.0)
+    torch.testing.assert_close(
+        dict(system.named_parameters()), {k: weights(trained)[k] for k, _ in system.named_parameters()}
+    )
+
+
 def test_its_background_serves_thresholds_and_is_recorded(trained: Path, root: Path, tmp_path: Path) -> None:
     checkpoint = trained
     assert (trained.parent / "checkpoints/after_learn.ckpt").is_file()

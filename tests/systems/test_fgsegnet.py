@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from made_batches import random_batch
 from torch import Tensor
 
+from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.losses import masked_binary_cross_entropy
 from bgsub_lightning.systems import FgSegNet
 from bgsub_lightning.systems.fgsegnet.network import FgSegNetwork, ImageNorm, MultiScaleFeatures
@@ -132,6 +133,26 @@ def test_without_weights_nothing_is_frozen(capsys: pytest.CaptureFixture[str]) -
     module.begin_fit()
     assert "pretrained" in capsys.readouterr().out
     assert all(parameter.requires_grad for parameter in module.parameters())
+
+
+def test_weights_of_another_range_of_inputs_are_refused() -> None:
+    """As shapes are alike, nothing else would notice."""
+
+    def checkpoint(module: FgSegNet) -> dict[str, Any]:
+        arguments = {"pretrained": vars(module.pretrained)}
+        return {
+            "state_dict": module.state_dict(),
+            "trained_on": {},
+            "module": "FgSegNet",
+            "hyper_parameters": arguments,
+        }
+
+    scratch, given = small(), small(pretrained=Pretrained("vgg.pt", range="caffe"))
+    for module in (scratch, given):
+        module.require_compatible(checkpoint(module))
+    for module, other in ((scratch, given), (given, scratch)):
+        with pytest.raises(UserError, match=rf"model\.init_args\.pretrained: .*; got {module.input_range}\."):
+            module.on_load_checkpoint(checkpoint(other))
 
 
 @pytest.mark.parametrize(

@@ -80,3 +80,21 @@ def test_weights_that_cannot_be_begun_with(run: Run, fails: Fails, first: Path, 
         for part in parts:
             assert part in message
         assert not (tmp_path / "run/checkpoints").exists()
+
+
+def test_validation_on_frames_that_the_weights_have_seen_says_so(run: Run, first: Path, tmp_path: Path) -> None:
+    """Also after a resume, when the weights may be gone."""
+    key = "--data.init_args.protocol.init_args."
+    for validates, expected in (
+        ("baseline/highway", "held-out scenes, seen by the initial weights"),
+        ("shadow/bungalows", "held-out scenes"),
+    ):
+        folder = tmp_path / validates.replace("/", "_")
+        onward = ["--data.init_args.protocol=Subset", f"{key}train=[baseline/office]", f"{key}test=[thermal/park]"]
+        onward += [f"{key}validation.scenes=[{validates}]", "--trainer.max_epochs=-1", "--trainer.val_check_interval=1"]
+        onward += [f"--initial_weights={first}", f"--run_dir={folder}"]
+        for steps in (1, 2):
+            assert (
+                run("fit", *onward, f"--trainer.max_steps={steps}", *(["--ckpt_path=last"] if steps > 1 else [])) == 0
+            )
+            assert content(folder / "checkpoints/last.ckpt")["validated"]["kind"] == expected

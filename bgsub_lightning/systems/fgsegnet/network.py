@@ -55,7 +55,7 @@ class MultiScaleFeatures(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(B, inputs, H, W)``, not negative, to ``(B, 5 · width, H, W)``."""
-        pooled = F.max_pool2d(F.pad(x, (0, 1, 0, 1)), 2, 1)
+        pooled = F.max_pool2d(F.pad(x, (0, 1, 0, 1)), 2, 1)  # zeros, not -∞, which no range of 8 bits holds
         branches = [self.pool(pooled), self.d1(x)]
         for convolution in self.dilated:
             branches.append(convolution(F.relu(torch.cat([x, branches[-1]], 1))))

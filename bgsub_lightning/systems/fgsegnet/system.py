@@ -21,13 +21,13 @@ from bgsub_lightning.losses import masked_binary_cross_entropy
 from bgsub_lightning.systems.fgsegnet.network import FgSegNetwork, Norm
 from bgsub_lightning.systems.pretrained import Pretrained, PretrainedVgg
 from bgsub_lightning.systems.sizes import sized
-from bgsub_lightning.systems.system import BgsSystem, Threshold, identity
+from bgsub_lightning.systems.system import Threshold, identity
 from bgsub_lightning.systems.trainer_types import OptimizerLRScheduler
 
 _LEAST_GAIN = 1e-4  # of the loss in validation, as in Keras
 
 
-class FgSegNetSystem(PretrainedVgg, BgsSystem):
+class FgSegNetSystem(PretrainedVgg):
     """One model per scene, from a frame alone to its mask: it learns what a scene looks like.
 
     The defaults are those of the authors' code.

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from bgsub_lightning.backgrounds import SceneContext
-from bgsub_lightning.core.console import console
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.ranges import check_range
 from bgsub_lightning.data import (
@@ -36,7 +34,6 @@ from bgsub_lightning.systems.recon_mcfcn.reconstruction import BackgroundReconst
 from bgsub_lightning.systems.resizing import resize
 from bgsub_lightning.systems.sizes import sized
 from bgsub_lightning.systems.system import Threshold, identity
-from bgsub_lightning.systems.weights import load_state_dict, read_checkpoint
 
 
 @dataclass
@@ -79,9 +76,9 @@ class ReconMcfcnSystem(FcnSystem):
         pretrained: What the second network begins with.
         first_layer: What the first layer of 6 channels begins with: newly drawn, as in the paper, or the pretrained
             layer for the frame and zeros for the background.
-        begin: Begin with this stage, without those before it; needs ``initial``.
-        initial: Checkpoint of an earlier run, such as its ``after_reconstruct.ckpt``, whose weights a fit begins with;
-            those of ``pretrained`` come after it where ``begin`` is ``segment``, and else only set the range.
+        begin: Begin with this stage, without those before it, and with the weights of an earlier run, such as its
+            ``after_reconstruct.ckpt``: ``--initial_weights``. Where it is ``segment``, the second network begins with
+            ``pretrained`` all the same, if that names weights.
         labels: What the grey levels of a mask mean in training.
         threshold: Probability above which a pixel is called foreground; 0.5 is the argmax; or ``"validation"``, see
             :class:`BgsModule`.
@@ -102,17 +99,11 @@ class ReconMcfcnSystem(FcnSystem):
         pretrained: Pretrained = Pretrained(),
         first_layer: Literal["normal", "frame"] = "normal",
         begin: Literal["reconstruct", "segment", "joint"] = "reconstruct",
-        initial: Path | None = None,
         labels: LabelRule = LabelRule.TRAINING,
         threshold: Threshold = 0.5,
     ) -> None:
         super().__init__(6, mcfcn_width, size, loss_size, sgd, pretrained, labels, threshold)
-        self.save_hyperparameters(ignore=["labels", "initial", "begin"])  # not the origin of a run
-        if begin != "reconstruct" and initial is None:
-            raise UserError(
-                f"model.init_args.begin: to begin with {begin}, name a checkpoint whose networks are trained so far by "
-                f"--model.init_args.initial FILE, such as after_reconstruct.ckpt of an earlier run."
-            )
+        self.save_hyperparameters(ignore=["labels", "begin"])  # not the origin of a run
         if reconstruct.batch_size < 2:
             raise UserError(
                 f"model.init_args.reconstruct.batch_size: batch normalisation over a vector needs 2 frames, got "
@@ -123,7 +114,6 @@ class ReconMcfcnSystem(FcnSystem):
         self.reconstruction = sized(BackgroundReconstruction, bottleneck, width)
         self.segmentation_weight = segmentation_weight
         self.begin = begin
-        self.initial = initial
         self.first_layer = first_layer
         self._trained_truth: Tensor | None = None
         both = (Image(), TruthBackground())
@@ -145,40 +135,27 @@ class ReconMcfcnSystem(FcnSystem):
     def export_targets(self) -> dict[str, Callable[..., Any]]:  # noqa: D102
         return {"segmentation.forward": identity, "reconstruction.forward": identity}
 
+    @property
+    def keeps_vgg(self) -> bool:
+        """Not where the second stage begins with pretrained weights, after the reconstruction of another run."""
+        return self.begin != "segment" or self.pretrained.weights is None
+
     def begin_fit(self) -> None:
-        """Begin with the weights of an earlier run, or as :meth:`VggSystem.begin_fit` does.
+        """Begin with pretrained weights or from scratch.
 
         Raises:
-            UserError: If the checkpoint holds other networks, or does not record what they were trained on.
+            UserError: If a later stage is to begin, which needs what the stages before it have learnt.
         """
-        if self.initial is None:
-            super().begin_fit()
-            return
-        weights = load_state_dict(self.initial)
-        checkpoint = read_checkpoint(self.initial.expanduser())
-        if "trained_on" not in checkpoint:
+        if self.begin != "reconstruct":
             raise UserError(
-                f"{self.initial}: does not record what it was trained on, so that no test of what follows could be "
-                f"trusted. Name by --model.init_args.initial a checkpoint that `fit` of bgsub_lightning has written."
+                f"model.init_args.begin: to begin with {self.begin}, name a checkpoint whose networks are trained so "
+                f"far by --initial_weights FILE, such as after_reconstruct.ckpt of an earlier run."
             )
-        try:
-            self.load_state_dict(weights)
-        except RuntimeError as error:
-            reason = str(error).splitlines()[1].strip()
-            raise UserError(f"{self.initial}: holds other networks than this configuration builds: {reason}") from error
-        self.trained_on = checkpoint["trained_on"]
-        console.print(f"The networks begin with those of {self.initial}.", soft_wrap=True)
-        if self.begin == "segment" and self.pretrained.weights is not None:
+        super().begin_fit()
+
+    def add_to_initial_weights(self) -> None:  # noqa: D102
+        if not self.keeps_vgg:
             super().begin_fit()
-            return
-        of_run = checkpoint.get("hyper_parameters", {}).get("pretrained", {})
-        given = Pretrained(**of_run) if isinstance(of_run, dict) else of_run  # the command line keeps plain values
-        there = given.range if given.weights else "unit"
-        if there != self.input_range:
-            raise UserError(
-                f"{self.initial}: its segmentation has learnt from inputs of the range {there}, and this configuration "
-                f"gives it {self.input_range}. Set --model.init_args.pretrained.weights and range as in that run."
-            )
 
     def background(self, image: Tensor) -> Tensor:
         """Restore backgrounds, shape ``(B, 3, 128, 128)``, range [-1, 1], of frames ``(B, 3, H, W)`` in [0, 1]."""
