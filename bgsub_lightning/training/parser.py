@@ -57,7 +57,7 @@ _GROUPS = {
         *("config", "data", "model", "run_dir", "ckpt_path", "wandb", "seed_everything"),
         *("trainer.accelerator", "trainer.devices", "trainer.max_epochs"),
     ),
-    "run": ("name", "checkpoint", "trainer.precision", "trainer.logger", "pictures", "samples"),
+    "run": ("name", "checkpoint", "initial_weights", "trainer.precision", "trainer.logger", "pictures", "samples"),
     "length and validation": ("trainer.max", "trainer.limit_val_batches", "trainer.val_check_interval"),
     "checkpoints and early stopping": ("best", "early_stopping", "last"),
     "test and predict": ("scores", "gallery", "masks", "backgrounds"),
