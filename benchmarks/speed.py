@@ -192,7 +192,7 @@ def main() -> None:
     console.print(f"{os.cpu_count()} CPUs, torch {torch.__version__}, OpenCV {cv2.__version__}")
     bases = [name for name in ("MOG2", "SuBSENSE") if name in made]
     headings = ["", "parameters"]
-    headings += [f"times {base}, {count} thread{'s'[: count != 1]}" for count in options.threads for base in bases]
+    headings += [f"× {base}, {count} thread{'s'[: count != 1]}" for count in options.threads for base in bases]
     rows = [
         [name, way.parameters, *(f"{of[name] / of[base]:.3g}" for of in rates for base in bases)]
         for name, way in made.items()
