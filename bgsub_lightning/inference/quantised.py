@@ -52,10 +52,10 @@ def quantise(path: Path, frames: Sequence[NDArray[np.uint8]], modules: Sequence[
 
 def _calls(
     subtractor: Subtractor, parts: Sequence[str], frames: Sequence[NDArray[np.uint8]]
-) -> dict[str, list[dict[int, NDArray[Any]]]]:
+) -> dict[str, list[list[NDArray[Any]]]]:
     """Return inputs of each network on the way through the frames, at most twice :data:`_SAMPLES` of each."""
     seen: dict[str, list[Call]] = {}
-    kept: dict[str, list[dict[int, NDArray[Any]]]] = defaultdict(list)
+    kept: dict[str, list[list[NDArray[Any]]]] = defaultdict(list)
     counts, every = dict.fromkeys(parts, 0), dict.fromkeys(parts, 1)
     with watched(subtractor.module, parts, seen):
         for frame in frames:
@@ -63,7 +63,7 @@ def _calls(
             for part, calls in seen.items():
                 for call in calls:
                     if counts[part] % every[part] == 0:
-                        kept[part].append({place: each.numpy() for place, each in enumerate(call.inputs)})
+                        kept[part].append([each.numpy() for each in call.inputs])
                     counts[part] += 1
                     if len(kept[part]) == 2 * _SAMPLES:  # from here on every second is left out
                         del kept[part][1::2]
@@ -72,14 +72,14 @@ def _calls(
     return dict(kept)
 
 
-def _quantised(file: Path, calls: Sequence[dict[int, NDArray[Any]]]) -> bytes:
+def _quantised(file: Path, calls: Sequence[list[NDArray[Any]]]) -> bytes:
     """Return what a file becomes."""
     import onnx
     from onnxruntime import quantization
 
     before = onnx.load(file)
     names = [each.name for each in before.graph.input]
-    given = iter([{names[place]: each for place, each in call.items()} for call in calls])
+    given = iter([dict(zip(names, call, strict=True)) for call in calls])
 
     class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
         def get_next(self) -> dict[str, NDArray[Any]] | None:
