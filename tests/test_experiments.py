@@ -41,6 +41,8 @@ from bgsub_lightning.synthetic import Plan, Rendered, lasiesta, limu, render_all
 from bgsub_lightning.systems import AnyScene
 from bgsub_lightning.systems.ae_ne import AeNe
 from bgsub_lightning.systems.any_scene import EarlierFrame, SampleBanks
+from bgsub_lightning.systems.any_scene.features import PLANES
+from bgsub_lightning.systems.any_scene.network import COLOURS
 from bgsub_lightning.systems.base import BgsModule
 from bgsub_lightning.systems.baselines import BgsLibrarySubtractor, ClassicalSubtractor, ThresholdedDifference
 from bgsub_lightning.systems.bmn_bsn import BmnBsn
@@ -419,6 +421,18 @@ def test_any_scene_is_what_its_head_says(tmp_path: Path) -> None:
     assert sorted([*parts[0], *parts[1]]) == sorted(keys)
     assert not {*parts[0]} & {*parts[1]}
     assert all(key.endswith("_s90") for key in parts[1])
+
+
+def test_ablations_of_any_scene_are_what_they_say() -> None:
+    """The lists that a campaign must write out are those of the system and of its experiment."""
+    read = lambda name: yaml.safe_load((FOLDER / name).read_text())  # noqa: E731
+    runs = read("any_scene_ablations.yaml")["campaign"]["runs"]
+    hidden = {name: run.get("model.init_args.hidden", []) for name, run in runs.items()}
+    assert hidden["frame_and_background"] == list(PLANES[COLOURS:])
+    banks = {*hidden["no_blind_bank"], *hidden["no_locked_bank"], *hidden["no_motion"]}
+    assert banks == {*PLANES[COLOURS:]}
+    own = runs["own_variations"]["data.init_args.transforms"]
+    assert own == read("parts/data_rendered.yaml")["init_args"]["transforms"]
 
 
 @pytest.mark.parametrize("name", ["any_scene_quick", "any_scene_fine_tuned"])
