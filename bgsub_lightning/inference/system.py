@@ -11,6 +11,7 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 
 from bgsub_lightning import systems
+from bgsub_lightning.core.compat.jsonargparse import plain
 from bgsub_lightning.core.errors import UserError, cause_of
 from bgsub_lightning.core.run_info import SystemRecord, read_system, system_of_run
 from bgsub_lightning.data import Input, References, Stream
@@ -129,7 +130,7 @@ def build(record: SystemRecord, source: Path, modules: Sequence[str] = ()) -> Sy
     except UserError:
         raise
     except Exception as error:  # whatever a class of the user's raises
-        lines = str(cause_of(error) or error).strip().splitlines()
+        lines = plain(str(cause_of(error) or error)).splitlines()  # the last says most
         reason = lines[-1].strip().rstrip(".") if lines else type(error).__name__
         raise UserError(f"{source}: its system {record['model']['class_path']} cannot be built ({reason}).") from error
     made.model.inputs = tuple(entry.of_stream() for entry in made.model.inputs)

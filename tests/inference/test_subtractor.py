@@ -372,6 +372,15 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
         load_system(tmp_path / "absent.ckpt")
 
 
+def test_a_checkpoint_with_an_argument_that_its_system_no_longer_has_is_refused_by_its_name(tmp_path: Path) -> None:
+    path = save(tiny_system("AnyScene"), tmp_path / "x.ckpt")
+    content = torch.load(path, weights_only=True)
+    content["system"] = content["system"].replace("init_args:", "init_args:\n    former: null", 1)
+    torch.save(content, path)
+    with pytest.raises(UserError, match=r"x\.ckpt: .*AnyScene.*'former' is not accepted"):
+        load_system(path)
+
+
 def test_a_checkpoint_without_its_system_takes_it_from_the_run(tmp_path: Path) -> None:
     system = tiny_system("FrameFcn")
     path = save(system, tmp_path / "run/checkpoints/last.ckpt")
