@@ -196,6 +196,9 @@ def second_smallest(frame: Bytes, samples: Sequence[Bytes], near: int | None = N
         The second-smallest distance, ``(H, W)``; and :data:`CHANGE` times how often the samples change between match
         and no match in the course of time, ``(H, W)``, or ``None``.
     """
+    flat = _flat(frame)
+    differences = np.empty_like(frame)
+    red, green, blue = differences
     first: Any = None
     second: Any = None
     before: Any = None
@@ -203,9 +206,9 @@ def second_smallest(frame: Bytes, samples: Sequence[Bytes], near: int | None = N
     limit: Any = near  # OpenCV takes numbers where its stubs name arrays alone
     step: Any = CHANGE
     for sample in samples:
-        found: Any = cv2.absdiff(sample[0], frame[0])
-        found = cv2.add(found, cv2.absdiff(sample[1], frame[1]), dst=found)
-        found = cv2.add(found, cv2.absdiff(sample[2], frame[2]), dst=found)
+        cv2.absdiff(_flat(sample), flat, dst=_flat(differences))
+        found: Any = cv2.add(red, green)
+        found = cv2.add(found, blue, dst=found)
         if changes is not None:
             matches = cv2.compare(found, limit, cv2.CMP_LT)
             if before is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -78,9 +79,14 @@ def normalised(planes: Tensor) -> Tensor:
     """
     tables = _tables(planes.shape[1])
     if planes.device.type == "cpu":  # OpenCV looks up in a quarter of the time of the arithmetic
-        found = np.stack([cv2.LUT(cv2.merge([*image]), tables) for image in planes.numpy()])
+        found = stacked([np.asarray(cv2.LUT(cv2.merge([*image]), tables)) for image in planes.numpy()])
         return torch.from_numpy(found).movedim(-1, 1)
     return _looked_up(planes, torch.from_numpy(tables[0]).to(planes.device))
+
+
+def stacked(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Stack arrays along a new first axis; one alone is not copied."""
+    return arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
 
 
 def _looked_up(planes: Tensor, tables: Tensor) -> Tensor:

@@ -61,7 +61,7 @@ class Relighting:
         """Return the log gain of each pixel, ``(h, w)``, and what each channel adds to it, ``(3,)``."""
         grey = ratio.mean(0)
         overall = float(np.median(grey))
-        tint = np.median(ratio, (1, 2)).astype(np.float32) - overall
+        tint = np.median(ratio.reshape(len(ratio), -1), 1).astype(np.float32) - overall
         roughness = np.maximum(cv2.blur(grey * grey, (3, 3)) - cv2.blur(grey, (3, 3)) ** 2, 0)
         trust = 1 / (1 + roughness / 0.05**2)  # the outline of an object makes the ratio rough
         prior = np.float32(0.02 * trust.mean())

@@ -24,7 +24,7 @@ from bgsub_lightning.losses import batch_dice, image_dice, masked_binary_cross_e
 from bgsub_lightning.synthetic import Rendered
 from bgsub_lightning.systems.any_scene.features import PLANES, planes
 from bgsub_lightning.systems.any_scene.inputs import EarlierFrame, SampleBanks
-from bgsub_lightning.systems.any_scene.network import AnySceneNetwork, normalised
+from bgsub_lightning.systems.any_scene.network import AnySceneNetwork, normalised, stacked
 from bgsub_lightning.systems.any_scene.stream import Rules, SceneStream, Seen
 from bgsub_lightning.systems.any_scene.weights import shipped as shipped_weights
 from bgsub_lightning.systems.decay import cosine_decay, decay_groups
@@ -138,7 +138,7 @@ class AnySceneSystem(BgsSystem):
             context.learn(seen, mask)
         if waiting:
             found += map(context.in_place, (yield from self._judged(waiting)), waiting)
-        return torch.from_numpy(_stacked(found)).to(batch["image"].device)[None]
+        return torch.from_numpy(stacked(found)).to(batch["image"].device)[None]
 
     def network_pass(self, shown: Tensor) -> Tensor:
         """Return the probability of foreground, ``(n, h, w)``, float32, for planes, ``(n, 14, h, w)``, uint8."""
@@ -146,7 +146,7 @@ class AnySceneSystem(BgsSystem):
 
     @staticmethod
     def _judged(waiting: Sequence[Seen]) -> Generator[Tensor, Tensor, list[NDArray[np.float32]]]:
-        found = yield torch.from_numpy(_stacked([seen.planes for seen in waiting]))
+        found = yield torch.from_numpy(stacked([seen.planes for seen in waiting]))
         return list(found.cpu().numpy())
 
     def note(self, data: ScenesDataModule, all_unseen: bool) -> str:
@@ -163,8 +163,3 @@ class AnySceneSystem(BgsSystem):
         whole = [{"name": "network", "params": list(self.parameters())}]
         optimizer = torch.optim.AdamW(decay_groups(whole, self.weight_decay, self.decay_all), self.lr)
         return cosine_decay(optimizer, self.decay_steps, warm_up=40)
-
-
-def _stacked(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Stack arrays along a new first axis; one alone is not copied."""
-    return arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
