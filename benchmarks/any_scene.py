@@ -57,7 +57,7 @@ from bgsub_lightning.systems.baselines.classical import StreamingSystem
 Image = NDArray[np.uint8]
 
 SIZE, LARGE = (320, 240), (1920, 1080)
-HALF = {"work_height": SIZE[1] // 2, "largest": SIZE[0] // 2}
+HALF = {"work_height": 96, "largest": 160}
 FEW = 24  # large frames in memory
 
 
@@ -216,7 +216,7 @@ def ways(warm: Warm, count: int, with_ways: bool, folder: Path) -> tuple[dict[st
         rules = any_scene_of(warm.system).rules
         for rule in ("aligning", "relighting"):
             found[f"  without {rule}"] = pushed(warm.subtractor(rules=replace(rules, **{rule: False})))
-        half = "{}×{}".format(*(side // 2 for side in SIZE))
+        half = "128×96"
         at_half = Warm(worked_on(warm.system, replace(rules, **HALF)), warm.footage, warm.begin)
         found[f"  {half}"] = pushed(at_half.subtractor())
         try:

@@ -1,10 +1,10 @@
 """Frames per second of every system next to every peer, in one run: on one thread, and on all.
 
 Systems answer frame by frame as of a camera, on rendered frames of 320×240: AnyScene with the weights that ship, in
-PyTorch, compiled, in ONNX Runtime and in OpenVINO, both also quantised to 8 bits, and working at half the size; the
-others at their CPU size and at the paper's, with random weights, on which speed does not depend. Peers are called
-directly: OpenCV's MOG2, KNN and, of its contrib build, CNT and GSOC; bgslibrary's SuBSENSE and LOBSTER. What is not
-installed is left out and named. All take turns; ratios are what counts.
+PyTorch, compiled, in ONNX Runtime and in OpenVINO, both also quantised to 8 bits, and working at 128×96; the others
+at their CPU size and at the paper's, with random weights, on which speed does not depend. Peers are called directly:
+OpenCV's MOG2, KNN and, of its contrib build, CNT and GSOC; bgslibrary's SuBSENSE and LOBSTER. What is not installed is
+left out and named. All take turns; ratios are what counts.
 
     python benchmarks/speed.py
     python benchmarks/speed.py --sizes small --seconds 1 --rounds 1 --threads 1
@@ -123,16 +123,16 @@ def of_any_scene(frames: list[Image], folder: Path) -> dict[str, Callable[[], Wa
         "  ONNX Runtime, int8": lambda: pushed(load_onnx(exported("small.onnx", True)), frames),
         "  OpenVINO": lambda: pushed(in_open_vino(exported("whole.onnx")), frames),
         "  OpenVINO, int8": lambda: pushed(in_open_vino(exported("small.onnx", True)), frames),
-        "  at 160×120": lambda: pushed(halved(load_system()), frames),
-        "  at 160×120, ONNX Runtime, int8": lambda: pushed(halved(load_onnx(exported("small.onnx", True))), frames),
-        "  at 160×120, OpenVINO, int8": lambda: pushed(halved(in_open_vino(exported("small.onnx", True))), frames),
+        "  at 128×96": lambda: pushed(reduced(load_system()), frames),
+        "  at 128×96, ONNX Runtime, int8": lambda: pushed(reduced(load_onnx(exported("small.onnx", True))), frames),
+        "  at 128×96, OpenVINO, int8": lambda: pushed(reduced(in_open_vino(exported("small.onnx", True))), frames),
     }
 
 
-def halved(system: System) -> System:
-    """Let AnyScene work at 160×120, as ``docs/any_scene.md`` describes it."""
+def reduced(system: System) -> System:
+    """Let AnyScene work at 128×96, as ``docs/any_scene.md`` describes it."""
     module: Any = system.module
-    module.rules = replace(module.rules, work_height=120, largest=160)
+    module.rules = replace(module.rules, work_height=96, largest=160)
     return system
 
 

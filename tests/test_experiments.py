@@ -277,9 +277,11 @@ def test_readings_of_cdn_medal_see_as_many_pixels_and_windows(tmp_path: Path) ->
     _, _, runs = runs_of_file(FOLDER / "cdn_medal_readings_small.yaml")
     plans = {each.name: build("cdn_medal_readings_small", tmp_path, *each.options).model.plan.spans for each in runs}
     assert [span.name for span in plans.pop("median")] == ["difference"]
-    stages = [density.stage for density, _ in plans.values()]
-    assert {stage.steps * stage.batch_size for stage in stages} == {600 * 2048}
-    assert {stage.steps / stage.repeat for stage in stages} == {75}
+    stages = {name: density.stage for name, (density, _) in plans.items()}
+    many = [stages.pop(name) for name in ("more_steps", "more_steps_slower")]
+    assert {stage.steps * stage.batch_size for stage in stages.values()} == {600 * 2048}
+    assert {stage.steps / stage.repeat for stage in stages.values()} == {75}
+    assert {(stage.steps * stage.batch_size, stage.steps / stage.repeat) for stage in many} == {(4 * 600 * 2048, 300)}
 
 
 def test_cdn_medal_small_differs_where_its_head_says(tmp_path: Path) -> None:

@@ -60,8 +60,9 @@ class Relighting:
     def _gain(self, ratio: Floats) -> tuple[Floats, Floats]:
         """Return the log gain of each pixel, ``(h, w)``, and what each channel adds to it, ``(3,)``."""
         grey = ratio.mean(0)
-        overall = float(np.median(grey))
-        tint = np.median(ratio.reshape(len(ratio), -1), 1).astype(np.float32) - overall
+        *channels, middle = np.median(np.stack([*ratio, grey]).reshape(4, -1), 1)
+        overall = float(middle)
+        tint = np.array(channels, np.float32) - overall
         roughness = np.maximum(cv2.blur(grey * grey, (3, 3)) - cv2.blur(grey, (3, 3)) ** 2, 0)
         trust = 1 / (1 + roughness / 0.05**2)  # the outline of an object makes the ratio rough
         prior = np.float32(0.02 * trust.mean())
