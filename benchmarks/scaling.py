@@ -30,6 +30,8 @@ from bgsub_lightning.systems.bmn_bsn.network import BmnBsnNetwork
 from bgsub_lightning.systems.weights import damage
 
 WIDTH, HEIGHT, REFERENCES = 320, 240, 16
+LEFT_OUT = 5
+"""Steps at the start of a training that are not measured."""
 
 
 class Clock(Callback):
@@ -41,7 +43,7 @@ class Clock(Callback):
         checkpoints: Checkpoints to write at the end.
     """
 
-    def __init__(self, file: str, first: int = 5, checkpoints: int = 0) -> None:
+    def __init__(self, file: str, first: int = LEFT_OUT, checkpoints: int = 0) -> None:
         self.file = Path(file)
         self.first = first
         self.checkpoints = checkpoints
@@ -206,6 +208,8 @@ def main() -> None:
         return
     if options.root is None or options.store is None:
         parser.error("name --root and --store, or --count")
+    if options.steps <= LEFT_OUT:
+        parser.error(f"--steps: the first {LEFT_OUT} are not measured; got {options.steps}. Name more.")
     with tempfile.TemporaryDirectory() as folder:
         measure(options, Path(folder))
 
