@@ -197,8 +197,8 @@ def second_smallest(frame: Bytes, samples: Sequence[Bytes], near: int | None = N
         and no match in the course of time, ``(H, W)``, or ``None``.
     """
     flat = _flat(frame)
-    differences = np.empty_like(frame)
-    red, green, blue = differences
+    differences = np.empty_like(flat)
+    red, green, blue = differences.reshape(frame.shape)
     first: Any = None
     second: Any = None
     before: Any = None
@@ -206,7 +206,7 @@ def second_smallest(frame: Bytes, samples: Sequence[Bytes], near: int | None = N
     limit: Any = near  # OpenCV takes numbers where its stubs name arrays alone
     step: Any = CHANGE
     for sample in samples:
-        cv2.absdiff(_flat(sample), flat, dst=_flat(differences))
+        cv2.absdiff(_flat(sample), flat, dst=differences)
         found: Any = cv2.add(red, green)
         found = cv2.add(found, blue, dst=found)
         if changes is not None:

@@ -207,7 +207,7 @@ class BgsSystem(nn.Module):
     def mean_of(self, draws: Tensor, size: tuple[int, int]) -> Tensor:
         """Return the mean of draws, ``(D, B, H, W)``, at a height and width, shape ``(B, h, w)``."""
         found = self._at_size(draws, size)
-        return found[0] if len(found) == 1 else found.mean(0)
+        return found[0] if len(found) == 1 else found.mean(0)  # one alone needs no copy
 
     def target(self, mask: Tensor) -> Tensor:
         """Return the classes of grey levels, shape ``(B, H, W)``, uint8: 0 background, 1 foreground, 255 ignored."""

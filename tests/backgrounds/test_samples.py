@@ -124,6 +124,14 @@ def test_distances_and_changes_are_those_of_numpy(near: int | None) -> None:
     assert bool(changes.max() > 0) is (near == 36)
 
 
+def test_distances_do_not_depend_on_how_a_frame_lies_in_memory() -> None:
+    frame, samples = texture(), stream_of(14)
+    image = np.ascontiguousarray(frame.transpose(1, 2, 0))
+    expected, found = (second_smallest(each, samples, 36) for each in (frame, image.transpose(2, 0, 1)))
+    np.testing.assert_array_equal(found[0], expected[0])
+    np.testing.assert_array_equal(found[1], expected[1])
+
+
 @pytest.mark.parametrize("size", [3, 7])
 def test_range_of_a_neighbourhood_is_that_of_numpy(size: int) -> None:
     bank = SampleBank(texture(1), 11)
