@@ -57,7 +57,8 @@ from bgsub_lightning.systems.baselines.classical import StreamingSystem
 Image = NDArray[np.uint8]
 
 SIZE, LARGE = (320, 240), (1920, 1080)
-HALF = {"work_height": 96, "largest": 160}
+SMALL = {"work_height": 96, "largest": 160}
+"""Rules by which frames of 320×240 are worked on at 128×96."""
 FEW = 24  # large frames in memory
 
 
@@ -216,9 +217,8 @@ def ways(warm: Warm, count: int, with_ways: bool, folder: Path) -> tuple[dict[st
         rules = any_scene_of(warm.system).rules
         for rule in ("aligning", "relighting"):
             found[f"  without {rule}"] = pushed(warm.subtractor(rules=replace(rules, **{rule: False})))
-        half = "128×96"
-        at_half = Warm(worked_on(warm.system, replace(rules, **HALF)), warm.footage, warm.begin)
-        found[f"  {half}"] = pushed(at_half.subtractor())
+        small = Warm(worked_on(warm.system, replace(rules, **SMALL)), warm.footage, warm.begin)
+        found["  128×96"] = pushed(small.subtractor())
         try:
             found["  compiled"] = pushed(warm.subtractor(compiled=True))
         except UserError as error:
@@ -228,8 +228,8 @@ def ways(warm: Warm, count: int, with_ways: bool, folder: Path) -> tuple[dict[st
             export_system(warm.system, exported)
             found["  ONNX Runtime"] = pushed(warm.subtractor(load_onnx(exported)))
             found["  ONNX Runtime, int8"] = pushed(warm.subtractor(quantised(warm, folder / "int8.onnx")))
-            found[f"  {half}, ONNX Runtime"] = pushed(at_half.subtractor(load_onnx(exported)))
-            found[f"  {half}, int8"] = pushed(at_half.subtractor(quantised(at_half, folder / "half.onnx")))
+            found["  128×96, ONNX Runtime"] = pushed(small.subtractor(load_onnx(exported)))
+            found["  128×96, int8"] = pushed(small.subtractor(quantised(small, folder / "small.onnx")))
         else:
             remarks.append("ONNX Runtime: left out. pip install 'bgsub_lightning[onnx]'")
     return {name: Way(apply, warm.footage, warm.begin, count) for name, apply in found.items()}, remarks

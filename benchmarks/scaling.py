@@ -39,13 +39,11 @@ class Clock(Callback):
 
     Args:
         file: Where to.
-        first: Steps that are left out at the start.
         checkpoints: Checkpoints to write at the end.
     """
 
-    def __init__(self, file: str, first: int = LEFT_OUT, checkpoints: int = 0) -> None:
+    def __init__(self, file: str, checkpoints: int = 0) -> None:
         self.file = Path(file)
-        self.first = first
         self.checkpoints = checkpoints
         self.begun: float | None = None
         self.steps: list[float] = []
@@ -84,8 +82,8 @@ class Clock(Callback):
         if trainer.is_global_zero:
             times = {
                 "first": self.begun,
-                "step": self.steps[self.first :],
-                "wait": self.waits[self.first :],
+                "step": self.steps[LEFT_OUT:],
+                "wait": self.waits[LEFT_OUT:],
                 "save": saved,
                 "check": checked,
                 "bytes": path.stat().st_size if self.checkpoints else 0,

@@ -28,6 +28,7 @@ import cv2
 import numpy as np
 import torch
 import yaml
+from any_scene import SMALL
 from measure import ROOT, interleaved, rate, table_of
 from numpy.typing import NDArray
 from systems import STAGES, experiment_of
@@ -132,7 +133,7 @@ def of_any_scene(frames: list[Image], folder: Path) -> dict[str, Callable[[], Wa
 def reduced(system: System) -> System:
     """Let AnyScene work at 128×96, as ``docs/any_scene.md`` describes it."""
     module: Any = system.module
-    module.rules = replace(module.rules, work_height=96, largest=160)
+    module.rules = replace(module.rules, **SMALL)
     return system
 
 
