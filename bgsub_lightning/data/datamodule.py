@@ -53,7 +53,7 @@ class ScenesDataModule(LightningDataModule):
         seed: Seed of the order of frames, of what is random in samples, and of the protocol. ``None``: 0; the command
             line takes it from ``--seed_everything``, and that from this one, whichever is set.
         size: Width and height of the networks' input in pixels; ``None``: each scene's own, which must be one for all
-            that are trained on.
+            that share a batch of training.
         batch_size: Training samples per process and step.
         eval_batch_size: Frames per process and step in evaluation.
         num_workers: Worker processes of each loader.
@@ -357,7 +357,9 @@ class ScenesDataModule(LightningDataModule):
             self.trainer.strategy.barrier()
 
     def _training(self, inputs: Sequence[Input], batches: TrainingBatches) -> SharedMemoryLoader:
-        size = self.size if self.crop else self.size or self._common_size(batches.frames)
+        size = self.size
+        if not (size or self.crop) and (batches.batch_size > 1 or any(each.joins_scenes for each in self.transforms)):
+            size = self._common_size(batches.frames)
         pixels = [SceneFrames(scene, size, self.store, self.flow) for scene in batches.frames.scenes]
         changing = [type(each).__name__ for each in self.transforms if each.changes_mask]
         if changing and any(isinstance(entry, FrameGroup) for entry in inputs):
@@ -369,11 +371,11 @@ class ScenesDataModule(LightningDataModule):
             self.crop.prepare(pixels, self.masks_seen, self.seed)
         for transform in self.transforms:
             transform.prepare(pixels, batches.frames, self.seed)
-        width, height = (self.crop.size, self.crop.size) if self.crop else pixels[0].size
+        sizes = [(self.crop.size, self.crop.size)] if self.crop else [each.size for each in pixels]
         images = sum(math.prod(entry.shape((1, 1))[:-3]) for entry in inputs if entry.labelled and entry.colour)
         planes = sum(math.prod(entry.shape((1, 1))) for entry in inputs if not entry.colour)
         augment = ClipAugmentation(self.augment, images, planes) if self.augment and images else None
-        sample = width * height + sum(math.prod(entry.shape((width, height))) for entry in inputs)
+        sample = max(w * h + sum(math.prod(entry.shape((w, h))) for entry in inputs) for w, h in sizes)
         last = list(takewhile(lambda transform: transform.pointwise, reversed(self.transforms)))
         on_device = len(last) if self.trainer and self.trainer.strategy.root_device.type != "cpu" else 0
         return SharedMemoryLoader(

@@ -93,6 +93,7 @@ class SampleTransform(ABC):
         pointwise: Whether the colour of a pixel depends on its colour before and on nothing else, channel by channel.
         changes_mask: Whether it changes the mask of the target, so that frames of a group, each of which has a mask,
             cannot be varied by it.
+        joins_scenes: Whether it puts frames of one scene on those of another, so that all must have one size.
 
     Raises:
         UserError: If it is no probability.
@@ -100,6 +101,7 @@ class SampleTransform(ABC):
 
     pointwise: ClassVar[bool] = False
     changes_mask: ClassVar[bool] = False
+    joins_scenes: ClassVar[bool] = False
     p: float = 0.5
 
     def __post_init__(self) -> None:
@@ -441,6 +443,7 @@ class IntermittentObjects(SampleTransform):
     """
 
     changes_mask = True
+    joins_scenes = True
     p: float = 0.1
     of: tuple[str, ...] = ("intermittentObjectMotion",)
     behind: float = 0.5

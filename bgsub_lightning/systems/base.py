@@ -175,6 +175,7 @@ class BgsModule(BgsSystem, LightningModule):
             # DDP has already made the processes' weights alike; what is drawn from here on must be so by itself
             torch.manual_seed(self.trainer.strategy.broadcast(torch.initial_seed()))
             if self.initial_weights is None:
+                self.require_initial_weights()
                 self.begin_fit()
             else:
                 self.load_initial_weights(self.initial_weights, self.datamodule.split)

@@ -277,6 +277,13 @@ class BgsSystem(nn.Module):
         Evaluations begin so as well where :attr:`tests_weights` says so and there is no checkpoint.
         """
 
+    def require_initial_weights(self) -> None:
+        """Check, before a fit that no checkpoint gives weights to, that none are needed.
+
+        Raises:
+            UserError: If some are.
+        """
+
     def add_to_initial_weights(self) -> None:
         """Load what a fit that begins with the weights of another run takes from elsewhere; most take nothing."""
 

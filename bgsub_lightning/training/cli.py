@@ -238,6 +238,8 @@ class TrainingCLI(CommandLine):
             self.model.has_checkpoint = self._given.ckpt_path is not None
             if self.subcommand == "fit":
                 self.model.initial_weights = self._initial_weights
+                if not self.model.has_checkpoint and self.model.initial_weights is None:
+                    self.model.require_initial_weights()
             self.model.validate(self.datamodule)
         except ValueError as error:  # jsonargparse wraps what a class has raised
             cause = cause_of(error, UserError, ValidationError)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bgsub_lightning.core.errors import UserError
-from bgsub_lightning.data import Image, References, ScenesDataModule, Stream
+from bgsub_lightning.data import Image, IntermittentObjects, References, SampleTransform, ScenesDataModule, Stream
 from bgsub_lightning.data.shared_memory import SharedMemoryLoader
 from bgsub_lightning.data.stages import StagedLoader
 from bgsub_lightning.splits import SceneWise, Subset
@@ -58,17 +58,32 @@ def test_footage_without_masks_can_be_predicted(cdnet: Path, make_video: Callabl
     assert "ground_truth" not in batch
 
 
-def test_own_size_must_be_one_for_all_in_training(tmp_path: Path, make_video: Callable[..., Path]) -> None:
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_own_size_must_be_one_for_all_of_a_batch(
+    tmp_path: Path, make_video: Callable[..., Path], num_workers: int
+) -> None:
     for name, size in (("a", (64, 48)), ("b", (32, 24)), ("c", (64, 48))):
         make_video(tmp_path, "baseline", name, size=size)
 
-    def loader(train: list[str]) -> SharedMemoryLoader | StagedLoader:
-        protocol = Subset(train=train, test=["baseline/c"])
-        return ScenesDataModule((Image(),), protocol, root=tmp_path, size=None, num_workers=0).train_dataloader()
+    def loader(
+        train: list[str], batch_size: int, transforms: Sequence[SampleTransform] = ()
+    ) -> SharedMemoryLoader | StagedLoader:
+        return ScenesDataModule(
+            (Image(),),
+            Subset(train=train, test=["baseline/c"]),
+            root=tmp_path,
+            size=None,
+            batch_size=batch_size,
+            transforms=transforms,
+            num_workers=num_workers,
+        ).train_dataloader()
 
-    assert next(iter(loader(["baseline/a"])))["image"].shape == (1, 48, 64, 3)
-    with pytest.raises(UserError, match=r"data.init_args.size: .* several sizes \(32×24, 64×48\)"):
-        loader(["baseline/a", "baseline/b"])
+    assert next(iter(loader(["baseline/a"], 2)))["image"].shape == (2, 48, 64, 3)
+    shown = {(batch["image"].shape, batch["mask"].shape) for batch in loader(["baseline/a", "baseline/b"], 1)}
+    assert shown == {((1, 48, 64, 3), (1, 48, 64)), ((1, 24, 32, 3), (1, 24, 32))}
+    for batch_size, transforms in ((2, []), (1, [IntermittentObjects(of=("baseline",))])):
+        with pytest.raises(UserError, match=r"data.init_args.size: .* several sizes \(32×24, 64×48\)"):
+            loader(["baseline/a", "baseline/b"], batch_size, transforms)
 
 
 def test_stream_begins_at_the_first_frame_and_scores_the_labelled(cdnet: Path) -> None:

@@ -396,12 +396,16 @@ def difference(initial: Path | None, size: tuple[int, int] = SIZE) -> CdnMedal:
     return CdnMedal(AutoencoderBackground(size, width=8), difference=Stage(3, 1, 1e-2), initial=initial)
 
 
+def labelled(root: Path, system: CdnMedal) -> ScenesDataModule:
+    return ScenesDataModule(
+        system.inputs, LabelBudget(3, "random"), root, size=None, num_workers=0, eval_batch_size=4, plan=system.plan
+    )
+
+
 def test_cdn_medal_learns_to_compare_with_its_background(trained: Path, root: Path, tmp_path: Path) -> None:
     system = difference(trained)
     assert [span.name for span in system.plan] == ["difference"]
-    data = ScenesDataModule(
-        system.inputs, LabelBudget(3, "random"), root, size=None, num_workers=0, eval_batch_size=4, plan=system.plan
-    )
+    data = labelled(root, system)
     fit_whole(system, data, tmp_path / "run", [each_step(tmp_path / "run")])
     stored, of_background = content(tmp_path / "run/step=3.ckpt"), weights(trained)
     for name, value in of_background.items():
@@ -415,14 +419,25 @@ def test_cdn_medal_learns_to_compare_with_its_background(trained: Path, root: Pa
     assert {*system.export_targets} == {"difference.core", "background.network.forward"}
 
 
+def test_a_run_of_cdn_medal_gives_its_background_as_well(trained: Path, root: Path, tmp_path: Path) -> None:
+    first = difference(trained)
+    fit_whole(first, labelled(root, first), tmp_path / "first", [each_step(tmp_path / "first")])
+    onward = difference(None)
+    onward.initial_weights = tmp_path / "first/step=3.ckpt"
+    fit_whole(onward, labelled(root, onward), tmp_path / "onward")
+    for name, value in weights(trained).items():
+        assert torch.equal(onward.state_dict()[name], value)
+
+
 @pytest.mark.parametrize("size", [(31, 24), (48, 24)])
 def test_a_checkpoint_of_another_background_is_refused(trained: Path, size: tuple[int, int]) -> None:
     with pytest.raises(UserError, match=rf"step=8\.ckpt: .*{size[0]}×24"):
         difference(trained, size).begin_fit()
 
 
-def test_a_background_that_nothing_has_trained_is_refused(trained: Path) -> None:
+def test_a_background_that_nothing_has_trained_is_refused(trained: Path, root: Path, tmp_path: Path) -> None:
+    untrained = difference(None)
     with pytest.raises(UserError, match=r"background: .*AutoencoderBackground.*initial"):
-        difference(None)
+        fit_whole(untrained, labelled(root, untrained), tmp_path / "run")
     with pytest.raises(UserError, match=r"initial: TemporalMedian"):
         CdnMedal(TemporalMedian(), initial=trained)

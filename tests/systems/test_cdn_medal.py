@@ -112,9 +112,10 @@ def test_a_source_without_weights_has_one_stage(source: BackgroundSource, root: 
     assert len(system.confusion.by_scene()) == 2
 
 
-def test_a_source_with_weights_that_no_stage_trains_is_refused() -> None:
+def test_a_source_with_weights_that_no_stage_trains_is_refused(root: Path, tmp_path: Path) -> None:
+    system = module(background=ReconstructedBackground(4, 2))
     with pytest.raises(UserError, match=r"background: .*ReconstructedBackground"):
-        CdnMedal(ReconstructedBackground(4, 2))
+        trainer(tmp_path / "run").fit(system, datamodule(root, system))
 
 
 def test_tables_say_what_the_density_network_has_seen() -> None:
@@ -506,6 +507,20 @@ def test_short_and_long_scenes(tmp_path: Path, make_video: Callable[..., Path], 
     fitted.fit(system, datamodule(tmp_path / "data", system, protocol))
     assert fitted.global_step == STEPS
     fitted.test(system, datamodule(tmp_path / "data", system, protocol), verbose=False)
+
+
+def test_scenes_of_several_sizes(tmp_path: Path, make_video: Callable[..., Path]) -> None:
+    for name, size in (("x", (32, 24)), ("y", (48, 24))):
+        make_video(tmp_path / "data", "baseline", name, size=size)
+    system = module(difference=replace(DIFFERENCE, batch_size=1))
+    fitted = trainer(tmp_path / "run")
+    fitted.fit(system, datamodule(tmp_path / "data", system))
+    assert fitted.global_step == STEPS
+    fitted.test(system, datamodule(tmp_path / "data", system), verbose=False)
+    assert len(system.confusion.by_scene()) == 2
+    batch = module(difference=replace(DIFFERENCE, batch_size=2))
+    with pytest.raises(UserError, match=r"data\.init_args\.size: .* several sizes \(32×24, 48×24\)"):
+        trainer(tmp_path / "batch").fit(batch, datamodule(tmp_path / "data", batch))
 
 
 def test_padded_windows(root: Path, tmp_path: Path) -> None:

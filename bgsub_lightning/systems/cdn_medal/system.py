@@ -81,14 +81,7 @@ class CdnMedalSystem(RecordedBackground, StagedSystem):
         check_range("model.init_args.", above=0, most=1, slope=slope)
         self.save_hyperparameters(ignore=["labels", "background", "initial"])
         self.background = DensityBackground() if background is None else background
-        has_weights = bool(self.background.state_dict())
-        if has_weights and initial is None and not isinstance(self.background, DensityBackground):
-            raise UserError(
-                f"model.init_args.background: {type(self.background).__name__} has weights that no stage of "
-                f"CDN-MEDAL-net trains. Name a checkpoint of the system that has trained them by "
-                f"--model.init_args.initial FILE; or name DensityBackground, or a source without weights."
-            )
-        if initial is not None and not has_weights:
+        if initial is not None and not self.background.state_dict():
             raise UserError(
                 f"model.init_args.initial: {type(self.background).__name__} has no weights; got {initial}. Leave the "
                 f"option out."
@@ -110,6 +103,20 @@ class CdnMedalSystem(RecordedBackground, StagedSystem):
     def compile_targets(self) -> list[nn.Module]:
         """Both networks; an evaluation calls the parts of CDN-GM, which are not compiled."""
         return [self.difference, *super().compile_targets]
+
+    def require_initial_weights(self) -> None:
+        """Check that the background's weights come from somewhere.
+
+        Raises:
+            UserError: If no stage trains them and no checkpoint is named.
+        """
+        source = self.background
+        if self.initial is None and source.state_dict() and not isinstance(source, DensityBackground):
+            raise UserError(
+                f"model.init_args.background: {type(source).__name__} has weights that no stage of CDN-MEDAL-net "
+                f"trains. Name a checkpoint of the system that has trained them by --model.init_args.initial FILE; or "
+                f"name DensityBackground, or a source without weights."
+            )
 
     def begin_fit(self) -> None:
         """Begin with the background that another run has trained, if one is named."""

@@ -140,18 +140,17 @@ class ReconMcfcnSystem(FcnSystem):
         """Not where the second stage begins with pretrained weights, after the reconstruction of another run."""
         return self.begin != "segment" or self.pretrained.weights is None
 
-    def begin_fit(self) -> None:
-        """Begin with pretrained weights or from scratch.
+    def require_initial_weights(self) -> None:
+        """Check that the first stage begins: a later one needs what the stages before it have learnt.
 
         Raises:
-            UserError: If a later stage is to begin, which needs what the stages before it have learnt.
+            UserError: If it does not.
         """
         if self.begin != "reconstruct":
             raise UserError(
                 f"model.init_args.begin: to begin with {self.begin}, name a checkpoint whose networks are trained so "
                 f"far by --initial_weights FILE, such as after_reconstruct.ckpt of an earlier run."
             )
-        super().begin_fit()
 
     def add_to_initial_weights(self) -> None:  # noqa: D102
         if not self.keeps_vgg:
