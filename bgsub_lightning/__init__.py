@@ -21,8 +21,9 @@ def load(source: str | Path = "AnyScene", *, modules: Sequence[str] = (), **opti
     how the whole program keeps memory, and so is left to you.
 
     Args:
-        source: ``AnyScene``, whose weights ship with the package; the checkpoint of any system; or ``MOG2``, ``KNN`` or
-            ``TemporalMedian``, which have no weights (``GSOC``, ``CNT`` and ``LSBP`` with opencv-contrib).
+        source: ``AnyScene``, whose weights ship with the package; the checkpoint of any system; ``MOG2``, ``KNN`` or
+            ``TemporalMedian``, which have no weights (``GSOC``, ``CNT`` and ``LSBP`` with opencv-contrib); or an
+            experiment, ``.yaml``, whose system needs no checkpoint.
         modules: Modules outside of this package whose classes a checkpoint may name: import paths, or files such as
             ``own_network.py``. They are executed.
         options: Those of :class:`bgsub_lightning.inference.Subtractor`: ``device`` (``"cuda:1"``), ``reference_pool``

@@ -26,7 +26,7 @@ def export(
     """Write the networks of a checkpoint as ONNX, and check them against PyTorch.
 
     Args:
-        checkpoint: Checkpoint of any system.
+        checkpoint: Checkpoint of any system; or an experiment, .yaml, that names its authors' weights.
         out: The file, .onnx; a system of several networks has further ones next to it. `segment --checkpoint` takes it.
         source: A video or images on which both are compared and timed as well, as `segment --source`.
         frames: Number of its frames.

@@ -63,8 +63,9 @@ def segment(
             least_area, roi, ignore, count_line, zone and still; other options hold for every camera.
         out: Folder for what is written; in it, one for each camera of a list. Default: a new one next to the source, or
             here for cameras and streams.
-        checkpoint: AnyScene, whose weights ship with the package; a checkpoint of any system; or MOG2, KNN or
-            TemporalMedian, which have no weights; GSOC, CNT or LSBP with opencv-contrib.
+        checkpoint: AnyScene, whose weights ship with the package; a checkpoint of any system; MOG2, KNN or
+            TemporalMedian, which have no weights; GSOC, CNT or LSBP with opencv-contrib; or an experiment, .yaml, whose
+            system needs no checkpoint, such as subsense.yaml, or one that names its authors' weights.
         modules: Modules outside of this package whose classes the checkpoint may name, such as own_network, or
             own_network.py from any folder; commas between several. They are executed.
         write: What is written, such as overlay,masks: mask_video, masks (a PNG for each frame), overlay (foreground

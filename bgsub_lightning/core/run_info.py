@@ -13,7 +13,7 @@ import yaml
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from bgsub_lightning.core.records import fit_record, parse_yaml, read_yaml
+from bgsub_lightning.core.records import fit_record, parse_yaml
 from bgsub_lightning.core.version import versions
 
 
@@ -39,9 +39,9 @@ class ClassRecord(TypedDict):
     dict_kwargs: NotRequired[dict[str, Any] | None]
 
 
-class _RunConfiguration(TypedDict):
+class _Configuration(TypedDict):
     model: dict[str, Any]
-    data: dict[str, Any]
+    data: NotRequired[dict[str, Any]]
 
 
 def versions_of_run() -> dict[str, str]:
@@ -77,14 +77,18 @@ def read_system(text: str, source: Path) -> SystemRecord:
     return fit_record(parse_yaml(text, f"{source}: system"), SystemRecord, f"{source}: system", fix)
 
 
-def system_of_run(config: Path) -> str:
-    """Return :func:`model_config` of the ``config.yaml`` of a run.
+def system_of(content: Any, source: Path, fix: str) -> str:
+    """Return :func:`model_config` of a configuration that was read from a file.
+
+    Args:
+        content: What was read.
+        source: The file.
+        fix: How the user can mend a file that has no system, as a sentence.
 
     Raises:
-        UserError: If it is not that of a run.
+        UserError: If it has none.
     """
-    content = read_yaml(config)
-    fit_record(content, _RunConfiguration, str(config), "Put the config.yaml of the run there.")
+    fit_record(content, _Configuration, str(source), fix)
     return model_config(content)
 
 
@@ -92,9 +96,10 @@ def model_config(config: dict[str, Any]) -> str:
     """Describe in YAML how a system is built: what a checkpoint keeps, so that the file alone is enough to use it.
 
     Args:
-        config: Configuration of ``fit``, with ``model`` and ``data``.
+        config: Configuration of ``fit``, with ``model``, and ``data`` if frames have another size than their own.
     """
-    data = config["data"].get("init_args", config["data"])
+    data = config.get("data", {})
+    data = data.get("init_args", data)
     built = {"model": config["model"], "size": data.get("size"), "flow": data.get("flow")}
     return yaml.safe_dump(built, sort_keys=False)
 

@@ -36,8 +36,9 @@ class Setup:
     """How a source is subtracted.
 
     Attributes:
-        checkpoint: AnyScene, whose weights ship with the package; a checkpoint or an ONNX file of any system; or MOG2,
-            KNN or TemporalMedian, which have no weights; GSOC, CNT or LSBP with opencv-contrib.
+        checkpoint: AnyScene, whose weights ship with the package; a checkpoint or an ONNX file of any system; MOG2, KNN
+            or TemporalMedian, which have no weights; GSOC, CNT or LSBP with opencv-contrib; or an experiment, .yaml,
+            whose system needs no checkpoint.
         modules: Modules outside of this package whose classes the checkpoint may name; commas between several. They are
             executed.
         background: See :data:`Background`; or the path of a clean image, or of a folder of some.
@@ -162,6 +163,8 @@ def _with_pytorch(system: System, options: dict[str, Any], is_free: bool) -> tup
     """Return a subtractor, on a GPU in bf16 if its precision is free, and where it computes."""
     from bgsub_lightning.inference.subtractor import Subtractor
 
+    if options["compiled"] and not system.module.compile_targets:
+        raise UserError(f"--compile: {system.name} has no networks. Leave the option out.")
     subtractor = Subtractor(system, **options)
     if is_free and subtractor.device.type == "cuda":
         subtractor.precision = "bf16"

@@ -12,8 +12,10 @@ from jsonargparse import ArgumentParser, Namespace
 
 from bgsub_lightning import systems
 from bgsub_lightning.core.compat.jsonargparse import plain
+from bgsub_lightning.core.config import merged_config
 from bgsub_lightning.core.errors import UserError, cause_of
-from bgsub_lightning.core.run_info import SystemRecord, read_system, system_of_run
+from bgsub_lightning.core.records import read_yaml
+from bgsub_lightning.core.run_info import SystemRecord, read_system, system_of
 from bgsub_lightning.data import Input, References, Stream
 from bgsub_lightning.frames import DisFlow, FlowMethod
 from bgsub_lightning.frames.opencv import OPENCV
@@ -23,6 +25,8 @@ from bgsub_lightning.systems import BgsSystem
 from bgsub_lightning.systems.any_scene import weights
 from bgsub_lightning.systems.baselines import ClassicalSubtractorSystem, ThresholdedDifferenceSystem
 from bgsub_lightning.systems.weights import read_checkpoint
+
+_OTHERS = f"a checkpoint of `fit`, or one of {', '.join((SHIPPED, *BASELINES))}"
 
 _MEDIAN_THRESHOLD = 0.15  # that of experiments/threshold_median.yaml
 
@@ -68,12 +72,14 @@ def load_system(source: str | Path = SHIPPED, modules: Sequence[str] = ()) -> Sy
     """Build a system.
 
     Args:
-        source: A checkpoint of ``fit``, an ONNX file of ``export``, :data:`SHIPPED`, or one of :data:`BASELINES`.
+        source: A checkpoint of ``fit``; an ONNX file of ``export``; an experiment, ``.yaml``, whose system needs no
+            checkpoint, since it learns nothing or names its authors' weights; :data:`SHIPPED`; or one of
+            :data:`BASELINES`.
         modules: Modules outside of this package whose classes the file may name: import paths, or files. They are
             executed.
 
     Raises:
-        UserError: If it is neither, is damaged, or names a class of another module.
+        UserError: If it is none of these, is damaged, or names a class of another module.
     """
     modules = import_modules(modules)
     if str(source) in BASELINES:
@@ -85,9 +91,10 @@ def load_system(source: str | Path = SHIPPED, modules: Sequence[str] = ()) -> Sy
         from bgsub_lightning.inference.onnx import load_onnx  # which needs this module, and an extra
 
         return load_onnx(path, modules)
+    if path.suffix in (".yaml", ".yml"):
+        return _of_experiment(path, modules)
     if not path.is_file():
-        known = ", ".join((SHIPPED, *BASELINES))
-        raise UserError(f"{path}: there is no such checkpoint. Name one of `fit`, or one of {known}.")
+        raise UserError(f"{path}: there is no such checkpoint. Name {_OTHERS}.")
     return _of_checkpoint(path, modules)
 
 
@@ -102,6 +109,18 @@ def _of_checkpoint(path: Path, modules: Sequence[str] = ()) -> System:
     system = build(read_system(described, path), path, modules)
     system.module.on_load_checkpoint(checkpoint)
     system.module.load_state_dict(checkpoint["state_dict"])
+    return system
+
+
+def _of_experiment(path: Path, modules: Sequence[str] = ()) -> System:
+    described = system_of(merged_config(path), path, "Name an experiment with one system.")
+    system = replace(build(read_system(described, path), path, modules), name=path.stem)
+    module = system.module
+    if module.tests_weights and getattr(module, "weights", None):
+        module.begin_fit()
+    elif module.trainable or module.state_dict():
+        by_name = "model.init_args.weights in the file, or " if module.tests_weights else ""
+        raise UserError(f"{path}: {module.kind} needs weights, and none are given. Name {by_name}{_OTHERS}.")
     return system
 
 
@@ -159,7 +178,7 @@ def _without_trainer(class_path: str) -> str:
 def _of_run(path: Path) -> str | None:
     """The record of a checkpoint that has none, from the configuration of its run."""
     config = path.resolve().parent.parent / "config.yaml"
-    return system_of_run(config) if config.is_file() else None
+    return system_of(read_yaml(config), config, "Put the config.yaml of the run there.") if config.is_file() else None
 
 
 def _baseline(name: str) -> BgsSystem:

@@ -212,6 +212,7 @@ def test_backgrounds_come_from_the_given_source(
         (["--least_area=-1"], "--least_area: must be from 0"),
         (["--refresh=5"], "--refresh: MOG2 learns of every frame, and follows by itself"),
         (["--compile=true"], "--compile: MOG2 has no networks of PyTorch"),
+        (["--compile=true", "--checkpoint=mog2.yaml"], "--compile: mog2 has no networks"),
         (["--device=cuda:77"], "device: MOG2 computes on the CPU; got cuda:77"),
         (["--threshold=2"], "--threshold: "),
         (["--threshold=.nan"], "--threshold: "),

@@ -25,7 +25,7 @@ from bgsub_lightning.datasets.labels import LabelRule
 from bgsub_lightning.inference import Subtractor, load_system
 from bgsub_lightning.losses import batch_jaccard
 from bgsub_lightning.splits import published_record
-from bgsub_lightning.systems import BsuvNet
+from bgsub_lightning.systems import BsuvNet, BsuvNetSystem
 from bgsub_lightning.systems.bsuv_net.network import BsuvNetwork
 from bgsub_lightning.systems.bsuv_net.weights import load_published
 from bgsub_lightning.systems.bsuv_unet import BsuvUNet, renamed
@@ -243,6 +243,22 @@ def test_weights_of_the_authors_are_loaded(tmp_path: Path) -> None:
     load_published(network, tmp_path / "fast.pt")
     for name, value in expected.state_dict().items():
         assert torch.equal(network.state_dict()[name], value)
+
+
+def test_weights_of_the_authors_subtract_live(tmp_path: Path) -> None:
+    expected = exported(tmp_path / "fast.pt")
+    (tmp_path / "authors.yaml").write_text(
+        f"config: bsuv_net.yaml\nmodel: {{init_args: {{width: 2, weights: {tmp_path / 'fast.pt'}}}}}\n"
+    )
+    system = load_system(tmp_path / "authors.yaml")
+    assert isinstance(system.module, BsuvNetSystem)
+    for name, value in system.module.network.unet.state_dict().items():
+        assert torch.equal(value, expected.state_dict()[name])
+    frame = np.random.default_rng(0).integers(0, 256, (32, 48, 3), np.uint8)
+    assert Subtractor(system, "cpu", [frame]).push([frame])[0].shape == (32, 48)
+    (tmp_path / "fast.pt").unlink()
+    with pytest.raises(UserError, match=r"fast\.pt"):
+        load_system(tmp_path / "authors.yaml")
 
 
 def test_weights_that_do_not_fit_are_named(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from bgsub_lightning.cli import main
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.data import EmptyBackground, FrameGroup, GroupBackground, GroupMasks, ScenesDataModule, Stream
 from bgsub_lightning.datasets.labels import LabelRule
+from bgsub_lightning.inference import load_system
 from bgsub_lightning.losses import batch_jaccard
 from bgsub_lightning.splits import Subset, published_record
 from bgsub_lightning.splits.folds import published_folds
@@ -516,6 +517,16 @@ def test_weights_of_the_authors_are_loaded(tmp_path: Path, names: tuple[str, str
     expected = exported(tmp_path / "cv1.pt", names=names).state_dict()
     network = SeqNetwork(2)
     PublishedWeights(str(tmp_path / "cv1.pt")).load_into(network)
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, expected[name]), name
+
+
+def test_weights_of_the_authors_subtract_live(tmp_path: Path) -> None:
+    expected = exported(tmp_path / "cv1.pt").state_dict()
+    (tmp_path / "authors.yaml").write_text(
+        f"config: seqfeednet.yaml\nmodel: {{init_args: {{width: 2, weights: {{file: {tmp_path / 'cv1.pt'}}}}}}}\n"
+    )
+    network = load_system(tmp_path / "authors.yaml").module.get_submodule("network")
     for name, value in network.state_dict().items():
         assert torch.equal(value, expected[name]), name
 

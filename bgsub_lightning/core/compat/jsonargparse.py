@@ -82,7 +82,11 @@ _NOISE = (
     *("Given value: NestedArg", "All options:"),  # of a parser inside this one
 )
 _KEY = re.compile(r'Parser key "(.+)":$')
-_EXPECTED = re.compile(r"Expected a (?:<class '(.+?)'>|typing\.Literal\[(.+?)\])(?:\. Got value: (.*))?$")
+_CLASS_OF = re.compile(r"Problem with given class_path ")
+_EXPECTED = re.compile(
+    r"Expected a (?:<class '(.+?)'>|(?:typing\.Literal|member of <enum '.+?'>: )[\[{](.+?)[\]}])"
+    r"(?:\. Got value: (.*))?$"
+)
 _GIVEN = re.compile(r"Given value: (.*)$")
 _CLASS = re.compile(r"Expected a dot import path string: (.*)$")
 _FILE = re.compile(r"Expected a path but .* either not accessible or invalid$")  # a class may come from a file
@@ -113,15 +117,17 @@ def _rewritten(lines: list[str]) -> str:
     rest = lines[1:]
     if rest and _KEY.match(rest[0]):
         return f"{key[1]}.{_rewritten(rest)}"
+    if len(rest) > 1 and _CLASS_OF.match(rest[0]) and _KEY.match(rest[1]):
+        return f"{key[1]}.init_args.{_rewritten(rest[1:])}"
     expected = [found for line in rest if (found := _EXPECTED.match(line))]
     classes = [found[1] for line in rest if (found := _CLASS.match(line))]
-    given = [found[1] for line in rest if (found := _GIVEN.match(line))] + [found[3] for found in expected if found[3]]
+    given = [found[3] for found in expected if found[3]] + [found[1] for line in rest if (found := _GIVEN.match(line))]
     others = [line for line in rest if not any(known.match(line) for known in (_EXPECTED, _CLASS, _FILE, _GIVEN))]
     if classes and not others:
         return f"{key[1]}: there is no class {classes[0]!r}, nor a file of that name."
     if expected and given and not others:
         kinds = [_KINDS.get(found[1], f"a {found[1]}") for found in expected if found[1]]
-        if values := ", ".join(found[2] for found in expected if found[2]):
+        if values := ", ".join(re.sub(",(?! )", ", ", found[2]) for found in expected if found[2]):
             kinds.append(f"one of {values}")
         return f"{key[1]}: {given[0]!r} is not {' or '.join(kinds)}."
     if others:
