@@ -287,6 +287,8 @@ class ScenesDataModule(LightningDataModule):
         """Batches of the contract :class:`TrainingBatch`."""
         frames = self.frames_of("fit")
         if self.plan:
+            for span in self.plan:  # all of them before the first begins
+                self._training_size(span.inputs[0].drawn_from(self.split), span.draws)
             return StagedLoader(self.plan, self._stage, lambda: self._reached()[1])
         inputs = [entry for entry in self.inputs if entry.in_training]
         self._prepare(inputs, frames)
@@ -357,9 +359,7 @@ class ScenesDataModule(LightningDataModule):
             self.trainer.strategy.barrier()
 
     def _training(self, inputs: Sequence[Input], batches: TrainingBatches) -> SharedMemoryLoader:
-        size = self.size
-        if not (size or self.crop) and (batches.batch_size > 1 or any(each.joins_scenes for each in self.transforms)):
-            size = self._common_size(batches.frames)
+        size = self._training_size(batches.frames, batches.batch_size)
         pixels = [SceneFrames(scene, size, self.store, self.flow) for scene in batches.frames.scenes]
         changing = [type(each).__name__ for each in self.transforms if each.changes_mask]
         if changing and any(isinstance(entry, FrameGroup) for entry in inputs):
@@ -386,13 +386,22 @@ class ScenesDataModule(LightningDataModule):
             pin_memory=torch.cuda.is_available(),
         )
 
-    @staticmethod
-    def _common_size(frames: FrameSet) -> tuple[int, int]:
+    def _training_size(self, frames: FrameSet, batch_size: int) -> tuple[int, int] | None:
+        """Return the size of the frames that samples are made of; ``None``: each scene's own.
+
+        Raises:
+            UserError: If frames of several sizes would meet, in a batch or by a transform.
+        """
+        joining = [type(each).__name__ for each in self.transforms if each.joins_scenes]
+        if batch_size > 1:
+            joining.append("a batch")
         sizes = sorted({scene.size for scene in frames.scenes})
+        if self.size or self.crop or not joining:
+            return self.size
         if len(sizes) > 1:
             raise UserError(
                 f"data.init_args.size: the scenes to train on have frames of several sizes "
-                f"({', '.join(f'{w}×{h}' for w, h in sizes)}), which cannot share a batch. Name one: [320, 240]."
+                f"({', '.join(f'{w}×{h}' for w, h in sizes)}), which {joining[0]} cannot join. Name one: [320, 240]."
             )
         return sizes[0]
 

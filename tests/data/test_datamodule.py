@@ -81,8 +81,11 @@ def test_own_size_must_be_one_for_all_of_a_batch(
     assert next(iter(loader(["baseline/a"], 2)))["image"].shape == (2, 48, 64, 3)
     shown = {(batch["image"].shape, batch["mask"].shape) for batch in loader(["baseline/a", "baseline/b"], 1)}
     assert shown == {((1, 48, 64, 3), (1, 48, 64)), ((1, 24, 32, 3), (1, 24, 32))}
-    for batch_size, transforms in ((2, []), (1, [IntermittentObjects(of=("baseline",))])):
-        with pytest.raises(UserError, match=r"data.init_args.size: .* several sizes \(32×24, 64×48\)"):
+    for batch_size, transforms, what in (
+        (2, [], "a batch"),
+        (1, [IntermittentObjects(of=("baseline",))], "IntermittentObjects"),
+    ):
+        with pytest.raises(UserError, match=rf"data.init_args.size: .* several sizes \(32×24, 64×48\).* {what}"):
             loader(["baseline/a", "baseline/b"], batch_size, transforms)
 
 

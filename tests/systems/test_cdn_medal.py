@@ -521,6 +521,7 @@ def test_scenes_of_several_sizes(tmp_path: Path, make_video: Callable[..., Path]
     batch = module(difference=replace(DIFFERENCE, batch_size=2))
     with pytest.raises(UserError, match=r"data\.init_args\.size: .* several sizes \(32×24, 48×24\)"):
         trainer(tmp_path / "batch").fit(batch, datamodule(tmp_path / "data", batch))
+    assert batch.global_step == 0
 
 
 def test_padded_windows(root: Path, tmp_path: Path) -> None:

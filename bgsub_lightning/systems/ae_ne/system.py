@@ -117,9 +117,9 @@ class AeNeSystem(RecordedBackground, StagedSystem):
         backgrounds = []
         for start in range(0, len(chosen), _BATCH):
             places = [frames[index] for index in chosen[start : start + _BATCH]]
-            images = torch.from_numpy(np.stack([pixels[scene].image(number) for scene, number in places]))
-            shown = images.to(self.device).movedim(-1, -3).to(self.dtype).div_(255)
-            found = self.background.network(self.background.at_its_size(shown))[:, :3]
+            images = [torch.from_numpy(pixels[scene].image(number)).to(self.device) for scene, number in places]
+            shown = [image.movedim(-1, -3).to(self.dtype).div_(255)[None] for image in images]
+            found = self.background.network(torch.cat([self.background.at_its_size(each) for each in shown]))[:, :3]
             backgrounds.append((found * 255).round().byte().cpu())
         self.complexity = background_complexity(torch.cat(backgrounds))
         console.print(f"Complexity of the background: {self.complexity:.2f}. {self._advice()}".rstrip())
