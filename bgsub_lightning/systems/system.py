@@ -18,6 +18,7 @@ from bgsub_lightning.data import EvaluationBatch, Input, SceneInputs, StagePlan,
 from bgsub_lightning.datasets.labels import LabelRule
 from bgsub_lightning.splits import TrainingRecord
 from bgsub_lightning.systems.trainer_types import ScenesDataModule
+from bgsub_lightning.systems.weights import require_finite
 
 Threshold = float | Literal["validation"]
 """Probability above which a pixel is called foreground; or the best one of the validation that a checkpoint was saved
@@ -295,7 +296,12 @@ class BgsSystem(nn.Module):
         """
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add which frames the weights have seen, for the leak guard, which network they are of, and the threshold."""
+        """Add which frames the weights have seen, for the leak guard, which network they are of, and the threshold.
+
+        Raises:
+            UserError: If the weights are infinite or no numbers, so that those of before stay.
+        """
+        require_finite(checkpoint["state_dict"])
         checkpoint["trained_on"] = self.trained_on
         checkpoint["validated"] = self.validated
         checkpoint["module"] = self.kind

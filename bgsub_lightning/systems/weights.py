@@ -231,12 +231,23 @@ class _Checkpoint(TypedDict, total=False):
     callbacks: dict[str, Any]
 
 
-def read_checkpoint(path: Path, finite: bool = True) -> dict[str, Any]:
+def require_finite(weights: Mapping[str, Tensor]) -> None:
+    """Check weights that are about to be saved; a device is asked once for all of them.
+
+    Raises:
+        UserError: If some are infinite or no numbers. It names the first.
+    """
+    if weights and not torch.stack([torch.isfinite(value).all() for value in weights.values()]).all():
+        for name, value in weights.items():
+            fix = "The training has diverged, and checkpoints of before are kept: lower the learning rate."
+            _require_finite(value, f"train/loss: weights of {name}", fix)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint onto the CPU; nothing in it is executed, whatever the environment says.
 
     Args:
         path: The file.
-        finite: Refuse weights that are infinite or no numbers, with which no mask can be made.
 
     Raises:
         UserError: If there is none, it is damaged, or holds Python objects that could run code, values of other types
@@ -255,9 +266,8 @@ def read_checkpoint(path: Path, finite: bool = True) -> dict[str, Any]:
             raise UserError(
                 f"{path}: state_dict.{name}: must be a tensor; got a {type(value).__name__}. Name another checkpoint."
             )
-        if finite:
-            fix = "Its training has diverged: name an earlier checkpoint, or lower the learning rate."
-            _require_finite(value, f"{path}: state_dict.{name}", fix)
+        fix = "Its training has diverged: name an earlier checkpoint, or lower the learning rate."
+        _require_finite(value, f"{path}: state_dict.{name}", fix)
     return content
 
 

@@ -15,7 +15,7 @@ import torch
 from tiny_training import assert_same_run, content
 
 from bgsub_lightning.core.errors import UserError
-from bgsub_lightning.systems.weights import damage
+from bgsub_lightning.systems.weights import damage, read_checkpoint
 from bgsub_lightning.training.callbacks import AtomicCheckpointIO, Finished, checkpoints_of, newest_checkpoint
 
 Run = Callable[..., int]
@@ -144,6 +144,17 @@ def test_run_goes_on_from_the_checkpoint_before_a_damaged_one(
     assert run("fit", *every, "--ckpt_path=last") == 0
     assert f"from {previous}" in capfd.readouterr().out
     assert_same_run(tmp_path / "whole", tmp_path / "run", 18)
+
+
+def test_a_training_that_has_diverged_ends_and_no_checkpoint_has_its_weights(
+    run: Run, fails: Fails, tmp_path: Path
+) -> None:
+    options = [f"--run_dir={tmp_path / 'run'}", "--trainer.max_epochs=-1", "--trainer.val_check_interval=1"]
+    message = fails(run("fit", *options, "--trainer.max_steps=8", "--model.init_args.lr=1e30"))
+    assert re.search(r"train/loss: .*got NaN or infinity at .*learning rate", message)
+    for checkpoint in (tmp_path / "run").rglob("*.ckpt"):
+        read_checkpoint(checkpoint)  # which refuses such weights
+    assert not (tmp_path / "run/finished.json").exists()
 
 
 def test_what_lightning_has_saved_on_slurm_is_gone_on_from(run: Run, fails: Fails, tmp_path: Path) -> None:

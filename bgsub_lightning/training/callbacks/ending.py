@@ -129,9 +129,7 @@ class FinishedMarker(Callback):
             return
         last = Path(trainer.default_root_dir) / "checkpoints" / LAST
         if last.is_file():
-            AtomicCheckpointIO().save_checkpoint(
-                weights_alone(read_checkpoint(last, finite=False)), last.with_name(WEIGHTS)
-            )
+            AtomicCheckpointIO().save_checkpoint(weights_alone(read_checkpoint(last)), last.with_name(WEIGHTS))
         path = Path(trainer.default_root_dir) / "finished.json"
         early = [each for each in trainer.callbacks if isinstance(each, EarlyStopping) and each.has_ended]  # type: ignore[attr-defined]
         is_early = early and trainer.global_step < trainer.estimated_stepping_batches
