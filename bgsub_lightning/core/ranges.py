@@ -56,7 +56,9 @@ def check_range(
                 and (below is None or number < below)
             )
             if not is_inside:
-                raise UserError(f"{section}{name}: must be {_words(least, above, most, below)}; got {number}.")
+                words = _words(least, above, most, below)
+                words += " and finite" if number == math.inf and "finite" not in words else ""
+                raise UserError(f"{section}{name}: must be {words}; got {number}.")
 
 
 def check_whole(section: str, *, least: int, most: int, **values: Any) -> None:
@@ -73,6 +75,26 @@ def check_whole(section: str, *, least: int, most: int, **values: Any) -> None:
                 what = f"a whole number {_words(least, None, most, None)}"
                 raise UserError(f"{section}{name}: must be {what}; got {number!r}.")
     check_range(section, least=least, most=most, **values)
+
+
+def check_ascending(section: str, **values: tuple[float, float]) -> None:
+    """Check that of two numbers that bound a range the first is not the larger one.
+
+    Args:
+        section: As in :func:`check_range`.
+        values: Name → both numbers.
+
+    Raises:
+        UserError: If it is. It names the option and both.
+
+    Example:
+        >>> check_ascending("Jpeg.", quality=(90, 20))
+        Traceback (most recent call last):
+        bgsub_lightning.core.errors.UserError: Jpeg.quality: must ascend; got [90, 20].
+    """
+    for name, (low, high) in values.items():
+        if low > high:
+            raise UserError(f"{section}{name}: must ascend; got [{low}, {high}].")
 
 
 def check_choice(section: str, choices: Any, **values: Any) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bgsub_lightning.core.errors import UserError
-from bgsub_lightning.core.ranges import check_range
+from bgsub_lightning.core.ranges import check_ascending, check_range
 from bgsub_lightning.data.inputs import Input
 from bgsub_lightning.datasets.labels import MOVING
 from bgsub_lightning.frames import SceneFrames
@@ -47,8 +47,7 @@ class Crop:
         check_range("data.init_args.crop.", above=0, most=16, scale=self.scale)
         check_range("data.init_args.crop.", least=1, most=1000, tries=self.tries)
         check_range("data.init_args.crop.", least=0, most=1, anywhere=self.anywhere)
-        if self.scale[0] > self.scale[1]:
-            raise UserError(f"data.init_args.crop.scale: must ascend; got {list(self.scale)}.")
+        check_ascending("data.init_args.crop.", scale=self.scale)
 
     def require(self, frames: SceneFrames) -> None:
         """Check that windows can be cut out of a scene's frames; smaller ones are enlarged.

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bgsub_lightning.core.errors import UserError
-from bgsub_lightning.core.ranges import check_range
+from bgsub_lightning.core.ranges import check_ascending, check_range
 from bgsub_lightning.data.inputs import Input, Stream
 from bgsub_lightning.data.recent_background import RecentBackground
 from bgsub_lightning.datasets.labels import UNKNOWN
@@ -56,8 +56,7 @@ class FrameGroup(Input):
     def __post_init__(self) -> None:
         check_range("model.init_args.", least=1, most=1000, group=self.length)
         check_range("model.init_args.", least=1, most=100_000, gap=self.gap)
-        if self.gap[0] > self.gap[1]:
-            raise UserError(f"model.init_args.gap: must not fall in the course of a run; got {list(self.gap)}.")
+        check_ascending("model.init_args.", gap=self.gap)
 
     def at(self, progress: float) -> FrameGroup:  # noqa: D102
         return replace(self, progress=progress)

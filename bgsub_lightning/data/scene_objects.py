@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bgsub_lightning.core.ranges import check_range
+from bgsub_lightning.core.ranges import check_ascending, check_range
 from bgsub_lightning.datasets.labels import MOVING, OUTSIDE_ROI, SHADOW, STATIC, UNKNOWN
 from bgsub_lightning.frames import SceneFrames
 from bgsub_lightning.splits import FrameSet
@@ -110,6 +110,7 @@ class SceneObjects:
         check_range("data.init_args.crop.objects.most", above=0, **{"": self.most})  # `most` is its argument as well
         check_range("data.init_args.crop.objects.least", above=0, **{"": self.least})  # and `least`
         check_range("data.init_args.crop.objects.", above=0, most=16, scale=self.scale)
+        check_ascending("data.init_args.crop.objects.", scale=self.scale)
 
     def prepare(self, scenes: Sequence[SceneFrames], frames: FrameSet, seed: int) -> None:
         """Cut objects out of training frames.

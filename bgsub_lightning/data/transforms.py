@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from bgsub_lightning.core.console import console
 from bgsub_lightning.core.errors import UserError
-from bgsub_lightning.core.ranges import check_choice, check_range
+from bgsub_lightning.core.ranges import check_ascending, check_choice, check_range
 from bgsub_lightning.datasets.labels import MOVING, STATIC, UNKNOWN
 from bgsub_lightning.frames import SceneFrames
 from bgsub_lightning.splits import FrameSet
@@ -155,6 +155,7 @@ class Sway(SampleTransform):
         super().__post_init__()
         self._check("waving", most=1)
         self._check("jitter", "wave")
+        check_ascending("Sway.", jitter=self.jitter, wave=self.wave)
 
     def apply(self, sample: Sample, rng: np.random.Generator) -> None:  # noqa: D102
         height, width = sample.mask.shape
@@ -623,6 +624,7 @@ class SensorNoise(SampleTransform):
         super().__post_init__()
         self._check("grey", most=1)
         self._check("sigma", least=1e-6)
+        check_ascending("SensorNoise.", sigma=self.sigma)
         self._check_frames(self.frames)
 
     def apply(self, sample: Sample, rng: np.random.Generator) -> None:  # noqa: D102
@@ -671,8 +673,7 @@ class Jpeg(SampleTransform):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check("quality", least=1, most=100)
-        if self.quality[0] > self.quality[1]:
-            raise UserError(f"Jpeg.quality: must be the smaller one first; got {list(self.quality)}.")
+        check_ascending("Jpeg.", quality=self.quality)
         self._check_frames(self.frames)
 
     def apply(self, sample: Sample, rng: np.random.Generator) -> None:  # noqa: D102

@@ -501,6 +501,10 @@ def test_each_part_of_colours_has_a_switch() -> None:
         (Jpeg, "quality", (0, 50), "0"),
         (Jpeg, "quality", (50, 101), "101"),
         (Jpeg, "quality", (60, 50), r"\[60, 50\]"),
+        (SensorNoise, "sigma", (9.0, 1.0), r"\[9\.0, 1\.0\]"),
+        (Sway, "jitter", (5.0, 1.0), r"\[5\.0, 1\.0\]"),
+        (Sway, "wave", (9.0, 1.0), r"\[9\.0, 1\.0\]"),
+        (Colours, "gamma", float("inf"), "inf"),
         *[(kind, "frames", "past", "'past'") for kind in (LightChange, Blur, Jpeg)],
     ],
 )
