@@ -45,7 +45,10 @@ class PlainParser(ArgumentParser):
         text = plain(message)
         if unknown := unknown_option(message):
             text += "".join(f"\nDid you mean {option}?" for option in closest(unknown, options_of(self)))
-        raise UserError(f"{text}\nAll options: {self.prog.replace(' [options]', '')} --help") from ex
+        options = options_of(self)
+        of_class = next((o for o in options if o.endswith(".help") and text.startswith(f"{o[2:-5]}.init_args.")), None)
+        shows = f"{of_class} CLASS" if of_class else "--help"
+        raise UserError(f"{text}\nAll options: {self.prog.replace(' [options]', '')} {shows}") from ex
 
 
 def _int_before_float(kind: Any) -> Any:

@@ -194,6 +194,9 @@ class BgsModule(BgsSystem, LightningModule):
         """
         try:
             checkpoint = read_checkpoint(path)
+        except UserError as error:  # which names the file
+            raise UserError(f"initial_weights: {error}") from error
+        try:
             self.require_compatible(checkpoint)
         except UserError as error:
             raise UserError(f"initial_weights: {path}: {error}") from error

@@ -6,6 +6,7 @@ import inspect
 import os
 import pkgutil
 import re
+from dataclasses import is_dataclass
 from typing import Any
 
 from jsonargparse import Namespace
@@ -22,7 +23,7 @@ _MONITORED = (
 )
 """Scores that a validation logs."""
 
-_SHARES = ("limit_train_batches", "limit_val_batches", "limit_test_batches", "limit_predict_batches", "overfit_batches")
+_SHARES = ("limit_train_batches", "limit_val_batches", "limit_test_batches", "limit_predict_batches")
 
 
 def check_options(options: Any) -> None:
@@ -49,6 +50,11 @@ def check_options(options: Any) -> None:
     check_range("trainer.", least=0, **_of(trainer, "log_every_n_steps", "reload_dataloaders_every_n_epochs"))
     for name, value in _of(trainer, *_SHARES).items():
         check_range("trainer.", least=0, most=1 if _is_share(value) else None, **{name: value})
+    if trainer.overfit_batches:
+        raise UserError(
+            f"trainer.overfit_batches: must be 0, since each epoch draws its own samples; got "
+            f"{trainer.overfit_batches}. Leave it out; --trainer.limit_train_batches makes epochs short."
+        )
     interval = trainer.val_check_interval
     if _is_share(interval):
         check_range("trainer.", above=0, most=1, val_check_interval=interval)
@@ -61,19 +67,37 @@ def check_options(options: Any) -> None:
         )
 
 
-def _refuse_null(key: str, part: Any) -> None:
-    """Refuse null for an argument of a class that must have a value; jsonargparse takes it for any."""
-    arguments = part.get("init_args") if isinstance(part, Namespace) else None
-    if not arguments:
+def _refuse_null(key: str, part: Any, default: Any = None) -> None:
+    """Refuse null for an argument of a class that must have a value; jsonargparse takes it for any.
+
+    Args:
+        key: Where the part of the options is.
+        part: A class with its arguments, those of a dataclass alone, or a list of them; anything else has none.
+        default: What the part is by default: an instance says which dataclass it is.
+    """
+    if isinstance(part, list):
+        for place, each in enumerate(part):
+            _refuse_null(f"{key}[{place}]", each)
+    if not isinstance(part, Namespace):
         return
-    parameters = inspect.signature(pkgutil.resolve_name(part.class_path)).parameters
-    for name, value in vars(arguments).items():
+    if "class_path" in part:
+        kind, arguments, key = pkgutil.resolve_name(part.class_path), part.get("init_args"), f"{key}.init_args"
+    elif is_dataclass(default):
+        kind, arguments = type(default), part
+    else:
+        return
+    parameters = inspect.signature(kind).parameters
+    for name, value in (vars(arguments) if arguments else {}).items():
         parameter = parameters.get(name)
-        must = parameter is not None and parameter.default not in (None, inspect.Parameter.empty)
-        if value is None and must and not re.search("None|Optional|Any", str(parameters[name].annotation)):
-            kind = parameters[name].annotation
-            raise UserError(f"{key}.init_args.{name}: must be {kind}; got null. Leave it out for its default.")
-        _refuse_null(f"{key}.init_args.{name}", value)
+        default = None if parameter is None or parameter.default is inspect.Parameter.empty else parameter.default
+        if (
+            value is None
+            and default is not None
+            and not re.search("None|Optional|Any", str(parameters[name].annotation))
+        ):
+            must = parameters[name].annotation
+            raise UserError(f"{key}.{name}: must be {must}; got null. Leave it out for its default.")
+        _refuse_null(f"{key}.{name}", value, default)
 
 
 def trainer_error(error: Exception) -> UserError:

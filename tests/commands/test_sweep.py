@@ -145,8 +145,8 @@ def test_options_unknown_to_fit_are_reported_before_anything_runs(write: Write, 
     for parameters, message in (
         ({"model": init_args(lrr={"values": [1, 2]})}, "parameters.model.init_args.lrr: `fit` has no such option. Did"),
         ({"trainer.max_epoch": {"values": [1, 2]}}, "Did you mean trainer.max_epochs"),
-        ({"model": init_args(lr={"values": [0.1, "None"]})}, "model.lr: 'None' is not a number."),
-        ({"model": init_args(maps={"values": [3, 4.0]})}, "model.maps: '4.0' is not a whole number."),
+        ({"model": init_args(lr={"values": [0.1, "None"]})}, "model.init_args.lr: 'None' is not a number."),
+        ({"model": init_args(maps={"values": [3, 4.0]})}, "model.init_args.maps: '4.0' is not a whole number."),
     ):
         assert message in fails(sweep(write(parameters=parameters), "--out", out))
     assert not out.exists()

@@ -326,6 +326,16 @@ def test_a_moving_square_is_no_part_of_the_background() -> None:
     assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.97
 
 
+def test_frames_of_several_sizes_are_learnt_at_that_of_the_background(
+    tmp_path: Path, make_video: Callable[..., Path]
+) -> None:
+    for name, size in (("x", (32, 24)), ("y", (64, 48))):
+        make_video(tmp_path / "data", "baseline", name, size=size)
+    system = tiny(learn=Stage(2, 1, 1e-3), settle=Stage(2, 1, 1e-3))
+    fit_whole(system, datamodule(tmp_path / "data", system), tmp_path / "run")
+    assert system.complexity is not None
+
+
 # --- its background in other systems, and what tests say --------------------------------------------------------------
 
 
@@ -431,7 +441,7 @@ def test_a_run_of_cdn_medal_gives_its_background_as_well(trained: Path, root: Pa
 
 @pytest.mark.parametrize("size", [(31, 24), (48, 24)])
 def test_a_checkpoint_of_another_background_is_refused(trained: Path, size: tuple[int, int]) -> None:
-    with pytest.raises(UserError, match=rf"step=8\.ckpt: .*{size[0]}×24"):
+    with pytest.raises(UserError, match=rf"model\.init_args\.initial: .*step=8\.ckpt: .*{size[0]}×24"):
         difference(trained, size).begin_fit()
 
 

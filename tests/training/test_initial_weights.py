@@ -71,7 +71,7 @@ def test_weights_that_cannot_be_begun_with(run: Run, fails: Fails, first: Path, 
     bare, absent = tmp_path / "bare.pth", tmp_path / "none.ckpt"
     torch.save(weights(first), bare)
     for given, more, parts in (
-        (absent, [], [str(absent), "no such checkpoint"]),
+        (absent, [], [f"error: initial_weights: {absent}: there is no such checkpoint"]),
         (bare, [], ["initial_weights", str(bare), "trained_on"]),
         (first, ["--model.init_args.maps=5"], ["initial_weights", str(first), "--model.init_args.maps="]),
         ("shipped", [], ["initial_weights", "BmnBsn", "'shipped'"]),

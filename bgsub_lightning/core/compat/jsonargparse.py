@@ -79,19 +79,28 @@ class ShortHelpFormatter(DefaultHelpFormatter):
 
 _NOISE = (
     *("Does not validate against", "Subtypes:", "Errors:", "Expected a <class 'NoneType'>", "Given value type"),
-    *("Given value: NestedArg", "All options:"),  # of a parser inside this one
+    "All options:",  # of a parser inside this one
 )
 _KEY = re.compile(r'Parser key "(.+)":$')
 _CLASS_OF = re.compile(r"Problem with given class_path ")
 _EXPECTED = re.compile(
-    r"Expected a (?:<class '(.+?)'>|(?:typing\.Literal|member of <enum '.+?'>: )[\[{](.+?)[\]}])"
-    r"(?:\. Got value: (.*))?$"
+    r"Expected a (?:<class '(.+?)'>|tuple with (\d+) elements"
+    r"|(?:typing\.Literal|member of <enum '.+?'>: )[\[{](.+?)[\]}])(?:\. Got value: (.*))?$"
 )
 _GIVEN = re.compile(r"Given value: (.*)$")
 _CLASS = re.compile(r"Expected a dot import path string: (.*)$")
 _FILE = re.compile(r"Expected a path but .* either not accessible or invalid$")  # a class may come from a file
+_NESTED = re.compile(r"Given value: NestedArg\(key='(.+?)', val=")  # of the class at that key
+_INNER = re.compile(r"([A-Za-z_.]+): (.+)$")  # what a parser inside this one has said
+_NO_OPTION = re.compile(r"Option '(.+)' is not accepted$")
+_NO_SETTINGS = re.compile(r"Unable to load config '(.+)'$")
 _UNKNOWN = "unrecognized arguments: "
-_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "collections.abc.Sequence": "a list",
+}
 
 
 def plain(message: str) -> str:
@@ -119,18 +128,56 @@ def _rewritten(lines: list[str]) -> str:
         return f"{key[1]}.{_rewritten(rest)}"
     if len(rest) > 1 and _CLASS_OF.match(rest[0]) and _KEY.match(rest[1]):
         return f"{key[1]}.init_args.{_rewritten(rest[1:])}"
+    nested = next((found[1] for line in rest if (found := _NESTED.match(line))), None)
+    rest = [line for line in rest if not _NESTED.match(line)]
     expected = [found for line in rest if (found := _EXPECTED.match(line))]
     classes = [found[1] for line in rest if (found := _CLASS.match(line))]
-    given = [found[3] for found in expected if found[3]] + [found[1] for line in rest if (found := _GIVEN.match(line))]
+    given = [found[4] for found in expected if found[4]] + [found[1] for line in rest if (found := _GIVEN.match(line))]
     others = [line for line in rest if not any(known.match(line) for known in (_EXPECTED, _CLASS, _FILE, _GIVEN))]
     if classes and not others:
         return f"{key[1]}: there is no class {classes[0]!r}, nor a file of that name."
     if expected and given and not others:
         kinds = [_KINDS.get(found[1], f"a {found[1]}") for found in expected if found[1]]
-        if values := ", ".join(re.sub(",(?! )", ", ", found[2]) for found in expected if found[2]):
+        kinds += [f"a list of {found[2]} values" for found in expected if found[2]]
+        if values := ", ".join(re.sub(",(?! )", ", ", found[3]) for found in expected if found[3]):
             kinds.append(f"one of {values}")
         return f"{key[1]}: {given[0]!r} is not {' or '.join(kinds)}."
     if others:
         problems = list(dict.fromkeys(others))  # types of a union may say the same
-        return f"{key[1]}{'.' if re.match('[a-z_.]+: ', problems[0]) else ': '}" + "\n  ".join(problems)
+        return _of_class(key[1], nested, problems)
     return "\n  ".join(lines)
+
+
+def _of_class(key: str, nested: str | None, problems: list[str]) -> str:
+    """Say what a parser inside this one has said of the arguments of a class.
+
+    Args:
+        key: Where the class is.
+        nested: Which of its arguments was given, as far as that is known.
+        problems: What was said.
+    """
+    where = f"{key}.init_args.{nested}" if nested else key
+    if len(problems) > 1 and _CLASS_OF.match(problems[0]):
+        problems = problems[1:]
+    if inner := _INNER.match(problems[0]):
+        where, problem = _argument(where, nested, *inner.groups())
+        problems = [problem, *problems[1:]]
+    if settings := _NO_SETTINGS.match(problems[0]):
+        got = "null" if settings[1] == "None" else repr(settings[1])
+        return f"{where}: {got} is neither settings nor a file of them."
+    if unknown := _NO_OPTION.match(problems[0]):
+        where, problem = _argument(where, nested, unknown[1], "there is no such argument.")
+        return f"{where}: {problem}"
+    return f"{where}: " + "\n  ".join(problems)
+
+
+def _argument(where: str, nested: str | None, name: str, problem: str) -> tuple[str, str]:
+    """Say of which argument a problem is: of the class at ``where``, the one given, one in it, or one of a list."""
+    if nested is None:
+        return f"{where}.init_args.{name}", problem
+    if f".{nested}".endswith(f".{name}"):
+        return where, problem
+    first, _, inside = name.partition(".")
+    if inside and f".{nested}".endswith(f".{first}"):
+        return f"{where}.{inside}", problem
+    return where, f"{name}: {problem}"

@@ -122,7 +122,10 @@ class CdnMedalSystem(RecordedBackground, StagedSystem):
         """Begin with the background that another run has trained, if one is named."""
         super().begin_fit()
         if self.initial is not None:
-            self.load_background(self.initial)
+            try:
+                self.load_background(self.initial)
+            except UserError as error:
+                raise UserError(f"model.init_args.initial: {error}") from error
 
     def forward(self, image: Tensor, background: Tensor) -> Tensor:
         """Return logits ``(B, H, W)`` for frames and backgrounds ``(B, 3, H, W)`` in [0, 1]."""
