@@ -32,6 +32,9 @@ _LEAP = 10.0
 _REFUSALS = (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError, av.error.ProtocolNotFoundError)
 """Errors of an address that time does not mend."""
 
+_ENDLESS = 1 << 30
+"""Number of frames in the header of an .avi that was written to a pipe, where FFmpeg could not return to fill it in."""
+
 _OPTIONS = {"rtsp_flags": "prefer_tcp"}
 """For FFmpeg, whose RTSP would lose packets over UDP without a word."""
 
@@ -69,7 +72,10 @@ class VideoFile(Source):
         self.is_live = "://" in address and not address.startswith("file:") and not self.length
         self._begun = container if self.is_live else None  # a live stream continues meanwhile
         if not self.is_live:
-            self.count = video.frames or round(self.length * self.rate) or None
+            frames = video.frames if video.frames < _ENDLESS else 0
+            if container.format.name == "avi":  # whose duration FFmpeg scales to the bytes that are there
+                self.length = float(frames * video.time_base)
+            self.count = frames or round(self.length * self.rate) or None
             container.close()
 
     def __iter__(self) -> Iterator[Frame]:

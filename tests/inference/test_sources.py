@@ -44,9 +44,10 @@ def test_a_video_gives_its_frames(tmp_path: Path) -> None:
         np.testing.assert_array_equal([frame.image for frame in found], frames)
 
 
-def test_times_of_a_variable_rate_are_kept(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ending", ["mkv", "avi"])
+def test_times_of_a_variable_rate_are_kept(ending: str, tmp_path: Path) -> None:
     times = [0, 40, 50, 300, 310, 900]
-    source = open_source(str(write_video(tmp_path / "v.mkv", moving_square(6), times=times)))
+    source = open_source(str(write_video(tmp_path / f"v.{ending}", moving_square(6), times=times)))
     np.testing.assert_allclose([1000 * frame.time for frame in source], times, atol=1)
     assert source.why_ended == ""
 
@@ -71,8 +72,9 @@ def test_a_turned_video_is_shown_upright(cosine: int, sine: int, turns: int, tmp
         np.testing.assert_array_equal(np.rot90(one, -turns), other.image)
 
 
-def test_a_truncated_video_gives_what_is_there(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "v.mkv", moving_square(40, (64, 48)))
+@pytest.mark.parametrize("ending", ["mkv", "avi"])  # FFmpeg scales the duration of an .avi to the bytes that are there
+def test_a_truncated_video_gives_what_is_there(ending: str, tmp_path: Path) -> None:
+    path = write_video(tmp_path / f"v.{ending}", moving_square(40, (64, 48)))
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     source = open_source(str(path))
     found = list(source)
@@ -81,6 +83,20 @@ def test_a_truncated_video_gives_what_is_there(tmp_path: Path) -> None:
     np.testing.assert_array_equal(
         [frame.image for frame in found], [moving_square(40, (64, 48))[frame.number - 1] for frame in found]
     )
+
+
+def test_a_video_without_a_declared_length_is_whole(tmp_path: Path) -> None:
+    """An .avi from a pipe has 2^30 frames by its header, and one whose writer was killed has none."""
+    path = write_video(tmp_path / "v.avi", moving_square(12))
+    content = bytearray(path.read_bytes())
+    length = content.index(b"strh") + 8 + 32
+    for declared in (1 << 30, 0):
+        content[length : length + 4] = declared.to_bytes(4, "little")
+        path.write_bytes(content)
+        source = open_source(str(path))
+        assert source.count is None
+        assert len(list(source)) == 12
+        assert source.why_ended == ""
 
 
 def test_damaged_packets_are_skipped_and_counted(tmp_path: Path) -> None:
