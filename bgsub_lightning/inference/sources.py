@@ -152,8 +152,8 @@ def open_source(source: str, rate: float | None = None, reconnect: float = 10.0,
 
     Raises:
         NotUpError: If it is a camera or a stream that cannot be opened now.
-        UserError: If it is something else, cannot be opened, is a folder of files under several patterns of names, or
-            has its own times where a rate is given.
+        UserError: If it is something else, cannot be opened, is a folder of files under several patterns of names,
+            holds a frame under two names, or has its own times where a rate is given.
     """
     check_range("--", least=0.0003, most=1000, rate=rate)
     per_second = Fraction(25 if rate is None else rate).limit_denominator(100_000)
@@ -172,20 +172,20 @@ def open_source(source: str, rate: float | None = None, reconnect: float = 10.0,
     if is_there and path.is_dir():
         if files := [file for file in path.iterdir() if is_image(file)]:
             _require_one_pattern(files, source)
-            return Images(files, source, per_second, levels)
+            return _images(files, source, per_second, levels)
         raise UserError(f"--source: {source}: the folder holds no images ({', '.join(IMAGES)}).")
     if not is_there and "://" not in source and (number := _PRINTF.search(path.name)):
         before, after = (re.escape(part) for part in (path.name[: number.start()], path.name[number.end() :]))
         name = re.compile(rf"{before}\d{{{number[1] or 1},}}{after}")
         siblings = path.parent.iterdir() if path.parent.is_dir() else ()
         if files := [file for file in siblings if name.fullmatch(file.name) and is_image(file)]:
-            return Images(files, source, per_second, levels)
+            return _images(files, source, per_second, levels)
         raise UserError(f"--source: {source}: no image has such a name.")
     if not is_there and any(mark in source for mark in "*?[") and "://" not in source:
         folder = Path(path.anchor)
         with suppress(ValueError):  # patterns that are none
             if files := [file for file in folder.glob(str(path.relative_to(folder))) if is_image(file)]:
-                return Images(files, source, per_second, levels)
+                return _images(files, source, per_second, levels)
         raise UserError(f"--source: {source}: no image has such a name.")
     if is_there and path.is_file() and is_image(path):
         return Images([path], source, per_second, levels)
@@ -201,6 +201,20 @@ def open_source(source: str, rate: float | None = None, reconnect: float = 10.0,
 def _require_no_rate(rate: float | None, name: str) -> None:
     if rate is not None:
         raise UserError(f"--rate: {name} has its own times; got {rate:g}. Leave the option out: it is for images.")
+
+
+def _images(files: list[Path], source: str, rate: Fraction, levels: Range | None) -> Images:
+    """Take the images of a folder or of a pattern.
+
+    Raises:
+        UserError: If two names differ in leading zeros alone: these are one frame.
+    """
+    images = Images(files, source, rate, levels)
+    for one, other in pairwise(images.files):
+        if _natural(one) == _natural(other):
+            both = " and ".join(sorted((str(one), str(other))))
+            raise UserError(f"--source: {source}: must hold one image of each frame; got {both}. Remove one.")
+    return images
 
 
 def _require_one_pattern(files: Sequence[Path], folder: str) -> None:

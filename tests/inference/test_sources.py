@@ -292,6 +292,15 @@ def test_a_folder_of_two_name_patterns_is_refused(
     assert len(list(open_source(str(tmp_path / "*")))) > 12
 
 
+@pytest.mark.parametrize("pattern", ["", "*", "frame*.png", "frame%d.png"])
+def test_a_frame_under_two_names_is_refused(pattern: str, tmp_path: Path) -> None:
+    write_images(tmp_path, range(1, 13))
+    (tmp_path / "frame000004.png").write_bytes((tmp_path / "frame4.png").read_bytes())
+    with pytest.raises(UserError, match=rf"^--source: {tmp_path}.*; got .*/frame000004\.png and .*/frame4\.png\."):
+        open_source(str(tmp_path / pattern))
+    assert [frame.number for frame in open_source(str(tmp_path / "frame%06d.png"))] == [4]
+
+
 def test_a_pattern_of_printf_is_taken_as_opencv_takes_it(tmp_path: Path) -> None:
     frames = write_images(tmp_path, range(8, 12))
     for number in range(8, 12):
