@@ -16,6 +16,7 @@ from bgsub_lightning.core.text import safe_name, suggestion
 from bgsub_lightning.datasets.depth import parsed_range
 from bgsub_lightning.inference.opening import Background
 from bgsub_lightning.inference.reduced import checked_work_size
+from bgsub_lightning.inference.regions import check_places
 from bgsub_lightning.inference.sources import IMAGES
 from bgsub_lightning.inference.stream import POOL
 
@@ -78,12 +79,14 @@ class CameraOptions:
         """Check what can be checked without a frame.
 
         Raises:
-            UserError: If a number lies outside of its range.
+            UserError: If a number lies outside of its range, a file cannot be read, or a region, a line or a zone is
+                none.
         """
         check_range("--", least=0, most=1e9, least_area=self.least_area)
         check_range("--", least=0.0003, most=1000, rate=self.rate)
         parsed_range(self.range)
         checked_work_size(self.work_size)
+        check_places(self.roi, self.ignore, self.count_line, self.zone)
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.ranges import check_range
 from bgsub_lightning.inference.blobs import Box
-from bgsub_lightning.inference.regions import Points, beyond, crossing, side
+from bgsub_lightning.inference.regions import Points, beyond, crossing, require_separate_names, side
 from bgsub_lightning.inference.tracking import Track
 
 _MARGIN = 2.0
@@ -108,8 +107,7 @@ class Activity:
         Raises:
             UserError: If a line and a zone have one name.
         """
-        if both := lines.keys() & zones.keys():
-            raise UserError(f"{min(both)}: is the name of a line and of a zone. Rename one.")
+        require_separate_names(lines, zones)
         self.lines, self.zones = dict(lines), dict(zones)
         self._borders = {name: beyond(polygon, size) for name, polygon in zones.items()}
         self.counts |= {name: Counts() for name in (*lines, *zones) if name not in self.counts}

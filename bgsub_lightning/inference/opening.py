@@ -52,7 +52,8 @@ class Setup:
         compile: Whether torch.compile works on the networks.
 
     Raises:
-        UserError: If a number lies outside of its range, or there are no networks to compile.
+        UserError: If a number lies outside of its range, the background is no image and no folder of some, or there are
+            no networks to compile.
     """
 
     checkpoint: str = SHIPPED
@@ -73,6 +74,8 @@ class Setup:
         check_range("--", least=1, most=10_000, pool=self.pool, batch_size=self.batch_size)
         check_range("--", above=0, most=1e6, every=self.every, refresh=self.refresh)
         check_range("--", least=0, below=1, threshold=self.threshold)
+        if isinstance(self.background, Path):
+            background_images(self.background)
         if self.compile and (self.checkpoint in BASELINES or self.checkpoint.endswith(".onnx")):
             raise UserError(f"--compile: {self.checkpoint} has no networks of PyTorch. Leave the option out.")
 
@@ -181,24 +184,38 @@ def _require_no_background(name: str, system: System | None, background: str | P
         raise UserError(f"--background: {name} keeps no background. Leave the option out.")
 
 
+def background_images(background: Path) -> Images:
+    """Return the images that a background is built from.
+
+    Args:
+        background: A clean image, or a folder of some.
+
+    Raises:
+        UserError: If there is none that can be decoded.
+    """
+    path = background.expanduser()
+    if not path.exists():
+        raise UserError(f"--background: {background}: there is no such image or folder.")
+    files = [file for file in path.iterdir() if is_image(file)] if path.is_dir() else [path]
+    if not files:
+        raise UserError(f"--background: {background}: must hold an image at least; got none. Name another folder.")
+    images = Images(files, str(background))
+    if not images.first(1):
+        raise UserError(f"--background: {background}: is no image that can be decoded, and no folder of some.")
+    return images
+
+
 def _pool(
     background: str | Path, source: Source, count: int, system: System | None
 ) -> tuple[list[NDArray[np.uint8]], str]:
     """Take the frames that the background is built from before the first is subtracted, and say what they are."""
     count = max(count, system.references if system else 0)
     if isinstance(background, Path):
-        path = background.expanduser()
-        if not path.exists():
-            raise UserError(f"--background: {background}: there is no such image or folder.")
-        files = [file for file in path.iterdir() if is_image(file)] if path.is_dir() else [path]
-        if not files:
-            raise UserError(f"--background: {background}: must hold an image at least; got none. Name another folder.")
+        images = background_images(background)
         if not source.is_live:
             source.first(1)  # whose depth and range hold for both
-        images = Images(files, str(background))
         images.depth = source.depth
-        if not (found := images.first(len(files))):
-            raise UserError(f"--background: {background}: is no image that can be decoded, and no folder of some.")
+        found = images.first(len(images.files))
         return found, f"{some(len(found), 'image')} of {background}"
     if background == "auto":
         background = "spread" if system and system.needs_pool and not source.is_live else "stream"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -26,14 +26,14 @@ _FORM = 'Write {"name": [[x, y], [x, y], …]}.'
 _IMAGES = (".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff")
 
 
-def polygons(given: str | Path, key: str, size: Size) -> dict[str, Points]:
+def polygons(given: str | Path, key: str, size: Size | None) -> dict[str, Points]:
     """Read polygons with their names.
 
     Args:
         given: ``x1,y1,x2,y2,x3,y3``, several with semicolons between them, which get the names
             ``zone 1``, ``zone 2``, …; or a JSON file, ``{name: [[x, y], …]}``.
         key: The option that messages name.
-        size: Of the frames.
+        size: Of the frames; ``None``: not known yet.
 
     Raises:
         UserError: If there is none, or one has fewer than three corners, no area, sides that cross, or corners outside
@@ -57,14 +57,14 @@ def polygons(given: str | Path, key: str, size: Size) -> dict[str, Points]:
     return found
 
 
-def lines(given: str | Path, key: str, size: Size) -> dict[str, Points]:
+def lines(given: str | Path, key: str, size: Size | None) -> dict[str, Points]:
     """Read lines with their names, from the first point to the second.
 
     Args:
         given: ``x1,y1,x2,y2``, several with semicolons between them, which get the names
             ``line 1``, ``line 2``, …; or a JSON file as :func:`polygons` takes.
         key: The option that messages name.
-        size: Of the frames.
+        size: Of the frames; ``None``: not known yet.
 
     Raises:
         UserError: If there is none, or one has not two points, no length, or points outside of the picture.
@@ -99,12 +99,8 @@ def region(given: str | Path, key: str, size: Size) -> NDArray[np.bool_]:
     Raises:
         UserError: If the image has another size or cannot be read, or a polygon is none.
     """
-    if Path(given).suffix.lower() in _IMAGES:
-        if not Path(given).is_file():
-            raise UserError(f"{key}: {given}: there is no such file. Give a PNG, or polygons.")
-        image = read_pixels(Path(given), cv2.IMREAD_GRAYSCALE)
-        if image is None:
-            raise UserError(f"{key}: {given}: is no image that can be decoded. Give a PNG, or polygons.")
+    if _is_image(given):
+        image = _pixels(given, key)
         if image.shape != size:
             raise UserError(
                 f"{key}: {given}: must have the size of the frames, {size[1]}×{size[0]}; "
@@ -115,6 +111,41 @@ def region(given: str | Path, key: str, size: Size) -> NDArray[np.bool_]:
     for points in polygons(given, key, size).values():
         cv2.fillPoly(inside, [points.round().astype(np.int32)], 1)
     return inside.astype(bool)
+
+
+def check_places(roi: str | None, ignore: str | None, count_line: str | None, zone: str | None) -> None:
+    """Check regions, lines and zones as far as that is possible before the size of the frames is known.
+
+    Args:
+        roi: A region, as :func:`region` takes it; ``None``: there is none, as of the others.
+        ignore: Another.
+        count_line: Lines, as :func:`lines` takes them.
+        zone: Polygons, as :func:`polygons` takes them.
+
+    Raises:
+        UserError: If a file cannot be read, a region is neither an image nor polygons, a line or a polygon is none, or
+            a line and a zone have one name.
+    """
+    for key, given in (("--roi", roi), ("--ignore", ignore)):
+        if given is not None:
+            if _is_image(given):
+                _pixels(given, key)
+            else:
+                polygons(given, key, None)
+    require_separate_names(
+        {} if count_line is None else lines(count_line, "--count_line", None),
+        {} if zone is None else polygons(zone, "--zone", None),
+    )
+
+
+def require_separate_names(lines: Mapping[str, Points], zones: Mapping[str, Points]) -> None:
+    """Refuse a line and a zone of one name, whose counts would be one.
+
+    Raises:
+        UserError: If there are some.
+    """
+    if both := lines.keys() & zones.keys():
+        raise UserError(f"--zone: {min(both)}: is the name of a line as well. Rename one.")
 
 
 def contains(polygon: Points, point: tuple[float, float]) -> bool:
@@ -145,6 +176,19 @@ def crossing(start: Sequence[float], end: Sequence[float], first: Sequence[float
     return any(not each and between(*three) for each, three in zip(turns, checks, strict=True))
 
 
+def _is_image(given: str | Path) -> bool:
+    return Path(given).suffix.lower() in _IMAGES
+
+
+def _pixels(given: str | Path, key: str) -> NDArray[np.uint8]:
+    if not Path(given).is_file():
+        raise UserError(f"{key}: {given}: there is no such file. Give a PNG, or polygons.")
+    image = read_pixels(Path(given), cv2.IMREAD_GRAYSCALE)
+    if image is None:
+        raise UserError(f"{key}: {given}: is no image that can be decoded. Give a PNG, or polygons.")
+    return image
+
+
 def _read(given: str | Path, key: str, kind: str) -> dict[str, Points]:
     if Path(given).suffix.lower() == ".json":
         try:
@@ -173,7 +217,9 @@ def _parsed(text: str, key: str) -> list[tuple[float, float]]:
     return list(zip(numbers[::2], numbers[1::2], strict=True))
 
 
-def _require_inside(points: Points, where: str, size: Size) -> None:
+def _require_inside(points: Points, where: str, size: Size | None) -> None:
+    if size is None:
+        return
     height, width = size
     for point in points:
         if not (0 <= point[0] <= width and 0 <= point[1] <= height):

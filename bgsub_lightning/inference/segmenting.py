@@ -32,6 +32,7 @@ from bgsub_lightning.inference.opening import Setup, named_system, open_subtract
 from bgsub_lightning.inference.outputs import Output
 from bgsub_lightning.inference.pipeline import Prefetch, WriterThread
 from bgsub_lightning.inference.reduced import Reduced
+from bgsub_lightning.inference.regions import check_places
 from bgsub_lightning.inference.result import RAW, Analysis, Result, Wanted
 from bgsub_lightning.inference.sources import Frame, Source, open_source
 from bgsub_lightning.inference.stream import StreamSubtractor
@@ -360,13 +361,14 @@ def stream(
     if Path(str(source)).suffix.lower() in LISTS:
         raise UserError(f"source: {source}: is a list of cameras, which `segment` takes. Open each for itself.")
     checked = None if levels is None else checked_range(levels, "range")
-    say = partial(warnings.warn, stacklevel=3)
-    opened = open_when_up(lambda: open_source(str(source), rate, reconnect, checked), reconnect, say)
     hints = get_type_hints(Setup) | get_type_hints(Wanted)
     for name, value in options.items():
         fit_record(value, hints[name], name, _FIX)
     setup = Setup(**{name: options[name] for name in options.keys() & of_setup})
     wanted = Wanted(**{name: options[name] for name in options.keys() & of_wanted})
+    check_places(wanted.roi, wanted.ignore, wanted.count_line, wanted.zone)
+    say = partial(warnings.warn, stacklevel=3)
+    opened = open_when_up(lambda: open_source(str(source), rate, reconnect, checked), reconnect, say)
     subtractor = open_subtractor(opened, setup, named_system(setup)).subtractor
     by = subtractor if work_size is None else Reduced(subtractor, work_size)
     return results(by, opened, wanted, limit, probability)

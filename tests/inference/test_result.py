@@ -306,5 +306,8 @@ def test_a_video_can_be_gone_through(tmp_path: Path) -> None:
     for name, value in (("clean", "false"), ("zone", [(0, 0)]), ("batch_size", "many")):
         with pytest.raises(UserError, match=f"{name}.*got"):
             next(bgsub_lightning.stream(path, checkpoint="MOG2", **{name: value}))
+    for name, value in (("count_line", "1,2"), ("roi", "nofile.json"), ("background", "nofile.png")):
+        with pytest.raises(UserError, match=f"^--{name}: "):  # before the source is opened
+            bgsub_lightning.stream(tmp_path / "absent.mp4", checkpoint="MOG2", **{name: value})
     with pytest.raises(UserError, match=r"absent\.mp4"):
         next(bgsub_lightning.stream(tmp_path / "absent.mp4"))

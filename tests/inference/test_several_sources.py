@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import yaml
 from live_systems import TINY, moving_square, save, serving, tiny_system, write_video
 from numpy.typing import NDArray
 from tiny_training import quiet
@@ -26,7 +27,7 @@ from tiny_training import quiet
 from bgsub_lightning.cli import main
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.steps import together
-from bgsub_lightning.inference import Feed, Frame, OpenCvSubtractor, Result, Source, open_source, segment_feeds
+from bgsub_lightning.inference import Feed, Frame, OpenCvSubtractor, Result, Source, open_source, segment_feeds, session
 from bgsub_lightning.inference.cameras import CameraOptions, ListedCamera, listed_cameras
 from bgsub_lightning.inference.outputs import Output
 from bgsub_lightning.inference.subtractor import Subtractor
@@ -335,10 +336,12 @@ def test_the_list(tmp_path: Path) -> None:
     file.write_text(
         "a: 0\n"
         "b: rtsp://host/x\n"
-        "c: {source: sub/*.jpg, roi: r.png, ignore: '1,2,3,4,5,6', state: c.state, background: clean.png, still: 3}\n"
+        "c: {source: sub/*.jpg, roi: r.png, ignore: '0,0,9,0,0,9', state: c.state, background: clean.png, still: 3}\n"
         "d: {source: '7', background: spread, threshold: 0.3, least_area: 0}\n"
         "e: {source: /films/e.mp4, zone: z.json}\n"
     )
+    cv2.imwrite(str(tmp_path / "r.png"), np.zeros((4, 4), np.uint8))
+    (tmp_path / "z.json").write_text('{"gate": [[0, 0], [9, 0], [9, 9]]}')
     common = CameraOptions(str(file), least_area=9, background="first")
     cameras = {each.name: each for each in listed_cameras(common)}
     assert list(cameras) == list("abcde")
@@ -352,7 +355,7 @@ def test_the_list(tmp_path: Path) -> None:
         "e": "/films/e.mp4",
     }
     c = cameras["c"].options
-    assert (c.roi, c.ignore, c.state) == (f"{here}/r.png", "1,2,3,4,5,6", f"{here}/c.state")
+    assert (c.roi, c.ignore, c.state) == (f"{here}/r.png", "0,0,9,0,0,9", f"{here}/c.state")
     assert (c.background, c.still, c.least_area) == (f"{here}/clean.png", 3, 9)
     d = cameras["d"].options
     assert (d.background, d.threshold, d.least_area) == ("spread", 0.3, 0)
@@ -400,6 +403,45 @@ def test_a_bad_list_is_refused(
     monkeypatch.chdir(videos)
     Path("cam.yaml").write_text(content)
     assert message in fails(main(["segment", "cam.yaml", "--checkpoint=MOG2", "--out=out"]))
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "got"),
+    [
+        ("count_line", "1,2", "got 1"),
+        ("count_line", "1,a", "got '1,a'"),
+        ("zone", "0,0,9,9", "got 2"),
+        ("zone", "both.json", "gate"),  # as the line
+        ("roi", "nofile.json", "nofile.json"),
+        ("roi", "0,0,9,9,0,9,9,0", "(0, 0)"),
+        ("ignore", "nofile.png", "nofile.png"),
+        ("ignore", "text.png", "text.png"),
+        ("background", "nofile.png", "nofile.png"),
+        ("background", "text.png", "text.png"),
+    ],
+)
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_no_camera_is_opened_where_an_option_is_wrong(
+    is_listed: bool,
+    key: str,
+    value: str,
+    got: str,
+    videos: Path,
+    fails: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(session, "open_source", lambda *_: pytest.fail("a camera was opened"))
+    monkeypatch.chdir(videos)
+    Path("text.png").write_text("no image")
+    for name in ("both", "line"):
+        Path(f"{name}.json").write_text('{"gate": [[0, 0], [9, 0]%s]}' % (", [9, 9]" if name == "both" else ""))
+    own = {"source": "door.mkv", "count_line": "line.json"} | ({key: value} if is_listed else {})
+    Path("cam.yaml").write_text(yaml.safe_dump({"yard": "yard.mkv", "door": own}))
+    options = [] if is_listed else ["--count_line=line.json", f"--{key}={value}"]
+    message = fails(main(["segment", "cam.yaml", "--checkpoint=MOG2", "--out=out", *options]))
+    assert f"error: {'cam.yaml: door.' if is_listed else '--'}{key}: " in message
+    assert got in message
     assert not Path("out").exists()
 
 
