@@ -240,7 +240,9 @@ def _fitted(validate: Callable[[], Any], source: str, fix: str | Mapping[str, st
         errors = error.errors(include_url=False)
     first = next((each for each in errors if each["loc"] == ("version",)), errors[0])  # explains all others
     parts = [str(part) for part in first["loc"]]
-    key = ".".join(parts[:-1] if parts and parts[-1] in _MEMBERS else parts)
+    if parts and parts[-1] in _MEMBERS:
+        parts.pop()
+    key = ".".join(part for part in parts if not _MEMBER_TYPE.fullmatch(part))
     where, kind, got = f"{source}: {key}" if key else source, first["type"], f"; got {_SHORT.repr(first['input'])}"
     if kind == "json_invalid":
         problem, got = f"is no JSON, or was cut off ({first['ctx']['error']})", ""
@@ -248,6 +250,8 @@ def _fitted(validate: Callable[[], Any], source: str, fix: str | Mapping[str, st
         problem, got = "is missing", ""
     elif kind in {"unexpected_keyword_argument", "extra_forbidden"}:
         problem, got = "is unknown", ""
+    elif kind == "dict_type" or "class_name" in first.get("ctx", {}):
+        problem = "must hold keys and values"
     else:
         problem = re.sub(r"^\w+ should( be)?", "must\\1", first["msg"].removeprefix("Value error, "))
         problem = re.sub(r" after validation, not \d+$", "", problem)
@@ -263,7 +267,10 @@ def _adapter(schema: Any) -> Any:
 
 
 _MEMBERS = {"int", "float", "str", "bool"}
-"""Parts that pydantic adds to the key of a value that may be of several types."""
+"""Parts that pydantic adds to the key of a value that may be of several types, at its end."""
+
+_MEMBER_TYPE = re.compile(r"(literal|list|tuple|dict|function-[a-z]+|lax-or-strict)\[.*\]")
+"""Parts of the same kind, anywhere in the key: types with arguments."""
 
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 60

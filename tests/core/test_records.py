@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import Field
+from pydantic import BaseModel, Field
+from typing_extensions import TypedDict
 
 from bgsub_lightning.core.errors import UserError
-from bgsub_lightning.core.records import parse_json, parse_yaml, read_csv, read_json, read_yaml
+from bgsub_lightning.core.records import fit_record, parse_json, parse_yaml, read_csv, read_json, read_yaml
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,41 @@ def test_json_that_does_not_fit(text: str, key: str, value: str) -> None:
     assert key in str(raised.value)
     assert value in str(raised.value)
     assert len(str(raised.value).splitlines()) == 1
+
+
+class InnerRecord(BaseModel):
+    at: int = 0
+
+
+class TypedRecord(TypedDict, total=False):
+    inner: InnerRecord
+    part: Part
+    either: Literal["auto"] | Path
+    lists: int | list[Part]
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+@pytest.mark.parametrize(
+    ("schema", "content", "key"),
+    [
+        (InnerRecord, 3, ""),
+        (TypedRecord, 3, ""),
+        (Part, 3, ""),
+        (TypedRecord, {"inner": 3}, "inner: "),
+        (TypedRecord, {"part": 3}, "part: "),
+        (TypedRecord, {"either": 3}, "either: "),
+        (TypedRecord, {"lists": [3]}, "lists: "),
+        (dict[str, Part], {"Part": 3}, "Part: "),
+    ],
+)
+def test_no_message_names_a_class(schema: Any, content: Any, key: str, as_json: bool) -> None:
+    read = parse_json if as_json else fit_record
+    with pytest.raises(UserError) as raised:
+        read(json.dumps(content) if as_json else content, schema, "f", "Mend it.")
+    message = str(raised.value)
+    assert message.startswith(f"f: {key}must ")
+    assert "; got " in message
+    assert not re.search(r"Record|Part(?!:)|Path|literal|lax", message)
 
 
 def test_a_long_value_is_cut() -> None:
