@@ -7,7 +7,7 @@ import fcntl
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -189,6 +189,21 @@ def remove_empty(folder: Path, within: Path) -> None:
         while within in folder.parents:
             folder.rmdir()
             folder = folder.parent
+
+
+def remove_matching(folder: Path, patterns: Iterable[str]) -> None:
+    """Delete the files below a folder that match patterns, and the folders that then hold nothing.
+
+    Raises:
+        UserError: If one is reached through a symbolic link, before any is deleted, or cannot be deleted.
+    """
+    files = [path for pattern in patterns for path in folder.glob(pattern) if not path.is_dir()]
+    for path in files:
+        refuse_links(path.parent, folder)
+    for path in files:
+        with _one_line(path):
+            path.unlink()
+        remove_empty(path.parent, folder.parent)
 
 
 @contextmanager

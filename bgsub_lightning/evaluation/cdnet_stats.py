@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterable
 from pathlib import Path
 
-from bgsub_lightning.core.files import atomic_write
+from bgsub_lightning.core.files import atomic_write, remove_matching
 from bgsub_lightning.core.text import csv_cell
 from bgsub_lightning.evaluation.testresult import TestResult
 from bgsub_lightning.metrics import COUNTS, METRICS
@@ -37,12 +37,16 @@ def write_statistics(folder: Path, result: TestResult) -> None:
 
     Counts stand in lines that begin with ``cm``: TP, FP, FN, TN and shadow errors; the metrics follow, PBC being PWC.
     What the comparator's scripts divide by zero is here as :func:`bgsub_lightning.metrics.metrics` says; these
-    videos are named in a comment.
+    videos are named in a comment. Statistics that an earlier evaluation has left are deleted first.
 
     Args:
         folder: Where ``stats.txt``, ``CATEGORY/stats.txt`` and ``CATEGORY/VIDEO/stats.txt`` go.
         result: The result of a test.
+
+    Raises:
+        UserError: If a folder cannot be written to, or is a symbolic link.
     """
+    remove_matching(folder, (f"{place}stats.txt" for place in ("", "*/", "*/*/")))
     scores = result.scores()
     whole = [*_comments(result, result.videos.keys() | result.missing.keys())]
     for category, metrics in scores.categories.items():

@@ -13,7 +13,6 @@ Where frames are equal in all of that, the first one in the order of video and f
 from __future__ import annotations
 
 import csv
-import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -25,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bgsub_lightning.core.errors import UserError
-from bgsub_lightning.core.files import atomic_write, refuse_links
+from bgsub_lightning.core.files import atomic_write, refuse_links, remove_matching
 from bgsub_lightning.core.records import read_csv
 from bgsub_lightning.core.text import csv_cell, from_csv_cell
 from bgsub_lightning.datasets.labels import MOVING
@@ -109,14 +108,13 @@ def chosen(frames: Iterable[GalleryFrame]) -> list[tuple[Rule, GalleryFrame]]:
 
 
 def clear_gallery(folder: Path) -> None:
-    """Delete an earlier gallery.
+    """Delete the files of an earlier gallery.
 
     Raises:
-        UserError: If it is a symbolic link.
+        UserError: If it is a symbolic link, or holds one.
     """
     refuse_links(folder, folder.parent)
-    if (folder / INDEX).is_file():
-        shutil.rmtree(folder)
+    remove_matching(folder, (INDEX, *(f"*/*/*[0-9]_{kind}.*" for kind in get_args(Kind))))
 
 
 def write_pictures(

@@ -159,6 +159,33 @@ def test_statistics_are_laid_out_as_those_of_the_comparator(cdnet: Path, masks: 
     assert [float(word) for word in last.split()[2:]] == pytest.approx(mean(*by_category.values()), abs=1e-9)
 
 
+def test_nothing_of_an_earlier_evaluation_is_left(cdnet: Path, masks: Path, tmp_path: Path) -> None:
+    def files(out: Path) -> set[str]:
+        return {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+
+    out, fresh = tmp_path / "out", tmp_path / "fresh"
+    assert call(cdnet, masks, out, "--scene=baseline,thermal") == 0
+    own = {"notes.txt", "stats/thermal/notes.txt", "gallery/baseline/highway/notes.txt"}
+    for name in own:
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_text("mine")
+    for folder in (out, fresh):
+        assert call(cdnet, masks, folder, "--scene=baseline/office") == 0
+    assert files(out) == files(fresh) | own
+    assert not (out / "stats/baseline/highway").exists()
+
+
+@pytest.mark.parametrize("name", ["stats", "stats/thermal", "stats/thermal/park", "gallery/thermal"])
+def test_nothing_is_deleted_through_links(cdnet: Path, masks: Path, tmp_path: Path, fails: Fails, name: str) -> None:
+    out, outside = tmp_path / "out", tmp_path / "outside"
+    assert call(cdnet, masks, out, "--scene=thermal") == 0
+    (out / name).rename(outside)
+    (out / name).symlink_to(outside)
+    before = sorted(outside.rglob("*"))
+    assert f"{out / name}: is a symbolic link" in fails(call(cdnet, masks, out, "--scene=baseline"))
+    assert sorted(outside.rglob("*")) == before
+
+
 @pytest.mark.parametrize("name", ["stats", "gallery", "stats/baseline"])
 def test_nothing_is_written_through_links(cdnet: Path, masks: Path, tmp_path: Path, fails: Fails, name: str) -> None:
     out, outside = tmp_path / "out", tmp_path / "outside"
