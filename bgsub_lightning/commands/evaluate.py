@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bgsub_lightning.commands.prepare import reader_of
+from bgsub_lightning.commands.prepare import reader_of, scenes_of
 from bgsub_lightning.core.console import console, mark
 from bgsub_lightning.core.ranges import check_range
 from bgsub_lightning.datasets import Problem, raise_for_errors, with_mask_code
 from bgsub_lightning.datasets.labels import MaskCode
 from bgsub_lightning.evaluation import MaskFiles, TestResult, count_masks
 from bgsub_lightning.evaluation.mask_checks import located, problems_of, unexpected_files
-from bgsub_lightning.evaluation.mask_evaluation import ScoredMasks, frames_to_score, listed_frames, require_all
+from bgsub_lightning.evaluation.mask_evaluation import (
+    ScoredMasks,
+    frames_file,
+    frames_to_score,
+    listed_frames,
+    require_all,
+)
 from bgsub_lightning.evaluation.mask_record import MaskRecord
 from bgsub_lightning.evaluation.submission import missing_masks, pack, require_complete, require_whole_dataset
 from bgsub_lightning.report.terminal import table
@@ -81,9 +87,11 @@ def evaluate(
     if zip:
         require_whole_dataset(reader, scene)
     files = MaskFiles(masks.expanduser(), pattern, threshold, invert)
-    folder = reader.locate(root)
     listed = listed_frames(frames) if frames else None
-    scenes = reader.scenes(folder, scene if scene is not None or listed is None else list(listed))
+    if frames and listed and scene is None:
+        scenes = scenes_of(reader, root, list(listed), f"--frames: {frames_file(frames)}")
+    else:
+        scenes = scenes_of(reader, root, scene)
     raise_for_errors(scenes)
     scenes = with_mask_code(scenes, mask_code)
     chosen = frames_to_score(scenes, listed, reader)

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bgsub_lightning.commands.prepare import reader_of
+from bgsub_lightning.commands.prepare import reader_of, scenes_of
 from bgsub_lightning.core.console import console
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.ranges import check_range
@@ -81,7 +81,7 @@ def flow(
         raise UserError("--settings: names a method with its settings; leave --method, --files and --pattern out.")
     chosen = settings or _method(method, files, pattern)
     reader = reader_of(dataset)
-    scenes = with_range(reader.scenes(reader.locate(root), scene), parsed_range(range))
+    scenes = with_range(scenes_of(reader, root, scene), parsed_range(range))
     raise_for_errors(scenes)
     for each in scenes:
         require_motion(each, taus)

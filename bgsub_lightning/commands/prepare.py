@@ -31,6 +31,8 @@ from bgsub_lightning.datasets import (
 from bgsub_lightning.datasets.checks import some
 from bgsub_lightning.datasets.depth import parsed_range, with_range
 from bgsub_lightning.datasets.labels import MaskCode
+from bgsub_lightning.datasets.patterns import path_pattern
+from bgsub_lightning.datasets.scene import UnknownSceneError
 from bgsub_lightning.frames import FrameStore, SceneFrames, fill, read_mask
 
 READERS: dict[str, type[Reader]] = {reader.name: reader for reader in (CDnet2014, LASIESTA, LIMU, SBI2015, Wallflower)}
@@ -74,7 +76,7 @@ def prepare(
     check_range("--", least=16, most=8192, width=width, height=height)
     check_range("--", least=1, most=256, workers=workers)
     reader = reader_of(dataset, frames=frames, masks=masks)
-    scenes = with_range(reader.scenes(reader.locate(root), scene), parsed_range(range))
+    scenes = with_range(scenes_of(reader, root, scene), parsed_range(range))
     scenes = with_mask_code(scenes, mask_code)
     console.print(_videos(scenes))
     problems = [problem for each in scenes for problem in each.problems] + _spoiled_masks(scenes)
@@ -121,7 +123,7 @@ def reader_of(dataset: str, options: str = "--", **patterns: str | None) -> Read
         patterns: What some readers take: ``frames`` and ``masks``; ``None`` is the reader's own.
 
     Raises:
-        UserError: If there is no such dataset, or it takes no patterns.
+        UserError: If there is no such dataset, it takes no patterns, or one makes no sense.
     """
     named = {name.lower(): reader for name, reader in READERS.items()}
     if dataset.lower() not in named:
@@ -133,7 +135,29 @@ def reader_of(dataset: str, options: str = "--", **patterns: str | None) -> Read
             f"{' and '.join(options + name for name in given)}: the layout of {reader.name} is fixed; LIMU and SBI2015 "
             f"alone take patterns. Leave the option out."
         )
+    for name, pattern in given.items():
+        path_pattern(pattern, f"{options}{name}")
     return reader(**given)
+
+
+def scenes_of(
+    reader: Reader, root: Path | None, patterns: Sequence[str] | None, option: str = "--scene"
+) -> list[Scene]:
+    """Read the scenes that a command was asked for.
+
+    Args:
+        reader: The dataset's reader.
+        root: The dataset's folder; ``None`` takes it from the reader's environment variable.
+        patterns: Which scenes; ``None``: all.
+        option: The option that names them, for the message.
+
+    Raises:
+        UserError: If the dataset is not there, or a pattern matches nothing.
+    """
+    try:
+        return reader.scenes(reader.locate(root), patterns)
+    except UnknownSceneError as error:
+        raise UnknownSceneError(option, error.pattern, error.hint) from error
 
 
 def _spoiled_masks(scenes: list[Scene]) -> list[Problem]:

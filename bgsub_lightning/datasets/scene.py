@@ -106,6 +106,23 @@ def with_mask_code(scenes: Iterable[Scene], code: MaskCode | None) -> list[Scene
     return [scene if code is None else replace(scene, mask_code=code) for scene in scenes]
 
 
+class UnknownSceneError(UserError):
+    """A pattern that matches no scene.
+
+    Attributes:
+        option: Where the pattern comes from.
+        pattern: The pattern.
+        hint: What may have been meant, as a sentence.
+    """
+
+    def __init__(self, option: str, pattern: str, hint: str) -> None:
+        super().__init__(option, pattern, hint)
+        self.option, self.pattern, self.hint = option, pattern, hint
+
+    def __str__(self) -> str:
+        return f"{self.option}: {self.pattern!r} is no video and no category of this dataset. {self.hint}"
+
+
 def raise_for_errors(scenes: Iterable[Scene]) -> None:
     """Check that scenes can be used.
 
@@ -132,7 +149,7 @@ def select(keys: Sequence[str], patterns: Iterable[str], option: str, known: Ite
         The keys that match a pattern, in the order of ``keys``.
 
     Raises:
-        UserError: If a pattern matches nothing.
+        UnknownSceneError: If a pattern matches nothing.
 
     Example:
         >>> select(["baseline/highway", "PTZ/zoomInZoomOut"], ["PTZ"], "exclude")
@@ -148,8 +165,7 @@ def select(keys: Sequence[str], patterns: Iterable[str], option: str, known: Ite
             matched = {key for key in keys if fnmatchcase(parts[key][-1], pattern)}
         if not matched and pattern not in known:
             names = [*keys, *dict.fromkeys(name for key in keys for name in parts[key])]
-            hint = suggestion(pattern, names, listed=keys)
-            raise UserError(f"{option}: {pattern!r} is no video and no category of this dataset. {hint}")
+            raise UnknownSceneError(option, pattern, suggestion(pattern, names, listed=keys))
         chosen |= matched
     return [key for key in keys if key in chosen]
 

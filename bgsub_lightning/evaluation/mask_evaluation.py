@@ -37,13 +37,18 @@ from bgsub_lightning.splits.frameset import FrameSet
 from bgsub_lightning.splits.leaks import worst
 
 
+def frames_file(path: Path) -> Path:
+    """Return the ``frames.csv`` of a run directory, or any other file that was named."""
+    return path / "frames.csv" if path.is_dir() else path
+
+
 def listed_frames(path: Path) -> Listed:
     """Read the ``frames.csv`` of a test, or of its run directory.
 
     Raises:
         UserError: If there is none, or it names no frame.
     """
-    file = path / "frames.csv" if path.is_dir() else path
+    file = frames_file(path)
     try:
         listed = read_frames(file)
     except FileNotFoundError:

@@ -269,7 +269,7 @@ def test_frames_named_by_a_file(cdnet: Path, masks: Path, tmp_path: Path, fails:
     assert counts_of(tmp_path / "out") == expected
     for text, part in (
         ("video,frame\nbaseline/office,20\n", "frame 20 of baseline/office has no ground truth"),
-        ("video,frame\nbaseline/ofice,22\n", "Did you mean"),
+        ("video,frame\nbaseline/ofice,22\n", f"--frames: {names}: 'baseline/ofice'"),
         ("video,number\nbaseline/office,22\n", "must have the columns video and frame"),
         ("video,frame\nbaseline/office,x\n", "must have the columns video and frame"),
         ("video,frame\n", "names no frame"),

@@ -34,6 +34,16 @@ def test_a_root_that_is_too_deep(inside: str, cdnet: Path, fails: Fails) -> None
     assert f"Did you mean {cdnet}?" in fails(main(["prepare", "--root", str(cdnet / inside)]))
 
 
+@pytest.mark.parametrize("command", ["prepare", "flow --store=store", "evaluate . --out=out"])
+def test_a_scene_that_is_not_there_is_named_with_the_option_of_the_command(
+    command: str, cdnet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: Fails
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = fails(main([*command.split(), f"--root={cdnet}", "--scene=baseline,hihgway"]))
+    assert "error: --scene: 'hihgway' " in said
+    assert "highway?" in said
+
+
 @pytest.mark.parametrize("levels", [1, 2])
 def test_a_root_that_is_too_high(levels: int, cdnet: Path, tmp_path: Path, fails: Fails) -> None:
     outer = tmp_path / "downloads"

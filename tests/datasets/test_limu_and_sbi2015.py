@@ -168,7 +168,7 @@ def test_commands(name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) 
         ("synthesize --layout=SBI2015 --labelled=1", "--labelled must be 2 or more frames for the layout SBI2015"),
         ("synthesize --layout=LIMU --labelled=0", "--labelled: must be from 1 to 100,000; got 0"),
         ("prepare --dataset=Wallflower --frames={number}", "--frames: the layout of Wallflower is fixed"),
-        ("prepare --dataset=LIMU --masks=gt/{number}.png", "masks: 'gt/{number}.png' must hold {sequence}"),
+        ("prepare --dataset=LIMU --masks=gt/{number}.png", "error: --masks: 'gt/{number}.png' must hold {sequence}"),
     ],
 )
 def test_nonsense_is_refused(tmp_path: Path, fails: Fails, command: str, message: str) -> None:
