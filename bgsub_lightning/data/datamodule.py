@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 from bgsub_lightning.core.console import console, warn
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.ranges import check_range
+from bgsub_lightning.core.text import join_some
 from bgsub_lightning.data.augment import A, ClipAugmentation
 from bgsub_lightning.data.batches import EvaluationBatches, TrainingBatches
 from bgsub_lightning.data.crops import Crop, SpatioTemporalCrop
@@ -31,6 +32,7 @@ from bgsub_lightning.data.workers import begin_worker
 from bgsub_lightning.datasets import CDnet2014, Reader, with_mask_code
 from bgsub_lightning.datasets.depth import checked_range, with_range
 from bgsub_lightning.datasets.labels import MaskCode
+from bgsub_lightning.datasets.scene import UnknownSceneError
 from bgsub_lightning.frames import DisFlow, FlowMethod, FrameStore, SceneFrames, fill, fill_flow
 from bgsub_lightning.splits import FrameSet, Protocol, Split
 
@@ -144,7 +146,15 @@ class ScenesDataModule(LightningDataModule):
         """
         scenes = self.reader.scenes(self.reader.locate(self.root), self.scene)
         scenes = with_mask_code(with_range(scenes, self.range, "data.init_args.range"), self.mask_code)
-        return self.protocol.split(scenes, self.fold, self.seed)
+        try:
+            return self.protocol.split(scenes, self.fold, self.seed)
+        except UnknownSceneError as error:
+            if self.scene is None:
+                raise
+            raise UserError(
+                f"{error.option}: must be among the scenes that data.init_args.scene leaves ({join_some(self.scene)}); "
+                f"got {error.pattern!r}. Name it there as well, or remove it here."
+            ) from error
 
     @property
     def streams(self) -> bool:

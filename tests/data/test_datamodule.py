@@ -109,3 +109,14 @@ def test_evaluation_hands_over_references_once_per_scene(cdnet: Path) -> None:
 def test_scenes_can_be_chosen(cdnet: Path) -> None:
     data = module(cdnet, scene=["baseline"], fold=2)
     assert {scene.key for scene in data.frames_of("fit").scenes} == {"baseline/highway", "baseline/PETS2006"}
+
+
+@pytest.mark.parametrize(("scene", "blamed"), [(None, False), ("baseline/office", True), (["shadow"], True)])
+def test_a_scene_that_another_option_leaves_out(cdnet: Path, scene: Any, blamed: bool) -> None:
+    data = module(cdnet, Subset(test=["baseline/highway" if blamed else "baseline/hihgway"]), scene=scene)
+    with pytest.raises(UserError) as raised:
+        data.frames_of("test")
+    message = str(raised.value)
+    assert message.startswith("data.init_args.protocol.init_args.test: ")
+    assert ("data.init_args.scene" in message) == blamed
+    assert "'baseline/highway'" in message if blamed else "Did you mean baseline/highway" in message
