@@ -28,11 +28,12 @@ from bgsub_lightning.datasets import (
     Wallflower,
     with_mask_code,
 )
-from bgsub_lightning.datasets.checks import some
+from bgsub_lightning.datasets.checks import some, stretched_frames
 from bgsub_lightning.datasets.depth import parsed_range, with_range
 from bgsub_lightning.datasets.labels import MaskCode
 from bgsub_lightning.datasets.patterns import path_pattern
 from bgsub_lightning.datasets.scene import UnknownSceneError
+from bgsub_lightning.datasets.verdicts import THREADS
 from bgsub_lightning.frames import FrameStore, SceneFrames, fill, read_mask
 
 READERS: dict[str, type[Reader]] = {reader.name: reader for reader in (CDnet2014, LASIESTA, LIMU, SBI2015, Wallflower)}
@@ -79,7 +80,8 @@ def prepare(
     scenes = with_range(scenes_of(reader, root, scene), parsed_range(range))
     scenes = with_mask_code(scenes, mask_code)
     console.print(_videos(scenes))
-    problems = [problem for each in scenes for problem in each.problems] + _spoiled_masks(scenes)
+    problems = [problem for each in scenes for problem in each.problems]
+    problems += _stretched_frames(scenes) + _spoiled_masks(scenes)
     for problem in _grouped(problems):
         mark(problem.severity, str(problem))
     for each in scenes:
@@ -158,6 +160,17 @@ def scenes_of(
         return reader.scenes(reader.locate(root), patterns)
     except UnknownSceneError as error:
         raise UnknownSceneError(option, error.pattern, error.hint) from error
+
+
+def _stretched_frames(scenes: list[Scene]) -> list[Problem]:
+    """Look at the size of every frame, in its header."""
+    with progress_bar() as bar, ThreadPoolExecutor(THREADS) as pool:
+        sound = [scene for scene in scenes if not scene.errors]
+        return [
+            problem
+            for scene in bar.track(sound, description="Checking the frames")
+            for problem in stretched_frames(scene, pool)
+        ]
 
 
 def _spoiled_masks(scenes: list[Scene]) -> list[Problem]:

@@ -18,11 +18,12 @@ from PIL import Image
 from bgsub_lightning.core.decoding import read_pixels
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.datasets.depth import COLOUR, range_of
-from bgsub_lightning.datasets.scene import Problem, Range
+from bgsub_lightning.datasets.scene import Problem, Range, Scene
 from bgsub_lightning.datasets.verdicts import verdicts
 
 _ENDINGS = {".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9", ".png": b"IEND"}
 _ORIENTATION = 0x0112  # the tag of EXIF
+_SIDEWAYS = {5, 6, 7, 8}  # orientations that swap width and height
 _TAIL = 1024  # bytes; some programs write a few more after the end
 
 _LAST = 999_999
@@ -79,7 +80,7 @@ class Draft:
             except UserError as error:
                 what, _, fix = str(error).removeprefix("frames: ").partition(". ")
                 self.note("error", path, what, fix)
-            if (turned := _orientation(path)) != 1:
+            if (turned := _header(path)[1]) != 1:
                 what = f"is turned as its EXIF orientation {turned} says, to {image.shape[1]}×{image.shape[0]}"
                 self.note("warning", path, what, "Masks must be turned alike; or save the frames upright.")
             return image.shape[1], image.shape[0]
@@ -174,13 +175,38 @@ class Draft:
             self.note("error", path, what, f"Fetch both again, {otherwise}.")
 
 
-def _orientation(path: Path) -> int:
-    """Return the EXIF orientation of a JPEG, 1 for upright."""
-    if path.suffix.lower() not in {".jpg", ".jpeg"}:
-        return 1
+def stretched_frames(scene: Scene, pool: ThreadPoolExecutor) -> list[Problem]:
+    """Name the frames that have another size than a video's first one, mostly by their headers alone."""
+    width, height = scene.size
+    frames = list(scene.frames.values())
+    sound = verdicts(f"size {width}x{height}", lambda path: _size(path, scene.size) == scene.size, frames, pool)
+    problems = []
+    for path in (path for path, is_sound in zip(frames, sound, strict=True) if not is_sound):
+        if size := _size(path, scene.size):
+            what = f"is {size[0]}×{size[1]}, the video is {width}×{height}"
+            fix = f"It is stretched to {width}×{height}; fetch it again, or delete it."
+            problems.append(Problem("warning", path, what, fix))
+        else:
+            fix = "Fetch the file again, or delete it."
+            problems.append(Problem("error", path, "cannot be decoded as an image", fix))
+    return problems
+
+
+def _size(path: Path, expected: tuple[int, int]) -> tuple[int, int] | None:
+    """Return an image's width and height; ``None`` if it cannot be decoded, which only an unexpected size needs."""
+    size, orientation = _header(path)
+    if (size[::-1] if orientation in _SIDEWAYS else size) == expected:
+        return expected
+    image = read_pixels(path, COLOUR)
+    return None if image is None else (image.shape[1], image.shape[0])
+
+
+def _header(path: Path) -> tuple[tuple[int, int], int]:
+    """Return the width and height that an image states, (0, 0) if none, and the EXIF orientation of a JPEG or 1."""
+    is_jpeg = path.suffix.lower() in {".jpg", ".jpeg"}
     with suppress(Exception), Image.open(path) as image:  # of as many kinds as there are ways to be damaged
-        return int(image.getexif().get(_ORIENTATION, 1))
-    return 1
+        return image.size, int(image.getexif().get(_ORIENTATION, 1)) if is_jpeg else 1
+    return (0, 0), 1
 
 
 def folders(folder: Path) -> list[Path]:

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import PIL.Image
 import pytest
+from message_parts import in_order
 
 from bgsub_lightning.cli import main
 from bgsub_lightning.core.errors import UserError
@@ -117,16 +118,49 @@ def test_masks_of_another_format_are_named(ending: str, cdnet: Path, capfd: pyte
     assert re.search(rf"6 masks .*gt%06d\.png.*gt000021{re.escape(ending)}", output)
 
 
+def turn(path: Path, orientation: int) -> None:
+    image = PIL.Image.open(path)
+    exif = image.getexif()
+    exif[0x0112] = orientation
+    image.save(path, exif=exif)
+
+
 def test_turned_jpegs_are_named(cdnet: Path, capfd: pytest.CaptureFixture[str]) -> None:
     first = cdnet / "baseline/highway/input/in000001.jpg"
-    image = PIL.Image.open(first)
-    exif = image.getexif()
-    exif[0x0112] = 3  # upside down, so that sizes agree
-    image.save(first, exif=exif)
+    turn(first, 3)  # upside down, so that sizes agree
     assert main(["prepare", "--root", str(cdnet)]) == 0
     output = capfd.readouterr().out
     assert f"{first}: " in output
     assert "EXIF orientation 3" in output
+
+
+def test_frames_of_another_size_are_named(cdnet: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    folder = cdnet / "baseline/highway/input"
+    for number in (7, 9):
+        cv2.imwrite(str(folder / f"in{number:06d}.jpg"), np.zeros((20, 30, 3), np.uint8))
+    turn(folder / "in000012.jpg", 6)  # sideways
+    for _ in range(2):  # the second time by what is remembered
+        assert main(["prepare", "--root", str(cdnet)]) == 0
+        lines = [line for line in capfd.readouterr().out.splitlines() if line.startswith("warning")]
+        assert len(lines) == 1
+        assert in_order(lines[0], folder / "in000007.jpg", "30×20", "64×48", "2 files more")
+
+
+def test_frames_that_are_all_turned_have_one_size(cdnet: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    video = cdnet / "baseline/highway"
+    for path in (video / "input").iterdir():
+        turn(path, 6)
+    for path in [video / "ROI.bmp", *(video / "groundtruth").iterdir()]:
+        cv2.imwrite(str(path), np.rot90(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)))
+    assert main(["prepare", "--root", str(cdnet), "--scene=highway"]) == 0
+    assert "0 errors, 1 warnings" in capfd.readouterr().out
+
+
+def test_a_frame_that_is_no_image_is_named(cdnet: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = cdnet / "baseline/highway/input/in000007.jpg"
+    path.write_bytes(b"no image \xff\xd9")
+    assert main(["prepare", "--root", str(cdnet), "--scene=highway"]) == 2
+    assert f"error {path}: " in " ".join(capfd.readouterr().out.split())
 
 
 def test_what_a_killed_synthesize_leaves_is_no_error(cdnet: Path) -> None:
