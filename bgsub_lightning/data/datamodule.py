@@ -397,7 +397,7 @@ class ScenesDataModule(LightningDataModule):
         )
 
     def _training_size(self, frames: FrameSet, batch_size: int) -> tuple[int, int] | None:
-        """Return the size of the frames that samples are made of; ``None``: each scene's own.
+        """Return the size of the frames that samples show; ``None``: each scene's own.
 
         Raises:
             UserError: If frames of several sizes would meet, in a batch or by a transform.
