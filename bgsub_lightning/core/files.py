@@ -191,13 +191,13 @@ def remove_empty(folder: Path, within: Path) -> None:
             folder = folder.parent
 
 
-def remove_matching(folder: Path, patterns: Iterable[str]) -> None:
-    """Delete the files below a folder that match patterns, and the folders that then hold nothing.
+def remove_files(files: Iterable[Path], folder: Path) -> None:
+    """Delete files below a folder, in this order, and the folders that then hold nothing.
 
     Raises:
         UserError: If one is reached through a symbolic link, before any is deleted, or cannot be deleted.
     """
-    files = [path for pattern in patterns for path in folder.glob(pattern) if not path.is_dir()]
+    files = list(files)
     for path in files:
         refuse_links(path.parent, folder)
     for path in files:

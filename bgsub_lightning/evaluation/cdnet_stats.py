@@ -6,12 +6,13 @@ import csv
 from collections.abc import Iterable
 from pathlib import Path
 
-from bgsub_lightning.core.files import atomic_write, remove_matching
+from bgsub_lightning.core.files import atomic_write, remove_files
 from bgsub_lightning.core.text import csv_cell
 from bgsub_lightning.evaluation.testresult import TestResult
 from bgsub_lightning.metrics import COUNTS, METRICS
 
 _HEADINGS = ("Recall", "Specificity", "FPR", "FNR", "PBC", "Precision", "FMeasure")
+_CM = "# cm: true positives, false positives, false negatives, true negatives, shadow errors"
 
 
 def write_videos(path: Path, result: TestResult) -> None:
@@ -46,7 +47,8 @@ def write_statistics(folder: Path, result: TestResult) -> None:
     Raises:
         UserError: If a folder cannot be written to, or is a symbolic link.
     """
-    remove_matching(folder, (f"{place}stats.txt" for place in ("", "*/", "*/*/")))
+    places = [path for place in ("", "*/", "*/*/") for path in folder.glob(f"{place}stats.txt")]
+    remove_files((path for path in places if _is_ours(path)), folder)
     scores = result.scores()
     whole = [*_comments(result, result.videos.keys() | result.missing.keys())]
     for category, metrics in scores.categories.items():
@@ -65,6 +67,12 @@ def write_statistics(folder: Path, result: TestResult) -> None:
     _write(folder, "stats.txt", whole)
 
 
+def _is_ours(path: Path) -> bool:
+    """Whether :func:`write_statistics` has written a file; others of its name are left alone."""
+    head = path.read_bytes()[:10_000].decode(errors="replace") if path.is_file() else ""
+    return head.startswith("cm: ") or f"\n{_CM}\n" in head
+
+
 def _comments(result: TestResult, keys: Iterable[str]) -> list[str]:
     notes = [
         f"# Partial: {key} lacks {result.missing[key]} of its frames." for key in sorted(keys) if key in result.missing
@@ -74,7 +82,7 @@ def _comments(result: TestResult, keys: Iterable[str]) -> list[str]:
     dataset = f"# {result.dataset}{result.origin and f': {result.origin}'}"
     return [
         dataset,
-        "# cm: true positives, false positives, false negatives, true negatives, shadow errors",
+        _CM,
         *notes,
         "",
     ]

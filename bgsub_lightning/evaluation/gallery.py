@@ -13,6 +13,7 @@ Where frames are equal in all of that, the first one in the order of video and f
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -24,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bgsub_lightning.core.errors import UserError
-from bgsub_lightning.core.files import atomic_write, refuse_links, remove_matching
+from bgsub_lightning.core.files import atomic_write, refuse_links, remove_files
 from bgsub_lightning.core.records import read_csv
 from bgsub_lightning.core.text import csv_cell, from_csv_cell
 from bgsub_lightning.datasets.labels import MOVING
@@ -39,6 +40,8 @@ Kind = Literal["frame", "truth", "prediction", "confusion"]
 """The pictures of a frame."""
 
 INDEX = "gallery.csv"
+
+_PICTURE = re.compile(r"\d{6,}_(frame\.jpg|(truth|prediction|confusion)\.png)")
 
 
 @dataclass(frozen=True)
@@ -108,13 +111,15 @@ def chosen(frames: Iterable[GalleryFrame]) -> list[tuple[Rule, GalleryFrame]]:
 
 
 def clear_gallery(folder: Path) -> None:
-    """Delete the files of an earlier gallery.
+    """Delete the files of an earlier gallery, its list at last; what else someone has put there stays.
 
     Raises:
         UserError: If it is a symbolic link, or holds one.
     """
     refuse_links(folder, folder.parent)
-    remove_matching(folder, (INDEX, *(f"*/*/*[0-9]_{kind}.*" for kind in get_args(Kind))))
+    if (folder / INDEX).is_file():
+        pictures = (path for path in folder.glob("*/*/*") if _PICTURE.fullmatch(path.name))
+        remove_files((*pictures, folder / INDEX), folder)
 
 
 def write_pictures(

@@ -165,7 +165,8 @@ def test_nothing_of_an_earlier_evaluation_is_left(cdnet: Path, masks: Path, tmp_
 
     out, fresh = tmp_path / "out", tmp_path / "fresh"
     assert call(cdnet, masks, out, "--scene=baseline,thermal") == 0
-    own = {"notes.txt", "stats/thermal/notes.txt", "gallery/baseline/highway/notes.txt"}
+    own = {"notes.txt", "stats/thermal/notes.txt", "stats/mine/stats.txt", "gallery/baseline/highway/notes.txt"}
+    own |= {"gallery/holiday/2026/img_1_frame.psd", "gallery/baseline/highway/000023_confusion.txt"}
     for name in own:
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         (out / name).write_text("mine")
