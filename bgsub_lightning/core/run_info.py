@@ -39,9 +39,17 @@ class ClassRecord(TypedDict):
     dict_kwargs: NotRequired[dict[str, Any] | None]
 
 
+class _Data(TypedDict):
+    init_args: NotRequired[dict[str, Any] | None]
+
+
 class _Configuration(TypedDict):
-    model: dict[str, Any]
-    data: NotRequired[dict[str, Any]]
+    model: dict[str, Any] | str
+    data: NotRequired[_Data | None]
+
+
+INPUT_SIZE = (320, 240)
+"""Width and height of a system's input in pixels, where a configuration says nothing of them."""
 
 
 def versions_of_run() -> dict[str, str]:
@@ -89,17 +97,24 @@ def system_of(content: Any, source: Path, fix: str) -> str:
         UserError: If it has none.
     """
     fit_record(content, _Configuration, str(source), fix)
-    return model_config(content)
+    data = content.get("data") or {}
+    arguments = {"size": list(INPUT_SIZE)} | (data.get("init_args", data) or {})
+    built = {"size": arguments["size"], "flow": _class_record(arguments.get("flow"))}
+    return model_config({"model": _class_record(content["model"]), "data": built})
+
+
+def _class_record(value: Any) -> Any:
+    """Return a class that a configuration names by its path alone as one with arguments."""
+    return {"class_path": value} if isinstance(value, str) else value
 
 
 def model_config(config: dict[str, Any]) -> str:
     """Describe in YAML how a system is built: what a checkpoint keeps, so that the file alone is enough to use it.
 
     Args:
-        config: Configuration of ``fit``, with ``model``, and ``data`` if frames have another size than their own.
+        config: Configuration of ``fit``, with ``model`` and ``data``.
     """
-    data = config.get("data", {})
-    data = data.get("init_args", data)
+    data = config["data"].get("init_args", config["data"])
     built = {"model": config["model"], "size": data.get("size"), "flow": data.get("flow")}
     return yaml.safe_dump(built, sort_keys=False)
 

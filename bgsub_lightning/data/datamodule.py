@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 from bgsub_lightning.core.console import console, warn
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.ranges import check_range
+from bgsub_lightning.core.run_info import INPUT_SIZE
 from bgsub_lightning.core.text import join_some
 from bgsub_lightning.data.augment import A, ClipAugmentation
 from bgsub_lightning.data.batches import EvaluationBatches, TrainingBatches
@@ -86,7 +87,7 @@ class ScenesDataModule(LightningDataModule):
         scene: list[str] | str | None = None,
         fold: int = 1,
         seed: int | None = None,
-        size: tuple[int, int] | None = (320, 240),
+        size: tuple[int, int] | None = INPUT_SIZE,
         batch_size: int = 1,
         eval_batch_size: int = 8,
         num_workers: int = 2,
@@ -152,8 +153,8 @@ class ScenesDataModule(LightningDataModule):
             if self.scene is None:
                 raise
             raise UserError(
-                f"{error.option}: must be among the scenes that data.init_args.scene leaves ({join_some(self.scene)}); "
-                f"got {error.pattern!r}. Name it there as well, or remove it here."
+                f"{error.option}: {error.pattern!r} is no video and no category of those that data.init_args.scene "
+                f"leaves ({join_some(self.scene)}). {error.hint}"
             ) from error
 
     @property

@@ -211,7 +211,7 @@ def _images(files: list[Path], source: str, rate: Fraction, levels: Range | None
     """
     images = Images(files, source, rate, levels)
     for one, other in pairwise(images.files):
-        if _natural(one) == _natural(other):
+        if one.parent == other.parent and _natural(one) == _natural(other):
             both = " and ".join(sorted((str(one), str(other))))
             raise UserError(f"--source: {source}: must hold one image of each frame; got {both}. Remove one.")
     return images

@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import yaml
 from jsonargparse import ArgumentParser, Namespace
@@ -91,10 +92,11 @@ def load_system(source: str | Path = SHIPPED, modules: Sequence[str] = ()) -> Sy
         from bgsub_lightning.inference.onnx import load_onnx  # which needs this module, and an extra
 
         return load_onnx(path, modules)
-    if path.suffix in (".yaml", ".yml"):
+    if path.suffix.lower() in (".yaml", ".yml"):
         return _of_experiment(path, modules)
     if not path.is_file():
-        raise UserError(f"{path}: there is no such checkpoint. Name {_OTHERS}.")
+        fix = f"Name {_OTHERS}; or an experiment, .yaml, whose system needs no checkpoint."
+        raise UserError(f"{path}: there is no such checkpoint. {fix}")
     return _of_checkpoint(path, modules)
 
 
@@ -139,11 +141,12 @@ def build(record: SystemRecord, source: Path, modules: Sequence[str] = ()) -> Sy
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(BgsSystem, "model", fail_untyped=False)
     parser.add_argument("--flow", type=FlowMethod)
-    given = {"model": record["model"], "flow": record.get("flow") or {"class_path": "bgsub_lightning.frames.DisFlow"}}
+    flow = record.get("flow") or {"class_path": "bgsub_lightning.frames.DisFlow"}
+    model: dict[str, Any] = {key: value for key, value in record["model"].items() if value is not None}
     try:
         with trusted(modules):
-            given["model"] = record["model"] | {"class_path": _without_trainer(record["model"]["class_path"])}
-            parsed = parser.parse_object(given)
+            model["class_path"] = _without_trainer(record["model"]["class_path"])
+            parsed = parser.parse_object({"model": model, "flow": flow})
             require_trusted(parsed.as_dict(), modules, source)  # also what was text, or in a file that it names
             made: Namespace = parser.instantiate(parsed)
     except UserError:

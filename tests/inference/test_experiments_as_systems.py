@@ -9,6 +9,7 @@ import pytest
 from live_systems import moving_square
 
 from bgsub_lightning.core.errors import UserError
+from bgsub_lightning.frames import DisFlow
 from bgsub_lightning.inference import Subtractor, load_system
 
 MODEL = "model: {class_path: bgsub_lightning.systems."
@@ -33,6 +34,21 @@ def test_own_arguments_and_sizes_count(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("data", "size"),
+    [
+        ("", (320, 240)),
+        ("data: {init_args: }\n", (320, 240)),
+        ("data: {class_path: ScenesDataModule, init_args: {flow: DisFlow}}\n", (320, 240)),
+        ("data: {init_args: {size: }}\n", None),
+    ],
+)
+def test_the_size_is_that_of_a_test_of_the_experiment(tmp_path: Path, data: str, size: tuple[int, int] | None) -> None:
+    (tmp_path / "x.YAML").write_text(f"{MODEL}ClassicalSubtractor, init_args: }}\n{data}")
+    system = load_system(tmp_path / "x.YAML")
+    assert (system.size, system.flow) == (size, DisFlow())
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         ("config: any_scene.yaml\n", r"x\.yaml: AnyScene .*weights.*AnyScene"),
@@ -40,6 +56,7 @@ def test_own_arguments_and_sizes_count(tmp_path: Path) -> None:
         ("config: threshold_reconstruction.yaml\n", r"x\.yaml: ThresholdedDifference .*weights"),
         ("config: zero_shot.yaml\n", r"x\.yaml: model: .*missing"),
         ("config: absent.yaml\n", r"absent\.yaml: there is no such file"),
+        (f"{MODEL}ClassicalSubtractor}}\ndata: {{init_args: 3}}\n", r"x\.yaml: data\.init_args: .*got 3"),
         ("[1, 2]\n", r"x\.yaml: must hold keys and values"),
         ("model: {class_path: os.system}\n", r"x\.yaml: .*class_path os\.system"),
         (
