@@ -78,28 +78,32 @@ class ShortHelpFormatter(DefaultHelpFormatter):
 # --- the sentences of its errors -------------------------------------------------------------------------------------
 
 _NOISE = (
-    *("Does not validate against", "Subtypes:", "Errors:", "Expected a <class 'NoneType'>", "Given value type"),
+    *("Does not validate against", "Subtypes:", "Errors:", "Given value type"),
+    *("Expected a <class 'NoneType'>", "Expected <class 'NoneType'>"),
     "All options:",  # of a parser inside this one
 )
 _KEY = re.compile(r'Parser key "(.+)":$')
 _CLASS_OF = re.compile(r"Problem with given class_path ")
 _EXPECTED = re.compile(
-    r"Expected a (?:<class '(.+?)'>|tuple with (\d+) elements"
+    r"Expected (?:a )?(?:<class '(.+?)'>|tuple with (\d+) elements"
     r"|(?:typing\.Literal|member of <enum '.+?'>: )[\[{](.+?)[\]}])(?:\. Got value: (.*))?$"
 )
 _GIVEN = re.compile(r"Given value: (.*)$")
 _CLASS = re.compile(r"Expected a dot import path string: (.*)$")
 _FILE = re.compile(r"Expected a path but .* either not accessible or invalid$")  # a class may come from a file
 _NESTED = re.compile(r"Given value: NestedArg\(key='(.+?)', val=")  # of the class at that key
-_INNER = re.compile(r"([A-Za-z_.]+): (.+)$")  # what a parser inside this one has said
-_NO_OPTION = re.compile(r"Option '(.+)' is not accepted$")
+_INNER = re.compile(r"([A-Za-z_][\w.]*): (.+)$")  # what a parser inside this one has said
+_NO_OPTION = re.compile(r"Option '(.+)' is not accepted$|unrecognized arguments: --([\w.]+)")
+_NO_SUCH_KIND = re.compile(r"unhashable type: |argument of type .* is not iterable$|.* object has no attribute ")
 _NO_SETTINGS = re.compile(r"Unable to load config '(.+)'$")
 _UNKNOWN = "unrecognized arguments: "
 _KINDS = {
     "int": "a whole number",
     "float": "a number",
     "bool": "true or false",
-    "collections.abc.Sequence": "a list",
+    "str": "text",
+    "dict": "keys and values",
+    **dict.fromkeys(("collections.abc.Sequence", "list", "tuple"), "a list"),
 }
 
 
@@ -126,6 +130,8 @@ def _rewritten(lines: list[str]) -> str:
     rest = lines[1:]
     if rest and _KEY.match(rest[0]):
         return f"{key[1]}.{_rewritten(rest)}"
+    if rest and _NO_SETTINGS.match(rest[0]) and len(rest) > 1 and _KEY.match(rest[1]):
+        return _rewritten(rest[1:])
     if len(rest) > 1 and _CLASS_OF.match(rest[0]) and _KEY.match(rest[1]):
         return f"{key[1]}.init_args.{_rewritten(rest[1:])}"
     nested = next((found[1] for line in rest if (found := _NESTED.match(line))), None)
@@ -141,7 +147,7 @@ def _rewritten(lines: list[str]) -> str:
         kinds += [f"a list of {found[2]} values" for found in expected if found[2]]
         if values := ", ".join(re.sub(",(?! )", ", ", found[3]) for found in expected if found[3]):
             kinds.append(f"one of {values}")
-        return f"{key[1]}: {given[0]!r} is not {' or '.join(kinds)}."
+        return f"{key[1]}: {given[0]!r} is not {' or '.join(dict.fromkeys(kinds))}."
     if others:
         problems = list(dict.fromkeys(others))  # types of a union may say the same
         return _of_class(key[1], nested, problems)
@@ -156,6 +162,7 @@ def _of_class(key: str, nested: str | None, problems: list[str]) -> str:
         nested: Which of its arguments was given, as far as that is known.
         problems: What was said.
     """
+    nested = nested.removesuffix("init_args").removesuffix(".") or None if nested else None
     where = f"{key}.init_args.{nested}" if nested else key
     if len(problems) > 1 and _CLASS_OF.match(problems[0]):
         problems = problems[1:]
@@ -166,8 +173,13 @@ def _of_class(key: str, nested: str | None, problems: list[str]) -> str:
         got = "null" if settings[1] == "None" else repr(settings[1])
         return f"{where}: {got} is neither settings nor a file of them."
     if unknown := _NO_OPTION.match(problems[0]):
-        where, problem = _argument(where, nested, unknown[1], "there is no such argument.")
+        name = unknown[1] or unknown[2]
+        if name == "class_path":
+            return f"{where}: a class takes class_path and init_args alone."
+        where, problem = _argument(where, nested, name, "there is no such argument.")
         return f"{where}: {problem}"
+    if _NO_SUCH_KIND.match(problems[0]):
+        return f"{where}: takes no value of this kind."
     return f"{where}: " + "\n  ".join(problems)
 
 
@@ -175,9 +187,8 @@ def _argument(where: str, nested: str | None, name: str, problem: str) -> tuple[
     """Say of which argument a problem is: of the class at ``where``, the one given, one in it, or one of a list."""
     if nested is None:
         return f"{where}.init_args.{name}", problem
-    if f".{nested}".endswith(f".{name}"):
-        return where, problem
-    first, _, inside = name.partition(".")
-    if inside and f".{nested}".endswith(f".{first}"):
-        return f"{where}.{inside}", problem
+    parts = name.replace("init_args.", "").split(".")
+    for count in range(len(parts), 0, -1):
+        if f".{nested.replace('init_args.', '')}".endswith(f".{'.'.join(parts[:count])}"):
+            return ".".join([where, *parts[count:]]), problem
     return where, f"{name}: {problem}"
