@@ -17,6 +17,7 @@ from bgsub_lightning.core.config import merged_config
 from bgsub_lightning.core.console import console
 from bgsub_lightning.core.errors import UserError
 from bgsub_lightning.core.program import PROGRAM
+from bgsub_lightning.core.text import join_some
 from bgsub_lightning.datasets import Reader
 from bgsub_lightning.evaluation import TestResult
 from bgsub_lightning.evaluation.extent import missing_folds
@@ -242,7 +243,7 @@ def conclude(campaign: Campaign, failures: Mapping[Run, str]) -> None:
         except UserError as error:  # a damaged scores.json must not hide what has failed
             console.print(str(error), soft_wrap=True)
     if missing := [run.label for run in campaign.runs if run not in done and run not in failures]:
-        console.print(f"Not run yet: {', '.join(missing)}.", soft_wrap=True)
+        console.print(f"Not run yet: {join_some(missing)}.", soft_wrap=True)
     console.print(f"{len(done)} of {len(campaign.runs)} runs are done, in {campaign.out}.", soft_wrap=True)
     print_failures({f"{run.label} ({campaign.folder(run)})": why for run, why in failures.items()})
 
