@@ -42,10 +42,9 @@ class PlainParser(ArgumentParser):
         Raises:
             UserError: Always.
         """
-        text = plain(message)
+        text, options = plain(message), options_of(self)
         if unknown := unknown_option(message):
-            text += "".join(f"\nDid you mean {option}?" for option in closest(unknown, options_of(self)))
-        options = options_of(self)
+            text += "".join(f"\nDid you mean {option}?" for option in closest(unknown, options))
         of_class = next((o for o in options if o.endswith(".help") and text.startswith(f"{o[2:-5]}.init_args.")), None)
         shows = f"{of_class} CLASS" if of_class else "--help"
         raise UserError(f"{text}\nAll options: {self.prog.replace(' [options]', '')} {shows}") from ex
